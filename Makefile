@@ -1,0 +1,55 @@
+# Set-up, tests and the demonstration. Needs Python 3.11 or later and make; everything else goes into $(VENV).
+
+VENV ?= .venv
+PIP_FLAGS ?= --quiet --disable-pip-version-check
+BIN := $(VENV)/bin
+SOURCES := pid_jax extraction tests
+
+.PHONY: help demo test test-slow lint types format bench docs clean-demo
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: $(VENV)/.demo ## Run the main job: small LLaVA, easy-VQA, layer-wise decomposition, page in demo/
+	@$(BIN)/pid-jax demo --out demo
+
+test: $(VENV)/.test ## Run the tests (fast tier)
+	@$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.test ## Run the long checks
+	@$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev ## Check style and formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev ## Check types
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: $(VENV)/.dev ## Format the code
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+bench: $(VENV)/.bench ## Run the benchmarks
+	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+docs: $(VENV)/.docs ## Run the examples in the documentation
+	@$(BIN)/python -m pytest tests/test_docs.py
+
+clean-demo: ## Delete what the demonstration made
+	rm -rf demo
+
+# One stamp an extra: installed again when the requirements change.
+$(VENV)/.%: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing pid_jax[$*] into $(VENV) (once, a few minutes) ..."
+	@$(BIN)/python -m pip install $(PIP_FLAGS) -c constraints.txt -e ".[$*]"
+	@touch $@
+
+$(VENV)/bin/python:
+	@for python in python3.11 python3.12 python3.13 python3.14 python3; do \
+	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "Making $(VENV) with $$($$python --version)"; \
+	    exec $$python -m venv $(VENV); \
+	  fi; \
+	done; \
+	echo "error: no Python 3.11 or later found: install one (and its venv module), then run make again" >&2; exit 1
