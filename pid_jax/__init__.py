@@ -1,0 +1,71 @@
+"""Partial information decomposition of what sources tell about a target.
+
+Names are loaded on first use, so that `pid_jax.store` can be used without JAX.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pid_jax.estimate import estimate_pid, gaussian_pid
+    from pid_jax.gaussian.information import Information, mutual_information
+    from pid_jax.gaussian.joint import JointGaussian
+    from pid_jax.pid.atoms import PIDAtoms
+    from pid_jax.pid.broja import pid_broja
+    from pid_jax.pid.mmi import pid_mmi
+    from pid_jax.result import PIDEstimate
+    from pid_jax.spec import BROJA, MMI, PCA, Copula, NoGaussianization, NoReduction, PIDSpec, SampleCovariance
+    from pid_jax.status import Status
+    from pid_jax.store import ActivationStore
+    from pid_jax.study import StudySpec, load_study, run_study
+
+__version__ = "0.1.0"
+__all__ = [
+    "BROJA",
+    "MMI",
+    "PCA",
+    "ActivationStore",
+    "Copula",
+    "Information",
+    "JointGaussian",
+    "NoGaussianization",
+    "NoReduction",
+    "PIDAtoms",
+    "PIDEstimate",
+    "PIDSpec",
+    "SampleCovariance",
+    "Status",
+    "StudySpec",
+    "estimate_pid",
+    "gaussian_pid",
+    "load_study",
+    "mutual_information",
+    "pid_broja",
+    "pid_mmi",
+    "run_study",
+]
+
+_HOME = {
+    "estimate": ("estimate_pid", "gaussian_pid"),
+    "gaussian.information": ("Information", "mutual_information"),
+    "gaussian.joint": ("JointGaussian",),
+    "pid.atoms": ("PIDAtoms",),
+    "pid.broja": ("pid_broja",),
+    "pid.mmi": ("pid_mmi",),
+    "result": ("PIDEstimate",),
+    "spec": ("BROJA", "MMI", "PCA", "Copula", "NoGaussianization", "NoReduction", "PIDSpec", "SampleCovariance"),
+    "status": ("Status",),
+    "store": ("ActivationStore",),
+    "study": ("StudySpec", "load_study", "run_study"),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'pid_jax' has no attribute {name!r}")
+    return getattr(import_module(f"pid_jax.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

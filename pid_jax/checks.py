@@ -1,0 +1,108 @@
+"""Checks of what callers hand in: every message names the argument, what was wanted, what came and the remedy."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jax.core import Tracer
+from numpy.typing import ArrayLike
+
+
+def check_float_array(name: str, value: ArrayLike, min_ndim: int, core: str) -> np.ndarray:
+    """Return `value` as a float NumPy array.
+
+    Args:
+        name: What the argument is called.
+        value: What came.
+        min_ndim: Axes needed at least.
+        core: The function to use under jit, vmap or grad.
+
+    Raises:
+        TypeError: For tracers and for anything that is no array of real numbers.
+        ValueError: For too few axes, no entries, NaN or infinity.
+    """
+    if isinstance(value, Tracer):
+        raise TypeError(
+            f"{name} is traced by a JAX transformation, but this function checks values and returns NumPy arrays: "
+            f"call it outside jit, vmap and grad, or use {core} inside."
+        )
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub" and str(array.dtype) != "bfloat16":
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}: convert it to float first.")
+    array = array.astype(np.float64) if array.dtype.kind != "f" or array.dtype == np.float16 else array
+    if array.ndim < min_ndim:
+        raise ValueError(f"{name} must have at least {min_ndim} axes, got shape {array.shape}.")
+    if array.size == 0:
+        raise ValueError(f"{name} is empty (shape {array.shape}).")
+    return array
+
+
+def check_finite(name: str, array: np.ndarray) -> None:
+    """Refuse NaN and infinity, and say where the first one is."""
+    bad = ~np.isfinite(array)
+    if bad.any():
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(
+            f"{name} holds {int(bad.sum())} values that are NaN or infinite, the first at index {first}: "
+            "remove those samples from all three variables, or repair them."
+        )
+
+
+def check_samples(name: str, value: ArrayLike) -> np.ndarray:
+    """Return samples of shape (..., n, d), finite and real."""
+    array = check_float_array(name, value, 2, "the core functions pid_broja or pid_mmi")
+    check_finite(name, array)
+    return array
+
+
+def check_paired(named: Sequence[tuple[str, np.ndarray]]) -> int:
+    """Check that all variables have the same number of samples, and return it."""
+    (first_name, first), *others = named
+    for name, array in others:
+        if array.shape[-2] != first.shape[-2]:
+            raise ValueError(
+                f"{name} has {array.shape[-2]} samples, {first_name} has {first.shape[-2]}; they must be paired: "
+                "row i of every variable must come from the same sample."
+            )
+    return first.shape[-2]
+
+
+def check_leading_axes(named: Sequence[tuple[str, np.ndarray]]) -> tuple[int, ...]:
+    """Check that leading axes are equal or absent, and return them."""
+    leading: tuple[int, ...] = ()
+    owner = ""
+    for name, array in named:
+        axes = array.shape[:-2]
+        if axes and leading and axes != leading:
+            raise ValueError(
+                f"{name} has leading axes {axes}, {owner} has {leading}; they must be equal, or left out by a "
+                "variable that is the same for all problems."
+            )
+        if axes and not leading:
+            leading, owner = axes, name
+    return leading
+
+
+def check_not_constant(name: str, array: np.ndarray, whole: bool) -> None:
+    """Refuse constant columns, or, with `whole`, a variable that is constant altogether."""
+    constant = np.ptp(array, axis=-2) == 0
+    bad = constant.all(axis=-1) if whole else constant
+    if not bad.any():
+        return
+    first = tuple(int(i) for i in np.argwhere(bad)[0])
+    if whole:
+        at = f" in problem {first}" if first else ""
+        raise ValueError(f"{name} is constant{at}: it carries no information; leave it out or check how it was made.")
+    raise ValueError(
+        f"{name} has {int(bad.sum())} constant columns, the first at index {first}: they carry no information; "
+        "remove them, or reduce with PCA()."
+    )
+
+
+def check_enough_samples(n: int, dims: tuple[int, int, int]) -> None:
+    """Refuse a sample covariance that would be singular."""
+    needed = sum(dims) + 2
+    if n < needed:
+        raise ValueError(
+            f"{n} samples are too few for {dims[0]} + {dims[1]} + {dims[2]} dimensions of source_1, source_2 and "
+            f"target: the sample covariance needs at least {needed}. Reduce further (PCA(dim=...)) or add samples."
+        )

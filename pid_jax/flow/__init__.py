@@ -1,0 +1,1 @@
+"""Maps that bring samples to a Gaussian shape, each variable by itself."""

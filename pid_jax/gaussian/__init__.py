@@ -1,0 +1,1 @@
+"""Jointly Gaussian variables: blocks, covariance estimators, information."""

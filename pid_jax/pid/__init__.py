@@ -1,0 +1,1 @@
+"""Redundancy measures, one a file."""

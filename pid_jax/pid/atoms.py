@@ -1,0 +1,69 @@
+"""The four atoms of a decomposition, and what comes with them."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from pid_jax.gaussian.information import Information
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class PIDAtoms:
+    """Parts of I(target; source_1, source_2), in nats.
+
+    Attributes:
+        redundancy: What each source tells alone and both share.
+        unique_1: What only source_1 tells.
+        unique_2: What only source_2 tells.
+        synergy: What the sources tell only together.
+    """
+
+    redundancy: Float[Array, "..."] | np.ndarray
+    unique_1: Float[Array, "..."] | np.ndarray
+    unique_2: Float[Array, "..."] | np.ndarray
+    synergy: Float[Array, "..."] | np.ndarray
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class PIDSolution:
+    """A decomposition as the core functions return it.
+
+    Attributes:
+        atoms: The four atoms in nats.
+        information: I_1, I_2 and I_12 in nats.
+        status: `Status`; where it is not `OK` every number is NaN.
+        gap: Primal value minus closed form of the union information in nats, a certificate of the result: at most
+            this much can be wrong. NaN for measures that are defined without an optimization.
+    """
+
+    atoms: PIDAtoms
+    information: Information
+    status: Int[Array, "..."]
+    gap: Float[Array, "..."]
+
+
+def solution(
+    information: Information,
+    unique_1: Float[Array, ""],
+    unique_2: Float[Array, ""],
+    status: Int[Array, ""],
+    gap: Float[Array, ""],
+) -> PIDSolution:
+    """Complete a decomposition from the two unique informations, so that all identities hold.
+
+    R = I_k − U_k (equal for both k up to rounding: the mean is taken) and S = I_12 − U_1 − U_2 − R.
+    """
+    redundancy = 0.5 * ((information.i_1 - unique_1) + (information.i_2 - unique_2))
+    atoms = PIDAtoms(
+        redundancy=redundancy,
+        unique_1=unique_1,
+        unique_2=unique_2,
+        synergy=information.i_12 - unique_1 - unique_2 - redundancy,
+    )
+    atoms, information, gap = jax.tree.map(lambda x: jnp.where(status == 0, x, jnp.nan), (atoms, information, gap))
+    return PIDSolution(atoms=atoms, information=information, status=status, gap=gap)

@@ -1,0 +1,161 @@
+"""What the host functions return: NumPy arrays with the leading axes of the input, their units and their settings."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+import xarray as xr
+
+from pid_jax.atomic import atomic_write
+from pid_jax.gaussian.information import Information
+from pid_jax.pid.atoms import PIDAtoms
+from pid_jax.status import Status
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VARIABLES = ("source_1", "source_2", "target")
+ATOMS = tuple(f.name for f in dataclasses.fields(PIDAtoms))
+INFORMATION = tuple(f.name for f in dataclasses.fields(Information))
+_SCHEMA = "pid_jax.PIDEstimate/1"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class PIDEstimate:
+    """A batch of decompositions. Every array has the leading axes of the input.
+
+    Attributes:
+        atoms: Redundancy, unique_1, unique_2, synergy.
+        information: I_1, I_2, I_12.
+        status: `Status` of each problem; numbers are NaN where it is not `OK`.
+        gap: Certificate: upper minus lower bound on the union information. NaN for measures without an optimization.
+        cov: Joint covariance (..., D, D) that was decomposed, in the order source_1, source_2, target.
+        dims: (d1, d2, dt).
+        samples: Number of samples, None if unknown.
+        explained_variance: Fraction of variance kept by the reduction, (..., 3) over `VARIABLES`; None without samples.
+        rank: Coordinates that carry variance after the reduction, (..., 3); None without samples.
+        settings: Everything that was chosen, JSON-ready.
+        unit: "nats" or "bits", of atoms, information and gap.
+    """
+
+    atoms: PIDAtoms
+    information: Information
+    status: np.ndarray
+    gap: np.ndarray
+    cov: np.ndarray
+    dims: tuple[int, int, int]
+    samples: int | None = None
+    explained_variance: np.ndarray | None = None
+    rank: np.ndarray | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    unit: str = "nats"
+
+    def in_bits(self) -> "PIDEstimate":
+        """Return the same estimate in bits."""
+        if self.unit == "bits":
+            return self
+        atoms, information, gap = jax.tree.map(lambda x: x / np.log(2), (self.atoms, self.information, self.gap))
+        return dataclasses.replace(self, atoms=atoms, information=information, gap=gap, unit="bits")
+
+    def to_xarray(self, axes: Sequence[str] | None = None) -> xr.Dataset:
+        """Return a labelled data set.
+
+        Args:
+            axes: Names of the leading axes; "batch_0", "batch_1", ... if not given.
+
+        Raises:
+            ValueError: If the number of names does not fit.
+        """
+        lead = [f"batch_{i}" for i in range(self.status.ndim)] if axes is None else list(axes)
+        if len(lead) != self.status.ndim:
+            raise ValueError(f"axes needs {self.status.ndim} names, one for each leading axis, got {lead}.")
+        quantities = {name: getattr(self.atoms, name) for name in ATOMS}
+        quantities |= {name: getattr(self.information, name) for name in INFORMATION} | {"gap": self.gap}
+        data = {name: (lead, value, {"units": self.unit}) for name, value in quantities.items()}
+        flags = {"flag_values": [int(s) for s in Status], "flag_meanings": " ".join(s.name for s in Status)}
+        data["status"] = (lead, self.status, flags)
+        data["cov"] = ([*lead, "row", "column"], self.cov, {})
+        if self.explained_variance is not None and self.rank is not None:
+            data["explained_variance"] = ([*lead, "variable"], self.explained_variance, {"units": "1"})
+            data["rank"] = ([*lead, "variable"], self.rank, {})
+        attrs = {
+            "schema": _SCHEMA,
+            "dims": json.dumps(self.dims),
+            "samples": -1 if self.samples is None else self.samples,
+            "settings": json.dumps(self.settings),
+            "unit": self.unit,
+        }
+        coords = {"variable": list(VARIABLES)} if "rank" in data else {}
+        return xr.Dataset(data, coords=coords, attrs=attrs)
+
+    def to_dataframe(self, axes: Sequence[str] | None = None) -> "pd.DataFrame":
+        """Return one row a problem (needs pandas): atoms, informations, gap and status."""
+        table = self.to_xarray(axes)[[*ATOMS, *INFORMATION, "gap", "status"]]
+        if self.status.ndim == 0:
+            table = table.expand_dims("problem")
+        return table.to_dataframe().reset_index(drop=self.status.ndim == 0)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the estimate to one netCDF file, whole or not at all."""
+        path = Path(path)
+        with atomic_write(path) as temporary:
+            self.to_xarray().to_netcdf(temporary, engine="h5netcdf")
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> "PIDEstimate":
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: If the file holds something else.
+        """
+        with xr.open_dataset(path, engine="h5netcdf") as opened:
+            data = opened.load()
+        if data.attrs.get("schema") != _SCHEMA:
+            found = data.attrs.get("schema", "no schema")
+            raise ValueError(f"{path} holds {found!r}, wanted {_SCHEMA!r}: was it written by PIDEstimate.save?")
+        n = int(data.attrs["samples"])
+        return cls(
+            atoms=PIDAtoms(**{name: data[name].values for name in ATOMS}),
+            information=Information(**{name: data[name].values for name in INFORMATION}),
+            status=data["status"].values,
+            gap=data["gap"].values,
+            cov=data["cov"].values,
+            dims=tuple(json.loads(data.attrs["dims"])),
+            samples=None if n < 0 else n,
+            explained_variance=data["explained_variance"].values if "rank" in data else None,
+            rank=data["rank"].values if "rank" in data else None,
+            settings=json.loads(data.attrs["settings"]),
+            unit=data.attrs["unit"],
+        )
+
+    def __repr__(self) -> str:
+        """Show one problem in full, or the range of many."""
+        n = "" if self.samples is None else f", n = {self.samples}"
+        head = f"PIDEstimate of {self.status.size} problem{'s' * (self.status.size != 1)}, dims {self.dims}{n}"
+        rows = [("atoms", self.atoms, ATOMS), ("information", self.information, INFORMATION)]
+        lines = [f"{head}, in {self.unit}"]
+        for title, values, names in rows:
+            parts = [f"{name} {_span(np.asarray(getattr(values, name)))}" for name in names]
+            lines.append(f"  {title + ':':<13}{', '.join(parts)}")
+        bad = {Status(code).name: int((self.status == code).sum()) for code in np.unique(self.status) if code}
+        lines.append(f"  {'status:':<13}{bad or 'all OK'}; largest |gap| {_largest(self.gap)}")
+        return "\n".join(lines)
+
+
+def _span(values: np.ndarray) -> str:
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return "NaN"
+    low, high = float(finite.min()), float(finite.max())
+    return f"{low:.4g}" if values.size == 1 else f"{low:.4g} to {high:.4g}"
+
+
+def _largest(gap: np.ndarray) -> str:
+    finite = np.abs(gap[np.isfinite(gap)])
+    return f"{float(finite.max()):.1e}" if finite.size else "not defined"

@@ -1,0 +1,150 @@
+"""Settings: frozen, hashable dataclasses with a default for every field. A method is chosen by its type."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def _positive_int(owner: str, name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{owner}({name}=...) needs a whole number of at least 1, got {value!r}.")
+
+
+def _fraction(owner: str, name: str, value: object) -> None:
+    if not isinstance(value, (int, float)) or not 0 <= value < 1:
+        raise ValueError(f"{owner}({name}=...) needs a number in [0, 1), got {value!r}.")
+
+
+@dataclass(frozen=True)
+class PCA:
+    """Reduce each variable to its leading principal components.
+
+    Attributes:
+        dim: Components kept: one number for all, or (source_1, source_2, target). A variable of lower rank keeps
+            its rank; the result reports both.
+        rank_cut: Components with at most this fraction of the leading variance count as rounding noise. The default
+            is a relative amplitude of 1e-5, above the noise of states computed in float32.
+    """
+
+    dim: int | tuple[int, int, int] = 16
+    rank_cut: float = 1e-10
+
+    def __post_init__(self) -> None:
+        if isinstance(self.dim, list):
+            object.__setattr__(self, "dim", tuple(self.dim))
+        dims = self.dim if isinstance(self.dim, tuple) else (self.dim,) * 3
+        if len(dims) != 3:
+            raise ValueError(
+                f"PCA(dim=...) needs one number or three (source_1, source_2, target), got {len(dims)} numbers."
+            )
+        for value in dims:
+            _positive_int("PCA", "dim", value)
+        _fraction("PCA", "rank_cut", self.rank_cut)
+
+    @property
+    def dims(self) -> tuple[int, int, int]:
+        """Components asked for, for (source_1, source_2, target)."""
+        return self.dim if isinstance(self.dim, tuple) else (self.dim, self.dim, self.dim)
+
+
+@dataclass(frozen=True)
+class NoReduction:
+    """Use every variable as it comes."""
+
+
+@dataclass(frozen=True)
+class Copula:
+    """Map each coordinate to a standard normal by its ranks (Gaussian rank copula).
+
+    Attributes:
+        tie_tolerance: Values that agree within this fraction of the variable's largest standard deviation share one
+            rank, so that rounding noise between equal states is not spread over the whole normal range.
+    """
+
+    tie_tolerance: float = 1e-5
+
+    def __post_init__(self) -> None:
+        _fraction("Copula", "tie_tolerance", self.tie_tolerance)
+
+
+@dataclass(frozen=True)
+class NoGaussianization:
+    """Take the samples as jointly Gaussian."""
+
+
+@dataclass(frozen=True)
+class SampleCovariance:
+    """The unbiased sample covariance."""
+
+
+@dataclass(frozen=True)
+class MMI:
+    """Minimum mutual information: redundancy is the smaller of the two informations (Barrett 2015)."""
+
+    rank_cut: float = 1e-13
+
+    def __post_init__(self) -> None:
+        _fraction("MMI", "rank_cut", self.rank_cut)
+
+
+@dataclass(frozen=True)
+class BROJA:
+    """Unique information of Bertschinger et al. (2014), exact for jointly Gaussian variables.
+
+    Attributes:
+        rank_cut: Directions of a variable whose variance is below this fraction of its largest are dropped.
+    """
+
+    rank_cut: float = 1e-13
+
+    def __post_init__(self) -> None:
+        _fraction("BROJA", "rank_cut", self.rank_cut)
+
+
+Reduction = PCA | NoReduction
+Gaussianizer = Copula | NoGaussianization
+CovarianceEstimator = SampleCovariance
+Redundancy = MMI | BROJA
+
+
+@dataclass(frozen=True)
+class PIDSpec:
+    """All settings of `estimate_pid`, one stage a field.
+
+    Attributes:
+        reduction: `PCA` or `NoReduction`.
+        gaussianize: `Copula` or `NoGaussianization`.
+        covariance: `SampleCovariance`.
+        redundancy: `BROJA` or `MMI`.
+    """
+
+    reduction: Reduction = field(default_factory=PCA)
+    gaussianize: Gaussianizer = field(default_factory=Copula)
+    covariance: CovarianceEstimator = field(default_factory=SampleCovariance)
+    redundancy: Redundancy = field(default_factory=BROJA)
+
+    def __post_init__(self) -> None:
+        for name, allowed in _STAGES.items():
+            value = getattr(self, name)
+            if not isinstance(value, allowed):
+                wanted = " or ".join(f"{cls.__name__}()" for cls in allowed)
+                raise TypeError(f"PIDSpec({name}=...) needs {wanted}, got {value!r}.")
+
+
+_STAGES: dict[str, tuple[type, ...]] = {
+    "reduction": (PCA, NoReduction),
+    "gaussianize": (Copula, NoGaussianization),
+    "covariance": (SampleCovariance,),
+    "redundancy": (MMI, BROJA),
+}
+
+
+def spec_to_dict(spec: Any) -> dict[str, Any]:
+    """Describe a spec as plain JSON-ready values; the class name stands under "method"."""
+    return {"method": type(spec).__name__} | {f.name: _plain(getattr(spec, f.name)) for f in dataclasses.fields(spec)}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return spec_to_dict(value)
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value

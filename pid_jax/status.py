@@ -1,0 +1,31 @@
+"""What can happen to one problem of a batch, as numbers that travel through jit and vmap."""
+
+from enum import IntEnum
+
+
+class Status(IntEnum):
+    """Outcome of one decomposition. Every status but `OK` comes with NaN in all numbers of that problem."""
+
+    OK = 0
+    NOT_FINITE = 1
+    NOT_PSD = 2
+    INFINITE_INFORMATION = 3
+
+    @property
+    def message(self) -> str:
+        """One sentence that says what happened and what to do."""
+        return _MESSAGES[self]
+
+
+_MESSAGES = {
+    Status.OK: "The decomposition is exact for the covariance given.",
+    Status.NOT_FINITE: "The covariance holds NaN or infinity: remove the samples or columns that do.",
+    Status.NOT_PSD: (
+        "The covariance is not positive semidefinite, so no Gaussian has it: compute it from complete rows, "
+        "in float64, or shrink it."
+    ),
+    Status.INFINITE_INFORMATION: (
+        "The sources determine some direction of the target exactly, so the information is infinite: remove what "
+        "target and sources share as a copy, or add the noise that the measurement really has."
+    ),
+}
