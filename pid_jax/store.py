@@ -1,0 +1,302 @@
+"""Activation store: a folder of immutable shards and one manifest, safe to kill and to resume at any moment."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pid_jax.atomic import TEMPORARY_SUFFIX, write_text
+from pid_jax.shard import Failure, ShardHeader, StoreError, read_header, read_tensor, write_shard
+
+SCHEMA = "pid_jax.ActivationStore/1"
+MANIFEST = "manifest.json"
+NORM = "norm"
+# A shard is written within seconds; a partial file this old was left by a process that was killed.
+_ABANDONED_AFTER_S = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Everything that decides what a store holds. Two runs with equal manifests write equal shards.
+
+    Attributes:
+        ids: Ids of all samples wanted, in the order of extraction.
+        shard_size: Samples a shard; shard k holds ids[k * shard_size : (k + 1) * shard_size].
+        tensors: Names of the tensors of every shard, see `tensor_name`.
+        condition: What was done to the model: name, edges cut, window of layers.
+        settings: Model, prompt, data, pooling and versions, JSON-ready.
+    """
+
+    ids: tuple[str, ...]
+    shard_size: int
+    tensors: tuple[str, ...]
+    condition: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def shard_count(self) -> int:
+        """Number of shards of the complete store."""
+        return -(-len(self.ids) // self.shard_size)
+
+
+def tensor_name(role: str, layer: int | str) -> str:
+    """Name the tensor of a role at a layer; tensors of one layer are neighbors on disk.
+
+    Args:
+        role: image, question, last, ...
+        layer: 0 for the embeddings, l for the output of decoder block l, `NORM` for the final norm's output.
+    """
+    return f"{layer if isinstance(layer, str) else f'{layer:03d}'}/{role}"
+
+
+class ActivationStore:
+    """Hidden states on disk, one row a sample, by role and layer.
+
+    A shard is complete if and only if it exists. Nothing is locked or appended to: any number of processes may write
+    different shards, and a run that was killed goes on with the shards that are missing. Rows are ordered by id.
+    """
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+
+    @classmethod
+    def create(cls, path: str | Path, manifest: Manifest) -> "ActivationStore":
+        """Start a store, or go on with one that was started with an equal manifest.
+
+        Raises:
+            StoreError: If the folder holds a store with another manifest.
+            ValueError: If ids repeat or none is given.
+        """
+        path = Path(path)
+        _check_ids(manifest.ids)
+        if (path / MANIFEST).exists():
+            store = cls.open(path)
+            different = _differences(_plain(store.manifest), _plain(manifest))
+            if different:
+                raise StoreError(
+                    f"{path} already holds a store made with other settings ({'; '.join(different)}). Choose another "
+                    "output folder, use the same settings to resume, or delete the folder."
+                )
+            store._remove_abandoned()
+            return store
+        path.mkdir(parents=True, exist_ok=True)
+        write_text(path / MANIFEST, json.dumps({"schema": SCHEMA, **_plain(manifest)}, indent=1, ensure_ascii=False))
+        return cls(path, manifest)
+
+    @classmethod
+    def open(cls, path: str | Path) -> "ActivationStore":
+        """Open a store for reading or writing.
+
+        Raises:
+            StoreError: If there is none, or one of another schema version.
+        """
+        path = Path(path)
+        try:
+            fields = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise StoreError(
+                f"{path} is no activation store: it has no {MANIFEST}. Make one with `pid-extract run`."
+            ) from None
+        except json.JSONDecodeError as error:
+            raise StoreError(f"{path / MANIFEST} is not valid JSON ({error}): restore it, or extract again.") from error
+        schema = fields.pop("schema", None)
+        if schema != SCHEMA:
+            raise StoreError(
+                f"{path} has store schema {schema!r}, this version reads {SCHEMA!r}: extract again, or use the version "
+                "of pid_jax that wrote it."
+            )
+        return cls(path, Manifest(**fields | {name: tuple(fields[name]) for name in ("ids", "tensors")}))
+
+    # Writing
+
+    def shard_path(self, index: int) -> Path:
+        """Where shard `index` is."""
+        return self.path / f"shard-{index:05d}.safetensors"
+
+    def shard_ids(self, index: int) -> tuple[str, ...]:
+        """Ids that belong to shard `index`, rows or failures."""
+        size = self.manifest.shard_size
+        return self.manifest.ids[index * size : (index + 1) * size]
+
+    def missing_shards(self) -> list[int]:
+        """Shards that are still to be made."""
+        return [i for i in range(self.manifest.shard_count) if not self.shard_path(i).exists()]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every shard exists."""
+        return not self.missing_shards()
+
+    def write_shard(
+        self,
+        index: int,
+        ids: Sequence[str],
+        columns: Sequence[Mapping[str, Any]],
+        tensors: Mapping[str, np.ndarray],
+        failures: Sequence[Failure] = (),
+    ) -> None:
+        """Write shard `index`: every one of its ids is a row or a failure.
+
+        Raises:
+            ValueError: If an id is missing, double or foreign, or a tensor is.
+        """
+        given = [*ids, *(failure.id for failure in failures)]
+        if sorted(given) != sorted(self.shard_ids(index)):
+            raise ValueError(
+                f"Shard {index} needs each of its {len(self.shard_ids(index))} ids once, as a row or a failure."
+            )
+        if ids and set(tensors) != set(self.manifest.tensors):
+            raise ValueError(f"Shard {index} needs the tensors {self.manifest.tensors}, got {tuple(tensors)}.")
+        write_shard(self.shard_path(index), ids, columns, tensors, failures)
+
+    # Reading
+
+    @cached_property
+    def headers(self) -> dict[int, ShardHeader]:
+        """Headers of all shards; the store must be complete.
+
+        Raises:
+            StoreError: If shards are missing or damaged.
+        """
+        missing = self.missing_shards()
+        if missing:
+            raise StoreError(
+                f"{self.path} is not complete: {len(missing)} of {self.manifest.shard_count} shards are missing. Run "
+                "the same extraction again; it goes on where it stopped."
+            )
+        return {index: read_header(self.shard_path(index)) for index in range(self.manifest.shard_count)}
+
+    @cached_property
+    def _row_ids(self) -> np.ndarray:
+        return np.array([i for header in self.headers.values() for i in header.ids], dtype=np.str_)
+
+    @cached_property
+    def _order(self) -> np.ndarray:
+        return np.argsort(self._row_ids, kind="stable")
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Ids of all rows, sorted."""
+        return self._row_ids[self._order]
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Samples without a row."""
+        return [failure for header in self.headers.values() for failure in header.failures]
+
+    @cached_property
+    def columns(self) -> dict[str, np.ndarray]:
+        """Per-sample values (task, gold, predicted, correct, n_image, ...) in the order of `ids`."""
+        rows = [row for header in self.headers.values() for row in header.columns]
+        ordered = [rows[i] for i in self._order]
+        names = list(ordered[0]) if ordered else []
+        return {name: np.array([row[name] for row in ordered]) for name in names}
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Layers recorded: 0 is the embeddings, l the output of decoder block l."""
+        return tuple(sorted({int(prefix) for prefix, _ in self._parts if prefix != NORM}))
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Roles recorded."""
+        return tuple(sorted({role for _, role in self._parts}))
+
+    @property
+    def _parts(self) -> list[tuple[str, str]]:
+        return [tuple(name.split("/", 1)) for name in self.manifest.tensors]  # type: ignore[misc]
+
+    def read(self, *, role: str, layer: int | str) -> np.ndarray:
+        """Read one role at one layer.
+
+        Args:
+            role: One of `roles`.
+            layer: One of `layers`, or `NORM`.
+
+        Returns:
+            States (n, d), rows in the order of `ids`.
+
+        Raises:
+            StoreError: If there is no such tensor, or its bytes were changed.
+        """
+        name = tensor_name(role, layer)
+        if name not in self.manifest.tensors:
+            raise StoreError(
+                f"{self.path} has no states for role={role!r}, layer={layer!r}; it has roles {self.roles} and layers "
+                f"{self.layers}, and {[n for n in self.manifest.tensors if n.startswith(NORM)]}."
+            )
+        parts = [
+            read_tensor(self.shard_path(index), name, header.sha256[name])
+            for index, header in self.headers.items()
+            if header.ids
+        ]
+        if not parts:
+            raise StoreError(
+                f"{self.path} holds no row: all {len(self.failures)} samples failed; see `pid-extract verify`."
+            )
+        return np.concatenate([part.astype(np.result_type(*parts), copy=False) for part in parts])[self._order]
+
+    def iter_layers(self, role: str) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (layer, states), one layer in memory at a time."""
+        for layer in self.layers:
+            yield layer, self.read(role=role, layer=layer)
+
+    def verify(self) -> list[str]:
+        """Check every byte and every id; return one line a problem, none if all is well."""
+        missing = self.missing_shards()
+        problems = [f"shard {index} is missing: run the same extraction again to make it" for index in missing]
+        seen: list[str] = []
+        for index in sorted(set(range(self.manifest.shard_count)) - set(missing)):
+            path = self.shard_path(index)
+            try:
+                header = read_header(path)
+                for name, digest in header.sha256.items():
+                    read_tensor(path, name, digest)
+            except StoreError as error:
+                problems.append(str(error))
+                continue
+            found = [*header.ids, *(failure.id for failure in header.failures)]
+            seen += found
+            if sorted(found) != sorted(self.shard_ids(index)):
+                problems.append(f"shard {index} does not hold the ids that the manifest gives it: delete it and resume")
+        if len(seen) != len(set(seen)):
+            problems.append(f"{len(seen) - len(set(seen))} ids stand in more than one place")
+        return problems
+
+    def _remove_abandoned(self) -> None:
+        for leftover in self.path.glob(f".*{TEMPORARY_SUFFIX}"):
+            if time.time() - leftover.stat().st_mtime > _ABANDONED_AFTER_S:
+                leftover.unlink(missing_ok=True)
+
+
+def _plain(manifest: Manifest) -> dict[str, Any]:
+    return json.loads(json.dumps(asdict(manifest)))
+
+
+def _check_ids(ids: Sequence[str]) -> None:
+    if not ids:
+        raise ValueError("ids is empty: no sample was selected; check the task names and the limit.")
+    if len(set(ids)) != len(ids):
+        double = sorted({i for i in ids if list(ids).count(i) > 1})[:3] if len(ids) < 10_000 else []
+        raise ValueError(f"ids must be unique, {len(ids) - len(set(ids))} repeat (for example {double}).")
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    lines: list[str] = []
+    for name in sorted({*old, *new}):
+        a, b = old.get(name), new.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            lines += _differences(a, b, f"{prefix}{name}.")
+        elif a != b:
+            lines.append(f"{prefix}{name}: {_short(a)} there, {_short(b)} asked for")
+    return lines
+
+
+def _short(value: Any) -> str:
+    return f"{len(value)} entries" if isinstance(value, list) and len(value) > 4 else repr(value)
