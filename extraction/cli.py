@@ -1,0 +1,205 @@
+"""`pid-extract`: from models and images to activation stores."""
+
+import os
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from extraction.datasets.sample import Sample
+from extraction.edges import Knockout, parse_edges, parse_windows
+from extraction.settings import TINY, DataSettings, ModelSettings, RunSettings, from_manifest, load_samples
+from pid_jax.console import err, make_app, out, progress_bar, run_app, working
+from pid_jax.store import ActivationStore
+
+app = make_app("Extract hidden states of LLaVA-1.5 and LLaVA-1.6 into activation stores, with attention knockouts.")
+
+Out = Annotated[Path, typer.Option("--out", help="Folder of the store; an unfinished store there is continued.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, ...; the first accelerator if not given.")]
+Local = Annotated[bool, typer.Option("--local-files-only", help="Never ask the Hugging Face hub.")]
+
+
+@app.command()
+def run(
+    out_dir: Out,
+    model: Annotated[str, typer.Option(help="Folder or hub id of a LLaVA-1.5 or 1.6, or 'tiny'.")] = "tiny",
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
+    easy_vqa: Annotated[bool, typer.Option("--easy-vqa", help="Use the test split of easy-VQA.")] = False,
+    jsonl: Annotated[Path | None, typer.Option(help="Samples, one {id, image, question, answer, task} a line.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder that image paths in --jsonl are relative to.")] = None,
+    tasks: Annotated[str, typer.Option(help="'all' or task names with commas.")] = "all",
+    per_task: Annotated[int | None, typer.Option(help="Samples a task at most; all if not given.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the choice of samples.")] = 0,
+    template: Annotated[str, typer.Option(help="plain, vicuna_v1, chat, or a text with <image> and {q}.")] = "plain",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16: precision of the model.")] = "auto",
+    store_dtype: Annotated[str, typer.Option(help="float32 or float16: precision on disk.")] = "float32",
+    attn_implementation: Annotated[str, typer.Option(help="sdpa or eager.")] = "sdpa",
+    batch_size: Annotated[int, typer.Option(help="Samples a forward pass.")] = 64,
+    shard_size: Annotated[int, typer.Option(help="Samples a shard.")] = 128,
+    max_new_tokens: Annotated[int, typer.Option(help="Longest answer.")] = 8,
+    device: Device = None,
+    local_files_only: Local = False,
+) -> None:
+    """Extract the baseline: states of every layer, answers, token counts."""
+    from extraction.models import load_model
+    from extraction.prompts import resolve_template
+
+    data = _data_settings(easy_vqa, jsonl, images, tasks, per_task, seed)
+    samples = load_samples(data)
+    with working(f"Loading {model}"):
+        vlm = load_model(
+            model,
+            revision=revision,
+            dtype=dtype,
+            device=device,
+            attn_implementation=attn_implementation,
+            local_files_only=local_files_only,
+        )
+    settings = RunSettings(
+        model=ModelSettings(name=model, revision=revision, dtype=dtype, attn_implementation=attn_implementation),
+        data=data,
+        template=resolve_template(template, vlm.processor),
+        batch_size=batch_size,
+        shard_size=shard_size,
+        max_new_tokens=max_new_tokens,
+        dtype=store_dtype,
+    )
+    _fill(vlm, samples, settings, out_dir, None)
+
+
+@app.command()
+def knockout(
+    baseline: Annotated[
+        Path, typer.Option(help="Store of the baseline: model, samples and settings are taken from it.")
+    ],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the stores, one a window, named by what is cut.")],
+    edges: Annotated[str, typer.Option(help="From-to pairs of token groups, with commas.")] = "image-question",
+    windows: Annotated[str, typer.Option(help="'all', ranges such as '0-2,5-9', or 'sliding:7'.")] = "all",
+    device: Device = None,
+    local_files_only: Local = False,
+) -> None:
+    """Extract again with attention edges cut: one store a window, each proved on real samples first."""
+    from extraction.models import load_model
+    from extraction.run import check_knockout
+
+    base = ActivationStore.open(baseline)
+    settings = from_manifest(dict(base.manifest.settings))
+    samples = _samples_of(base, settings)
+    with working(f"Loading {settings.model.name}"):
+        vlm = load_model(**vars(settings.model), device=device, local_files_only=local_files_only)
+    for first, last, is_all in parse_windows(windows, len(vlm.layers)):
+        cut = Knockout(edges=parse_edges(edges), first=first, last=last, is_all=is_all)
+        with working(f"Testing {cut.name}"):
+            proof = check_knockout(vlm, samples, settings, cut)
+        out.print(
+            f"{cut.name}: proved on real samples. Weight on cut edges {proof.weight_cut:.2f} before, "
+            f"{proof.weight_left:g} after; sdpa and eager logits agree to {proof.agreement:.0e}; "
+            "the model is restored bit by bit."
+        )
+        _fill(vlm, samples, settings, out_dir / cut.name, cut)
+
+
+@app.command()
+def verify(store: Annotated[Path, typer.Argument(help="The store.")]) -> None:
+    """Check every byte and every id of a store; exit code 1 if anything is wrong."""
+    opened = ActivationStore.open(store)
+    problems = opened.verify()
+    for problem in problems:
+        err.print(f"- {problem}", markup=False)
+    if problems:
+        raise ValueError(f"{store}: {len(problems)} problems found.")
+    _report_failures(opened)
+    shards = opened.manifest.shard_count
+    out.print(f"{store}: {len(opened.ids)} samples in {shards} shards, every id once, every byte as written.")
+
+
+@app.command("train-tiny")
+def train_tiny_command(
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the trained model.")],
+    seed: Annotated[int, typer.Option(help="Seed of the training.")] = 0,
+) -> None:
+    """Train the small LLaVA from scratch on the training split of easy-VQA, then measure it on the test split."""
+    from extraction.tiny.evaluate import evaluate_tiny
+    from extraction.tiny.train import train_tiny
+
+    summary = train_tiny(out_dir, seed=seed, report=lambda line: err.print(line, markup=False))
+    out.print(
+        f"{summary.folder}: {summary.parameters} parameters, {summary.cpu_seconds:.0f} CPU seconds, accuracy "
+        f"{summary.held_out_accuracy:.4f} on held-out training images."
+    )
+    samples = load_samples(DataSettings(reader="easy-vqa"))
+    with working(f"Answering all {len(samples)} test questions"):
+        accuracy = evaluate_tiny(out_dir, samples)
+    for task, value in accuracy.items():
+        out.print(f"accuracy, {task}: {value:.4f}")
+
+
+def _data_settings(
+    easy_vqa: bool, jsonl: Path | None, images: Path | None, tasks: str, per_task: int | None, seed: int
+) -> DataSettings:
+    if easy_vqa == (jsonl is not None):
+        raise ValueError("Choose the samples by exactly one of --easy-vqa and --jsonl FILE.")
+    names = None if tasks == "all" else tuple(name.strip() for name in tasks.split(","))
+    return DataSettings(
+        reader="easy-vqa" if easy_vqa else "jsonl",
+        path=None if jsonl is None else str(jsonl.resolve()),
+        images=None if images is None else str(images.resolve()),
+        tasks=names,
+        per_task=per_task,
+        seed=seed,
+    )
+
+
+def _samples_of(base: ActivationStore, settings: RunSettings) -> list[Sample]:
+    by_id = {sample.id: sample for sample in load_samples(settings.data)}
+    gone = [i for i in base.manifest.ids if i not in by_id]
+    if gone:
+        raise ValueError(
+            f"{len(gone)} samples of {base.path} are no longer in its data (first {gone[0]!r}): restore the data."
+        )
+    return [by_id[i] for i in base.manifest.ids]
+
+
+def _fill(vlm, samples: list[Sample], settings: RunSettings, path: Path, cut: Knockout | None) -> None:
+    from extraction.run import extract, plan_store
+    from extraction.tiny.threads import single_thread
+
+    store = ActivationStore.create(path, plan_store(vlm, samples, settings, cut))
+    todo = sum(len(store.shard_ids(i)) for i in store.missing_shards())
+    if todo < len(samples):
+        found = f"{len(samples) - todo} of {len(samples)} samples are there"
+        out.print(f"{path}: {found} and reused{'' if todo else '; nothing to do'}.")
+    if todo:
+        name = store.manifest.condition["name"]
+        with (
+            progress_bar(f"Extracting {name}", len(samples), len(samples) - todo) as advance,
+            single_thread() if settings.model.name == TINY else nullcontext(),
+        ):
+            extract(vlm, samples, settings, store, cut, advance)
+    _report_failures(store)
+    _report_accuracy(store)
+
+
+def _report_failures(store: ActivationStore) -> None:
+    for failure in store.failures:
+        err.print(f"{failure.id}: {failure.stage}: {failure.message}", markup=False)
+    if store.failures:
+        err.print(f"{store.path}: {len(store.failures)} samples could not be extracted and are recorded in the store.")
+
+
+def _report_accuracy(store: ActivationStore) -> None:
+    columns = store.columns
+    for task in dict.fromkeys(columns["task"] if columns else ()):
+        correct = columns["correct"][columns["task"] == task]
+        out.print(f"{store.path}: {task}: accuracy {correct.mean():.4f} on {len(correct)} questions.")
+
+
+def main() -> None:
+    """Run the command line."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    run_app(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Readers of data sets, one a file; each returns a list of `Sample`."""

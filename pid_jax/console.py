@@ -1,0 +1,94 @@
+"""What the two command lines share: errors in one line, exit codes, progress bars."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+# Raised on purpose, with a message for the user. Anything else is a bug and keeps its traceback.
+_EXPECTED = (ValueError, TypeError, OSError, RuntimeError, ModuleNotFoundError)
+
+
+def make_app(description: str) -> typer.Typer:
+    """Make a Typer application that knows `--debug`."""
+    app = typer.Typer(
+        help=description,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+
+    @app.callback()
+    def root(debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error.")) -> None:
+        pass
+
+    root.__doc__ = description
+    return app
+
+
+def run_app(app: typer.Typer) -> None:
+    """Run an application: exit code 0 only on success, errors in one line without a traceback unless `--debug`.
+
+    `--debug` may stand anywhere on the line.
+    """
+    is_debug = "--debug" in sys.argv
+    try:
+        app(args=[argument for argument in sys.argv[1:] if argument != "--debug"])
+    except KeyboardInterrupt:
+        err.print("stopped; the same command goes on from here")
+        sys.exit(130)
+    except _EXPECTED as error:
+        if is_debug:
+            raise
+        err.print(f"[bold red]error:[/] {_escape(' '.join(str(error).split()))}")
+        sys.exit(1)
+
+
+@contextmanager
+def progress_bar(description: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """Show a bar; yield a function that moves it on.
+
+    Args:
+        description: What is being done.
+        total: Number of items.
+        done: Items done before.
+    """
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err) as progress:
+        task = progress.add_task(description, total=total, completed=done)
+        yield lambda step: progress.advance(task, step)
+
+
+@contextmanager
+def working(description: str) -> Iterator[None]:
+    """Show a spinner with the time that has passed while something without steps runs."""
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=err) as progress:
+        progress.add_task(description, total=None)
+        yield
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", r"\[")

@@ -1,0 +1,73 @@
+"""Real checkpoints on disk load as they are; what cannot be loaded says why."""
+
+import shutil
+
+import pytest
+import torch
+
+from extraction.batch import make_batch, prepare_sample
+from extraction.models import load_model, wrap_model
+from extraction.tiny import WEIGHTS
+
+
+@pytest.fixture(scope="module")
+def folder(vlm, tmp_path_factory):
+    path = tmp_path_factory.mktemp("checkpoint")
+    vlm.model.save_pretrained(path)
+    vlm.processor.save_pretrained(path)
+    return path
+
+
+def test_saved_model_loads_and_gives_the_same_logits(vlm, folder, samples, template):
+    loaded = load_model(str(folder), dtype="float32", device="cpu", local_files_only=True)
+    assert type(loaded.model) is type(vlm.model)
+    assert len(loaded.layers) == len(vlm.layers)
+    made = [make_batch(v, [prepare_sample(samples[0], template)]) for v in (vlm, loaded)]
+    with torch.inference_mode():
+        one, two = (v.model(**b.inputs).logits for v, b in zip((vlm, loaded), made, strict=True))
+    torch.testing.assert_close(one, two)
+
+
+def test_half_precision_runs(folder, samples, template):
+    loaded = load_model(str(folder), dtype="bfloat16", device="cpu", local_files_only=True)
+    batch = make_batch(loaded, [prepare_sample(samples[0], template)])
+    assert batch.inputs["pixel_values"].dtype == torch.bfloat16
+    with torch.inference_mode():
+        assert loaded.model(**batch.inputs).logits.isfinite().all()
+
+
+def test_missing_folder():
+    with pytest.raises(ValueError, match=r"model '/no/such' could not be loaded.*folder with config.json"):
+        load_model("/no/such", local_files_only=True)
+
+
+def test_folder_without_processor(tmp_path):
+    for name in ("config.json", "model.safetensors", "generation_config.json"):
+        shutil.copy(WEIGHTS / name, tmp_path / name)
+    with pytest.raises(ValueError, match=r"has no processor that loads.*Copy the processor files"):
+        load_model(str(tmp_path), local_files_only=True)
+
+
+def test_folder_without_weights(tmp_path):
+    for source in WEIGHTS.iterdir():
+        if source.suffix != ".safetensors":
+            shutil.copy(source, tmp_path / source.name)
+    with pytest.raises(ValueError, match="could not be loaded"):
+        load_model(str(tmp_path), local_files_only=True)
+
+
+def test_another_architecture(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(ValueError, match=r"is a 'bert'; wanted LLaVA-1\.5"):
+        load_model(str(tmp_path), local_files_only=True)
+
+
+@pytest.mark.parametrize(("option", "value"), [("attn_implementation", "flash_attention_2"), ("dtype", "int8")])
+def test_unknown_options(option, value):
+    with pytest.raises(ValueError, match=f"{option} must be .*'{value}'"):
+        load_model("tiny", **{option: value})
+
+
+def test_model_without_decoder():
+    with pytest.raises(ValueError, match="Linear has no decoder"):
+        wrap_model(torch.nn.Linear(1, 1), None)

@@ -1,0 +1,51 @@
+"""Templates and where the question stands in them."""
+
+import pytest
+
+from extraction.errors import SampleError
+from extraction.prompts import TEMPLATES, render_prompt, resolve_template
+
+
+@pytest.mark.parametrize("name", sorted(TEMPLATES))
+def test_question_span(name):
+    prompt = render_prompt(TEMPLATES[name], "  what is this ?\n")
+    assert prompt.text[prompt.question_start : prompt.question_end] == "what is this ?"
+    assert prompt.text.count("<image>") == 1
+
+
+def test_names_resolve_and_texts_stay():
+    assert resolve_template("vicuna_v1", None) == TEMPLATES["vicuna_v1"]
+    assert resolve_template("X <image> {q} Y", None) == "X <image> {q} Y"
+
+
+def test_chat_template_of_the_processor():
+    class Processor:
+        def apply_chat_template(self, messages, add_generation_prompt):
+            assert add_generation_prompt
+            text = next(part["text"] for part in messages[0]["content"] if part["type"] == "text")
+            return f"[INST] <image>\n{text} [/INST]"
+
+    assert resolve_template("chat", Processor()) == "[INST] <image>\n{q} [/INST]"
+
+
+@pytest.mark.parametrize(
+    "text", ["{q} ASSISTANT:", "<image> ASSISTANT:", "<image> {q} {q} A:", "<image> <image> {q} A:"]
+)
+def test_each_part_once(text):
+    with pytest.raises(ValueError, match="exactly once"):
+        resolve_template(text, None)
+
+
+@pytest.mark.parametrize("text", ["USER: <image> {q}", "{q} <image> "])
+def test_something_must_follow(text):
+    with pytest.raises(ValueError, match="must go on after"):
+        resolve_template(text, None)
+
+
+@pytest.mark.parametrize(
+    ("question", "match"), [("", "empty"), ("  \n", "empty"), ("what <image> ?", "stands for the image")]
+)
+def test_bad_questions(question, match):
+    with pytest.raises(SampleError, match=match) as caught:
+        render_prompt(TEMPLATES["plain"], question)
+    assert caught.value.stage == "prompt"
