@@ -1,0 +1,54 @@
+"""Accuracy of the small LLaVA by greedy generation through its processor."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from extraction.answers import is_correct
+from extraction.batch import make_batch, prepare_sample
+from extraction.datasets.sample import Sample
+from extraction.forward import run_batch
+from extraction.models import VisionLanguageModel, load_model
+from extraction.tiny.threads import single_thread
+from extraction.tiny.tokenizer import PROMPT
+
+_MAX_NEW_TOKENS = 2  # the answer and the end mark
+
+
+def evaluate_tiny(model_folder: Path, samples: Sequence[Sample], batch_size: int = 64) -> dict[str, float]:
+    """Compute the accuracy of a saved model, task by task.
+
+    Args:
+        model_folder: Folder written by `train_tiny`.
+        samples: Questions with answers.
+        batch_size: Questions generated for at once, padded on the left.
+
+    Returns:
+        Fraction of correct answers of each task, in the order of the tasks' first samples.
+
+    Raises:
+        ValueError: No samples, a sample without an answer, a folder without a model, or `batch_size` below 1.
+    """
+    if not samples:
+        raise ValueError("samples must hold at least one question, got none.")
+    hidden = [sample.id for sample in samples if sample.answer is None]
+    if hidden:
+        raise ValueError(f"samples must have answers, but {len(hidden)} have none, the first is {hidden[0]}.")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+    vlm = load_model(str(model_folder), dtype="float32", device="cpu", local_files_only=True)
+    total: Counter[str] = Counter()
+    right: Counter[str] = Counter()
+    with single_thread():
+        for start in range(0, len(samples), batch_size):
+            batch = samples[start : start + batch_size]
+            for sample, answer in zip(batch, generate_answers(vlm, batch), strict=True):
+                total[sample.task] += 1
+                right[sample.task] += is_correct(answer, sample.answer)
+    return {task: right[task] / total[task] for task in total}
+
+
+def generate_answers(vlm: VisionLanguageModel, samples: Sequence[Sample]) -> list[str]:
+    """Generate the answers to one batch of questions, greedily."""
+    batch = make_batch(vlm, [prepare_sample(sample, PROMPT) for sample in samples])
+    return run_batch(vlm, batch, ("last",), None, _MAX_NEW_TOKENS).answers

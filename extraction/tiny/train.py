@@ -1,0 +1,152 @@
+"""Train the small LLaVA on easy-VQA from scratch, in two stages and a fixed number of steps."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import LlavaForConditionalGeneration, LlavaProcessor
+
+from extraction.datasets.easy_vqa import load_easy_vqa
+from extraction.datasets.sample import Sample
+from extraction.tiny.architecture import build_model
+from extraction.tiny.attributes import group_by_image, read_attributes
+from extraction.tiny.decoder import DECODER, packed_accuracy, train_decoder
+from extraction.tiny.fit import StageSettings
+from extraction.tiny.packing import encode_questions
+from extraction.tiny.threads import single_thread
+from extraction.tiny.tokenizer import build_processor
+from extraction.tiny.tower import TOWER, all_features, pretrain_tower
+
+HELD_OUT_IMAGES = 200
+"""The last images of the training split are never trained on; they give the held-out accuracy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSummary:
+    """What a training did.
+
+    Attributes:
+        folder: The model, for `from_pretrained`.
+        parameters: Number of parameters.
+        tower_loss: Loss of every step of the first stage, in nats.
+        decoder_loss: Loss of every step of the second stage, in nats.
+        held_out_accuracy: Accuracy on the questions of the held-out training images.
+        cpu_seconds: CPU time of reading, training and saving.
+    """
+
+    folder: Path
+    parameters: int
+    tower_loss: tuple[float, ...]
+    decoder_loss: tuple[float, ...]
+    held_out_accuracy: float
+    cpu_seconds: float
+
+
+def train_tiny(out: Path, *, seed: int = 0, report: Callable[[str], None] = lambda line: None) -> TrainingSummary:
+    """Train the small LLaVA on the training split of easy-VQA and save it.
+
+    The test split is not read. The same seed gives the same weights on the same machine and
+    versions; across machines they differ by rounding, and so may single answers.
+
+    Args:
+        out: Folder to write; must not exist or be empty.
+        seed: Seed of initialization, batches and mirroring.
+        report: Called with lines of progress.
+
+    Returns:
+        A summary. The folder holds float16 weights, configuration, tokenizer and processor.
+
+    Raises:
+        FileExistsError: `out` exists and is not an empty folder.
+        ModuleNotFoundError: The package `easy-vqa` is not installed.
+    """
+    out = Path(out)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise FileExistsError(f"out must be a new or empty folder, but {out} exists and is not empty; choose another")
+    samples = load_easy_vqa("train")
+    out.mkdir(parents=True, exist_ok=True)  # fail before the training, not after it
+    with single_thread():
+        return train_on(samples, out, seed=seed, report=report)
+
+
+def train_on(
+    samples: Sequence[Sample],
+    out: Path,
+    *,
+    seed: int,
+    report: Callable[[str], None],
+    tower: StageSettings = TOWER,
+    decoder: StageSettings = DECODER,
+    held_out: int = HELD_OUT_IMAGES,
+) -> TrainingSummary:
+    """Train on given questions; `train_tiny` with every setting exposed.
+
+    Args:
+        samples: Questions with answers, words of easy-VQA only.
+        out: Folder to write.
+        seed: Seed of initialization, batches and mirroring.
+        report: Called with lines of progress.
+        tower: Settings of the first stage.
+        decoder: Settings of the second stage.
+        held_out: Number of images, the last ones, that are not trained on; at least 1.
+
+    Returns:
+        A summary.
+    """
+    start = time.process_time()
+    generator = torch.Generator().manual_seed(seed)
+    processor = build_processor()
+    model = build_model(processor.tokenizer, generator)
+    images = group_by_image(samples)
+    report(f"{len(samples)} questions about {len(images)} images, {held_out} images held out")
+    stages = _train_stages(model, processor, images, len(images) - held_out, (tower, decoder), generator, report)
+    _save(model, processor, out)
+    return TrainingSummary(
+        folder=out,
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        tower_loss=tuple(stages[0]),
+        decoder_loss=tuple(stages[1]),
+        held_out_accuracy=stages[2],
+        cpu_seconds=time.process_time() - start,
+    )
+
+
+def _train_stages(
+    model: LlavaForConditionalGeneration,
+    processor: LlavaProcessor,
+    images: dict[Path, list[Sample]],
+    trained: int,
+    settings: tuple[StageSettings, StageSettings],
+    generator: torch.Generator,
+    report: Callable[[str], None],
+) -> tuple[list[float], list[float], float]:
+    """Train on the first images; return the losses of both stages and the accuracy on the rest."""
+    groups = list(images.values())
+    pixels = _read_pixels(list(images), processor)
+    attributes = read_attributes(groups[:trained])
+    tower_loss = pretrain_tower(model, pixels[:trained], attributes, settings[0], generator, report)
+    features = all_features(model, pixels)
+    encoded = encode_questions(groups, processor.tokenizer, model.config.image_token_id)
+    decoder_loss = train_decoder(model, features[:trained], encoded[:trained], settings[1], generator, report)
+    accuracy = packed_accuracy(model, features[trained:], encoded[trained:])
+    report(f"accuracy on the held-out training images {accuracy:.4f}")
+    return tower_loss, decoder_loss, accuracy
+
+
+def _read_pixels(paths: Sequence[Path], processor: LlavaProcessor) -> Tensor:
+    images = []
+    for path in paths:
+        with Image.open(path) as image:
+            images.append(image.convert("RGB"))
+    return processor.image_processor(images, return_tensors="pt")["pixel_values"]
+
+
+def _save(model: LlavaForConditionalGeneration, processor: LlavaProcessor, out: Path) -> None:
+    """Write the folder; weights in float16, which the small model loses nothing by."""
+    out.mkdir(parents=True, exist_ok=True)
+    model.half().save_pretrained(out)
+    processor.save_pretrained(out)
