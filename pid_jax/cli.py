@@ -1,0 +1,177 @@
+"""`pid-jax`: from activation stores and arrays to atoms, figures and a page."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from pid_jax.console import make_app, out, progress_bar, run_app, working
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from pid_jax.spec import PCA
+    from pid_jax.study import StudySpec
+
+RESULTS, PAGE, FIGURES = "results.nc", "index.html", "figures"
+
+app = make_app("Partial information decomposition of what a model's modalities tell about its prediction.")
+
+Dims = Annotated[str, typer.Option(help="PCA components of source_1, source_2 and target.")]
+Keep = Annotated[str, typer.Option(help="'all' samples, or those answered 'correct' under the baseline.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+
+
+@app.command()
+def demo(
+    out_dir: Annotated[Path, typer.Option("--out", help="Output folder; what is already there is reused.")] = Path(
+        "demo"
+    ),
+    per_task: Annotated[int, typer.Option(help="Questions of each of the two tasks.")] = 2000,
+) -> None:
+    """Run the main job on the small trained LLaVA and easy-VQA: extract, decompose, draw."""
+    from pid_jax.demo import extract_demo
+
+    paths = extract_demo(out_dir, per_task)
+    _study(paths, out_dir, _study_spec("12,12,8", "all"), seed=0)
+
+
+@app.command()
+def study(
+    store: Annotated[Path, typer.Option(help="Store of the baseline.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the results, the figures and the page.")],
+    knockout: Annotated[list[Path] | None, typer.Option(help="Store of a knockout; may be repeated.")] = None,
+    dims: Dims = "12,12,8",
+    keep: Keep = "all",
+    seed: Seed = 0,
+) -> None:
+    """Decompose every task, condition and layer of activation stores, and write results, figures and a page."""
+    _study([store, *(knockout or [])], out_dir, _study_spec(dims, keep), seed)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="A results.nc written by `pid-jax study`.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the figures and the page.")],
+) -> None:
+    """Draw the figures and the page of a study again."""
+    from pid_jax.study import load_study
+
+    _draw(load_study(results), out_dir)
+
+
+@app.command()
+def estimate(
+    arrays: Annotated[Path, typer.Argument(help="An .npz with source_1, source_2 and target, each (..., n, p).")],
+    out_file: Annotated[Path | None, typer.Option("--out", help="Write the result to this netCDF file.")] = None,
+    dims: Dims = "16,16,16",
+    bits: Annotated[bool, typer.Option("--bits", help="Report in bits.")] = False,
+    seed: Seed = 0,
+) -> None:
+    """Decompose what two arrays tell about a third."""
+    import jax
+    import numpy as np
+
+    from pid_jax.estimate import estimate_pid
+    from pid_jax.result import VARIABLES
+    from pid_jax.spec import PIDSpec
+
+    with np.load(arrays, allow_pickle=False) as loaded:
+        missing = [name for name in VARIABLES if name not in loaded]
+        if missing:
+            raise ValueError(
+                f"{arrays} has no array {', '.join(missing)}; it has {list(loaded)}. Name them {VARIABLES}."
+            )
+        values = [loaded[name] for name in VARIABLES]
+    with working("Decomposing"):
+        found = estimate_pid(*values, spec=PIDSpec(reduction=_pca(dims)), key=jax.random.key(seed))
+    found = found.in_bits() if bits else found
+    out.print(repr(found), markup=False)
+    if out_file is not None:
+        out.print(f"Written to {found.save(out_file)}.")
+
+
+def _study(paths: list[Path], out_dir: Path, spec: "StudySpec", seed: int) -> None:
+    with working("Starting JAX"):
+        import jax
+
+        from pid_jax.store import ActivationStore
+        from pid_jax.study import load_study, run_study, save_study, study_digest
+
+    stores = [ActivationStore.open(path) for path in paths]
+    file = out_dir / RESULTS
+    with working("Reading the stores"):
+        digest = study_digest(stores, spec, seed)
+    if file.exists() and (stored := load_study(file)).attrs["inputs_sha256"] == digest:
+        out.print(f"{file}: made from the same stores and settings; reused.")
+        results = stored
+    else:
+        tasks = len(set(stores[0].columns["task"].tolist()))
+        with progress_bar("Decomposing", tasks * len(stores)) as advance:
+            results = run_study(
+                stores, spec=spec, key=jax.random.key(seed), progress=lambda task, condition: advance(1)
+            )
+        save_study(results.assign_attrs(inputs_sha256=digest), file)
+    _print_table(results)
+    _draw(results, out_dir)
+
+
+def _draw(results: "xr.Dataset", out_dir: Path) -> None:
+    with working("Drawing the figures and the page"):
+        from pid_jax.plot.files import save_figures
+        from pid_jax.report.page import write_report
+
+        page = write_report(results, save_figures(results, out_dir / FIGURES), out_dir / PAGE)
+    out.print(f"Figures: {out_dir / FIGURES}")
+    out.print(f"Page: {page.resolve()}")
+
+
+def _print_table(results: "xr.Dataset") -> None:
+    """Print the atoms of the first measure in bits at the first, a middle and the last layer."""
+    import numpy as np
+
+    layers = results.layer.values
+    shown = sorted({int(layers[0]), int(layers[len(layers) // 2]), int(layers[-1])})
+    measure = results.measure.values[0]
+    table = Table(
+        title=f"Information about the prediction, bits ({measure.upper()}), layers {', '.join(map(str, shown))}"
+    )
+    first, second = results.attrs["source_1_label"], results.attrs["source_2_label"]
+    for title in ("task", "condition", "accuracy", "redundant", f"unique {first}", f"unique {second}", "synergistic"):
+        table.add_column(title)
+    for task in results.task.values:
+        for condition in results.condition.values:
+            cell = results.sel(task=task, condition=condition, measure=measure)
+            atoms = [
+                cell[name].sel(layer=shown).values / np.log(2)
+                for name in ("redundancy", "unique_1", "unique_2", "synergy")
+            ]
+            numbers = ["  ".join(f"{value:5.2f}" for value in values) for values in atoms]
+            table.add_row(task, str(cell.condition_label.values), f"{float(cell.accuracy):.3f}", *numbers)
+    out.print(table)
+
+
+def _study_spec(dims: str, keep: str) -> "StudySpec":
+    from pid_jax.spec import PIDSpec
+    from pid_jax.study import StudySpec
+
+    return StudySpec(pid=PIDSpec(reduction=_pca(dims)), keep=keep)
+
+
+def _pca(dims: str) -> "PCA":
+    from pid_jax.spec import PCA
+
+    parts = dims.split(",")
+    if len(parts) != 3 or not all(part.strip().isdigit() for part in parts):
+        raise ValueError(f"--dims needs three whole numbers with commas, such as 12,12,8, got {dims!r}.")
+    return PCA(dim=(int(parts[0]), int(parts[1]), int(parts[2])))
+
+
+def main() -> None:
+    """Run the command line."""
+    run_app(app)
+
+
+if __name__ == "__main__":
+    main()

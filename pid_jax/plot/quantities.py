@@ -1,0 +1,124 @@
+"""What figures and page read from a results dataset: names, units, cut windows, and the checks of them."""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import xarray as xr
+
+ATOMS = ("redundancy", "unique_1", "unique_2", "synergy")
+INFORMATION = ("i_1", "i_2", "i_12")
+PER_NAT = {"bits": 1.0 / math.log(2.0), "nats": 1.0}
+MEASURE_NAMES = {"broja": "BROJA", "mmi": "MMI"}
+PREFERRED_MEASURE = "broja"
+
+# A share is a ratio to I_12. Below a hundredth of a bit, estimation noise is as large as I_12 itself, and the
+# ratio says nothing; no share is given there.
+SMALLEST_TOTAL_BITS = 0.01
+
+
+def check_results(
+    results: xr.Dataset, *, measure: str | None = None, unit: str = "bits", variables: Iterable[str] = ATOMS
+) -> None:
+    """Refuse a dataset, measure or unit that a figure cannot show.
+
+    Args:
+        results: the dataset made by `pid_jax.study`.
+        measure: the measure to be shown; None if the caller shows several.
+        unit: "bits" or "nats".
+        variables: data variables the caller is going to read.
+
+    Raises:
+        ValueError: a dimension or variable is missing, a variable is not in nats, or measure or unit is unknown.
+    """
+    if unit not in PER_NAT:
+        raise ValueError(f"unit must be one of {sorted(PER_NAT)}, got {unit!r}; choose one of them")
+    for dimension in ("task", "condition", "measure", "layer"):
+        if results.sizes.get(dimension, 0) == 0 or dimension not in results.coords:
+            raise ValueError(
+                f"results must have a labeled dimension {dimension!r} with at least one entry, got dimensions "
+                f"{dict(results.sizes)}; pass the dataset that pid_jax.study returns"
+            )
+    for name in variables:
+        if name not in results.data_vars:
+            raise ValueError(
+                f"results must hold the variable {name!r}, got {sorted(map(str, results.data_vars))}; "
+                "pass the dataset that pid_jax.study returns"
+            )
+        if name in (*ATOMS, *INFORMATION) and results[name].attrs.get("units", "nats") != "nats":
+            raise ValueError(
+                f"variable {name!r} must be in nats, got units {results[name].attrs['units']!r}; convert it first"
+            )
+    measures = [str(name) for name in results["measure"].values]
+    if measure is not None and measure not in measures:
+        raise ValueError(f"measure must be one of {measures}, got {measure!r}; choose one that was computed")
+
+
+def default_measure(results: xr.Dataset) -> str:
+    """Name the measure to show if none is asked for: BROJA where it was computed, else the first one."""
+    measures = [str(name) for name in results["measure"].values]
+    return PREFERRED_MEASURE if PREFERRED_MEASURE in measures else measures[0]
+
+
+def measure_name(measure: str) -> str:
+    """Write a measure as the literature does ("BROJA"), or as it is when it is not known here."""
+    return MEASURE_NAMES.get(measure, measure)
+
+
+def atom_labels(results: xr.Dataset) -> dict[str, str]:
+    """Name the four atoms after the two sources, for example "Unique: vision"."""
+    first = results.attrs.get("source_1_label", "source 1")
+    second = results.attrs.get("source_2_label", "source 2")
+    names = ("Redundant", f"Unique: {first}", f"Unique: {second}", "Synergistic")
+    return dict(zip(ATOMS, names, strict=True))
+
+
+def condition_labels(results: xr.Dataset) -> list[str]:
+    """Read the labels of the conditions, or their names if they have no labels."""
+    source = results.coords.get("condition_label", results["condition"])
+    return [str(label) for label in source.values]
+
+
+def cut_window(results: xr.Dataset, condition: int) -> tuple[int, int] | None:
+    """Find the layers between which a condition cuts attention.
+
+    Decoder block b turns the state of layer b into the state of layer b + 1, so that a cut in blocks first..last
+    spans the layer axis from first to last + 1.
+
+    Args:
+        results: the dataset made by `pid_jax.study`.
+        condition: position of the condition.
+
+    Returns:
+        The two ends on the layer axis, or None if nothing is cut.
+    """
+    if "cut_first" not in results.coords or "cut_last" not in results.coords:
+        return None
+    first = int(results["cut_first"].values[condition])
+    last = int(results["cut_last"].values[condition])
+    return None if first < 0 else (first, last + 1)
+
+
+def has_intervals(results: xr.Dataset) -> bool:
+    """Tell whether the dataset holds an interval for every atom."""
+    return all(f"{atom}_{end}" in results.data_vars for atom in ATOMS for end in ("lower", "upper"))
+
+
+def shares_of_total(cell: xr.Dataset) -> dict[str, np.ndarray]:
+    """Express the atoms as a percentage of I_12.
+
+        share = 100 atom / I_12
+
+    Negative estimates stay negative: nothing is clipped.
+
+    Args:
+        cell: atoms and `i_12` in nats, over any dimensions they have in common.
+
+    Returns:
+        Percentages by atom; all NaN where an atom or I_12 is not known, or I_12 is below `SMALLEST_TOTAL_BITS`.
+    """
+    total = cell["i_12"].values.astype(float)
+    complete = np.isfinite(sum(cell[atom].values for atom in ATOMS))
+    usable = complete & np.isfinite(total) & (total * PER_NAT["bits"] >= SMALLEST_TOTAL_BITS)
+    divisor = np.where(usable, total, np.nan)
+    return {atom: 100.0 * cell[atom].values / divisor for atom in ATOMS}

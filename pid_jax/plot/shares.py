@@ -1,0 +1,131 @@
+"""How the total information divides among the four atoms, layer by layer."""
+
+import matplotlib.patheffects as effects
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from pid_jax.plot.lines import accuracy_text, mark_empty, row_label, value_limits
+from pid_jax.plot.quantities import (
+    ATOMS,
+    PER_NAT,
+    SMALLEST_TOTAL_BITS,
+    atom_labels,
+    check_results,
+    condition_labels,
+    shares_of_total,
+)
+from pid_jax.plot.style import (
+    ATOM_STYLES,
+    FEWEST_LAYERS_WITHOUT_MARKERS,
+    SMALL_TEXT_SIZE,
+    TOTAL_STYLE,
+    add_legend,
+    add_note,
+    figure_style,
+    marker_for,
+    new_panels,
+    panel_title,
+    set_layer_limits,
+)
+
+# The atom at the bottom of a stack is the easiest to compare over layers: that is the first source's own information.
+_STACKING_ORDER = ("unique_1", "redundancy", "unique_2", "synergy")
+# Shares closer to zero than this are below the width of a line and get no remark.
+_VISIBLE_SHARE = 0.1
+
+
+def plot_shares(results: xr.Dataset, *, measure: str = "broja") -> Figure:
+    """Plot the atoms as percentages of I_12, stacked: a row for every task, a column for every condition.
+
+    Estimates may be negative. They are stacked downward from zero, so that the bar above zero then exceeds 100 % by as
+    much; nothing is clipped, and a remark says so. A layer without estimates, or with an I_12 too small to be divided
+    by, has no bar. The line is I_12 itself, on the axis to the right.
+
+    Args:
+        results: the dataset made by `pid_jax.study`.
+        measure: which measure to show.
+
+    Returns:
+        A figure that is not registered anywhere.
+
+    Raises:
+        ValueError: see `check_results`.
+    """
+    check_results(results, measure=measure, variables=(*ATOMS, "i_12", "accuracy"))
+    shown = results.sel(measure=measure)
+    conditions = condition_labels(results)
+    with figure_style():
+        figure, panels = new_panels(results.sizes["task"], len(conditions))
+        set_layer_limits(panels, results["layer"].values, margin=0.6)
+        for row, task in enumerate(results["task"].values):
+            panels[row, 0].set_ylabel(row_label(task, "share of I₁₂ (%)"))
+            limits = _share_limits(shown.isel(task=row))
+            panels[row, 0].set_ylim(*limits)
+            _, largest_total = value_limits(shown.isel(task=row), ("i_12",), "bits")
+            for column, label in enumerate(conditions):
+                axes = panels[row, column]
+                cell = shown.isel(task=row, condition=column)
+                handles = _draw_stack(axes, cell)
+                total = _draw_total(axes, cell, 1.1 * largest_total or 1.0, limits, column == len(conditions) - 1)
+                panel_title(axes, len(conditions), label if row == 0 else "", accuracy_text(results, row, column))
+        labels = atom_labels(results)
+        add_legend(figure, [*handles, total], [*(labels[atom] for atom in _STACKING_ORDER), "Total I₁₂ (right axis)"])
+        if remark := _remark(shown):
+            add_note(figure, remark)
+    return figure
+
+
+def _share_limits(row: xr.Dataset) -> tuple[float, float]:
+    """Find limits that hold the largest stack above and below zero."""
+    shares = np.stack([*shares_of_total(row).values()])
+    above = np.nansum(np.maximum(shares, 0.0), axis=0).max()
+    below = np.nansum(np.minimum(shares, 0.0), axis=0).min()
+    return (1.05 * float(below) if below < -_VISIBLE_SHARE else 0.0), max(100.0, 1.02 * float(above))
+
+
+def _draw_stack(axes: Axes, cell: xr.Dataset) -> list[BarContainer]:
+    """Stack positive shares upward and negative ones downward from zero."""
+    shares = shares_of_total(cell)
+    layers = cell["layer"].values
+    above, below = np.zeros(len(layers)), np.zeros(len(layers))
+    is_dense = len(layers) >= FEWEST_LAYERS_WITHOUT_MARKERS  # bars without gaps, and without seams between them
+    look = {"width": 1.0 if is_dense else 0.86, "antialiased": not is_dense, "linewidth": 0}
+    bars = []
+    for atom in _STACKING_ORDER:
+        share = np.nan_to_num(shares[atom])
+        bottom = np.where(share >= 0.0, above, below)
+        bars.append(axes.bar(layers, share, bottom=bottom, color=ATOM_STYLES[atom]["color"], **look))
+        above += np.maximum(share, 0.0)
+        below += np.minimum(share, 0.0)
+    axes.axhline(0.0, color="black", linewidth=0.6)
+    if not np.isfinite(np.stack([*shares.values()])).any():
+        mark_empty(axes)
+    return bars
+
+
+def _draw_total(axes: Axes, cell: xr.Dataset, top: float, share_limits: tuple[float, float], is_last: bool) -> Line2D:
+    """Draw I_12 on a second axis whose zero lies level with the zero of the shares."""
+    twin = axes.twinx()
+    twin.set_ylim(top * share_limits[0] / share_limits[1], top)
+    twin.spines["right"].set_visible(is_last)
+    twin.tick_params(right=is_last, labelright=is_last, labelsize=SMALL_TEXT_SIZE, width=0.6, length=2.5)
+    twin.set_ylabel("total I₁₂ (bits)" if is_last else "")
+    outline = [effects.Stroke(linewidth=2.6, foreground="white"), effects.Normal()]
+    style = marker_for({**TOTAL_STYLE, "marker": "."}, cell.sizes["layer"])
+    (line,) = twin.plot(cell["layer"].values, cell["i_12"].values * PER_NAT["bits"], path_effects=outline, **style)
+    return line
+
+
+def _remark(shown: xr.Dataset) -> str:
+    """Say what the bars of this dataset cannot show by themselves."""
+    shares = np.stack([*shares_of_total(shown).values()])
+    remarks = []
+    if np.nanmin(shares, initial=0.0) < -_VISIBLE_SHARE:
+        remarks.append("Negative estimates are stacked below zero; the bar above zero exceeds 100 % by as much.")
+    if not np.isfinite(shares).all():
+        remarks.append(f"No bar: atoms not available, or I₁₂ below {SMALLEST_TOTAL_BITS} bits.")
+    return " ".join(remarks)

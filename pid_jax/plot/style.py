@@ -1,0 +1,140 @@
+"""One look for every figure: colors, line styles, sizes, and the grid of panels."""
+
+import textwrap
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+# Okabe and Ito (2008), "Color Universal Design": distinct under the common forms of color blindness.
+# Line style and marker repeat the distinction for black-and-white print.
+ATOM_STYLES = {
+    "redundancy": {"color": "#009E73", "linestyle": (0, (5, 1.5, 1, 1.5)), "marker": "^"},
+    "unique_1": {"color": "#0072B2", "linestyle": "-", "marker": "o"},
+    "unique_2": {"color": "#D55E00", "linestyle": (0, (4, 1.5)), "marker": "s"},
+    "synergy": {"color": "#CC79A7", "linestyle": (0, (1, 1.2)), "marker": "D"},
+}
+TOTAL_STYLE = {"color": "#000000", "linestyle": "-", "linewidth": 0.9, "marker": ""}
+BASELINE_STYLE = {"color": "#6E6E6E", "linestyle": (0, (4, 1.5)), "marker": ""}
+WINDOW_COLOR = "#EBEBEB"
+NOTE_COLOR = "#555555"
+BAND_OPACITY = 0.2
+
+TEXT_SIZE = 8.0
+SMALL_TEXT_SIZE = 7.0
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": TEXT_SIZE,
+    "axes.titlesize": TEXT_SIZE,
+    "axes.labelsize": TEXT_SIZE,
+    "xtick.labelsize": SMALL_TEXT_SIZE,
+    "ytick.labelsize": SMALL_TEXT_SIZE,
+    "legend.fontsize": TEXT_SIZE,
+    "legend.frameon": False,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.5,
+    "lines.markersize": 3.6,
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+    "savefig.facecolor": "white",
+    "text.color": "black",
+    "text.usetex": False,
+    "text.parse_math": False,  # labels come from users: a dollar sign is a dollar sign
+    "pdf.fonttype": 42,  # editable text
+}
+
+ONE_COLUMN_INCHES = 3.5
+ONE_AND_A_HALF_COLUMN_INCHES = 5.4
+TWO_COLUMN_INCHES = 7.2
+NARROWEST_PANEL_INCHES = 1.8
+FEWEST_LAYERS_WITHOUT_MARKERS = 21
+# Measured on legends of this font at TEXT_SIZE: mean width of a character, and of a handle with its gaps.
+_INCHES_A_CHARACTER = 0.058
+_INCHES_A_HANDLE = 0.55
+# Part of a column of panels that a title may fill; the rest is the gap to the next one.
+_TITLE_WIDTH = 0.85
+
+
+def figure_style():
+    """Apply the style while figures are built or written; matplotlib's settings are as before afterwards."""
+    return matplotlib.rc_context(STYLE)
+
+
+def new_panels(rows: int, columns: int, *, row_inches: float = 1.65) -> tuple[Figure, np.ndarray]:
+    """Make a grid of panels that share the layer axis, and the vertical axis within each row.
+
+    Args:
+        rows: number of rows.
+        columns: number of columns.
+        row_inches: height of a row.
+
+    Returns:
+        The figure and its axes, always as an array of shape (rows, columns).
+    """
+    figure = Figure(figsize=(_figure_inches(columns), rows * row_inches + 1.0), layout="constrained")
+    panels = figure.subplots(rows, columns, sharex=True, sharey="row", squeeze=False)
+    for axes in panels.flat:
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
+        axes.tick_params(labelsize=SMALL_TEXT_SIZE, width=0.6, length=2.5)
+    for axes in panels[-1]:
+        axes.set_xlabel("layer (0 = embeddings)")
+    return figure, panels
+
+
+def _figure_inches(columns: int) -> float:
+    """Choose the width of a figure: a column of text, one and a half, two, or as wide as many panels need."""
+    widths = {1: ONE_COLUMN_INCHES, 2: ONE_AND_A_HALF_COLUMN_INCHES}
+    return widths.get(columns, max(TWO_COLUMN_INCHES, NARROWEST_PANEL_INCHES * columns))
+
+
+def set_layer_limits(panels: np.ndarray, layers: np.ndarray, margin: float = 0.3) -> None:
+    """Let the layer axis end just outside the first and the last layer."""
+    for axes in panels.flat:
+        axes.set_xlim(float(layers.min()) - margin, float(layers.max()) + margin)
+
+
+def with_margins(low: float, high: float) -> tuple[float, float]:
+    """Widen data limits, more above than below: the name of a cut stands at the upper edge."""
+    span = (high - low) or 1.0
+    return low - 0.05 * span, high + 0.16 * span
+
+
+def wrap(text: str, width: int) -> str:
+    """Break a label into lines that fit a panel."""
+    return "\n".join(textwrap.wrap(text, width)) or " "
+
+
+def marker_for(style: dict, layer_count: int) -> dict:
+    """Drop the markers of a line when there are so many layers that they would touch."""
+    return style if layer_count < FEWEST_LAYERS_WITHOUT_MARKERS else {**style, "marker": ""}
+
+
+def add_legend(figure: Figure, handles: list, labels: list[str]) -> None:
+    """Put one legend above all panels, in as few rows as the width allows."""
+    rows = next(rows for rows in range(1, len(labels) + 1) if rows == len(labels) or _fits(figure, labels, rows))
+    columns = -(-len(labels) // rows)
+    figure.legend(handles, labels, loc="outside upper center", ncols=columns, handlelength=2.6, columnspacing=1.4)
+
+
+def _fits(figure: Figure, labels: list[str], rows: int) -> bool:
+    """Estimate whether a legend, filled column by column, is narrower than the figure."""
+    longest = [max(map(len, labels[start : start + rows])) for start in range(0, len(labels), rows)]
+    return sum(count * _INCHES_A_CHARACTER + _INCHES_A_HANDLE for count in longest) < figure.get_figwidth()
+
+
+def add_note(figure: Figure, text: str) -> None:
+    """Put a remark below all panels."""
+    characters = int(figure.get_figwidth() * 17)
+    figure.supxlabel(wrap(text, characters), fontsize=SMALL_TEXT_SIZE, color=NOTE_COLOR)
+
+
+def panel_title(axes: Axes, columns: int, *lines: str) -> None:
+    """Write the title of one of several panels in a row, each entry broken to its width; empty entries are left out."""
+    characters = int(_TITLE_WIDTH * _figure_inches(columns) / columns / _INCHES_A_CHARACTER)
+    axes.set_title("\n".join(wrap(line, characters) for line in lines if line), fontsize=TEXT_SIZE)

@@ -1,0 +1,237 @@
+"""From activation stores to a labeled data set: tasks x conditions x layers."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+
+from pid_jax.atomic import atomic_write
+from pid_jax.estimate import estimate_pid, gaussian_pid
+from pid_jax.result import ATOMS, INFORMATION, PIDEstimate
+from pid_jax.spec import BROJA, MMI, PCA, PIDSpec, Redundancy, spec_to_dict
+from pid_jax.status import Status
+from pid_jax.store import NORM, ActivationStore
+
+SCHEMA = "pid_jax.study/1"
+_PACKAGES = ("pid_jax", "jax", "jaxlib", "numpy", "xarray")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySpec:
+    """Settings of a study.
+
+    Attributes:
+        pid: How each problem is estimated.
+        measures: Redundancy measures, each on the same covariance.
+        keep: "all" samples, or those answered "correct" under the baseline.
+        source_1_role: Token group that is source_1.
+        source_2_role: Token group that is source_2.
+    """
+
+    pid: PIDSpec = field(default_factory=lambda: PIDSpec(reduction=PCA(dim=(12, 12, 8))))
+    measures: tuple[Redundancy, ...] = (BROJA(), MMI())
+    keep: str = "all"
+    source_1_role: str = "image"
+    source_2_role: str = "question"
+
+    def __post_init__(self) -> None:
+        if self.keep not in ("all", "correct"):
+            raise ValueError(f"StudySpec(keep=...) needs 'all' or 'correct', got {self.keep!r}.")
+        if not self.measures:
+            raise ValueError("StudySpec(measures=...) needs at least one of BROJA() and MMI(), got none.")
+
+
+def run_study(
+    stores: Sequence[ActivationStore],
+    *,
+    spec: StudySpec | None = None,
+    key: jax.Array,
+    progress: Callable[[str, str], None] = lambda task, condition: None,
+) -> xr.Dataset:
+    """Decompose, per task, condition and layer, the information about the model's prediction.
+
+    source_1 is the mean state of the image tokens, source_2 that of the question tokens, the target the final norm's
+    output at the last prompt position. All layers of one task and condition are one compiled call.
+
+    Args:
+        stores: The baseline first, then knockouts of the same model on the same samples.
+        spec: Settings, `StudySpec()` if not given.
+        key: A JAX random key.
+        progress: Called with task and condition before each decomposition.
+
+    Returns:
+        Atoms (task, condition, measure, layer) and informations (task, condition, layer) in nats, with status and
+        certificate, accuracy, answer entropy and everything that was chosen in the attributes.
+
+    Raises:
+        ValueError: If the stores do not belong together, or no sample is left.
+    """
+    spec = StudySpec() if spec is None else spec
+    _check_stores(stores)
+    ids = _common_ids(stores, spec)
+    baseline = stores[0]
+    rows = np.isin(baseline.ids, ids)
+    labels = baseline.columns["task"][rows]
+    tasks = list(dict.fromkeys(labels.tolist()))
+    cells = {}
+    for i, task in enumerate(tasks):
+        for j, store in enumerate(stores):
+            progress(task, _name(store))
+            selected = np.flatnonzero(np.isin(store.ids, ids))[labels == task]
+            cell_key = jax.random.fold_in(jax.random.fold_in(key, i), j)
+            cells[task, _name(store)] = _decompose(store, selected, spec, cell_key)
+    stacked = [xr.concat([cells[task, _name(s)] for s in stores], dim="condition") for task in tasks]
+    data = xr.concat(stacked, dim="task").assign_coords(_coordinates(stores, tasks))
+    data = data.assign_coords(measure=[type(measure).__name__.lower() for measure in spec.measures])
+    data = data.assign(_per_task(baseline, rows, labels, tasks))
+    return data.assign_attrs(_attributes(stores, spec))
+
+
+def save_study(results: xr.Dataset, path: Path) -> Path:
+    """Write a study to one netCDF file, whole or not at all."""
+    with atomic_write(path) as temporary:
+        results.to_netcdf(temporary, engine="h5netcdf")
+    return path
+
+
+def load_study(path: str | Path) -> xr.Dataset:
+    """Read what `save_study` wrote.
+
+    Raises:
+        ValueError: If the file is missing or holds something else.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"{path} does not exist: make it with `pid-jax study`.")
+    with xr.open_dataset(path, engine="h5netcdf") as opened:
+        results = opened.load()
+    if results.attrs.get("schema") != SCHEMA:
+        raise ValueError(
+            f"{path} holds {results.attrs.get('schema', 'no schema')!r}, wanted {SCHEMA!r}: run `pid-jax study`."
+        )
+    return results
+
+
+def study_digest(stores: Sequence[ActivationStore], spec: StudySpec, seed: int) -> str:
+    """Hash what a study depends on: the bytes of every shard, the settings, the seed, the versions."""
+    shards = [[dict(h.sha256) for h in store.headers.values()] for store in stores]
+    rows = [[[list(h.ids), [dict(c) for c in h.columns]] for h in store.headers.values()] for store in stores]
+    manifests = [json.loads(json.dumps(dataclasses.asdict(store.manifest))) for store in stores]
+    content = [SCHEMA, shards, rows, manifests, spec_to_dict(spec), seed, _versions(stores)]
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _decompose(store: ActivationStore, rows: np.ndarray, spec: StudySpec, key: jax.Array) -> xr.Dataset:
+    source_1, source_2 = (
+        np.stack([store.read(role=role, layer=layer)[rows] for layer in store.layers])
+        for role in (spec.source_1_role, spec.source_2_role)
+    )
+    target = store.read(role="last", layer=NORM)[rows]
+    first = estimate_pid(
+        source_1, source_2, target, spec=dataclasses.replace(spec.pid, redundancy=spec.measures[0]), key=key
+    )
+    estimates = [first]
+    estimates += [gaussian_pid(first.cov, first.dims, redundancy=measure) for measure in spec.measures[1:]]
+    return _cell(estimates, store.columns["correct"][rows])
+
+
+def _cell(estimates: Sequence[PIDEstimate], correct: np.ndarray) -> xr.Dataset:
+    first = estimates[0]
+    assert first.explained_variance is not None
+    nats = {"units": "nats"}
+    flags = {"flag_values": [int(s) for s in Status], "flag_meanings": " ".join(s.name for s in Status)}
+    per_measure = {n: (np.stack([getattr(e.atoms, n) for e in estimates]), nats) for n in ATOMS}
+    per_measure |= {"gap": (np.stack([e.gap for e in estimates]), nats)}
+    per_measure |= {"status": (np.stack([e.status for e in estimates]), flags)}
+    data: dict[str, Any] = {name: (("measure", "layer"), *value) for name, value in per_measure.items()}
+    data |= {name: ("layer", getattr(first.information, name), nats) for name in INFORMATION}
+    suffixes = ("1", "2", "target")
+    data |= {
+        f"explained_variance_{suffix}": ("layer", first.explained_variance[:, i], {"units": "1"})
+        for i, suffix in enumerate(suffixes)
+    }
+    return xr.Dataset(data | {"accuracy": ((), correct.mean(), {"units": "1"})})
+
+
+def _coordinates(stores: Sequence[ActivationStore], tasks: Sequence[str]) -> dict[str, Any]:
+    conditions = [store.manifest.condition for store in stores]
+    return {
+        "task": list(tasks),
+        "condition": [c["name"] for c in conditions],
+        "condition_label": ("condition", [c["label"] for c in conditions]),
+        "cut_first": ("condition", [c["first"] for c in conditions]),
+        "cut_last": ("condition", [c["last"] for c in conditions]),
+        "layer": list(stores[0].layers),
+    }
+
+
+def _per_task(baseline: ActivationStore, rows: np.ndarray, labels: np.ndarray, tasks: Sequence[str]) -> dict[str, Any]:
+    gold = baseline.columns["gold"][rows]
+    shares = [np.unique(gold[labels == task], return_counts=True)[1] / (labels == task).sum() for task in tasks]
+    return {
+        "n_samples": ("task", [int((labels == task).sum()) for task in tasks]),
+        "answer_entropy": ("task", [float(-(p * np.log(p)).sum()) for p in shares], {"units": "nats"}),
+        "majority_rate": ("task", [float(p.max()) for p in shares], {"units": "1"}),
+    }
+
+
+def _attributes(stores: Sequence[ActivationStore], spec: StudySpec) -> dict[str, str]:
+    settings = stores[0].manifest.settings
+    extraction = {k: v for k, v in settings.items() if k not in ("versions", "fingerprint")}
+    return {
+        "schema": SCHEMA,
+        "source_1_label": {"image": "vision"}.get(spec.source_1_role, spec.source_1_role),
+        "source_2_label": {"question": "language"}.get(spec.source_2_role, spec.source_2_role),
+        "target_label": "final-norm state at the last position",
+        "model": str(settings.get("model", {}).get("name", "unknown")),
+        "dataset": str(settings.get("data", {}).get("reader", "unknown")),
+        "settings": json.dumps({"study": spec_to_dict(spec), "extraction": extraction}),
+        "versions": json.dumps(_versions(stores)),
+    }
+
+
+def _versions(stores: Sequence[ActivationStore]) -> Mapping[str, str]:
+    return {name: version(name) for name in _PACKAGES} | dict(stores[0].manifest.settings.get("versions", {}))
+
+
+def _name(store: ActivationStore) -> str:
+    return str(store.manifest.condition["name"])
+
+
+def _common_ids(stores: Sequence[ActivationStore], spec: StudySpec) -> np.ndarray:
+    """Ids that every store has; with keep="correct" those that the baseline answers correctly."""
+    ids = stores[0].ids
+    if spec.keep == "correct":
+        ids = ids[stores[0].columns["correct"]]
+    for store in stores[1:]:
+        ids = np.intersect1d(ids, store.ids)
+    if not len(ids):
+        raise ValueError(
+            "The stores have no sample in common that can be used: check that they were made from one baseline."
+        )
+    return ids
+
+
+def _check_stores(stores: Sequence[ActivationStore]) -> None:
+    if not stores:
+        raise ValueError("stores is empty: give the baseline store, then the knockouts.")
+    if stores[0].manifest.condition["edges"]:
+        raise ValueError(
+            f"The first store must be a baseline, got {_name(stores[0])} at {stores[0].path}: reorder the stores."
+        )
+    names = [_name(store) for store in stores]
+    if len(set(names)) != len(names):
+        raise ValueError(f"Every store needs a condition of its own, got {names}: leave the repeated ones out.")
+    for store in stores[1:]:
+        if store.manifest.settings != stores[0].manifest.settings or store.layers != stores[0].layers:
+            raise ValueError(
+                f"{store.path} was not made like {stores[0].path} (model, data, template or versions differ): "
+                "make it with `pid-extract knockout --baseline`."
+            )

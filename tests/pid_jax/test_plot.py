@@ -1,0 +1,260 @@
+"""Figures: one panel for every task and condition, labeled axes, and lines that carry the numbers."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import xarray as xr
+from matplotlib.colors import to_hex
+
+from pid_jax.plot import plot_knockout, plot_measures, plot_shares, plot_trajectories, save_figures
+from pid_jax.plot.style import ATOM_STYLES
+
+ATOMS = ("redundancy", "unique_1", "unique_2", "synergy")
+BITS = 1.0 / math.log(2.0)
+LAYERS = 9
+# redundancy, unique_1, unique_2, synergy in bits at the first and the last layer; accuracy
+KNOWN = {
+    ("what", 0): ((0.2, 5.7), (5.2, 0.0), (1.0, 3.0), (0.6, 0.7), 0.986),
+    ("what", 1): ((0.2, 0.2), (4.8, 5.0), (0.8, 0.9), (0.5, 0.7), 0.981),
+    ("what", 2): ((0.2, 5.2), (4.9, 0.1), (0.9, 4.3), (0.4, 0.6), 0.975),
+    ("yes-no", 0): ((0.1, 2.9), (2.7, 0.0), (2.5, 3.4), (0.5, 0.6), 0.991),
+    ("yes-no", 1): ((0.2, 0.2), (2.4, 2.2), (2.7, 3.4), (0.4, 0.6), 0.842),
+    ("yes-no", 2): ((0.2, 2.5), (2.4, 0.1), (2.7, 3.3), (0.4, 0.6), 0.930),
+}
+
+
+@pytest.fixture
+def results() -> xr.Dataset:
+    tasks, measures, conditions = ["what", "yes-no"], ["broja", "mmi"], range(3)
+    atoms = np.empty((4, 2, 3, 2, LAYERS))
+    accuracy = np.empty((2, 3))
+    for (row, task), condition in itertools.product(enumerate(tasks), conditions):
+        *ends, accuracy[row, condition] = KNOWN[task, condition]
+        broja = np.array([np.linspace(*pair, LAYERS) for pair in ends]) / BITS
+        smaller = np.minimum(broja[1], broja[2])
+        atoms[:, row, condition, 0] = broja
+        atoms[:, row, condition, 1] = broja + smaller * np.array([1.0, -1.0, -1.0, 1.0])[:, None]
+    dimensions = ("task", "condition", "measure", "layer")
+    nats = {"units": "nats"}
+    variables = {name: (dimensions, values, nats) for name, values in zip(ATOMS, atoms, strict=True)}
+    variables["i_12"] = (("task", "condition", "layer"), atoms[:, :, :, 0].sum(axis=0), nats)
+    variables["accuracy"] = (("task", "condition"), accuracy)
+    labels = ["Baseline", "Image→Question cut, all layers", "Image→Question cut, layers 0–2"]
+    return xr.Dataset(
+        variables,
+        coords={
+            "task": tasks,
+            "condition": ["baseline", "image-question@all", "image-question@0-2"],
+            "measure": measures,
+            "layer": np.arange(LAYERS),
+            "condition_label": ("condition", labels),
+            "cut_first": ("condition", [-1, 0, 0]),
+            "cut_last": ("condition", [-1, 7, 2]),
+        },
+        attrs={"source_1_label": "vision", "source_2_label": "language"},
+    )
+
+
+FIGURES = {
+    "trajectories": (plot_trajectories, (2, 3), "(bits)"),
+    "shares": (plot_shares, (2, 3), "(%)"),
+    "knockout": (plot_knockout, (4, 2), "(bits)"),
+    "measures": (plot_measures, (2, 2), "(bits)"),
+}
+
+
+def panels_of(figure, shape):
+    grid = [axes for axes in figure.axes if axes.get_subplotspec() is not None]
+    first_of_pair = [axes for axes in grid if axes.yaxis.get_label_position() == "left"]
+    return np.array(first_of_pair, dtype=object).reshape(shape)
+
+
+def line_of(axes, atom):
+    (line,) = [line for line in axes.get_lines() if to_hex(line.get_color()).upper() == ATOM_STYLES[atom]["color"]]
+    return line
+
+
+def texts_of(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_has_a_labeled_panel_for_every_task_and_condition(results, name):
+    plot, shape, unit = FIGURES[name]
+    panels = panels_of(plot(results), shape)
+    assert all("layer" in axes.get_xlabel() for axes in panels[-1])
+    assert all(axes.get_ylabel().endswith(unit) for axes in panels[:, 0])
+    for task, axes in zip(np.repeat(["what", "yes-no"], shape[0] // 2), panels[:, 0], strict=True):
+        assert axes.get_ylabel().startswith(task)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_legend_names_the_atoms_after_the_sources_and_lies_outside_the_panels(results, name):
+    plot, shape, _ = FIGURES[name]
+    figure = plot(results)
+    (legend,) = figure.legends
+    labels = {text.get_text() for text in legend.get_texts()}
+    assert labels >= {"Redundant", "Unique: vision", "Unique: language", "Synergistic"}
+    figure.draw_without_rendering()
+    top = max(axes.get_tightbbox().y1 for axes in panels_of(figure, shape).flat)
+    box = legend.get_window_extent()
+    assert box.y0 >= top
+    assert 0.0 <= box.x0 < box.x1 <= figure.bbox.x1
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("bits", BITS), ("nats", 1.0)])
+def test_trajectories_draw_the_numbers_in_the_unit_asked_for(results, unit, factor):
+    panels = panels_of(plot_trajectories(results, measure="mmi", unit=unit), (2, 3))
+    for (row, column), axes in np.ndenumerate(panels):
+        for atom in ATOMS:
+            expected = results[atom].isel(task=row, condition=column).sel(measure="mmi") * factor
+            np.testing.assert_allclose(line_of(axes, atom).get_ydata(), expected, atol=1e-12)
+    assert f"({unit})" in panels[0, 0].get_ylabel()
+
+
+def test_panel_titles_tell_condition_and_accuracy(results):
+    panels = panels_of(plot_trajectories(results), (2, 3))
+    assert panels[0, 0].get_title() == "Baseline\naccuracy 98.6 %"
+    assert panels[1, 1].get_title() == "accuracy 84.2 %"
+
+
+def test_titles_of_neighbors_do_not_touch(results):
+    figure = plot_trajectories(results.isel(condition=[0, 1, 2, 1, 2]))
+    figure.draw_without_rendering()
+    boxes = [axes.title.get_window_extent() for axes in panels_of(figure, (2, 5))[0]]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+
+
+def test_cut_is_shaded_between_the_layers_of_its_blocks_and_named(results):
+    baseline, everywhere, early = panels_of(plot_trajectories(results), (2, 3))[0]
+    assert not baseline.patches
+    assert [patch.get_bbox().intervalx.tolist() for patch in everywhere.patches] == [[0, 8]]
+    assert [patch.get_bbox().intervalx.tolist() for patch in early.patches] == [[0, 3]]
+    assert texts_of(early) == ["cut in blocks 0–2"]
+
+
+def test_bands_are_drawn_only_if_there_are_intervals(results):
+    assert not panels_of(plot_trajectories(results), (2, 3))[0, 0].collections
+    for atom in ATOMS:
+        results[f"{atom}_lower"] = results[atom] - 0.1
+        results[f"{atom}_upper"] = results[atom] + 0.2
+    axes = panels_of(plot_trajectories(results), (2, 3))[0, 0]
+    assert len(axes.collections) == 4
+    heights = axes.collections[1].get_paths()[0].vertices[:, 1]
+    vision = results["unique_1"].isel(task=0, condition=0).sel(measure="broja").values
+    assert heights.max() == pytest.approx((vision.max() + 0.2) * BITS)
+    assert heights.min() == pytest.approx((vision.min() - 0.1) * BITS)
+
+
+def test_shares_stack_to_one_hundred_percent(results):
+    axes = panels_of(plot_shares(results), (2, 3))[1, 2]
+    ends = [bar.get_y() + bar.get_height() for bar in axes.containers[-1]]
+    np.testing.assert_allclose(ends, 100.0)
+    heights = [bar.get_height() for bar in axes.containers[0]]
+    assert heights[0] == pytest.approx(100 * 2.4 / (0.2 + 2.4 + 2.7 + 0.4))
+
+
+def test_negative_shares_are_stacked_below_zero_and_remarked(results):
+    assert plot_shares(results).get_supxlabel() == ""
+    results["synergy"][0, 0, 0, 3] = -0.5 / BITS
+    results["i_12"][0, 0, 3] = sum(results[atom][0, 0, 0, 3] for atom in ATOMS)
+    figure = plot_shares(results)
+    axes = panels_of(figure, (2, 3))[0, 0]
+    synergy = axes.containers[-1][3]
+    assert synergy.get_y() == 0.0
+    assert synergy.get_height() == pytest.approx(-50.0 / (BITS * float(results["i_12"][0, 0, 3])))
+    assert axes.get_ylim()[0] <= synergy.get_height()
+    assert "Negative estimates" in figure.get_supxlabel()
+
+
+def test_shares_leave_out_layers_without_a_total_to_divide_by(results):
+    results["i_12"][0, 0, 2] = 1e-5
+    results["redundancy"][0, 0, 0, 4] = np.nan
+    figure = plot_shares(results)
+    axes = panels_of(figure, (2, 3))[0, 0]
+    for layer in (2, 4):
+        assert all(container[layer].get_height() == 0.0 for container in axes.containers)
+    assert axes.containers[0][3].get_height() > 0.0
+    assert "No bar" in figure.get_supxlabel()
+
+
+def test_knockout_draws_baseline_and_differences(results):
+    upper, lower = panels_of(plot_knockout(results), (4, 2))[:2, 0]
+    before, after = (results["unique_1"][0, place, 0].values * BITS for place in (0, 1))
+    drawn = [line.get_ydata() for line in upper.get_lines()]
+    np.testing.assert_allclose(drawn, [before, after])
+    np.testing.assert_allclose(line_of(lower, "unique_1").get_ydata(), after - before)
+    assert upper.get_title().endswith("accuracy 98.6 % → 98.1 %")
+
+
+def test_measures_show_broja_and_mmi_on_one_scale(results):
+    broja, mmi = panels_of(plot_measures(results), (2, 2))[0]
+    assert line_of(broja, "unique_1").get_ydata()[0] == pytest.approx(5.2)
+    assert line_of(mmi, "unique_1").get_ydata()[0] == pytest.approx(4.2)
+    assert broja.get_ylim() == mmi.get_ylim()
+
+
+def test_panel_without_estimates_says_so(results):
+    for atom in ATOMS:
+        results[atom][0, 1] = np.nan
+    for name in ("trajectories", "shares", "knockout"):
+        plot, shape, _ = FIGURES[name]
+        place = (0, 0) if name == "knockout" else (0, 1)
+        assert "not available" in texts_of(panels_of(plot(results), shape)[place]), name
+
+
+def test_colors_and_markers_of_atoms_are_distinct():
+    for key in ("color", "linestyle", "marker"):
+        assert len({style[key] for style in ATOM_STYLES.values()}) == 4
+
+
+def test_dollar_signs_in_labels_are_text(results):
+    results = results.assign_coords(task=["$\\frac{$", "yes-no"])
+    figure = plot_trajectories(results)
+    figure.draw_without_rendering()
+    assert "$\\frac{$" in panels_of(figure, (2, 3))[0, 0].get_ylabel()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda data: plot_trajectories(data, unit="bytes"), ["unit", "bytes", "nats"]),
+        (lambda data: plot_shares(data, measure="ccs"), ["measure", "ccs", "broja"]),
+        (lambda data: plot_shares(data.drop_vars("i_12")), ["i_12", "pid_jax.study"]),
+        (lambda data: plot_trajectories(data.isel(task=0)), ["'task'"]),
+        (lambda data: plot_knockout(data.isel(condition=[0])), ["knockout", "baseline", "leave"]),
+        (lambda data: plot_measures(data.sel(measure=["broja"])), ["measure", "mmi"]),
+    ],
+)
+def test_errors_name_the_argument_and_what_was_got(results, call, words):
+    with pytest.raises(ValueError, match=words[0]) as caught:
+        call(results)
+    assert all(word in str(caught.value) for word in words)
+
+
+def test_saved_figures_are_complete_files_and_only_those_that_apply(results, tmp_path):
+    small = results.isel(task=[0], condition=[0]).sel(measure=["mmi"])
+    paths = save_figures(small, tmp_path / "new")
+    assert set(paths) == {"trajectories", "shares"}
+    assert sorted(file.name for file in (tmp_path / "new").iterdir()) == [
+        f"{name}.{suffix}" for name in sorted(paths) for suffix in ("pdf", "png")
+    ]
+    for path in paths.values():
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert path.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_saving_leaves_the_old_file_when_it_fails(results, tmp_path, monkeypatch):
+    small = results.isel(task=[0], condition=[0]).sel(measure=["broja"])
+    (tmp_path / "trajectories.pdf").write_bytes(b"old")
+
+    def fail(figure, target, **_):
+        target.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
+    with pytest.raises(OSError, match="disk full"):
+        save_figures(small, tmp_path)
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("trajectories.pdf", b"old")]
