@@ -25,7 +25,10 @@ def check_float_array(name: str, value: ArrayLike, min_ndim: int, core: str) -> 
             f"{name} is traced by a JAX transformation, but this function checks values and returns NumPy arrays: "
             f"call it outside jit, vmap and grad, or use {core} inside."
         )
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} is no array ({error}): give every row the same length.") from error
     if array.dtype.kind not in "fiub" and str(array.dtype) != "bfloat16":
         raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}: convert it to float first.")
     array = array.astype(np.float64) if array.dtype.kind != "f" or array.dtype == np.float16 else array

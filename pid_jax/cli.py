@@ -128,27 +128,30 @@ def _draw(results: "xr.Dataset", out_dir: Path) -> None:
 
 
 def _print_table(results: "xr.Dataset") -> None:
-    """Print the atoms of the first measure in bits at the first, a middle and the last layer."""
+    """Print the atoms of the first measure in bits at the first, the middle and the last layer."""
     import numpy as np
 
     layers = results.layer.values
-    shown = sorted({int(layers[0]), int(layers[len(layers) // 2]), int(layers[-1])})
-    measure = results.measure.values[0]
-    table = Table(
-        title=f"Information about the prediction, bits ({measure.upper()}), layers {', '.join(map(str, shown))}"
-    )
-    first, second = results.attrs["source_1_label"], results.attrs["source_2_label"]
-    for title in ("task", "condition", "accuracy", "redundant", f"unique {first}", f"unique {second}", "synergistic"):
-        table.add_column(title)
+    shown = layers[sorted({0, len(layers) // 2, len(layers) - 1})]
+    measure = str(results.measure.values[0])
+    table = Table(title=f"Information about the prediction in bits, {measure.upper()}", box=None, padding=(0, 1, 0, 0))
+    names = {
+        "redundancy": "redundant",
+        "unique_1": f"unique\n{results.attrs['source_1_label']}",
+        "unique_2": f"unique\n{results.attrs['source_2_label']}",
+        "synergy": "synergy",
+    }
+    for title in ("task", "condition", "accuracy"):
+        table.add_column(title, no_wrap=True)
+    for title in ("layer", *names.values()):
+        table.add_column(title, justify="right", no_wrap=True)
     for task in results.task.values:
         for condition in results.condition.values:
             cell = results.sel(task=task, condition=condition, measure=measure)
-            atoms = [
-                cell[name].sel(layer=shown).values / np.log(2)
-                for name in ("redundancy", "unique_1", "unique_2", "synergy")
-            ]
-            numbers = ["  ".join(f"{value:5.2f}" for value in values) for values in atoms]
-            table.add_row(task, str(cell.condition_label.values), f"{float(cell.accuracy):.3f}", *numbers)
+            head = (str(task), str(condition), f"{float(cell.accuracy):.3f}")
+            for row, layer in enumerate(shown):
+                atoms = [f"{float(cell[name].sel(layer=layer)) / np.log(2):.2f}" for name in names]
+                table.add_row(*(head if row == 0 else ("", "", "")), str(layer), *atoms)
     out.print(table)
 
 

@@ -162,7 +162,11 @@ def _prepare(samples: Float[Array, "n p"], *, spec: PIDSpec, dim: int) -> Reduce
         reduced = keep_all(samples)
     if not isinstance(spec.gaussianize, Copula):
         return reduced
-    scores = gaussianize_copula(reduced.scores, spec.gaussianize.tie_tolerance)
+    peak = jnp.maximum(jnp.abs(reduced.scores).max(), jnp.finfo(reduced.scores.dtype).tiny)
+    spread = peak * (reduced.scores / peak).std(axis=0)  # squares of huge values would overflow
+    is_one_unit = isinstance(spec.reduction, PCA)
+    scale = jnp.full_like(spread, spread.max()) if is_one_unit else spread
+    scores = gaussianize_copula(reduced.scores, spec.gaussianize.tie_tolerance * scale)
     return Reduced(scores=scores, explained_variance=reduced.explained_variance, rank=reduced.rank)
 
 
@@ -221,8 +225,10 @@ def _check_covariance(cov: np.ndarray) -> None:
         raise ValueError(
             f"cov has a negative variance at diagonal index {first}: a covariance has none; check its order."
         )
-    scale = np.sqrt(variances[..., :, None] * variances[..., None, :])
-    off = np.abs(cov - np.swapaxes(cov, -1, -2)) > _SYMMETRY_TOLERANCE * np.where(np.isfinite(scale), scale, np.inf)
+    deviations = np.sqrt(variances)
+    with np.errstate(invalid="ignore"):
+        scale = deviations[..., :, None] * deviations[..., None, :]
+        off = np.abs(cov - np.swapaxes(cov, -1, -2)) > _SYMMETRY_TOLERANCE * scale
     if off.any():
         first = tuple(int(i) for i in np.argwhere(off)[0])
         raise ValueError(f"cov is not symmetric, first at index {first}: pass (cov + cov.T) / 2 if rounding did this.")

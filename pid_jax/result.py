@@ -114,11 +114,7 @@ class PIDEstimate:
         Raises:
             ValueError: If the file holds something else.
         """
-        with xr.open_dataset(path, engine="h5netcdf") as opened:
-            data = opened.load()
-        if data.attrs.get("schema") != _SCHEMA:
-            found = data.attrs.get("schema", "no schema")
-            raise ValueError(f"{path} holds {found!r}, wanted {_SCHEMA!r}: was it written by PIDEstimate.save?")
+        data = read_dataset(path, _SCHEMA, "PIDEstimate.save")
         n = int(data.attrs["samples"])
         return cls(
             atoms=PIDAtoms(**{name: data[name].values for name in ATOMS}),
@@ -146,6 +142,30 @@ class PIDEstimate:
         bad = {Status(code).name: int((self.status == code).sum()) for code in np.unique(self.status) if code}
         lines.append(f"  {'status:':<13}{bad or 'all OK'}; largest |gap| {_largest(self.gap)}")
         return "\n".join(lines)
+
+
+def read_dataset(path: str | Path, schema: str, writer: str) -> xr.Dataset:
+    """Read a netCDF file into memory.
+
+    Args:
+        path: The file.
+        schema: What its attribute `schema` must say.
+        writer: What writes such files, for the error.
+
+    Raises:
+        ValueError: If the file is missing or holds something else.
+    """
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as opened:
+            data = opened.load()
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist: make it with {writer}.") from None
+    except OSError as error:
+        raise ValueError(f"{path} is no netCDF file that can be read ({error}): make it anew with {writer}.") from error
+    found = data.attrs.get("schema", "no schema")
+    if found != schema:
+        raise ValueError(f"{path} holds {found!r}, wanted {schema!r}: make it with {writer}.")
+    return data
 
 
 def _span(values: np.ndarray) -> str:

@@ -57,8 +57,9 @@ class Copula:
     """Map each coordinate to a standard normal by its ranks (Gaussian rank copula).
 
     Attributes:
-        tie_tolerance: Values that agree within this fraction of the variable's largest standard deviation share one
-            rank, so that rounding noise between equal states is not spread over the whole normal range.
+        tie_tolerance: Values that agree within this fraction of a standard deviation share one rank, so that rounding
+            noise between equal states is not spread over the whole normal range. After PCA it is the standard
+            deviation of the leading component, without reduction each column's own.
     """
 
     tie_tolerance: float = 1e-5

@@ -15,7 +15,7 @@ import xarray as xr
 
 from pid_jax.atomic import atomic_write
 from pid_jax.estimate import estimate_pid, gaussian_pid
-from pid_jax.result import ATOMS, INFORMATION, PIDEstimate
+from pid_jax.result import ATOMS, INFORMATION, PIDEstimate, read_dataset
 from pid_jax.spec import BROJA, MMI, PCA, PIDSpec, Redundancy, spec_to_dict
 from pid_jax.status import Status
 from pid_jax.store import NORM, ActivationStore
@@ -108,15 +108,7 @@ def load_study(path: str | Path) -> xr.Dataset:
     Raises:
         ValueError: If the file is missing or holds something else.
     """
-    if not Path(path).is_file():
-        raise ValueError(f"{path} does not exist: make it with `pid-jax study`.")
-    with xr.open_dataset(path, engine="h5netcdf") as opened:
-        results = opened.load()
-    if results.attrs.get("schema") != SCHEMA:
-        raise ValueError(
-            f"{path} holds {results.attrs.get('schema', 'no schema')!r}, wanted {SCHEMA!r}: run `pid-jax study`."
-        )
-    return results
+    return read_dataset(path, SCHEMA, "`pid-jax study`")
 
 
 def study_digest(stores: Sequence[ActivationStore], spec: StudySpec, seed: int) -> str:

@@ -6,7 +6,7 @@ from jax.scipy.special import ndtri
 from jaxtyping import Array, Float
 
 
-def gaussianize_copula(samples: Float[Array, "n d"], tie_tolerance: float) -> Float[Array, "n d"]:
+def gaussianize_copula(samples: Float[Array, "n d"], noise: Float[Array, "d"]) -> Float[Array, "n d"]:
     """Map each coordinate to normal scores, z = Φ⁻¹((rank − ½) / n) with mean ranks for ties.
 
     Atoms do not change under invertible maps of single coordinates, so for data with a Gaussian copula this removes
@@ -14,18 +14,17 @@ def gaussianize_copula(samples: Float[Array, "n d"], tie_tolerance: float) -> Fl
 
     Args:
         samples: One row a sample.
-        tie_tolerance: Values within this fraction of the largest standard deviation of all columns count as equal.
+        noise: Values of a column that are no further apart than this are not told apart: the rank of a value is
+            the mean of the ranks within this distance of it.
 
     Returns:
         Normal scores; a constant column becomes zero.
     """
-    step = tie_tolerance * samples.std(axis=0).max()
-    binned = jnp.where(step > 0, jnp.round(samples / jnp.where(step > 0, step, 1)), samples)
-    return jax.vmap(_normal_scores, in_axes=1, out_axes=1)(binned)
+    return jax.vmap(_normal_scores, in_axes=(1, 0), out_axes=1)(samples, noise)
 
 
-def _normal_scores(column: Float[Array, "n"]) -> Float[Array, "n"]:
+def _normal_scores(column: Float[Array, "n"], noise: Float[Array, ""]) -> Float[Array, "n"]:
     ordered = jnp.sort(column)
-    below = jnp.searchsorted(ordered, column, side="left")
-    up_to = jnp.searchsorted(ordered, column, side="right")
+    below = jnp.searchsorted(ordered, column - noise, side="left")
+    up_to = jnp.searchsorted(ordered, column + noise, side="right")
     return ndtri((below + up_to).astype(column.dtype) / (2 * column.shape[0]))

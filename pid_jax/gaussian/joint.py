@@ -84,7 +84,7 @@ def whiten(joint: JointGaussian, rank_cut: float) -> WhitenedGaussian:
     Returns:
         The whitened blocks and the status.
     """
-    corr, is_finite = _correlation(joint.cov)
+    corr, status = _correlation(joint.cov)
     at_1, at_2, at_t = _slices(joint.dims)
     map_1, keep_1 = whiten_psd(corr[at_1, at_1], rank_cut)
     map_2, keep_2 = whiten_psd(corr[at_2, at_2], rank_cut)
@@ -94,15 +94,14 @@ def whiten(joint: JointGaussian, rank_cut: float) -> WhitenedGaussian:
     cross_t12 = jnp.concatenate([cross_t1, cross_t2], axis=1) @ map_12.T
 
     sources_map = map_12 @ jax.scipy.linalg.block_diag(map_1, map_2)
-    status = jnp.where(_is_deterministic(cross_t12, map_t, sources_map), Status.INFINITE_INFORMATION, Status.OK)
-    status = jnp.where(_is_psd(corr), status, Status.NOT_PSD)
+    is_infinite = (status == Status.OK) & _is_deterministic(cross_t12, map_t, sources_map)
     return WhitenedGaussian(
         cross_t1=cross_t1,
         cross_t2=cross_t2,
         cross_t12=cross_t12,
         keep_1=keep_1,
         keep_2=keep_2,
-        status=jnp.where(is_finite, status, Status.NOT_FINITE).astype(jnp.int32),
+        status=jnp.where(is_infinite, Status.INFINITE_INFORMATION, status).astype(jnp.int32),
     )
 
 
@@ -130,12 +129,18 @@ def _slices(dims: tuple[int, int, int]) -> tuple[slice, slice, slice]:
     return slice(0, d1), slice(d1, d1 + d2), slice(d1 + d2, d1 + d2 + dt)
 
 
-def _correlation(cov: Float[Array, "D D"]) -> tuple[Float[Array, "D D"], Bool[Array, ""]]:
+def _correlation(cov: Float[Array, "D D"]) -> tuple[Float[Array, "D D"], Int[Array, ""]]:
+    """Scale to unit variances; a coordinate without variance becomes a zero row."""
     is_finite = jnp.isfinite(cov).all()
     cov = jnp.where(is_finite, cov, jnp.eye(cov.shape[0], dtype=cov.dtype))
     variance = jnp.diag(cov)
-    scale = jnp.where(variance > 0, 1 / jnp.sqrt(jnp.where(variance > 0, variance, 1)), 0)
-    return cov * scale[:, None] * scale[None, :], is_finite
+    varies = variance > 0
+    scale = jnp.where(varies, 1 / jnp.sqrt(jnp.where(varies, variance, 1)), 0)
+    corr = cov * scale[:, None] * scale[None, :]
+    # A coordinate without variance has no covariance with anything, and none has a negative variance.
+    is_psd = (varies[:, None] | (cov == 0)).all() & _is_psd(corr)
+    status = jnp.where(is_psd, Status.OK, Status.NOT_PSD)
+    return corr, jnp.where(is_finite, status, Status.NOT_FINITE).astype(jnp.int32)
 
 
 def _is_psd(corr: Float[Array, "D D"]) -> Bool[Array, ""]:

@@ -1,0 +1,35 @@
+"""Setup of all tests. Float64 is not switched on here: the library has to manage its precision itself."""
+
+import jax
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.reference import ReferenceCase, solve_all
+
+# Examples are derived from the test itself, so that every run checks the same ones.
+_REPRODUCIBLE = {"deadline": None, "derandomize": True, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("default", max_examples=25, **_REPRODUCIBLE)
+settings.register_profile("thorough", max_examples=500, **_REPRODUCIBLE)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    is_thorough = config.option.markexpr.strip() == "slow"
+    settings.load_profile("thorough" if is_thorough else "default")
+
+
+@pytest.fixture(autouse=True)
+def precision_is_left_alone():
+    """JAX's global precision is the same before and after every test."""
+    assert not jax.config.jax_enable_x64
+    yield
+    assert not jax.config.jax_enable_x64
+
+
+@pytest.fixture(scope="session")
+def reference() -> dict[str, ReferenceCase]:
+    return solve_all()
+
+
+@pytest.fixture
+def key() -> jax.Array:
+    return jax.random.key(0)

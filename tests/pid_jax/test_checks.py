@@ -1,0 +1,159 @@
+"""Every bad input is refused with a message that names the argument, what was wanted, what came and the remedy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pid_jax.checks import check_float_array
+from pid_jax.estimate import estimate_pid, gaussian_pid
+from pid_jax.spec import BROJA, PCA, NoReduction, PIDSpec
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+DIMS = (2, 1, 1)
+N = 30
+
+
+@pytest.fixture
+def samples() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {name: rng.normal(size=(N, d)) for name, d in zip(("source_1", "source_2", "target"), DIMS, strict=True)}
+
+
+def refuse(samples, error, *texts, spec=None, key=None, **changes):
+    with pytest.raises(error) as caught:
+        estimate_pid(**samples | changes, spec=spec, key=jax.random.key(0) if key is None else key)
+    for text in texts:
+        assert text in str(caught.value)
+
+
+def refuse_cov(cov, error, *texts, dims=DIMS, **options):
+    with pytest.raises(error) as caught:
+        gaussian_pid(cov, dims, **options)
+    for text in texts:
+        assert text in str(caught.value)
+
+
+def test_unpaired_samples(samples):
+    refuse(samples, ValueError, "target has 29 samples, source_1 has 30; they must be paired", target=np.eye(29)[:, :1])
+
+
+@pytest.mark.parametrize("name", ["source_1", "source_2", "target"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite(samples, name, value):
+    samples[name][3, 0] = samples[name][7, 0] = value
+    refuse(samples, ValueError, f"{name} holds 2 values that are NaN or infinite, the first at index (3, 0)", "remove")
+
+
+def test_constant_columns_without_a_reduction(samples):
+    samples["source_1"][:, 1] = 2.5
+    spec = PIDSpec(reduction=NoReduction())
+    refuse(samples, ValueError, "source_1 has 1 constant columns, the first at index (1,)", "PCA()", spec=spec)
+
+
+def test_constant_variables(samples):
+    refuse(samples, ValueError, "source_2 is constant:", source_2=np.ones((N, 1)))
+    several = np.stack([samples["source_1"], np.ones((N, 2))])
+    refuse(samples, ValueError, "source_1 is constant in problem (1,)", source_1=several)
+
+
+def test_fewer_samples_than_a_covariance_needs(samples):
+    few = {name: array[:5] for name, array in samples.items()}
+    refuse(few, ValueError, "5 samples are too few for 2 + 1 + 1 dimensions", "at least 6", "PCA(dim=...)")
+    refuse(few, ValueError, "5 samples are too few for 2 + 1 + 1", spec=PIDSpec(reduction=NoReduction()))
+
+
+def test_missing_axes_and_empty_arrays(samples):
+    refuse(samples, ValueError, "target must have at least 2 axes, got shape (30,)", target=np.zeros(N))
+    refuse(samples, ValueError, "source_1 is empty (shape (0, 2))", source_1=np.zeros((0, 2)))
+
+
+def test_leading_axes_that_differ(samples):
+    rng = np.random.default_rng(1)
+    batched = {"source_1": rng.normal(size=(3, N, 2)), "target": rng.normal(size=(4, N, 1))}
+    refuse(samples, ValueError, "target has leading axes (4,), source_1 has (3,)", "left out", **batched)
+
+
+@pytest.mark.parametrize("value", [np.full((N, 1), 1j), np.full((N, 1), "a"), np.full((N, 1), None, object)])
+def test_dtypes_without_real_numbers(samples, value):
+    refuse(samples, TypeError, "source_2 must hold real numbers", str(value.dtype), source_2=value)
+
+
+def test_ragged_lists_are_named(samples):
+    with pytest.raises((TypeError, ValueError), match="source_2"):
+        estimate_pid(**samples | {"source_2": [[1.0, 2.0], [3.0]]}, key=jax.random.key(0))
+
+
+def test_tracers(samples):
+    def traced(target):
+        return estimate_pid(samples["source_1"], samples["source_2"], target, key=jax.random.key(0)).atoms.unique_1
+
+    for transform in (jax.jit, jax.grad, lambda f: jax.vmap(f, in_axes=1)):
+        with pytest.raises(TypeError, match=r"target is traced .* pid_broja or pid_mmi"):
+            transform(traced)(jnp.asarray(samples["target"]))
+    with pytest.raises(TypeError, match=r"cov is traced .* pid_broja or pid_mmi"):
+        jax.jit(lambda cov: gaussian_pid(cov, DIMS).gap)(jnp.eye(4))
+
+
+@pytest.mark.parametrize("key", [0, "0", np.zeros(2, np.uint32), jnp.zeros(2, jnp.uint32)])
+def test_bad_keys(samples, key):
+    refuse(samples, TypeError, "key needs a JAX random key such as jax.random.key(0)", key=key)
+
+
+def test_key_must_be_given(samples):
+    with pytest.raises(TypeError, match="key"):
+        estimate_pid(**samples)
+
+
+@pytest.mark.parametrize("spec", [PCA(dim=2), {"reduction": PCA()}, PIDSpec])
+def test_bad_specs(samples, spec):
+    refuse(samples, TypeError, "spec needs a PIDSpec, got", type(spec).__name__, spec=spec)
+
+
+@pytest.mark.parametrize("dims", [(2, 2), (2, 1, 0), (2.0, 1, 1), 4, (2, 1, -1), "211"])
+def test_dims_that_are_no_dims(dims):
+    refuse_cov(np.eye(4), ValueError, "dims needs three whole numbers of at least 1", repr(dims), dims=dims)
+
+
+def test_dims_that_do_not_fit():
+    refuse_cov(np.eye(5), ValueError, "cov has shape (5, 5), dims (2, 1, 1) sum to 4")
+    refuse_cov(np.ones((4, 5)), ValueError, "cov has shape (4, 5)")
+
+
+def test_asymmetric_covariances():
+    covs = np.stack([np.eye(4)] * 3)
+    covs[1, 0, 2] = 1e-9
+    refuse_cov(covs, ValueError, "cov is not symmetric, first at index (1, 0, 2)", "(cov + cov.T) / 2")
+
+
+def test_negative_variances():
+    refuse_cov(np.diag([1.0, 1.0, -0.1, 1.0]), ValueError, "cov has a negative variance at diagonal index (2,)")
+
+
+def test_covariances_of_wrong_type():
+    refuse_cov(np.eye(4) * 1j, TypeError, "cov must hold real numbers, got dtype complex128")
+    refuse_cov(np.ones(4), ValueError, "cov must have at least 2 axes, got shape (4,)")
+
+
+@pytest.mark.parametrize("redundancy", [BROJA, "broja", PIDSpec()])
+def test_bad_redundancies(redundancy):
+    refuse_cov(np.eye(4), TypeError, "redundancy needs BROJA() or MMI(), got", redundancy=redundancy)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kept"),
+    [
+        (np.float64, np.float64),
+        (np.float32, np.float32),
+        (np.float16, np.float64),
+        (np.int8, np.float64),
+        (np.uint64, np.float64),
+        (np.bool_, np.float64),
+        (jnp.bfloat16, np.float64),
+    ],
+)
+def test_dtypes_of_checked_arrays(dtype, kept):
+    array = check_float_array("x", np.ones((3, 2), dtype), 2, "core")
+    assert array.dtype == kept
+    np.testing.assert_array_equal(array, 1)

@@ -1,0 +1,83 @@
+"""Settings refuse nonsense when they are made, and describe themselves."""
+
+import dataclasses
+import json
+
+import pytest
+
+from pid_jax.spec import (
+    BROJA,
+    MMI,
+    PCA,
+    Copula,
+    NoGaussianization,
+    NoReduction,
+    PIDSpec,
+    SampleCovariance,
+    spec_to_dict,
+)
+
+ALL = (PCA, NoReduction, Copula, NoGaussianization, SampleCovariance, MMI, BROJA, PIDSpec)
+
+
+@pytest.mark.parametrize("spec", ALL)
+def test_specs_are_hashable_equal_by_value_and_frozen(spec):
+    assert hash(spec()) == hash(spec())
+    assert spec() == spec()
+    for field in dataclasses.fields(spec):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(spec(), field.name, None)
+
+
+def test_dims_of_a_pca():
+    assert PCA(dim=5).dims == (5, 5, 5)
+    assert PCA(dim=(3, 2, 1)).dims == (3, 2, 1)
+    assert PCA(dim=[3, 2, 1]) == PCA(dim=(3, 2, 1))
+
+
+@pytest.mark.parametrize("dim", [0, -1, 2.0, True, None, "4", (4, 0, 4), (4, 4.0, 4)])
+def test_dims_that_are_no_whole_numbers(dim):
+    with pytest.raises(ValueError, match=r"PCA\(dim=\.\.\.\) needs a whole number of at least 1, got"):
+        PCA(dim=dim)
+
+
+@pytest.mark.parametrize("dim", [(4, 4), (4, 4, 4, 4), ()])
+def test_wrong_number_of_dims(dim):
+    with pytest.raises(ValueError, match=rf"needs one number or three .* got {len(dim)} numbers"):
+        PCA(dim=dim)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1, 2.0, float("nan"), "0.1", None])
+@pytest.mark.parametrize(
+    ("spec", "name"), [(PCA, "rank_cut"), (Copula, "tie_tolerance"), (BROJA, "rank_cut"), (MMI, "rank_cut")]
+)
+def test_fractions_outside_their_range(spec, name, value):
+    with pytest.raises(ValueError, match=rf"{spec.__name__}\({name}=\.\.\.\) needs a number in \[0, 1\), got"):
+        spec(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("stage", "value", "wanted"),
+    [
+        ("reduction", Copula(), r"PCA\(\) or NoReduction\(\)"),
+        ("gaussianize", None, r"Copula\(\) or NoGaussianization\(\)"),
+        ("covariance", "sample", r"SampleCovariance\(\)"),
+        ("redundancy", BROJA, r"MMI\(\) or BROJA\(\)"),
+    ],
+)
+def test_stages_of_the_wrong_kind(stage, value, wanted):
+    with pytest.raises(TypeError, match=rf"PIDSpec\({stage}=\.\.\.\) needs {wanted}, got"):
+        PIDSpec(**{stage: value})
+
+
+def test_description_is_plain_json_with_every_field():
+    spec = PIDSpec(reduction=PCA(dim=(3, 2, 1)), redundancy=MMI())
+    described = spec_to_dict(spec)
+    assert json.loads(json.dumps(described)) == described
+    assert described == {
+        "method": "PIDSpec",
+        "reduction": {"method": "PCA", "dim": [3, 2, 1], "rank_cut": 1e-10},
+        "gaussianize": {"method": "Copula", "tie_tolerance": 1e-5},
+        "covariance": {"method": "SampleCovariance"},
+        "redundancy": {"method": "MMI", "rank_cut": 1e-13},
+    }

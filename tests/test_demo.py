@@ -1,0 +1,103 @@
+"""The demonstration in miniature: from images to the page, killed in the middle, resumed, and reused."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import xarray as xr
+
+PER_TASK = 100
+
+
+def _demo(folder, **options) -> subprocess.Popen:
+    command = [sys.executable, "-m", "pid_jax.cli", "demo", "--per-task", str(PER_TASK), "--out", str(folder)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, **pipes, **options)
+
+
+def _finish(folder) -> str:
+    process = _demo(folder)
+    text, _ = process.communicate()
+    assert process.returncode == 0, text
+    return " ".join(text.split())
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A demonstration that was killed with all its processes in the middle of the extraction, then run again."""
+    folder = tmp_path_factory.mktemp("demo")
+    process = _demo(folder, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("stores/baseline/shard-*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert list(folder.glob("stores/baseline/shard-*")), "the extraction never wrote a shard"
+    assert not (folder / "results.nc").exists()
+    return folder, _finish(folder)
+
+
+@pytest.fixture(scope="module")
+def results(finished):
+    with xr.open_dataset(finished[0] / "results.nc", engine="h5netcdf") as data:
+        return data.load()
+
+
+def test_killed_run_is_continued(finished):
+    assert "samples are there and reused" in finished[1]
+
+
+def test_files(finished):
+    folder, text = finished
+    assert {path.name for path in folder.iterdir()} == {"stores", "results.nc", "figures", "index.html"}
+    figures = {path.name for path in (folder / "figures").iterdir()}
+    assert {"trajectories.png", "shares.png", "knockout.png", "measures.png"} <= figures
+    assert str(folder / "index.html") in text
+    page = (folder / "index.html").read_text()
+    assert page.count("data:image/png;base64,") >= 4
+    assert "USER: &lt;image&gt;" in page
+
+
+def test_all_cells_are_there_and_certified(results):
+    assert dict(results.sizes) == {"task": 2, "condition": 3, "measure": 2, "layer": 9}
+    assert (results.status == 0).all()
+    assert float(abs(results.gap.sel(measure="broja")).max()) < 1e-10
+    assert (results.n_samples == PER_TASK).all()
+
+
+def test_atoms_sum_to_the_information(results):
+    total = results.redundancy + results.unique_1 + results.unique_2 + results.synergy
+    np.testing.assert_allclose(total - results.i_12, 0, atol=1e-10)
+
+
+def test_what_the_demonstration_shows(results):
+    """Vision-unique information decays, and the knockout traps it; PER_TASK is small, so bounds are loose."""
+    unique = results.unique_1.sel(measure="broja")
+    start = unique.sel(layer=0)
+    assert (unique.sel(condition="baseline", layer=5) < 0.25 * start.sel(condition="baseline")).all()
+    assert (unique.sel(condition="image-question@all") > 0.7 * start.sel(condition="image-question@all")).all()
+    window = unique.sel(condition="image-question@0-2")
+    assert (window.sel(layer=3) > 0.7 * window.sel(layer=0)).all()
+    assert (window.sel(layer=6) < 0.5 * window.sel(layer=0)).all()
+    assert (results.accuracy.sel(condition="baseline") > 0.95).all()
+
+
+def test_second_run_reuses_everything(finished):
+    folder, _ = finished
+    before = (folder / "results.nc").read_bytes()
+    text = _finish(folder)
+    assert text.count("100 of 200") == 0
+    assert text.count("200 of 200 samples are there and reused; nothing to do") == 3
+    assert "made from the same stores and settings; reused" in text
+    assert (folder / "results.nc").read_bytes() == before
+
+
+def test_same_numbers_without_the_kill(results, tmp_path):
+    _finish(tmp_path)
+    with xr.open_dataset(tmp_path / "results.nc", engine="h5netcdf") as data:
+        for name in results.data_vars:
+            np.testing.assert_array_equal(data[name], results[name], err_msg=str(name))
