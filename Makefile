@@ -1,9 +1,9 @@
 # Set-up, tests and the demonstration. Needs Python 3.11 or later and make; everything else goes into $(VENV).
 
 VENV ?= .venv
+DEMO_FLAGS ?=
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 BIN := $(VENV)/bin
-SOURCES := pid_jax extraction tests
 
 .PHONY: help demo test test-slow lint types format bench docs clean-demo
 .DEFAULT_GOAL := help
@@ -12,7 +12,7 @@ help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: $(VENV)/.demo ## Run the main job: small LLaVA, easy-VQA, layer-wise decomposition, page in demo/
-	@$(BIN)/pid-jax demo --out demo
+	@$(BIN)/pid-jax demo --out demo $(DEMO_FLAGS)
 
 test: $(VENV)/.test ## Run the tests (fast tier)
 	@$(BIN)/python -m pytest
