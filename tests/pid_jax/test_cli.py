@@ -1,0 +1,74 @@
+"""`pid-jax` as a user meets it."""
+
+import numpy as np
+import pytest
+
+from pid_jax.cli import main
+from pid_jax.result import PIDEstimate
+
+
+@pytest.fixture
+def pid_jax(monkeypatch, capsys):
+    """Run the command line in this process; return exit code, output and errors."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["pid-jax", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def arrays(tmp_path):
+    generator = np.random.default_rng(0)
+    target = generator.normal(size=(200, 3))
+    path = tmp_path / "arrays.npz"
+    values = {name: target + generator.normal(size=(200, 3)) for name in ("source_1", "source_2")}
+    np.savez(path, target=target, **values)
+    return path
+
+
+def test_estimate(pid_jax, arrays, tmp_path):
+    out = tmp_path / "estimate.nc"
+    code, text, _ = pid_jax("estimate", arrays, "--bits", "--dims", "2,2,2", "--out", out)
+    assert code == 0
+    assert "in bits" in text
+    loaded = PIDEstimate.load(out)
+    assert loaded.unit == "bits"
+    assert loaded.dims == (2, 2, 2)
+
+
+def test_estimate_needs_the_three_names(pid_jax, tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, source_1=np.zeros(3), vision=np.zeros(3))
+    code, _, err = pid_jax("estimate", path)
+    assert code == 1
+    assert "has no array source_2, target" in " ".join(err.split())
+
+
+@pytest.mark.parametrize("dims", ["12", "1,2", "a,b,c", "0,1,1"])
+def test_bad_dims(pid_jax, arrays, dims):
+    code, _, err = pid_jax("estimate", arrays, "--dims", dims)
+    assert code == 1
+    assert err.count("error:") == 1
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("command", [["report", "none.nc"], ["study", "--store", "none"]])
+def test_missing_input_is_one_line(pid_jax, tmp_path, command):
+    code, _, err = pid_jax(*command, "--out", tmp_path / "o")
+    assert code == 1
+    assert err.count("error:") == 1
+    assert "none" in err
+    assert "Traceback" not in err
+
+
+def test_debug_shows_the_traceback(pid_jax, tmp_path):
+    with pytest.raises(ValueError, match="does not exist"):
+        pid_jax("report", "none.nc", "--out", tmp_path, "--debug")
