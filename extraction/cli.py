@@ -3,7 +3,7 @@
 import os
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from extraction.edges import Knockout, parse_edges, parse_windows
 from extraction.settings import TINY, DataSettings, ModelSettings, RunSettings, from_manifest, load_samples
 from pid_jax.console import err, make_app, out, progress_bar, run_app, working
 from pid_jax.store import ActivationStore
+
+if TYPE_CHECKING:
+    from extraction.models import VisionLanguageModel
 
 app = make_app("Extract hidden states of LLaVA-1.5 and LLaVA-1.6 into activation stores, with attention knockouts.")
 
@@ -42,22 +45,14 @@ def run(
     local_files_only: Local = False,
 ) -> None:
     """Extract the baseline: states of every layer, answers, token counts."""
-    from extraction.models import load_model
     from extraction.prompts import resolve_template
 
     data = _data_settings(easy_vqa, jsonl, images, tasks, per_task, seed)
     samples = load_samples(data)
-    with working(f"Loading {model}"):
-        vlm = load_model(
-            model,
-            revision=revision,
-            dtype=dtype,
-            device=device,
-            attn_implementation=attn_implementation,
-            local_files_only=local_files_only,
-        )
+    chosen = ModelSettings(name=model, revision=revision, dtype=dtype, attn_implementation=attn_implementation)
+    vlm = _load(chosen, device, local_files_only)
     settings = RunSettings(
-        model=ModelSettings(name=model, revision=revision, dtype=dtype, attn_implementation=attn_implementation),
+        model=chosen,
         data=data,
         template=resolve_template(template, vlm.processor),
         batch_size=batch_size,
@@ -80,14 +75,13 @@ def knockout(
     local_files_only: Local = False,
 ) -> None:
     """Extract again with attention edges cut: one store a window, each proved on real samples first."""
-    from extraction.models import load_model
-    from extraction.run import check_knockout
-
     base = ActivationStore.open(baseline)
     settings = from_manifest(dict(base.manifest.settings))
     samples = _samples_of(base, settings)
-    with working(f"Loading {settings.model.name}"):
-        vlm = load_model(**vars(settings.model), device=device, local_files_only=local_files_only)
+    vlm = _load(settings.model, device, local_files_only)
+
+    from extraction.run import check_knockout  # loads PyTorch, which `_load` does under its progress line
+
     for first, last, is_all in parse_windows(windows, len(vlm.layers)):
         cut = Knockout(edges=parse_edges(edges), first=first, last=last, is_all=is_all)
         with working(f"Testing {cut.name}"):
@@ -110,8 +104,9 @@ def verify(store: Annotated[Path, typer.Argument(help="The store.")]) -> None:
     if problems:
         raise ValueError(f"{store}: {len(problems)} problems found.")
     _report_failures(opened)
+    failed = f" and {len(opened.failures)} recorded failures" if opened.failures else ""
     shards = opened.manifest.shard_count
-    out.print(f"{store}: {len(opened.ids)} samples in {shards} shards, every id once, every byte as written.")
+    out.print(f"{store}: {len(opened.ids)} samples{failed} in {shards} shards, every id once, every byte as written.")
 
 
 @app.command("train-tiny")
@@ -151,6 +146,16 @@ def _data_settings(
     )
 
 
+def _load(model: ModelSettings, device: str | None, local_files_only: bool) -> "VisionLanguageModel":
+    with working(f"Loading {model.name}"):
+        from transformers.utils import logging
+
+        from extraction.models import load_model
+
+        logging.disable_progress_bar()
+        return load_model(**vars(model), device=device, local_files_only=local_files_only)
+
+
 def _samples_of(base: ActivationStore, settings: RunSettings) -> list[Sample]:
     by_id = {sample.id: sample for sample in load_samples(settings.data)}
     gone = [i for i in base.manifest.ids if i not in by_id]
@@ -161,7 +166,9 @@ def _samples_of(base: ActivationStore, settings: RunSettings) -> list[Sample]:
     return [by_id[i] for i in base.manifest.ids]
 
 
-def _fill(vlm, samples: list[Sample], settings: RunSettings, path: Path, cut: Knockout | None) -> None:
+def _fill(
+    vlm: "VisionLanguageModel", samples: list[Sample], settings: RunSettings, path: Path, cut: Knockout | None
+) -> None:
     from extraction.run import extract, plan_store
     from extraction.tiny.threads import single_thread
 

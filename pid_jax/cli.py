@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from pid_jax.console import make_app, out, progress_bar, run_app, working
+from pid_jax.console import err, make_app, out, progress_bar, run_app, working
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -76,6 +76,7 @@ def estimate(
     from pid_jax.estimate import estimate_pid
     from pid_jax.result import VARIABLES
     from pid_jax.spec import PIDSpec
+    from pid_jax.status import Status
 
     with np.load(arrays, allow_pickle=False) as loaded:
         missing = [name for name in VARIABLES if name not in loaded]
@@ -88,6 +89,8 @@ def estimate(
         found = estimate_pid(*values, spec=PIDSpec(reduction=_pca(dims)), key=jax.random.key(seed))
     found = found.in_bits() if bits else found
     out.print(repr(found), markup=False)
+    for code in np.unique(found.status[found.status != Status.OK]):
+        err.print(f"{Status(code).name}: {Status(code).message}", markup=False)
     if out_file is not None:
         out.print(f"Written to {found.save(out_file)}.")
 

@@ -65,10 +65,10 @@ def estimate_pid(
         (name, check_samples(name, value)) for name, value in zip(VARIABLES, (source_1, source_2, target), strict=True)
     ]
     n, leading = check_paired(named), check_leading_axes(named)
+    dims = _reduced_dims(spec, [array.shape[-1] for _, array in named])
+    check_enough_samples(n, dims)
     for name, array in named:
         check_not_constant(name, array, whole=isinstance(spec.reduction, PCA))
-    dims = _reduced_dims(spec, n, [array.shape[-1] for _, array in named])
-    check_enough_samples(n, dims)
     with double_precision():
         stacked = [jnp.asarray(array.reshape(-1, *array.shape[-2:]), jnp.float64) for _, array in named]
         fitted = jax.tree.map(np.asarray, _fit(*stacked, spec=spec, dims=dims))
@@ -170,7 +170,7 @@ def _prepare(samples: Float[Array, "n p"], *, spec: PIDSpec, dim: int) -> Reduce
     return Reduced(scores=scores, explained_variance=reduced.explained_variance, rank=reduced.rank)
 
 
-def _reduced_dims(spec: PIDSpec, n: int, raw: list[int]) -> tuple[int, int, int]:
+def _reduced_dims(spec: PIDSpec, raw: list[int]) -> tuple[int, int, int]:
     wanted = spec.reduction.dims if isinstance(spec.reduction, PCA) else raw
     d1, d2, dt = (min(d, p) for d, p in zip(wanted, raw, strict=True))
     return d1, d2, dt

@@ -51,7 +51,7 @@ def _extract_in_child(job, path) -> int:
     return child
 
 
-# The children use PyTorch on one thread and are killed in any case; that other tests loaded JAX does not matter to them.
+# The children use PyTorch on one thread and are killed in any case; it does not matter that other tests loaded JAX.
 @pytest.mark.filterwarnings("ignore:os.fork")
 def test_killed_at_ten_random_moments(job, tmp_path):
     undisturbed = _store(job, tmp_path / "undisturbed")
