@@ -33,7 +33,7 @@ format: $(VENV)/.dev ## Format the code
 bench: $(VENV)/.bench ## Run the benchmarks
 	@for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
-docs: $(VENV)/.docs ## Run the examples in the documentation
+docs: $(VENV)/.docs ## Check the documentation: the example in README runs, links lead somewhere
 	@$(BIN)/python -m pytest tests/test_docs.py
 
 clean-demo: ## Delete what the demonstration made
@@ -49,7 +49,8 @@ $(VENV)/bin/python:
 	@for python in python3.11 python3.12 python3.13 python3.14 python3; do \
 	  if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 	    echo "Making $(VENV) with $$($$python --version)"; \
-	    exec $$python -m venv $(VENV); \
+	    $$python -m venv --clear $(VENV) && exit 0; \
+	    rm -rf $(VENV); \
 	  fi; \
 	done; \
-	echo "error: no Python 3.11 or later found: install one (and its venv module), then run make again" >&2; exit 1
+	echo "error: no Python 3.11 or later with its venv module found: install them, then run make again" >&2; exit 1

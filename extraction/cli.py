@@ -11,7 +11,7 @@ from extraction.datasets.sample import Sample
 from extraction.edges import Knockout, parse_edges, parse_windows
 from extraction.settings import TINY, DataSettings, ModelSettings, RunSettings, from_manifest, load_samples
 from pid_jax.console import err, make_app, out, progress_bar, run_app, working
-from pid_jax.store import ActivationStore
+from pid_jax.store import ActivationStore, describe_differences
 
 if TYPE_CHECKING:
     from extraction.models import VisionLanguageModel
@@ -75,15 +75,22 @@ def knockout(
     local_files_only: Local = False,
 ) -> None:
     """Extract again with attention edges cut: one store a window, each proved on real samples first."""
+    pairs = parse_edges(edges)
     base = ActivationStore.open(baseline)
     settings = from_manifest(dict(base.manifest.settings))
     samples = _samples_of(base, settings)
     vlm = _load(settings.model, device, local_files_only)
 
-    from extraction.run import check_knockout  # loads PyTorch, which `_load` does under its progress line
+    from extraction.run import check_knockout, plan_store  # loads PyTorch, which `_load` does under its progress line
 
+    now = plan_store(vlm, samples, settings, None).settings
+    if different := describe_differences(base.manifest.settings, now):
+        raise ValueError(
+            f"{baseline} was made under other circumstances ({different}), so a knockout made now could not be "
+            "compared with it: restore them, or extract the baseline again."
+        )
     for first, last, is_all in parse_windows(windows, len(vlm.layers)):
-        cut = Knockout(edges=parse_edges(edges), first=first, last=last, is_all=is_all)
+        cut = Knockout(edges=pairs, first=first, last=last, is_all=is_all)
         with working(f"Testing {cut.name}"):
             proof = check_knockout(vlm, samples, settings, cut)
         out.print(
@@ -192,14 +199,20 @@ def _report_failures(store: ActivationStore) -> None:
     for failure in store.failures:
         err.print(f"{failure.id}: {failure.stage}: {failure.message}", markup=False)
     if store.failures:
-        err.print(f"{store.path}: {len(store.failures)} samples could not be extracted and are recorded in the store.")
+        shards = ", ".join(store.shard_path(i).name for i, header in store.headers.items() if header.failures)
+        err.print(
+            f"{store.path}: {len(store.failures)} samples could not be extracted and are recorded in the store. To try "
+            f"them again after a repair, delete {shards} and run the same command."
+        )
 
 
 def _report_accuracy(store: ActivationStore) -> None:
     columns = store.columns
-    for task in dict.fromkeys(columns["task"] if columns else ()):
-        correct = columns["correct"][columns["task"] == task]
-        out.print(f"{store.path}: {task}: accuracy {correct.mean():.4f} on {len(correct)} questions.")
+    for task in dict.fromkeys(columns["task"]):
+        has_answer = (columns["task"] == task) & (columns["gold"] != "")
+        count = int(has_answer.sum())
+        accuracy = f"accuracy {columns['correct'][has_answer].mean():.4f}" if count else "no gold answers, no accuracy;"
+        out.print(f"{store.path}: {task}: {accuracy} on {count} questions.")
 
 
 def main() -> None:

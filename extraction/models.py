@@ -1,6 +1,7 @@
 """Load a LLaVA-1.5 or LLaVA-1.6 and find its parts."""
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -117,8 +118,12 @@ def wrap_model(model: Any, processor: Any) -> VisionLanguageModel:
     )
 
 
-def fingerprint(model: Any) -> dict[str, str]:
-    """Hash the configuration and the parameters: names, shapes and the first values of each."""
+def fingerprint(vlm: VisionLanguageModel) -> dict[str, str]:
+    """Identify what decides the states: kind of device, hashes of configuration, processor and parameters.
+
+    Of each parameter the name, the shape and the first 256 values are hashed.
+    """
+    model = vlm.model
     parameters = hashlib.sha256()
     for name, value in model.state_dict().items():
         parameters.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
@@ -127,7 +132,16 @@ def fingerprint(model: Any) -> dict[str, str]:
     return {
         "config_sha256": hashlib.sha256(repr(sorted(config.items(), key=lambda kv: kv[0])).encode()).hexdigest(),
         "parameters_sha256": parameters.hexdigest(),
+        "processor_sha256": _processor_hash(vlm.processor),
+        "device": vlm.device.type,
     }
+
+
+def _processor_hash(processor: Any) -> str:
+    image = {k: v for k, v in processor.image_processor.to_dict().items() if k not in _INCIDENTAL}
+    text = json.loads(processor.tokenizer.backend_tokenizer.to_str())
+    text = {k: v for k, v in text.items() if k not in ("padding", "truncation")}  # set anew by every call
+    return hashlib.sha256(json.dumps([image, text], sort_keys=True, default=str).encode()).hexdigest()
 
 
 _INCIDENTAL = {"_name_or_path", "transformers_version", "torch_dtype", "dtype"}

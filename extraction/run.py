@@ -28,7 +28,7 @@ def plan_store(
         shard_size=settings.shard_size,
         tensors=(*tensors, *([tensor_name("last", NORM)] if "last" in settings.roles else [])),
         condition=describe_condition(knockout),
-        settings=to_manifest(settings, samples, fingerprint(vlm.model)),
+        settings=to_manifest(settings, samples, fingerprint(vlm)),
     )
 
 
@@ -55,6 +55,9 @@ def extract(
     """
     by_id = {sample.id: sample for sample in samples}
     for index in store.missing_shards():
+        if store.shard_path(index).exists():  # another process made it meanwhile
+            progress(len(store.shard_ids(index)))
+            continue
         prepared, failures = _prepare([by_id[i] for i in store.shard_ids(index)], settings.template)
         rows = _Rows(failures)
         for start in range(0, len(prepared), settings.batch_size):

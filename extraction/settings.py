@@ -94,8 +94,8 @@ def load_samples(data: DataSettings) -> list[Sample]:
 
 
 def data_digest(samples: Sequence[Sample]) -> str:
-    """Hash ids, questions, answers, tasks and image names."""
-    rows = [(s.id, s.image.name, s.question, s.answer, s.task) for s in samples]
+    """Hash ids, questions, answers, tasks, and the images' names and folders."""
+    rows = [(s.id, f"{s.image.parent.name}/{s.image.name}", s.question, s.answer, s.task) for s in samples]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 

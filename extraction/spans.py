@@ -32,10 +32,6 @@ class TokenGroups:
         """Padded length of the batch."""
         return self.last.shape[1]
 
-    def rows(self, index: slice) -> "TokenGroups":
-        """Select samples."""
-        return TokenGroups(**{name: getattr(self, name)[index] for name in GROUPS})
-
 
 def find_groups(
     prompts: list[Prompt],

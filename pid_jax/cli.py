@@ -20,6 +20,7 @@ app = make_app("Partial information decomposition of what a model's modalities t
 
 Dims = Annotated[str, typer.Option(help="PCA components of source_1, source_2 and target.")]
 Keep = Annotated[str, typer.Option(help="'all' samples, or those answered 'correct' under the baseline.")]
+Tasks = Annotated[str, typer.Option(help="'all' or task names with commas.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 
 
@@ -34,7 +35,7 @@ def demo(
     from pid_jax.demo import extract_demo
 
     paths = extract_demo(out_dir, per_task)
-    _study(paths, out_dir, _study_spec("12,12,8", "all"), seed=0)
+    _study(paths, out_dir, _study_spec("12,12,8", "all", "all"), seed=0)
 
 
 @app.command()
@@ -44,10 +45,11 @@ def study(
     knockout: Annotated[list[Path] | None, typer.Option(help="Store of a knockout; may be repeated.")] = None,
     dims: Dims = "12,12,8",
     keep: Keep = "all",
+    tasks: Tasks = "all",
     seed: Seed = 0,
 ) -> None:
     """Decompose every task, condition and layer of activation stores, and write results, figures and a page."""
-    _study([store, *(knockout or [])], out_dir, _study_spec(dims, keep), seed)
+    _study([store, *(knockout or [])], out_dir, _study_spec(dims, keep, tasks), seed)
 
 
 @app.command()
@@ -70,6 +72,8 @@ def estimate(
     seed: Seed = 0,
 ) -> None:
     """Decompose what two arrays tell about a third."""
+    import zipfile
+
     import jax
     import numpy as np
 
@@ -78,6 +82,8 @@ def estimate(
     from pid_jax.spec import PIDSpec
     from pid_jax.status import Status
 
+    if arrays.is_file() and not zipfile.is_zipfile(arrays):  # an .npz is a zip file
+        raise ValueError(f"{arrays} is no .npz file that can be read: write it with numpy.savez.")
     with np.load(arrays, allow_pickle=False) as loaded:
         missing = [name for name in VARIABLES if name not in loaded]
         if missing:
@@ -93,6 +99,8 @@ def estimate(
         err.print(f"{Status(code).name}: {Status(code).message}", markup=False)
     if out_file is not None:
         out.print(f"Written to {found.save(out_file)}.")
+    if (found.status != Status.OK).all():
+        raise ValueError(f"No problem of {arrays} could be decomposed.")
 
 
 def _study(paths: list[Path], out_dir: Path, spec: "StudySpec", seed: int) -> None:
@@ -106,16 +114,20 @@ def _study(paths: list[Path], out_dir: Path, spec: "StudySpec", seed: int) -> No
     file = out_dir / RESULTS
     with working("Reading the stores"):
         digest = study_digest(stores, spec, seed)
-    if file.exists() and (stored := load_study(file)).attrs["inputs_sha256"] == digest:
+    try:
+        results = load_study(file)
+    except ValueError:  # none, or damaged: made anew
+        results = None
+    if results is not None and results.attrs.get("inputs_sha256") == digest:
         out.print(f"{file}: made from the same stores and settings; reused.")
-        results = stored
     else:
-        tasks = len(set(stores[0].columns["task"].tolist()))
+        tasks = len(spec.tasks or set(stores[0].columns["task"].tolist()))
         with progress_bar("Decomposing", tasks * len(stores)) as advance:
             results = run_study(
                 stores, spec=spec, key=jax.random.key(seed), progress=lambda task, condition: advance(1)
             )
-        save_study(results.assign_attrs(inputs_sha256=digest), file)
+        results = results.assign_attrs(inputs_sha256=digest)
+        save_study(results, file)
     _print_table(results)
     _draw(results, out_dir)
 
@@ -158,11 +170,12 @@ def _print_table(results: "xr.Dataset") -> None:
     out.print(table)
 
 
-def _study_spec(dims: str, keep: str) -> "StudySpec":
+def _study_spec(dims: str, keep: str, tasks: str) -> "StudySpec":
     from pid_jax.spec import PIDSpec
     from pid_jax.study import StudySpec
 
-    return StudySpec(pid=PIDSpec(reduction=_pca(dims)), keep=keep)
+    names = None if tasks == "all" else tuple(name.strip() for name in tasks.split(","))
+    return StudySpec(pid=PIDSpec(reduction=_pca(dims)), keep=keep, tasks=names)
 
 
 def _pca(dims: str) -> "PCA":

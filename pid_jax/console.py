@@ -49,9 +49,6 @@ def run_app(app: typer.Typer) -> None:
     is_debug = "--debug" in sys.argv
     try:
         app(args=[argument for argument in sys.argv[1:] if argument != "--debug"])
-    except KeyboardInterrupt:
-        err.print("stopped; the same command goes on from here")
-        sys.exit(130)
     except _EXPECTED as error:
         if is_debug:
             raise

@@ -1,5 +1,6 @@
 """Activation store: a folder of immutable shards and one manifest, safe to kill and to resume at any moment."""
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -77,14 +78,19 @@ class ActivationStore:
         _check_ids(manifest.ids)
         if (path / MANIFEST).exists():
             store = cls.open(path)
-            different = _differences(_plain(store.manifest), _plain(manifest))
+            different = describe_differences(asdict(store.manifest), asdict(manifest))
             if different:
                 raise StoreError(
-                    f"{path} already holds a store made with other settings ({'; '.join(different)}). Choose another "
+                    f"{path} already holds a store made with other settings ({different}). Choose another "
                     "output folder, use the same settings to resume, or delete the folder."
                 )
             store._remove_abandoned()
             return store
+        if any(path.glob("shard-*.safetensors")):
+            raise StoreError(
+                f"{path} holds shards but no {MANIFEST}, so nobody knows how they were made: restore the manifest, "
+                "choose another output folder, or delete the shards."
+            )
         path.mkdir(parents=True, exist_ok=True)
         write_text(path / MANIFEST, json.dumps({"schema": SCHEMA, **_plain(manifest)}, indent=1, ensure_ascii=False))
         return cls(path, manifest)
@@ -194,9 +200,10 @@ class ActivationStore:
     def columns(self) -> dict[str, np.ndarray]:
         """Per-sample values (task, gold, predicted, correct, n_image, ...) in the order of `ids`."""
         rows = [row for header in self.headers.values() for row in header.columns]
+        if not rows:
+            raise self._no_rows()
         ordered = [rows[i] for i in self._order]
-        names = list(ordered[0]) if ordered else []
-        return {name: np.array([row[name] for row in ordered]) for name in names}
+        return {name: np.array([row[name] for row in ordered]) for name in ordered[0]}
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -237,9 +244,7 @@ class ActivationStore:
             if header.ids
         ]
         if not parts:
-            raise StoreError(
-                f"{self.path} holds no row: all {len(self.failures)} samples failed; see `pid-extract verify`."
-            )
+            raise self._no_rows()
         return np.concatenate([part.astype(np.result_type(*parts), copy=False) for part in parts])[self._order]
 
     def iter_layers(self, role: str) -> Iterator[tuple[int, np.ndarray]]:
@@ -269,10 +274,20 @@ class ActivationStore:
             problems.append(f"{len(seen) - len(set(seen))} ids stand in more than one place")
         return problems
 
+    def _no_rows(self) -> StoreError:
+        count = len(self.failures)
+        return StoreError(f"{self.path} holds no row: all {count} samples failed; see `pid-extract verify`.")
+
     def _remove_abandoned(self) -> None:
         for leftover in self.path.glob(f".*{TEMPORARY_SUFFIX}"):
-            if time.time() - leftover.stat().st_mtime > _ABANDONED_AFTER_S:
-                leftover.unlink(missing_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # its writer may just have renamed it
+                if time.time() - leftover.stat().st_mtime > _ABANDONED_AFTER_S:
+                    leftover.unlink()
+
+
+def describe_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Say in one line which settings differ and how; empty if none do."""
+    return "; ".join(_differences(json.loads(json.dumps(old)), json.loads(json.dumps(new))))
 
 
 def _plain(manifest: Manifest) -> dict[str, Any]:

@@ -32,6 +32,7 @@ class StudySpec:
         pid: How each problem is estimated.
         measures: Redundancy measures, each on the same covariance.
         keep: "all" samples, or those answered "correct" under the baseline.
+        tasks: Tasks to study; None studies all.
         source_1_role: Token group that is source_1.
         source_2_role: Token group that is source_2.
     """
@@ -39,6 +40,7 @@ class StudySpec:
     pid: PIDSpec = field(default_factory=lambda: PIDSpec(reduction=PCA(dim=(12, 12, 8))))
     measures: tuple[Redundancy, ...] = (BROJA(), MMI())
     keep: str = "all"
+    tasks: tuple[str, ...] | None = None
     source_1_role: str = "image"
     source_2_role: str = "question"
 
@@ -87,7 +89,10 @@ def run_study(
             progress(task, _name(store))
             selected = np.flatnonzero(np.isin(store.ids, ids))[labels == task]
             cell_key = jax.random.fold_in(jax.random.fold_in(key, i), j)
-            cells[task, _name(store)] = _decompose(store, selected, spec, cell_key)
+            try:
+                cells[task, _name(store)] = _decompose(store, selected, spec, cell_key)
+            except ValueError as error:
+                raise ValueError(f"task {task!r}, {_name(store)}: {error} Or leave the task out.") from error
     stacked = [xr.concat([cells[task, _name(s)] for s in stores], dim="condition") for task in tasks]
     data = xr.concat(stacked, dim="task").assign_coords(_coordinates(stores, tasks))
     data = data.assign_coords(measure=[type(measure).__name__.lower() for measure in spec.measures])
@@ -131,10 +136,12 @@ def _decompose(store: ActivationStore, rows: np.ndarray, spec: StudySpec, key: j
     )
     estimates = [first]
     estimates += [gaussian_pid(first.cov, first.dims, redundancy=measure) for measure in spec.measures[1:]]
-    return _cell(estimates, store.columns["correct"][rows])
+    has_answer = store.columns["gold"][rows] != ""
+    correct = store.columns["correct"][rows][has_answer]
+    return _cell(estimates, float(correct.mean()) if has_answer.any() else np.nan)
 
 
-def _cell(estimates: Sequence[PIDEstimate], correct: np.ndarray) -> xr.Dataset:
+def _cell(estimates: Sequence[PIDEstimate], accuracy: float) -> xr.Dataset:
     first = estimates[0]
     assert first.explained_variance is not None
     nats = {"units": "nats"}
@@ -149,7 +156,7 @@ def _cell(estimates: Sequence[PIDEstimate], correct: np.ndarray) -> xr.Dataset:
         f"explained_variance_{suffix}": ("layer", first.explained_variance[:, i], {"units": "1"})
         for i, suffix in enumerate(suffixes)
     }
-    return xr.Dataset(data | {"accuracy": ((), correct.mean(), {"units": "1"})})
+    return xr.Dataset(data | {"accuracy": ((), accuracy, {"units": "1"})})
 
 
 def _coordinates(stores: Sequence[ActivationStore], tasks: Sequence[str]) -> dict[str, Any]:
@@ -166,12 +173,18 @@ def _coordinates(stores: Sequence[ActivationStore], tasks: Sequence[str]) -> dic
 
 def _per_task(baseline: ActivationStore, rows: np.ndarray, labels: np.ndarray, tasks: Sequence[str]) -> dict[str, Any]:
     gold = baseline.columns["gold"][rows]
-    shares = [np.unique(gold[labels == task], return_counts=True)[1] / (labels == task).sum() for task in tasks]
+    shares = [_answer_shares(gold[labels == task]) for task in tasks]
     return {
         "n_samples": ("task", [int((labels == task).sum()) for task in tasks]),
         "answer_entropy": ("task", [float(-(p * np.log(p)).sum()) for p in shares], {"units": "nats"}),
         "majority_rate": ("task", [float(p.max()) for p in shares], {"units": "1"}),
     }
+
+
+def _answer_shares(gold: np.ndarray) -> np.ndarray:
+    """Frequencies of the gold answers; NaN where there are none."""
+    counts = np.unique(gold[gold != ""], return_counts=True)[1]
+    return counts / counts.sum() if counts.size else np.array([np.nan])
 
 
 def _attributes(stores: Sequence[ActivationStore], spec: StudySpec) -> dict[str, str]:
@@ -199,9 +212,17 @@ def _name(store: ActivationStore) -> str:
 
 def _common_ids(stores: Sequence[ActivationStore], spec: StudySpec) -> np.ndarray:
     """Ids that every store has; with keep="correct" those that the baseline answers correctly."""
-    ids = stores[0].ids
+    columns = stores[0].columns
+    known = list(dict.fromkeys(columns["task"].tolist()))
+    unknown = [task for task in spec.tasks or () if task not in known]
+    if unknown:
+        raise ValueError(f"tasks must be among {known}, got {unknown}: check the spelling.")
+    chosen = np.isin(columns["task"], known if spec.tasks is None else spec.tasks)
     if spec.keep == "correct":
-        ids = ids[stores[0].columns["correct"]]
+        if not (columns["gold"] != "").any():
+            raise ValueError(f'keep="correct" needs gold answers, and {stores[0].path} has none: use keep="all".')
+        chosen &= columns["correct"]
+    ids = stores[0].ids[chosen]
     for store in stores[1:]:
         ids = np.intersect1d(ids, store.ids)
     if not len(ids):

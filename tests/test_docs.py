@@ -1,4 +1,4 @@
-"""The Python examples of README and docs run as they stand."""
+"""The Python example of README runs as it stands, and links lead somewhere."""
 
 import re
 from pathlib import Path

@@ -24,7 +24,7 @@ def load_jsonl(path: Path, images: Path | None = None) -> list[Sample]:
     if not path.is_file():
         raise ValueError(f"jsonl file {path} does not exist: check the path.")
     folder = images or path.parent
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8-sig").split("\n")
     samples = [_parse(line, f"{path}:{number}", folder) for number, line in enumerate(lines, 1) if line.strip()]
     if not samples:
         raise ValueError(f"jsonl file {path} holds no sample: give it one object a line.")
@@ -46,5 +46,5 @@ def _parse(line: str, place: str, folder: Path) -> Sample:
         image=folder / fields["image"],
         question=fields["question"],
         answer=None if answer is None else str(answer),
-        task=str(fields.get("task", "all")),
+        task=str(fields.get("task") or "all"),
     )

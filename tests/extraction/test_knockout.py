@@ -101,5 +101,20 @@ def test_self_test_sees_a_knockout_that_does_nothing(batch, vlm, monkeypatch):
 
 def test_self_test_sees_edges_that_never_existed(batch, vlm):
     backwards = Knockout(edges=(("last", "question"),), first=0, last=1)
-    with pytest.raises(KnockoutError, match="carry no weight in the first place"):
+    with pytest.raises(KnockoutError, match="carries no weight in the first place"):
         prove_knockout(vlm, backwards, batch)
+
+
+@pytest.mark.parametrize(
+    "extra", [("image", "last"), ("image", "suffix"), ("question", "last"), ("system", "question")]
+)
+def test_self_test_sees_a_knockout_that_cuts_too_much(batch, vlm, monkeypatch, extra):
+    monkeypatch.setattr("extraction.knockout.edge_mask", lambda groups, edges: edge_mask(groups, (*edges, extra)))
+    with pytest.raises(KnockoutError, match="weights outside of the edges"):
+        prove_knockout(vlm, CUT, batch)
+
+
+def test_self_test_wants_weight_on_every_edge(batch, vlm):
+    with_backwards = Knockout(edges=(("image", "question"), ("last", "question")), first=0, last=1)
+    with pytest.raises(KnockoutError, match="an edge carries no weight"):
+        prove_knockout(vlm, with_backwards, batch)

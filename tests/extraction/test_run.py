@@ -123,10 +123,10 @@ def test_settings_survive_the_manifest(llava, samples, settings, tmp_path):
 
 
 def test_other_weights_are_other_settings(llava):
-    assert fingerprint(llava.model) == fingerprint(random_llava().model)
+    assert fingerprint(llava) == fingerprint(random_llava())
     other = random_llava(seed=1)
-    assert fingerprint(llava.model)["parameters_sha256"] != fingerprint(other.model)["parameters_sha256"]
-    assert fingerprint(llava.model)["config_sha256"] == fingerprint(other.model)["config_sha256"]
+    assert fingerprint(llava)["parameters_sha256"] != fingerprint(other)["parameters_sha256"]
+    assert fingerprint(llava)["config_sha256"] == fingerprint(other)["config_sha256"]
 
 
 @pytest.mark.parametrize("name", ["batch_size", "shard_size", "max_new_tokens"])

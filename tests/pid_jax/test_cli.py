@@ -72,3 +72,19 @@ def test_missing_input_is_one_line(pid_jax, tmp_path, command):
 def test_debug_shows_the_traceback(pid_jax, tmp_path):
     with pytest.raises(ValueError, match="does not exist"):
         pid_jax("report", "none.nc", "--out", tmp_path, "--debug")
+
+
+def test_a_file_that_is_no_npz(pid_jax, tmp_path):
+    path = tmp_path / "a.npz"
+    path.write_text("x")
+    code, _, err = pid_jax("estimate", path)
+    assert code == 1
+    assert "is no .npz file" in err
+
+
+def test_an_estimate_that_failed_is_no_success(pid_jax, tmp_path):
+    target = np.random.default_rng(0).normal(size=(100, 2))
+    np.savez(tmp_path / "a.npz", source_1=target, source_2=target[:, :1], target=target)
+    code, _, err = pid_jax("estimate", tmp_path / "a.npz", "--dims", "2,1,2")
+    assert code == 1
+    assert "INFINITE_INFORMATION: The sources determine some direction" in " ".join(err.split())

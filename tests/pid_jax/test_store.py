@@ -210,3 +210,9 @@ def test_header_lists_what_the_shard_holds(store):
     header = read_header(store.shard_path(0))
     assert header.ids == IDS[:4]
     assert set(header.sha256) == set(TENSORS)
+
+
+def test_shards_without_a_manifest_are_not_adopted(store):
+    (store.path / MANIFEST).unlink()
+    with pytest.raises(StoreError, match=r"holds shards but no manifest\.json"):
+        ActivationStore.create(store.path, _manifest(settings={"a": 2}))

@@ -127,3 +127,20 @@ def test_stores_must_belong_together(stores, tmp_path):
 def test_bad_settings(field, value):
     with pytest.raises(ValueError, match=rf"StudySpec\({field}="):
         StudySpec(**{field: value})
+
+
+def test_tasks_are_chosen_by_name(stores, results):
+    chosen = run_study(stores, spec=dataclasses.replace(SPEC, tasks=("b",)), key=jax.random.key(0))
+    np.testing.assert_array_equal(chosen.synergy.sel(task="b"), results.synergy.sel(task="b"))
+    assert chosen.sizes["task"] == 1
+    with pytest.raises(ValueError, match=r"tasks must be among \['a', 'b'\], got \['c'\]"):
+        run_study(stores, spec=dataclasses.replace(SPEC, tasks=("c",)), key=jax.random.key(0))
+
+
+def test_a_task_that_cannot_be_decomposed_is_named(stores, monkeypatch):
+    def refuse(*arguments, **settings):
+        raise ValueError("5 samples are too few.")
+
+    monkeypatch.setattr("pid_jax.study.estimate_pid", refuse)
+    with pytest.raises(ValueError, match=r"task 'a', baseline: 5 samples are too few\."):
+        run_study(stores, spec=SPEC, key=jax.random.key(0))
