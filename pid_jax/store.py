@@ -4,7 +4,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,47 +12,13 @@ from typing import Any
 import numpy as np
 
 from pid_jax.atomic import TEMPORARY_SUFFIX, write_text
+from pid_jax.manifest import NORM, Manifest, check_ids, describe_differences, tensor_name
 from pid_jax.shard import Failure, ShardHeader, StoreError, read_header, read_tensor, write_shard
 
 SCHEMA = "pid_jax.ActivationStore/1"
 MANIFEST = "manifest.json"
-NORM = "norm"
 # A shard is written within seconds; a partial file this old was left by a process that was killed.
 _ABANDONED_AFTER_S = 3600.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Manifest:
-    """Everything that decides what a store holds. Two runs with equal manifests write equal shards.
-
-    Attributes:
-        ids: Ids of all samples wanted, in the order of extraction.
-        shard_size: Samples a shard; shard k holds ids[k * shard_size : (k + 1) * shard_size].
-        tensors: Names of the tensors of every shard, see `tensor_name`.
-        condition: What was done to the model: name, edges cut, window of layers.
-        settings: Model, prompt, data, pooling and versions, JSON-ready.
-    """
-
-    ids: tuple[str, ...]
-    shard_size: int
-    tensors: tuple[str, ...]
-    condition: Mapping[str, Any]
-    settings: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def shard_count(self) -> int:
-        """Number of shards of the complete store."""
-        return -(-len(self.ids) // self.shard_size)
-
-
-def tensor_name(role: str, layer: int | str) -> str:
-    """Name the tensor of a role at a layer; tensors of one layer are neighbors on disk.
-
-    Args:
-        role: image, question, last, ...
-        layer: 0 for the embeddings, l for the output of decoder block l, `NORM` for the final norm's output.
-    """
-    return f"{layer if isinstance(layer, str) else f'{layer:03d}'}/{role}"
 
 
 class ActivationStore:
@@ -75,7 +41,7 @@ class ActivationStore:
             ValueError: If ids repeat or none is given.
         """
         path = Path(path)
-        _check_ids(manifest.ids)
+        check_ids(manifest.ids)
         if (path / MANIFEST).exists():
             store = cls.open(path)
             different = describe_differences(asdict(store.manifest), asdict(manifest))
@@ -92,7 +58,7 @@ class ActivationStore:
                 "choose another output folder, or delete the shards."
             )
         path.mkdir(parents=True, exist_ok=True)
-        write_text(path / MANIFEST, json.dumps({"schema": SCHEMA, **_plain(manifest)}, indent=1, ensure_ascii=False))
+        write_text(path / MANIFEST, json.dumps({"schema": SCHEMA, **asdict(manifest)}, indent=1, ensure_ascii=False))
         return cls(path, manifest)
 
     @classmethod
@@ -283,35 +249,3 @@ class ActivationStore:
             with contextlib.suppress(FileNotFoundError):  # its writer may just have renamed it
                 if time.time() - leftover.stat().st_mtime > _ABANDONED_AFTER_S:
                     leftover.unlink()
-
-
-def describe_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Say in one line which settings differ and how; empty if none do."""
-    return "; ".join(_differences(json.loads(json.dumps(old)), json.loads(json.dumps(new))))
-
-
-def _plain(manifest: Manifest) -> dict[str, Any]:
-    return json.loads(json.dumps(asdict(manifest)))
-
-
-def _check_ids(ids: Sequence[str]) -> None:
-    if not ids:
-        raise ValueError("ids is empty: no sample was selected; check the task names and the limit.")
-    if len(set(ids)) != len(ids):
-        double = sorted({i for i in ids if list(ids).count(i) > 1})[:3] if len(ids) < 10_000 else []
-        raise ValueError(f"ids must be unique, {len(ids) - len(set(ids))} repeat (for example {double}).")
-
-
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    lines: list[str] = []
-    for name in sorted({*old, *new}):
-        a, b = old.get(name), new.get(name)
-        if isinstance(a, dict) and isinstance(b, dict):
-            lines += _differences(a, b, f"{prefix}{name}.")
-        elif a != b:
-            lines.append(f"{prefix}{name}: {_short(a)} there, {_short(b)} asked for")
-    return lines
-
-
-def _short(value: Any) -> str:
-    return f"{len(value)} entries" if isinstance(value, list) and len(value) > 4 else repr(value)

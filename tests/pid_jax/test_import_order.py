@@ -19,7 +19,7 @@ ORDER = (
     {"pid", "reduce", "flow"},
     {"result"},
     {"estimate"},
-    {"shard", "store"},
+    {"manifest", "shard", "store"},
     {"study"},
     {"plot"},
     {"report"},

@@ -1,0 +1,72 @@
+"""What an activation store holds, written down before the first sample is extracted."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+NORM = "norm"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Everything that decides what a store holds. Two runs with equal manifests write equal shards.
+
+    Attributes:
+        ids: Ids of all samples wanted, in the order of extraction.
+        shard_size: Samples a shard; shard k holds ids[k * shard_size : (k + 1) * shard_size].
+        tensors: Names of the tensors of every shard, see `tensor_name`.
+        condition: What was done to the model: name, edges cut, window of layers.
+        settings: Model, prompt, data, pooling and versions, JSON-ready.
+    """
+
+    ids: tuple[str, ...]
+    shard_size: int
+    tensors: tuple[str, ...]
+    condition: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def shard_count(self) -> int:
+        """Number of shards of the complete store."""
+        return -(-len(self.ids) // self.shard_size)
+
+
+def tensor_name(role: str, layer: int | str) -> str:
+    """Name the tensor of a role at a layer; tensors of one layer are neighbors on disk.
+
+    Args:
+        role: image, question, last, ...
+        layer: 0 for the embeddings, l for the output of decoder block l, `NORM` for the final norm's output.
+    """
+    return f"{layer if isinstance(layer, str) else f'{layer:03d}'}/{role}"
+
+
+def describe_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Say in one line which settings differ and how; empty if none do."""
+    return "; ".join(_differences(json.loads(json.dumps(old)), json.loads(json.dumps(new))))
+
+
+def check_ids(ids: Sequence[str]) -> None:
+    """Refuse ids that are missing or repeat."""
+    if not ids:
+        raise ValueError("ids is empty: no sample was selected; check the task names and the limit.")
+    double = [i for i, count in Counter(ids).items() if count > 1]
+    if double:
+        raise ValueError(f"ids must be unique, {len(double)} of them repeat (for example {double[:3]}).")
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    lines: list[str] = []
+    for name in sorted({*old, *new}):
+        a, b = old.get(name), new.get(name)
+        if isinstance(a, dict) and isinstance(b, dict):
+            lines += _differences(a, b, f"{prefix}{name}.")
+        elif a != b:
+            lines.append(f"{prefix}{name}: {_short(a)} there, {_short(b)} asked for")
+    return lines
+
+
+def _short(value: Any) -> str:
+    return f"{len(value)} entries" if isinstance(value, list) and len(value) > 4 else repr(value)
