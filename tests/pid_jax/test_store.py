@@ -147,6 +147,18 @@ def test_every_flipped_byte_is_noticed(store):
     assert store.verify() == []
 
 
+@pytest.mark.parametrize("letter", [b"I", b"U"])
+def test_changed_type_of_a_tensor_is_noticed(store, letter):
+    """One byte of the header turns float32 into integers of the same size, whose bytes are still those written."""
+    path = store.shard_path(2)
+    content = path.read_bytes()
+    assert content.count(b'"dtype":"F32"') == len(TENSORS)
+    path.write_bytes(content.replace(b'"dtype":"F32"', b'"dtype":"%b32"' % letter, 1))
+    assert len(ActivationStore.open(store.path).verify()) == 1
+    with pytest.raises(StoreError, match=r"shard-00002.*Delete this file"):
+        ActivationStore.open(store.path).read(role="image", layer=0)
+
+
 def test_changed_bytes_are_noticed_when_read(store):
     path = store.shard_path(0)
     content = path.read_bytes()
