@@ -25,6 +25,8 @@ def check_float_array(name: str, value: ArrayLike, min_ndim: int, core: str) -> 
             f"{name} is traced by a JAX transformation, but this function checks values and returns NumPy arrays: "
             f"call it outside jit, vmap and grad, or use {core} inside."
         )
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array, whose mask would be lost: remove the masked samples first.")
     try:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:

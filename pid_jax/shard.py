@@ -144,4 +144,9 @@ def _damaged(path: Path, why: str) -> StoreError:
 
 
 def _digest(data: bytes | np.ndarray) -> str:
-    return hashlib.sha256(data if isinstance(data, bytes) else data.data.cast("B")).hexdigest()
+    """Hash bytes, or an array with its type and shape."""
+    if isinstance(data, bytes):
+        return hashlib.sha256(data).hexdigest()
+    hashed = hashlib.sha256(f"{data.dtype.str} {data.shape}".encode())
+    hashed.update(data.data.cast("B"))
+    return hashed.hexdigest()

@@ -42,6 +42,8 @@ class ActivationStore:
         """
         path = Path(path)
         check_ids(manifest.ids)
+        if manifest.shard_size < 1:
+            raise ValueError(f"shard_size must be at least 1, got {manifest.shard_size}.")
         if (path / MANIFEST).exists():
             store = cls.open(path)
             different = describe_differences(asdict(store.manifest), asdict(manifest))
