@@ -10,7 +10,7 @@ import typer
 from extraction.datasets.sample import Sample
 from extraction.edges import Knockout, parse_edges, parse_windows
 from extraction.settings import TINY, DataSettings, ModelSettings, RunSettings, from_manifest, load_samples
-from pid_jax.console import err, make_app, out, progress_bar, run_app, working
+from pid_jax.console import err, make_app, out, parse_names, progress_bar, run_app, working
 from pid_jax.store import ActivationStore, describe_differences
 
 if TYPE_CHECKING:
@@ -142,12 +142,11 @@ def _data_settings(
 ) -> DataSettings:
     if easy_vqa == (jsonl is not None):
         raise ValueError("Choose the samples by exactly one of --easy-vqa and --jsonl FILE.")
-    names = None if tasks == "all" else tuple(name.strip() for name in tasks.split(","))
     return DataSettings(
         reader="easy-vqa" if easy_vqa else "jsonl",
         path=None if jsonl is None else str(jsonl.resolve()),
         images=None if images is None else str(images.resolve()),
-        tasks=names,
+        tasks=parse_names(tasks),
         per_task=per_task,
         seed=seed,
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from pid_jax.console import err, make_app, out, progress_bar, run_app, working
+from pid_jax.console import err, make_app, out, parse_names, progress_bar, run_app, working
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -174,8 +174,7 @@ def _study_spec(dims: str, keep: str, tasks: str) -> "StudySpec":
     from pid_jax.spec import PIDSpec
     from pid_jax.study import StudySpec
 
-    names = None if tasks == "all" else tuple(name.strip() for name in tasks.split(","))
-    return StudySpec(pid=PIDSpec(reduction=_pca(dims)), keep=keep, tasks=names)
+    return StudySpec(pid=PIDSpec(reduction=_pca(dims)), keep=keep, tasks=parse_names(tasks))
 
 
 def _pca(dims: str) -> "PCA":

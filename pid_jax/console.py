@@ -56,6 +56,11 @@ def run_app(app: typer.Typer) -> None:
         sys.exit(1)
 
 
+def parse_names(text: str) -> tuple[str, ...] | None:
+    """Read names with commas between them; None for "all"."""
+    return None if text == "all" else tuple(name.strip() for name in text.split(","))
+
+
 @contextmanager
 def progress_bar(description: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
     """Show a bar; yield a function that moves it on.

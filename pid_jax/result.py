@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 VARIABLES = ("source_1", "source_2", "target")
 ATOMS = tuple(f.name for f in dataclasses.fields(PIDAtoms))
 INFORMATION = tuple(f.name for f in dataclasses.fields(Information))
+STATUS_FLAGS = {"flag_values": [int(s) for s in Status], "flag_meanings": " ".join(s.name for s in Status)}
 _SCHEMA = "pid_jax.PIDEstimate/1"
 
 
@@ -77,8 +78,7 @@ class PIDEstimate:
         quantities = {name: getattr(self.atoms, name) for name in ATOMS}
         quantities |= {name: getattr(self.information, name) for name in INFORMATION} | {"gap": self.gap}
         data = {name: (lead, value, {"units": self.unit}) for name, value in quantities.items()}
-        flags = {"flag_values": [int(s) for s in Status], "flag_meanings": " ".join(s.name for s in Status)}
-        data["status"] = (lead, self.status, flags)
+        data["status"] = (lead, self.status, STATUS_FLAGS)
         data["cov"] = ([*lead, "row", "column"], self.cov, {})
         if self.explained_variance is not None and self.rank is not None:
             data["explained_variance"] = ([*lead, "variable"], self.explained_variance, {"units": "1"})

@@ -15,9 +15,8 @@ import xarray as xr
 
 from pid_jax.atomic import atomic_write
 from pid_jax.estimate import estimate_pid, gaussian_pid
-from pid_jax.result import ATOMS, INFORMATION, PIDEstimate, read_dataset
+from pid_jax.result import ATOMS, INFORMATION, STATUS_FLAGS, PIDEstimate, read_dataset
 from pid_jax.spec import BROJA, MMI, PCA, PIDSpec, Redundancy, spec_to_dict
-from pid_jax.status import Status
 from pid_jax.store import NORM, ActivationStore
 
 SCHEMA = "pid_jax.study/1"
@@ -83,11 +82,12 @@ def run_study(
     rows = np.isin(baseline.ids, ids)
     labels = baseline.columns["task"][rows]
     tasks = list(dict.fromkeys(labels.tolist()))
+    rows_of = {_name(store): np.flatnonzero(np.isin(store.ids, ids)) for store in stores}
     cells = {}
     for i, task in enumerate(tasks):
         for j, store in enumerate(stores):
             progress(task, _name(store))
-            selected = np.flatnonzero(np.isin(store.ids, ids))[labels == task]
+            selected = rows_of[_name(store)][labels == task]
             cell_key = jax.random.fold_in(jax.random.fold_in(key, i), j)
             try:
                 cells[task, _name(store)] = _decompose(store, selected, spec, cell_key)
@@ -120,7 +120,7 @@ def study_digest(stores: Sequence[ActivationStore], spec: StudySpec, seed: int) 
     """Hash what a study depends on: the bytes of every shard, the settings, the seed, the versions."""
     shards = [[dict(h.sha256) for h in store.headers.values()] for store in stores]
     rows = [[[list(h.ids), [dict(c) for c in h.columns]] for h in store.headers.values()] for store in stores]
-    manifests = [json.loads(json.dumps(dataclasses.asdict(store.manifest))) for store in stores]
+    manifests = [dataclasses.asdict(store.manifest) for store in stores]
     content = [SCHEMA, shards, rows, manifests, spec_to_dict(spec), seed, _versions(stores)]
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -145,10 +145,9 @@ def _cell(estimates: Sequence[PIDEstimate], accuracy: float) -> xr.Dataset:
     first = estimates[0]
     assert first.explained_variance is not None
     nats = {"units": "nats"}
-    flags = {"flag_values": [int(s) for s in Status], "flag_meanings": " ".join(s.name for s in Status)}
     per_measure = {n: (np.stack([getattr(e.atoms, n) for e in estimates]), nats) for n in ATOMS}
     per_measure |= {"gap": (np.stack([e.gap for e in estimates]), nats)}
-    per_measure |= {"status": (np.stack([e.status for e in estimates]), flags)}
+    per_measure |= {"status": (np.stack([e.status for e in estimates]), STATUS_FLAGS)}
     data: dict[str, Any] = {name: (("measure", "layer"), *value) for name, value in per_measure.items()}
     data |= {name: ("layer", getattr(first.information, name), nats) for name in INFORMATION}
     suffixes = ("1", "2", "target")

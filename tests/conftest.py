@@ -1,5 +1,7 @@
 """Setup of all tests. Float64 is not switched on here: the library has to manage its precision itself."""
 
+from collections.abc import Callable
+
 import jax
 import pytest
 from hypothesis import HealthCheck, settings
@@ -33,3 +35,23 @@ def reference() -> dict[str, ReferenceCase]:
 @pytest.fixture
 def key() -> jax.Array:
     return jax.random.key(0)
+
+
+@pytest.fixture
+def command_line(monkeypatch, capsys):
+    """Make a function that runs a command line in this process and returns exit code, output and errors."""
+
+    def bind(name: str, main: Callable[[], None]) -> Callable[..., tuple[int, str, str]]:
+        def run(*arguments: object) -> tuple[int, str, str]:
+            monkeypatch.setattr("sys.argv", [name, *map(str, arguments)])
+            code = 0
+            try:
+                main()
+            except SystemExit as stop:
+                code = stop.code or 0
+            captured = capsys.readouterr()
+            return code, captured.out, captured.err
+
+        return run
+
+    return bind

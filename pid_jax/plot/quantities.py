@@ -6,8 +6,8 @@ from collections.abc import Iterable
 import numpy as np
 import xarray as xr
 
-ATOMS = ("redundancy", "unique_1", "unique_2", "synergy")
-INFORMATION = ("i_1", "i_2", "i_12")
+from pid_jax.result import ATOMS, INFORMATION
+
 PER_NAT = {"bits": 1.0 / math.log(2.0), "nats": 1.0}
 MEASURE_NAMES = {"broja": "BROJA", "mmi": "MMI"}
 PREFERRED_MEASURE = "broja"

@@ -10,20 +10,8 @@ from extraction.tiny import WEIGHTS
 
 
 @pytest.fixture
-def pid_extract(monkeypatch, capsys):
-    """Run the command line in this process; return exit code, output and errors."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["pid-extract", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+def pid_extract(command_line):
+    return command_line("pid-extract", main)
 
 
 @pytest.fixture(scope="module")

@@ -8,20 +8,8 @@ from pid_jax.result import PIDEstimate
 
 
 @pytest.fixture
-def pid_jax(monkeypatch, capsys):
-    """Run the command line in this process; return exit code, output and errors."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["pid-jax", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+def pid_jax(command_line):
+    return command_line("pid-jax", main)
 
 
 @pytest.fixture

@@ -8,8 +8,12 @@ import pytest
 import xarray as xr
 from matplotlib.colors import to_hex
 
-from pid_jax.plot import plot_knockout, plot_measures, plot_shares, plot_trajectories, save_figures
+from pid_jax.plot.files import save_figures
+from pid_jax.plot.knockout import plot_knockout
+from pid_jax.plot.measures import plot_measures
+from pid_jax.plot.shares import plot_shares
 from pid_jax.plot.style import ATOM_STYLES
+from pid_jax.plot.trajectories import plot_trajectories
 
 ATOMS = ("redundancy", "unique_1", "unique_2", "synergy")
 BITS = 1.0 / math.log(2.0)
