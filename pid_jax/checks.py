@@ -52,6 +52,12 @@ def check_finite(name: str, array: np.ndarray) -> None:
         )
 
 
+def check_fraction(name: str, value: object) -> None:
+    """Refuse what is no number in [0, 1)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+        raise ValueError(f"{name} needs a number in [0, 1), got {value!r}.")
+
+
 def check_samples(name: str, value: ArrayLike) -> np.ndarray:
     """Return samples of shape (..., n, d), finite and real."""
     array = check_float_array(name, value, 2, "the core functions pid_broja or pid_mmi")
@@ -104,10 +110,11 @@ def check_not_constant(name: str, array: np.ndarray, whole: bool) -> None:
 
 
 def check_enough_samples(n: int, dims: tuple[int, int, int]) -> None:
-    """Refuse a sample covariance that would be singular."""
+    """Refuse a sample covariance that would be singular, or nearly so."""
     needed = sum(dims) + 2
     if n < needed:
         raise ValueError(
             f"{n} samples are too few for {dims[0]} + {dims[1]} + {dims[2]} dimensions of source_1, source_2 and "
-            f"target: the sample covariance needs at least {needed}. Reduce further (PCA(dim=...)) or add samples."
+            f"target: the sample covariance needs at least {needed}. Reduce further (PCA(dim=...)), add samples, or "
+            "shrink (covariance=OAS() or LedoitWolf())."
         )

@@ -40,6 +40,7 @@ class PIDEstimate:
         samples: Number of samples, None if unknown.
         explained_variance: Fraction of variance kept by the reduction, (..., 3) over `VARIABLES`; None without samples.
         rank: Coordinates that carry variance after the reduction, (..., 3); None without samples.
+        shrinkage: Weight of the multiple of the identity in a shrunk covariance; None without samples.
         settings: Everything that was chosen, JSON-ready.
         unit: "nats" or "bits", of atoms, information and gap.
     """
@@ -53,6 +54,7 @@ class PIDEstimate:
     samples: int | None = None
     explained_variance: np.ndarray | None = None
     rank: np.ndarray | None = None
+    shrinkage: np.ndarray | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     unit: str = "nats"
 
@@ -83,6 +85,8 @@ class PIDEstimate:
         if self.explained_variance is not None and self.rank is not None:
             data["explained_variance"] = ([*lead, "variable"], self.explained_variance, {"units": "1"})
             data["rank"] = ([*lead, "variable"], self.rank, {})
+        if self.shrinkage is not None:
+            data["shrinkage"] = (lead, self.shrinkage, {"units": "1"})
         attrs = {
             "schema": _SCHEMA,
             "dims": json.dumps(self.dims),
@@ -126,6 +130,7 @@ class PIDEstimate:
             samples=None if n < 0 else n,
             explained_variance=data["explained_variance"].values if "rank" in data else None,
             rank=data["rank"].values if "rank" in data else None,
+            shrinkage=data["shrinkage"].values if "shrinkage" in data else None,
             settings=json.loads(data.attrs["settings"]),
             unit=data.attrs["unit"],
         )

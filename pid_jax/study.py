@@ -14,7 +14,8 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.atomic import atomic_write
-from pid_jax.estimate import estimate_pid, gaussian_pid
+from pid_jax.decompose import gaussian_pid
+from pid_jax.estimate import estimate_pid
 from pid_jax.result import ATOMS, INFORMATION, STATUS_FLAGS, PIDEstimate, read_dataset
 from pid_jax.spec import BROJA, MMI, PCA, PIDSpec, Redundancy, spec_to_dict
 from pid_jax.store import NORM, ActivationStore

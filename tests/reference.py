@@ -10,11 +10,10 @@ import numpy as np
 
 from pid_jax.result import PIDEstimate
 from pid_jax.spec import BROJA, MMI, Redundancy
-from tests.strategies import BATCH, SMALL, Dims, Problem, decompose
+from pid_jax.testing.problems import Problem
+from tests.shapes import LARGE, decompose
 
 FOLDER = Path(__file__).parent / "data" / "vectors"
-# Fits the largest source and target among the problems.
-LARGE: Dims = (40, 32, 32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +41,7 @@ def load_problems() -> dict[str, Problem]:
 
 
 def solve_all() -> dict[str, ReferenceCase]:
-    """Solve all problems in two batches a measure: those that fit the small common dims, and the others."""
+    """Solve all problems at one shape; those of full rank keep it."""
     problems = load_problems()
     broja, mmi = _solve(problems, BROJA()), _solve(problems, MMI())
     return {
@@ -58,7 +57,5 @@ def solve_all() -> dict[str, ReferenceCase]:
 
 
 def _solve(problems: dict[str, Problem], redundancy: Redundancy) -> dict[str, PIDEstimate]:
-    small = {n: p for n, p in problems.items() if all(d <= common for d, common in zip(p.dims, SMALL, strict=True))}
-    large = {n: p for n, p in problems.items() if n not in small}
-    solved = dict(zip(small, decompose(list(small.values()), redundancy, SMALL, BATCH), strict=True))
-    return solved | dict(zip(large, decompose(list(large.values()), redundancy, LARGE, len(large)), strict=True))
+    solved = decompose(list(problems.values()), redundancy, LARGE, variance=1.0)
+    return dict(zip(problems, solved, strict=True))

@@ -86,6 +86,7 @@ def test_what_the_demonstration_shows(results):
     assert (results.accuracy.sel(condition="baseline") > 0.95).all()
 
 
+@pytest.mark.slow  # .ci/run does the same
 def test_second_run_reuses_everything(finished):
     folder, _ = finished
     before = (folder / "results.nc").read_bytes()

@@ -7,7 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pid_jax.gaussian.joint import JointGaussian, WhitenedGaussian, whiten
+from pid_jax.gaussian.joint import JointGaussian
+from pid_jax.gaussian.linalg import cholesky
+from pid_jax.gaussian.whiten import whiten
+from pid_jax.gaussian.whitened import WhitenedGaussian
+from pid_jax.status import Status
 
 
 @jax.tree_util.register_dataclass
@@ -32,29 +36,37 @@ def mutual_information(joint: JointGaussian, rank_cut: float = 1e-13) -> Informa
     I(T; X) = −½ log |I − R Rᵀ|, with R the covariance of the whitened target and the whitened source.
 
     Args:
-        joint: One joint Gaussian; vmap for more.
+        joint: One joint Gaussian with two sources; vmap for more problems.
         rank_cut: Directions with less than this fraction of a variable's largest variance are dropped.
 
     Returns:
         The three informations in nats; NaN where the covariance has no finite answer (see `Status`).
     """
     whitened = whiten(joint, rank_cut)
-    return jax.tree.map(lambda x: jnp.where(whitened.status == 0, x, jnp.nan), information_of(whitened))
+    return jax.tree.map(lambda x: jnp.where(whitened.status == Status.OK, x, jnp.nan), information_of(whitened))
 
 
 def information_of(whitened: WhitenedGaussian) -> Information:
-    """Compute the three informations in nats from whitened blocks, whatever their status."""
+    """Compute the three informations in nats from two whitened sources, whatever their status."""
+    cross_1, cross_2 = whitened.cross
     return Information(
-        i_1=information_from_cross(whitened.cross_t1),
-        i_2=information_from_cross(whitened.cross_t2),
-        i_12=information_from_cross(whitened.cross_t12),
+        i_1=information_from_cross(cross_1),
+        i_2=information_from_cross(cross_2),
+        i_12=information_from_cross(whitened.cross_all),
     )
 
 
 def information_from_cross(cross: Float[Array, "dt d"]) -> Float[Array, ""]:
-    """Compute −½ log |I − R Rᵀ| in nats from the covariance R of two whitened variables.
+    """Compute −½ log |I − R Rᵀ| in nats from the covariance R of two whitened variables."""
+    return information_from_gram(cross @ cross.T if cross.shape[0] <= cross.shape[1] else cross.T @ cross)
 
-    By log1p of the eigenvalues of the smaller Gram matrix, so that weak dependence keeps its digits.
+
+def information_from_gram(gram: Float[Array, "n n"]) -> Float[Array, ""]:
+    """Compute −½ log |I − Q| in nats, with every digit also where Q is small.
+
+    With I − Q = L Lᵀ, the squares of L's diagonal are 1 − δ_i with δ_i = Q_ii + Σ_{j<i} L_ij², sums without
+    cancellation, so log1p(−δ_i) keeps what log L_ii² would lose.
     """
-    gram = cross @ cross.T if cross.shape[0] <= cross.shape[1] else cross.T @ cross
-    return -0.5 * jnp.log1p(-jnp.linalg.eigvalsh(gram)).sum()
+    factor = cholesky(jnp.eye(gram.shape[0], dtype=gram.dtype) - gram)
+    known = jnp.diag(gram) + (jnp.tril(factor, -1) ** 2).sum(axis=1)
+    return -0.5 * jnp.log1p(-known).sum()

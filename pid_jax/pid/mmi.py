@@ -3,7 +3,9 @@
 import jax.numpy as jnp
 
 from pid_jax.gaussian.information import information_of
-from pid_jax.gaussian.joint import JointGaussian, whiten
+from pid_jax.gaussian.joint import JointGaussian
+from pid_jax.gaussian.whiten import whiten
+from pid_jax.gaussian.whitened import WhitenedGaussian
 from pid_jax.pid.atoms import PIDSolution, solution
 
 
@@ -22,7 +24,11 @@ def pid_mmi(joint: JointGaussian, rank_cut: float = 1e-13) -> PIDSolution:
 
     Source: Barrett (2015), Phys. Rev. E 91, 052802.
     """
-    whitened = whiten(joint, rank_cut)
+    return mmi_of(whiten(joint, rank_cut))
+
+
+def mmi_of(whitened: WhitenedGaussian) -> PIDSolution:
+    """Decompose whitened variables, see `pid_mmi`."""
     information = information_of(whitened)
     difference = information.i_1 - information.i_2
     return solution(

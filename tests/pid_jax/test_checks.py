@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 
 from pid_jax.checks import check_float_array
-from pid_jax.estimate import estimate_pid, gaussian_pid
+from pid_jax.coupling import optimal_coupling
+from pid_jax.decompose import gaussian_pid
+from pid_jax.estimate import estimate_pid
 from pid_jax.spec import BROJA, PCA, NoReduction, PIDSpec
+from pid_jax.spectrum import unique_spectrum
+from pid_jax.union import gaussian_union
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -134,6 +138,41 @@ def test_negative_variances():
 def test_covariances_of_wrong_type():
     refuse_cov(np.eye(4) * 1j, TypeError, "cov must hold real numbers, got dtype complex128")
     refuse_cov(np.ones(4), ValueError, "cov must have at least 2 axes, got shape (4,)")
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])
+def test_integer_covariances(dtype):
+    refuse_cov(np.eye(4, dtype=dtype), TypeError, f"cov has dtype {np.dtype(dtype)}", "cov.astype(float)")
+    refuse_cov(np.eye(4, dtype=dtype).tolist(), TypeError, "cov has dtype", "floating-point")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_covariances_without_a_finite_one(value):
+    cov = np.eye(4)
+    cov[1, 2] = cov[2, 1] = value
+    refuse_cov(cov, ValueError, "cov holds NaN or infinity, the first at index (1, 2)", "remove")
+    refuse_cov(np.stack([cov] * 3), ValueError, "the first at index (0, 1, 2)")
+
+
+@pytest.mark.parametrize("function", [unique_spectrum, optimal_coupling, gaussian_union])
+def test_all_functions_of_covariances_check_alike(function):
+    with pytest.raises(ValueError, match=r"cov is not symmetric, first at index \(0, 1\)"):
+        function(np.triu(np.ones((3, 3))), (1, 1, 1))
+    with pytest.raises(TypeError, match="cov has dtype int64"):
+        function(np.eye(3, dtype=int), (1, 1, 1))
+    with pytest.raises(ValueError, match=r"rank_cut needs a number in \[0, 1\), got 1\.5"):
+        function(np.eye(3), (1, 1, 1), rank_cut=1.5)
+    with pytest.raises(TypeError, match=r"cov is traced .* use pid_jax\.pid\."):
+        jax.jit(lambda cov: function(cov, (1, 1, 1)).status)(jnp.eye(3))
+
+
+def test_dims_of_many_sources():
+    with pytest.raises(
+        ValueError, match=r"dims needs at least three whole numbers of at least 1, \(d1, d2, \.\.\., dt\)"
+    ):
+        gaussian_union(np.eye(4), (2, 2))
+    with pytest.raises(ValueError, match=r"dims \(1, 1, 1, 2\) sum to 5"):
+        gaussian_union(np.eye(4), (1, 1, 1, 2))
 
 
 @pytest.mark.parametrize("redundancy", [BROJA, "broja", PIDSpec()])

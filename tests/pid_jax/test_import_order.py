@@ -14,11 +14,14 @@ import pid_jax
 ROOT = Path(pid_jax.__file__).parent.parent
 # A module may import what stands in its own group or before it.
 ORDER = (
-    {"status", "precision", "checks", "spec", "atomic"},
+    {"status", "precision", "threads", "checks", "spec", "atomic"},
     {"gaussian"},
     {"pid", "reduce", "flow"},
     {"result"},
+    {"covariances"},
+    {"decompose", "spectrum", "coupling", "union"},
     {"estimate"},
+    {"testing"},
     {"manifest", "shard", "store"},
     {"study"},
     {"plot"},
@@ -27,7 +30,11 @@ ORDER = (
     {"console", "cli"},
 )
 # Members of a group that do not know each other.
-APART = ({"status", "precision", "checks", "spec", "atomic"}, {"pid", "reduce", "flow"})
+APART = (
+    {"status", "precision", "threads", "checks", "spec", "atomic"},
+    {"pid", "reduce", "flow"},
+    {"decompose", "spectrum", "coupling", "union"},
+)
 
 
 def module_name(path: Path) -> str:

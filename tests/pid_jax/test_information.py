@@ -9,8 +9,10 @@ from hypothesis import given
 from pid_jax.gaussian.information import information_from_cross, mutual_information
 from pid_jax.gaussian.joint import JointGaussian
 from pid_jax.precision import double_precision
-from tests.laws import RANK_CUT
-from tests.strategies import SMALL, Problem, block_rows, decompose, pad, problems
+from pid_jax.testing.channels import RANK_CUT
+from pid_jax.testing.problems import Problem, block_rows, pad
+from pid_jax.testing.strategies import problems
+from tests.shapes import SMALL, decompose
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -41,17 +43,18 @@ def has_full_rank(problem):
 
 @given(problems().filter(has_full_rank))
 def test_equals_log_determinants(problem):
-    (estimate,) = decompose([problem])
-    information = estimate.information
-    actual = [information.i_1, information.i_2, information.i_12]
-    np.testing.assert_allclose(actual, slow_information(problem), rtol=0, atol=1e-8)
+    for variance in (0.0, 1.0):  # by eigenvectors, by Cholesky factors
+        information = decompose([problem], variance=variance)[0].information
+        actual = [information.i_1, information.i_2, information.i_12]
+        np.testing.assert_allclose(actual, slow_information(problem), rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("correlation", [1e-1, 1e-4, 1e-7, 1e-12])
-def test_weak_dependence_keeps_its_digits(correlation):
+@pytest.mark.parametrize("variance", [0.0, 1.0])
+def test_weak_dependence_keeps_its_digits(correlation, variance):
     cov = np.eye(3)
     cov[0, 2] = cov[2, 0] = correlation
-    (estimate,) = decompose([Problem(cov, (1, 1, 1))])
+    (estimate,) = decompose([Problem(cov, (1, 1, 1))], variance=variance)
     expected = -0.5 * np.log1p(-(correlation**2))
     np.testing.assert_allclose(estimate.information.i_1, expected, rtol=1e-12)
     np.testing.assert_allclose(estimate.information.i_12, expected, rtol=1e-12)
@@ -69,7 +72,7 @@ def test_information_of_independent_channels_is_a_sum(shape):
 
 def test_mutual_information_is_that_of_the_decomposition_and_nan_where_there_is_none(reference):
     names = ["wishart_0", "rankdef_0", "noise_corr_2"]
-    covs = np.stack([pad(reference[name].problem, SMALL) for name in names] + [np.full((12, 12), np.nan)])
+    covs = np.stack([pad(reference[name].problem, SMALL, 0.0).cov for name in names] + [np.full((12, 12), np.nan)])
     with double_precision():
         compiled = jax.jit(jax.vmap(lambda cov: mutual_information(JointGaussian(cov, SMALL))))
         actual = jax.tree.map(np.asarray, compiled(jnp.asarray(covs)))

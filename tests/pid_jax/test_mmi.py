@@ -5,12 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pid_jax.estimate import _solve, gaussian_pid
+from pid_jax.covariances import _solve_any_rank
+from pid_jax.decompose import gaussian_pid
 from pid_jax.gaussian.joint import JointGaussian
 from pid_jax.pid.mmi import pid_mmi
 from pid_jax.precision import double_precision
 from pid_jax.spec import MMI
-from tests.strategies import SMALL, pad
+from pid_jax.testing.problems import pad
+from tests.shapes import SMALL
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -18,7 +20,7 @@ NAMES = ("wishart_0", "rankdef_0", "doubling_g1.33_d4")
 
 
 def test_runs_under_the_callers_jit_and_vmap(reference):
-    covs = np.stack([pad(reference[name].problem, SMALL) for name in NAMES])
+    covs = np.stack([pad(reference[name].problem, SMALL, 0.0).cov for name in NAMES])
     with double_precision():
         compiled = jax.jit(jax.vmap(lambda cov: pid_mmi(JointGaussian(cov, SMALL))))
         solved = jax.tree.map(np.asarray, compiled(jnp.asarray(covs)))
@@ -41,9 +43,9 @@ def test_has_no_certificate(reference):
 
 
 def test_second_call_with_equal_shapes_does_not_compile(reference):
-    covs = np.stack([pad(reference[name].problem, SMALL) for name in NAMES[:2] * 32])
+    covs = np.stack([pad(reference[name].problem, SMALL, 0.0).cov for name in NAMES[:2] * 32])
     gaussian_pid(covs, SMALL, redundancy=MMI())
-    compiled = _solve._cache_size()
+    compiled = _solve_any_rank._cache_size()
     gaussian_pid(covs * 2.0, SMALL, redundancy=MMI())
     gaussian_pid(covs.reshape(2, 32, *covs.shape[1:]), SMALL, redundancy=MMI())
-    assert _solve._cache_size() == compiled
+    assert _solve_any_rank._cache_size() == compiled

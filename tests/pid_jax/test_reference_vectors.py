@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from pid_jax.estimate import gaussian_pid
-from tests.laws import union
+from pid_jax.decompose import gaussian_pid
 from tests.reference import FOLDER, load_items, load_problems
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -22,7 +21,7 @@ def check_values(estimate, expected, measure, tolerance):
     actual |= {INFORMATION[name]: getattr(estimate.information, name) for name in INFORMATION}
     wanted = expected[measure] | {name: expected[name] for name in INFORMATION.values()}
     if measure == "broja":
-        actual["union"], wanted["union"] = union(estimate), expected["union"]
+        actual["union"], wanted["union"] = estimate.information.i_1 + estimate.atoms.unique_2, expected["union"]
     for name in actual:
         np.testing.assert_allclose(actual[name], wanted[name], rtol=0, atol=tolerance, err_msg=f"{measure} {name}")
 

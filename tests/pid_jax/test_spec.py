@@ -8,8 +8,10 @@ import pytest
 from pid_jax.spec import (
     BROJA,
     MMI,
+    OAS,
     PCA,
     Copula,
+    LedoitWolf,
     NoGaussianization,
     NoReduction,
     PIDSpec,
@@ -17,7 +19,7 @@ from pid_jax.spec import (
     spec_to_dict,
 )
 
-ALL = (PCA, NoReduction, Copula, NoGaussianization, SampleCovariance, MMI, BROJA, PIDSpec)
+ALL = (PCA, NoReduction, Copula, NoGaussianization, SampleCovariance, LedoitWolf, OAS, MMI, BROJA, PIDSpec)
 
 
 @pytest.mark.parametrize("spec", ALL)
@@ -56,12 +58,18 @@ def test_fractions_outside_their_range(spec, name, value):
         spec(**{name: value})
 
 
+@pytest.mark.parametrize("dtype", ["float16", float, None])
+def test_dtypes_that_cannot_be_computed_in(dtype):
+    with pytest.raises(ValueError, match=r'BROJA\(dtype=\.\.\.\) needs "float64" or "float32", got'):
+        BROJA(dtype=dtype)
+
+
 @pytest.mark.parametrize(
     ("stage", "value", "wanted"),
     [
         ("reduction", Copula(), r"PCA\(\) or NoReduction\(\)"),
         ("gaussianize", None, r"Copula\(\) or NoGaussianization\(\)"),
-        ("covariance", "sample", r"SampleCovariance\(\)"),
+        ("covariance", "sample", r"SampleCovariance\(\) or LedoitWolf\(\) or OAS\(\)"),
         ("redundancy", BROJA, r"MMI\(\) or BROJA\(\)"),
     ],
 )
