@@ -7,56 +7,94 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pid_jax.estimate import estimate_pid, gaussian_pid
+    from pid_jax.coupling import OptimalCoupling, optimal_coupling
+    from pid_jax.decompose import gaussian_pid
+    from pid_jax.estimate import estimate_pid
     from pid_jax.gaussian.information import Information, mutual_information
     from pid_jax.gaussian.joint import JointGaussian
     from pid_jax.pid.atoms import PIDAtoms
     from pid_jax.pid.broja import pid_broja
     from pid_jax.pid.mmi import pid_mmi
     from pid_jax.result import PIDEstimate
-    from pid_jax.spec import BROJA, MMI, PCA, Copula, NoGaussianization, NoReduction, PIDSpec, SampleCovariance
+    from pid_jax.spec import (
+        BROJA,
+        MMI,
+        OAS,
+        PCA,
+        Copula,
+        LedoitWolf,
+        NoGaussianization,
+        NoReduction,
+        PIDSpec,
+        SampleCovariance,
+    )
+    from pid_jax.spectrum import UniqueSpectrum, unique_spectrum
     from pid_jax.status import Status
     from pid_jax.store import ActivationStore
     from pid_jax.study import StudySpec, load_study, run_study
+    from pid_jax.union import UnionEstimate, gaussian_union
 
 __version__ = "0.1.0"
 __all__ = [
     "BROJA",
     "MMI",
+    "OAS",
     "PCA",
     "ActivationStore",
     "Copula",
     "Information",
     "JointGaussian",
+    "LedoitWolf",
     "NoGaussianization",
     "NoReduction",
+    "OptimalCoupling",
     "PIDAtoms",
     "PIDEstimate",
     "PIDSpec",
     "SampleCovariance",
     "Status",
     "StudySpec",
+    "UnionEstimate",
+    "UniqueSpectrum",
     "estimate_pid",
     "gaussian_pid",
+    "gaussian_union",
     "load_study",
     "mutual_information",
+    "optimal_coupling",
     "pid_broja",
     "pid_mmi",
     "run_study",
+    "unique_spectrum",
 ]
 
 _HOME = {
-    "estimate": ("estimate_pid", "gaussian_pid"),
+    "coupling": ("OptimalCoupling", "optimal_coupling"),
+    "decompose": ("gaussian_pid",),
+    "estimate": ("estimate_pid",),
     "gaussian.information": ("Information", "mutual_information"),
     "gaussian.joint": ("JointGaussian",),
     "pid.atoms": ("PIDAtoms",),
     "pid.broja": ("pid_broja",),
     "pid.mmi": ("pid_mmi",),
     "result": ("PIDEstimate",),
-    "spec": ("BROJA", "MMI", "PCA", "Copula", "NoGaussianization", "NoReduction", "PIDSpec", "SampleCovariance"),
+    "spec": (
+        "BROJA",
+        "MMI",
+        "OAS",
+        "PCA",
+        "Copula",
+        "LedoitWolf",
+        "NoGaussianization",
+        "NoReduction",
+        "PIDSpec",
+        "SampleCovariance",
+    ),
+    "spectrum": ("UniqueSpectrum", "unique_spectrum"),
     "status": ("Status",),
     "store": ("ActivationStore",),
     "study": ("StudySpec", "load_study", "run_study"),
+    "union": ("UnionEstimate", "gaussian_union"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -1,0 +1,67 @@
+"""Union information of any number of sources."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from pid_jax.gaussian.information import information_from_cross
+from pid_jax.gaussian.joint import JointGaussian
+from pid_jax.gaussian.whiten import whiten
+from pid_jax.gaussian.whitened import WhitenedGaussian
+from pid_jax.pid.common_bound import largest_common_bound
+from pid_jax.pid.sufficient import restrict_target
+from pid_jax.status import Status
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class UnionSolution:
+    """Union information as the core function returns it.
+
+    Attributes:
+        union: I_∪ in nats, attained by a coupling with the pairwise marginals of the data.
+        i_each: I(target; source_k) of each source in nats.
+        i_all: I(target; all sources) in nats.
+        gap: The exact union information lies between `union` − `gap` and `union`.
+        status: `Status`; where it is not `OK` every number is NaN.
+    """
+
+    union: Float[Array, "..."]
+    i_each: Float[Array, "... K"]
+    i_all: Float[Array, "..."]
+    gap: Float[Array, "..."]
+    status: Int[Array, "..."]
+
+
+def union_information(joint: JointGaussian, rank_cut: float = 1e-13) -> UnionSolution:
+    """Compute the least information about the target that the pairwise marginals allow, for K ≥ 2 sources.
+
+        I_∪ = min −½ log |P|   subject to   P ⪯ Σ_t|k for all k,   with the target whitened.
+
+    For two sources this is the closed form of `pid_broja`; for more it is a convex problem, solved to a certified gap.
+
+    Args:
+        joint: One joint Gaussian, dims (d1, ..., dK, dt); vmap for more problems. The solver needs memory of order r⁴
+            with r = min(dt, Σ d_k).
+        rank_cut: Directions with less than this fraction of a variable's largest variance are dropped.
+
+    Returns:
+        The union information with its certificate.
+
+    Source: Griffith & Koch (2014), Guided Self-Organization: Inception, 159, for the union information;
+    docs/theory.md for the Gaussian case.
+    """
+    return union_of(whiten(joint, rank_cut))
+
+
+def union_of(whitened: WhitenedGaussian) -> UnionSolution:
+    """Compute the union information of whitened variables, see `union_information`."""
+    crosses = restrict_target(whitened.cross)
+    eye = jnp.eye(crosses[0].shape[0], dtype=crosses[0].dtype)
+    bound = largest_common_bound(jnp.stack([eye - cross @ cross.T for cross in crosses]))
+    each = jnp.stack([information_from_cross(cross) for cross in crosses])
+    numbers = -0.5 * bound.log_det, each, information_from_cross(whitened.cross_all), 0.5 * bound.gap
+    union, each, together, gap = (jnp.where(whitened.status == Status.OK, x, jnp.nan) for x in numbers)
+    return UnionSolution(union=union, i_each=each, i_all=together, gap=gap, status=whitened.status)
