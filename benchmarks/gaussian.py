@@ -1,79 +1,164 @@
-"""Exact Gaussian PID of many layers: one compiled call against a SciPy loop over the same closed form.
+"""Gaussian PID of many problems at once, against a plain SciPy loop over the same LAPACK calls, and against hoi.
 
-Run `make bench`, or `python benchmarks/gaussian.py`. Prints a table and writes benchmarks/results/gaussian.json.
-Times are CPU seconds (all threads) of the best of several repeats, after compilation; compare by the ratio.
+Run `make bench`. Prints the tables and writes them to benchmarks/results/gaussian.json and gaussian.md. Times are CPU
+seconds of all threads per call, after compilation; compare by the ratios, which are taken in one run.
 """
 
 import json
-import platform
-import time
-from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
-from scipy.linalg import cholesky, eigvalsh, solve_triangular
+from hoi.metrics import RedundancyMMI, SynergyMMI
+from scipy.linalg.lapack import dpotrf
+from threadpoolctl import threadpool_limits
 
-from pid_jax import gaussian_pid
+from benchmarks.scipy_loop import decompose_all
+from benchmarks.timing import circumstances, cpu_seconds
+from pid_jax import (
+    BROJA,
+    MMI,
+    NoGaussianization,
+    NoReduction,
+    PIDSpec,
+    estimate_pid,
+    gaussian_pid,
+    gaussian_union,
+)
+from pid_jax.testing.problems import random_wishart
 
-PROBLEMS, REPEATS, DIMS = 33, 5, (4, 8, 16, 32)
-OUT = Path(__file__).parent / "results" / "gaussian.json"
-
-
-def make_covariances(d: int) -> np.ndarray:
-    """Wishart covariances of three variables of d dimensions."""
-    samples = np.random.default_rng(d).normal(size=(PROBLEMS, 6 * d, 3 * d))
-    return np.einsum("bni,bnj->bij", samples, samples) / (6 * d)
-
-
-def unique_by_scipy(cov: np.ndarray, d: int) -> tuple[float, float]:
-    """Unique informations of one problem, full rank, without status or certificate."""
-    target = slice(2 * d, 3 * d)
-    conditional = []
-    for source in (slice(0, d), slice(d, 2 * d)):
-        half = solve_triangular(cholesky(cov[source, source], lower=True), cov[source, target], lower=True)
-        conditional.append(cov[target, target] - half.T @ half)
-    log_ratio = np.log(eigvalsh(*conditional))
-    return 0.5 * np.maximum(-log_ratio, 0).sum(), 0.5 * np.maximum(log_ratio, 0).sum()
+SIZES, BATCHES, MOST_ROWS = (1, 4, 8, 16, 32, 64, 128), (1, 33, 1000), 16_000
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("pid_jax", "jax", "jaxlib", "numpy", "scipy", "hoi", "threadpoolctl")
 
 
-def best_cpu_seconds(action) -> float:
-    action()
-    seconds = []
-    for _ in range(REPEATS):
-        start = time.process_time()
-        action()
-        seconds.append(time.process_time() - start)
-    return min(seconds)
+def wisharts(dims: tuple[int, ...], count: int) -> np.ndarray:
+    return np.stack([random_wishart(np.random.default_rng(seed), dims).cov for seed in range(count)])
 
 
-def measure(d: int) -> dict[str, float]:
-    covs = make_covariances(d)
-    estimate = gaussian_pid(covs, (d, d, d))
-    loop = np.array([unique_by_scipy(cov, d) for cov in covs])
-    error = np.abs(np.stack([estimate.atoms.unique_1, estimate.atoms.unique_2], axis=1) - loop).max()
-    ours = best_cpu_seconds(lambda: gaussian_pid(covs, (d, d, d)))
-    scipy_loop = best_cpu_seconds(lambda: [unique_by_scipy(cov, d) for cov in covs])
+def against_scipy(size: int, batch: int) -> dict[str, Any]:
+    """All atoms with certificates, d1 = d2 = dt = size."""
+    dims = (size, size, size)
+    covs = wisharts(dims, batch)
+    found, loop = gaussian_pid(covs, dims), decompose_all(covs, dims)
+    atoms = [found.atoms.redundancy, found.atoms.unique_1, found.atoms.unique_2, found.atoms.synergy]
+    seconds = cpu_seconds(lambda: gaussian_pid(covs, dims))
+    loop_seconds = cpu_seconds(lambda: decompose_all(covs, dims))
+    with threadpool_limits(limits=1, user_api="blas"):
+        one_thread = cpu_seconds(lambda: decompose_all(covs, dims))
     return {
-        "d": d,
-        "problems": PROBLEMS,
-        "pid_jax_cpu_s": ours,
-        "scipy_uniques_cpu_s": scipy_loop,
-        "ratio": ours / scipy_loop,
-        "largest_difference_nats": float(error),
-        "largest_gap_nats": float(np.abs(estimate.gap).max()),
+        "d": size,
+        "problems": batch,
+        "pid_jax ms": 1e3 * seconds,
+        "loop ms": 1e3 * loop_seconds,
+        "ratio": seconds / loop_seconds,
+        "loop, 1 BLAS thread ms": 1e3 * one_thread,
+        "ratio to that": seconds / one_thread,
+        "float32 ms": 1e3 * cpu_seconds(lambda: gaussian_pid(covs, dims, redundancy=BROJA(dtype="float32"))),
+        "difference nats": float(np.abs(np.stack(atoms, axis=1) - loop[:, :4]).max()),
+        "gap nats": float(np.abs(found.gap).max()),
     }
 
 
+def against_cholesky() -> dict[str, Any]:
+    """One problem with many source dims, against the two factorizations that it needs: both sources, source_2."""
+    dims = (1000, 600, 1)
+    (cov,) = wisharts(dims, 1)
+    both, second = (np.asfortranarray(cov[at, at]) for at in (slice(0, 1600), slice(1000, 1600)))
+
+    def factor() -> None:
+        dpotrf(both, lower=1)
+        dpotrf(second, lower=1)
+
+    seconds, cholesky = cpu_seconds(lambda: gaussian_pid(cov, dims)), cpu_seconds(factor)
+    with threadpool_limits(limits=1, user_api="blas"):
+        one_thread = cpu_seconds(factor)
+    return {
+        "dims": str(dims),
+        "pid_jax ms": 1e3 * seconds,
+        "two Cholesky ms": 1e3 * cholesky,
+        "ratio": seconds / cholesky,
+        "two Cholesky, 1 BLAS thread ms": 1e3 * one_thread,
+        "ratio to that": seconds / one_thread,
+    }
+
+
+def against_hoi(batch: int, samples: int = 2000) -> dict[str, Any]:
+    """MMI from samples, scalar sources and target: what hoi's Gaussian estimator of it covers.
+
+    hoi is as its users meet it: in float32, corrected for bias, and compiled again at every call.
+    """
+    rng = np.random.default_rng(0)
+    target = rng.normal(size=(samples, batch))
+    sources = target[:, None] + rng.normal(size=(samples, 2, batch)) * np.array([1.0, 2.0])[:, None]
+    spec = PIDSpec(NoReduction(), NoGaussianization(), redundancy=MMI())
+    columns = [np.ascontiguousarray(x.T)[..., None] for x in (sources[:, 0], sources[:, 1], target)]
+
+    def ours() -> Any:
+        return estimate_pid(*columns, spec=spec, key=jax.random.key(0))
+
+    def theirs() -> list[np.ndarray]:
+        models = [m(sources.copy(), target[:, None].copy(), verbose=False) for m in (RedundancyMMI, SynergyMMI)]
+        return [model.fit(minsize=2, maxsize=2, method="gauss").ravel() for model in models]
+
+    found, (redundancy, synergy) = ours().in_bits().atoms, theirs()
+    differences = np.abs(found.redundancy - redundancy).max(), np.abs(found.synergy - synergy).max()
+    seconds, hoi_seconds = cpu_seconds(ours), cpu_seconds(theirs)
+    return {
+        "problems": batch,
+        "samples": samples,
+        "pid_jax ms": 1e3 * seconds,
+        "hoi ms": 1e3 * hoi_seconds,
+        "ratio": seconds / hoi_seconds,
+        "difference bits": float(max(differences)),
+    }
+
+
+def many_sources(count: int, batch: int = 16) -> dict[str, Any]:
+    """Union information, all dims 16."""
+    dims = (16,) * (count + 1)
+    covs = wisharts(dims, batch)
+    found = gaussian_union(covs, dims)
+    return {
+        "sources": count,
+        "problems": batch,
+        "ms per problem": 1e3 * cpu_seconds(lambda: gaussian_union(covs, dims)) / batch,
+        "gap nats": float(found.gap.max()),
+    }
+
+
+def markdown(title: str, rows: list[dict[str, Any]]) -> str:
+    def cell(value: Any) -> str:
+        if not isinstance(value, float):
+            return str(value)
+        return f"{value:.1e}" if value < 1e-3 else f"{value:.3g}"
+
+    lines = [" | ".join(rows[0]), " | ".join("---" for _ in rows[0])]
+    lines += [" | ".join(cell(value) for value in row.values()) for row in rows]
+    return f"## {title}\n\n" + "\n".join(f"| {line} |" for line in lines) + "\n"
+
+
 def main() -> None:
-    rows = [measure(d) for d in DIMS]
-    print(f"{'d':>4} {'pid_jax':>10} {'SciPy loop':>10} {'ratio':>6} {'difference':>11} {'gap':>9}")
-    for r in rows:
-        times = f"{r['pid_jax_cpu_s']:10.4f} {r['scipy_uniques_cpu_s']:10.4f} {r['ratio']:6.2f}"
-        print(f"{r['d']:>4} {times} {r['largest_difference_nats']:11.1e} {r['largest_gap_nats']:9.1e}")
-    print("pid_jax returns all atoms, a status and a certificate; the loop returns the unique informations alone.")
-    versions = {name: version(name) for name in ("pid_jax", "jax", "jaxlib", "numpy", "scipy")}
-    OUT.parent.mkdir(exist_ok=True)
-    OUT.write_text(json.dumps({"rows": rows, "versions": versions, "processor": platform.processor()}, indent=1))
+    tables = {
+        "BROJA, d1 = d2 = dt = d, against a SciPy loop": [
+            against_scipy(size, batch) for size in SIZES for batch in BATCHES if size * batch <= MOST_ROWS
+        ],
+        "One problem with many source dims": [against_cholesky()],
+        "MMI from samples, scalar variables, against hoi (float32, bias-corrected, compiled at every call)": [
+            against_hoi(batch) for batch in (1, 33, 1000)
+        ],
+        "Union information of many sources, d = 16": [many_sources(count) for count in (2, 3, 4, 5)],
+    }
+    conditions = circumstances(*PACKAGES)
+    versions = ", ".join(f"{name} {number}" for name, number in conditions["versions"].items())
+    head = f"{conditions['date']}, {conditions['processor']}, {conditions['cores']} cores; {versions}."
+    page = "# Gaussian PID\n\n" + f"CPU time of all threads per call, after compilation. {head}\n\n"
+    page += "\n".join(markdown(title, rows) for title, rows in tables.items())
+    print(page)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "gaussian.json").write_text(json.dumps({"tables": tables, **conditions}, indent=1) + "\n")
+    (RESULTS / "gaussian.md").write_text(page)
 
 
 if __name__ == "__main__":
