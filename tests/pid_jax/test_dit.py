@@ -32,12 +32,13 @@ def discretized(snr_1, snr_2):
 def test_atoms_have_the_order_and_the_signs_of_dit(snr_1, snr_2):
     joint = discretized(snr_1, snr_2)
     outcomes = ["".join(map(str, index)) for index in np.ndindex(joint.shape)]
-    np.random.seed(0)  # dit's optimizer starts anywhere, and ends up to 0.03 bits from the optimum
-    theirs = dit.pid.PID_BROJA(dit.Distribution(outcomes, joint.ravel()), [[0], [1]], [2])
+    distribution = dit.Distribution(outcomes, joint.ravel())
+    # Its default solver starts anywhere and ends up to 0.05 bits from the optimum; this one does not.
+    theirs = dit.pid.PID_BROJA(distribution, [[0], [1]], [2], method="admui")
     ours = gaussian_pid(*parallel_channels(snr_1, snr_2).problem).in_bits().atoms
     found = {name: float(getattr(ours, name)) for name in ATOMS}
     expected = {name: float(theirs[node]) for name, node in ATOMS.items()}
     assert sorted(found, key=found.get)[-1] == sorted(expected, key=expected.get)[-1]
     for name in ATOMS:
         # Three bins keep between a half and all of the information of these channels.
-        assert 0.5 * found[name] - 0.05 <= expected[name] <= found[name] + 0.05, name
+        assert 0.5 * found[name] - 0.01 <= expected[name] <= found[name] + 0.01, name
