@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.linalg.lapack import dgeqrf, dpotrf, dsyevd, dtrtrs
 
-BORDER = 1e9
+PROBES, BORDER = 4, 1e9
 
 
 def decompose_all(covs: np.ndarray, dims: tuple[int, int, int]) -> np.ndarray:
@@ -17,7 +17,7 @@ def decompose(cov: np.ndarray, dims: tuple[int, int, int]) -> tuple[float, ...]:
     scale = 1 / np.sqrt(np.diag(cov))
     corr = cov * scale[:, None] * scale
     joint, pair, target = _cholesky(_bordered(corr)), _cholesky(corr[d1:, d1:]), _cholesky(corr[both:, both:])
-    crosses = _solve(target, np.concatenate([joint[both:-1, :both], pair[d2:, :d2]], axis=1))
+    crosses = _solve(target, np.concatenate([joint[both:-PROBES, :both], pair[d2:, :d2]], axis=1))
     cross_1, cross_12, cross_2 = crosses[:, :d1], crosses[:, :both], crosses[:, both:]
     known_1, known_2 = cross_1 @ cross_1.T, cross_2 @ cross_2.T
     i_1, i_2, i_12 = (_information(q) for q in (known_1, known_2, cross_12 @ cross_12.T))
@@ -47,10 +47,10 @@ def _coupled(cross_1: np.ndarray, cross_2: np.ndarray, estimate: np.ndarray) -> 
 
 def _bordered(corr: np.ndarray) -> np.ndarray:
     size = len(corr)
-    bordered = np.empty((size + 1, size + 1))
+    bordered = np.empty((size + PROBES, size + PROBES))
     bordered[:size, :size] = corr
-    bordered[size, :size] = np.cos(np.arange(size))
-    bordered[size, size] = BORDER
+    bordered[size:, :size] = np.cos(np.arange(PROBES * size)).reshape(PROBES, size)
+    bordered[size:, size:] = BORDER * np.eye(PROBES)
     return bordered
 
 

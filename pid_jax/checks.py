@@ -4,41 +4,52 @@ from collections.abc import Sequence
 
 import numpy as np
 from jax.core import Tracer
+from jax.errors import TracerArrayConversionError
 from numpy.typing import ArrayLike
 
 
-def check_float_array(name: str, value: ArrayLike, min_ndim: int, core: str) -> np.ndarray:
+def check_float_array(name: str, value: ArrayLike, axes: str, core: str) -> np.ndarray:
     """Return `value` as a float NumPy array.
 
     Args:
         name: What the argument is called.
         value: What came.
-        min_ndim: Axes needed at least.
+        axes: The two axes that it must have at least, such as "(..., n, d)".
         core: The function to use under jit, vmap or grad.
 
     Raises:
         TypeError: For tracers and for anything that is no array of real numbers.
         ValueError: For too few axes, no entries, NaN or infinity.
     """
+    traced = TypeError(
+        f"{name} is traced by a JAX transformation, but this function checks values and returns NumPy arrays: "
+        f"call it outside jit, vmap and grad, or use {core} inside."
+    )
     if isinstance(value, Tracer):
-        raise TypeError(
-            f"{name} is traced by a JAX transformation, but this function checks values and returns NumPy arrays: "
-            f"call it outside jit, vmap and grad, or use {core} inside."
-        )
+        raise traced
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, whose mask would be lost: remove the masked samples first.")
     try:
         array = np.asarray(value)
+    except TracerArrayConversionError:  # a list of tracers
+        raise traced from None
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} is no array ({error}): give every row the same length.") from error
     if array.dtype.kind not in "fiub" and str(array.dtype) != "bfloat16":
-        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}: convert it to float first.")
+        raise TypeError(f"{name} must hold real numbers, got {_kind(value, array)}: convert it to float first.")
     array = array.astype(np.float64) if array.dtype.kind != "f" or array.dtype == np.float16 else array
-    if array.ndim < min_ndim:
-        raise ValueError(f"{name} must have at least {min_ndim} axes, got shape {array.shape}.")
+    if array.ndim < 2:
+        raise ValueError(
+            f"{name} must have at least 2 axes, {axes}, got shape {array.shape}: add those that are missing, as in "
+            f"{name}[:, None] for one that comes last."
+        )
     if array.size == 0:
-        raise ValueError(f"{name} is empty (shape {array.shape}).")
+        raise ValueError(f"{name} is empty (shape {array.shape}): check how it was selected.")
     return array
+
+
+def _kind(value: object, array: np.ndarray) -> str:
+    return f"dtype {array.dtype}" if array.ndim else type(value).__name__
 
 
 def check_finite(name: str, array: np.ndarray) -> None:
@@ -58,9 +69,15 @@ def check_fraction(name: str, value: object) -> None:
         raise ValueError(f"{name} needs a number in [0, 1), got {value!r}.")
 
 
+def check_sample_count(value: object) -> None:
+    """Refuse what is no number of samples."""
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1):
+        raise ValueError(f"samples needs a whole number of at least 1, or None if unknown, got {value!r}.")
+
+
 def check_samples(name: str, value: ArrayLike) -> np.ndarray:
     """Return samples of shape (..., n, d), finite and real."""
-    array = check_float_array(name, value, 2, "the core functions pid_broja or pid_mmi")
+    array = check_float_array(name, value, "(..., n, d)", "the core functions pid_broja or pid_mmi")
     check_finite(name, array)
     return array
 

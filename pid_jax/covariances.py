@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 from numpy.typing import ArrayLike
@@ -13,12 +12,15 @@ from numpy.typing import ArrayLike
 from pid_jax.checks import check_float_array, check_fraction
 from pid_jax.gaussian.any_rank import whiten_any_rank
 from pid_jax.gaussian.full_rank import whiten_full_rank
-from pid_jax.gaussian.joint import standardize
 from pid_jax.gaussian.whitened import WhitenedGaussian
 from pid_jax.precision import double_precision
 from pid_jax.threads import one_blas_thread
 
 SYMMETRY_TOLERANCE = 1e-10
+# Covariances of coordinates with smaller variances are close to where floating-point numbers end, and are lost.
+SMALLEST_VARIANCE = 1e-290
+# Rows and columns that are compared at a time: two tiles of 0.5 MB fit into a cache.
+TILE = 256
 # Batches smaller than this are filled up: solving a few problems twice costs less than compiling for another size.
 FEWEST = 16
 
@@ -40,7 +42,7 @@ def check_covariances(
         TypeError: For tracers, integers, and anything else that is no array of floating-point numbers.
         ValueError: For dims that do not fit, asymmetry, negative variances, or no finite covariance at all.
     """
-    array = check_float_array("cov", cov, 2, core)
+    array = check_float_array("cov", cov, "(..., D, D)", core)
     if np.asarray(cov).dtype.kind in "iub":
         raise TypeError(
             f"cov has dtype {np.asarray(cov).dtype}; a covariance holds floating-point numbers: pass cov.astype(float) "
@@ -56,8 +58,7 @@ def solve_covariances(cov: np.ndarray, dims: tuple[int, ...], measure: Measure, 
     """Whiten every covariance and compute a measure from it.
 
     One compiled program solves all problems by Cholesky factors. Those that are not clearly positive definite are
-    solved again by eigenvectors, in a second program for them alone; its batches are all problems or powers of two, so
-    that it is compiled for few sizes.
+    solved again by eigenvectors, in a second program for them alone.
 
     Args:
         cov: Checked covariances (..., D, D).
@@ -74,12 +75,28 @@ def solve_covariances(cov: np.ndarray, dims: tuple[int, ...], measure: Measure, 
     options: dict[str, Any] = {"dims": dims, "measure": measure, "rank_cut": rank_cut}
     with double_precision(), one_blas_thread(size):
         solved, is_clear = jax.tree.map(np.asarray, _solve_full_rank(flat, **options))
-        unclear = np.flatnonzero(~is_clear)
-        if unclear.size:
-            padded = np.resize(unclear, min(len(flat), max(FEWEST, 1 << (len(unclear) - 1).bit_length())))
-            careful = jax.tree.map(np.asarray, _solve_any_rank(flat[padded], **options))
-            solved = jax.tree.map(lambda all_, some: _replace(all_, unclear, some), solved, careful)
+        solved = solve_again(solved, flat, ~is_clear, partial(_solve_any_rank, **options))
     return jax.tree.map(lambda x: x.reshape((*leading, *x.shape[1:])), solved)
+
+
+def solve_again(solved: Any, cov: np.ndarray, chosen: Bool[np.ndarray, "B"], solve: Callable[[np.ndarray], Any]) -> Any:
+    """Replace the results of some problems by those of another solver.
+
+    Args:
+        solved: Results with one leading axis.
+        cov: The covariances behind them.
+        chosen: Which problems to solve again.
+        solve: The other solver. It is called with all problems or a power of two, and so compiled for few sizes.
+
+    Returns:
+        The results, those that were not chosen as they were.
+    """
+    rows = np.flatnonzero(chosen)
+    if not rows.size:
+        return solved
+    padded = np.resize(rows, min(len(cov), max(FEWEST, 1 << (len(rows) - 1).bit_length())))
+    again = jax.tree.map(np.asarray, solve(cov[padded]))
+    return jax.tree.map(lambda all_, some: _replace(all_, rows, some), solved, again)
 
 
 @partial(jax.jit, static_argnames=("dims", "measure", "rank_cut"))
@@ -87,7 +104,7 @@ def _solve_full_rank(
     cov: Float[Array, "B D D"], *, dims: tuple[int, ...], measure: Measure, rank_cut: float
 ) -> tuple[Any, Bool[Array, "B"]]:
     def one(cov: Array) -> tuple[Any, Array]:
-        whitened, is_clear = whiten_full_rank(standardize(cov), dims, rank_cut)
+        whitened, is_clear = whiten_full_rank(cov, dims, rank_cut)
         return measure(whitened), is_clear
 
     return jax.vmap(one)(cov)
@@ -95,7 +112,7 @@ def _solve_full_rank(
 
 @partial(jax.jit, static_argnames=("dims", "measure", "rank_cut"))
 def _solve_any_rank(cov: Float[Array, "B D D"], *, dims: tuple[int, ...], measure: Measure, rank_cut: float) -> Any:
-    return jax.vmap(lambda one: measure(whiten_any_rank(standardize(one), dims, rank_cut)[0]))(cov)
+    return jax.vmap(lambda one: measure(whiten_any_rank(one, dims, rank_cut)[0]))(cov)
 
 
 def _replace(all_: np.ndarray, rows: np.ndarray, some: np.ndarray) -> np.ndarray:
@@ -105,13 +122,13 @@ def _replace(all_: np.ndarray, rows: np.ndarray, some: np.ndarray) -> np.ndarray
 
 
 def _check_dims(dims: object, shape: tuple[int, ...], sources: int | None) -> tuple[int, ...]:
-    values = tuple(dims) if isinstance(dims, (tuple, list)) else ()
+    values = tuple(dims) if isinstance(dims, (tuple, list, np.ndarray)) else ()
     is_long_enough = len(values) >= 3 if sources is None else len(values) == sources + 1
     are_numbers = all(isinstance(d, (int, np.integer)) and not isinstance(d, bool) and d >= 1 for d in values)
     if not is_long_enough or not are_numbers:
         wanted = "at least three whole numbers" if sources is None else "three whole numbers"
         names = "(d1, d2, ..., dt)" if sources is None else "(d1, d2, dt)"
-        raise ValueError(f"dims needs {wanted} of at least 1, {names}, got {dims!r}.")
+        raise ValueError(f"dims needs a tuple of {wanted} of at least 1, {names}, got {dims!r}.")
     if shape[-1] != shape[-2] or sum(values) != shape[-1]:
         raise ValueError(
             f"cov has shape {shape}, dims {values} sum to {sum(values)}; the last two axes of cov must both be that "
@@ -121,39 +138,62 @@ def _check_dims(dims: object, shape: tuple[int, ...], sources: int | None) -> tu
 
 
 def _check_entries(cov: np.ndarray) -> None:
-    with double_precision():
-        seen = _inspect(cov.reshape(-1, *cov.shape[-2:]))
-        has_negative, is_asymmetric, is_finite = (np.asarray(flags).reshape(cov.shape[:-2]) for flags in seen)
-    if has_negative.any():
-        first = _first(has_negative, lambda one: np.diag(one) < 0, cov)
+    variance = np.diagonal(cov, axis1=-2, axis2=-1)
+    is_negative = (variance < 0) & (variance > -np.inf)
+    if is_negative.any():
         raise ValueError(
-            f"cov has a negative variance at diagonal index {first}: a covariance has none; check its order."
+            f"cov has a negative variance at diagonal index {_first(is_negative)}: a covariance has none; check its "
+            "order."
         )
+    is_tiny = (variance > 0) & (variance < SMALLEST_VARIANCE)
+    if is_tiny.any():
+        first = _first(is_tiny)
+        raise ValueError(
+            f"cov has a variance of {variance[first]:.1e} at diagonal index {first}, wanted 0 or at least "
+            f"{SMALLEST_VARIANCE:.0e}, since smaller numbers lose digits: use other units."
+        )
+    is_finite = _are_finite(cov)
     if not is_finite.any():
-        first = _first(~is_finite, lambda one: ~np.isfinite(one), cov)
+        first = _first(~np.isfinite(cov))
         raise ValueError(
             f"cov holds NaN or infinity, the first at index {first}, and no covariance without: remove the samples or "
             "columns that do."
         )
-    if is_asymmetric.any():
-        first = _first(is_asymmetric, _asymmetry, cov)
-        raise ValueError(f"cov is not symmetric, first at index {first}: pass (cov + cov.T) / 2 if rounding did this.")
+    first_asymmetric = _find_asymmetry(cov)
+    if first_asymmetric is not None:
+        raise ValueError(
+            f"cov is not symmetric, first at index {first_asymmetric}: pass (cov + cov.T) / 2 if rounding did this."
+        )
 
 
-@jax.jit
-@jax.vmap
-def _inspect(cov: Float[Array, "D D"]) -> tuple[Bool[Array, ""], Bool[Array, ""], Bool[Array, ""]]:
-    return (jnp.diag(cov) < 0).any(), _asymmetry(cov).any(), jnp.isfinite(cov).all()
+def _are_finite(cov: np.ndarray) -> Bool[np.ndarray, "..."]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        seen = np.isfinite(cov.sum(axis=(-2, -1)))  # two times faster than to ask for each entry
+    return np.asarray(seen if seen.all() else np.isfinite(cov).all(axis=(-2, -1)))
 
 
-def _asymmetry(cov: Any) -> Any:
-    """Which entries differ from their mirror image, in units of standard deviations; NaN counts as neither."""
-    deviation = abs(cov.diagonal()) ** 0.5
-    return abs(cov - cov.T) > SYMMETRY_TOLERANCE * deviation[:, None] * deviation
+def _find_asymmetry(cov: np.ndarray) -> tuple[int, ...] | None:
+    """Find an entry that differs from its mirror image, in units of standard deviations.
+
+    NaN and infinity differ from whatever is not the same. The matrices are compared tile by tile, so that both images
+    of a large one are read in the order in which they lie in memory.
+    """
+    deviation = np.sqrt(np.abs(np.diagonal(cov, axis1=-2, axis2=-1)))
+    starts = range(0, cov.shape[-1], TILE)
+    for i, j in ((i, j) for i in starts for j in starts if j <= i):
+        rows, columns = slice(i, i + TILE), slice(j, j + TILE)
+        with np.errstate(invalid="ignore", over="ignore"):
+            one, mirrored = cov[..., rows, columns], np.swapaxes(cov[..., columns, rows], -1, -2)
+            difference = one - mirrored
+            np.abs(difference, out=difference)
+            is_same = difference <= SYMMETRY_TOLERANCE * deviation[..., rows, None] * deviation[..., None, columns]
+        if not is_same.all():
+            is_same |= (one == mirrored) | (np.isnan(one) & np.isnan(mirrored))
+            if not is_same.all():
+                *problem, row, column = _first(~is_same)
+                return (*problem, *sorted((row + i, column + j)))
+    return None
 
 
-def _first(is_bad: np.ndarray, where: Callable[[np.ndarray], np.ndarray], cov: np.ndarray) -> tuple[int, ...]:
-    """Index of the first bad entry of the first bad problem."""
-    problem = tuple(int(i) for i in np.argwhere(is_bad)[0])
-    with np.errstate(invalid="ignore"):
-        return (*problem, *(int(i) for i in np.argwhere(where(cov[problem]))[0]))
+def _first(is_bad: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.argwhere(is_bad)[0])

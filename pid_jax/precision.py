@@ -1,17 +1,32 @@
-"""Float64 for the Gaussian stage, without writing to JAX's global configuration."""
+"""Float64 for the Gaussian stage, whatever the caller has set, without writing to JAX's global configuration."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import jax
+
+_RULES = (
+    ("jax_numpy_rank_promotion", "allow", jax.numpy_rank_promotion),
+    ("jax_numpy_dtype_promotion", "standard", jax.numpy_dtype_promotion),
+    ("jax_debug_nans", False, jax.debug_nans),
+    ("jax_debug_infs", False, jax.debug_infs),
+)
 
 
 @contextmanager
 def double_precision() -> Iterator[None]:
-    """Compute in float64 inside the block, on this thread only.
+    """Compute in float64 and with JAX's default rules inside the block, on this thread only.
+
+    NaN is how a problem without an answer leaves the compiled program, so a caller's search for NaN is suspended. In
+    the caller's own jit, values that are not traced are computed at once.
 
     The block must be the outermost layer around a compiled call: never inside jit, vmap or grad. Float64 JAX arrays
     that leave it turn into float32 at their next use, so results are taken out with `numpy.asarray` inside it.
     """
-    with jax.enable_x64(True):
+    with ExitStack() as scopes:
+        scopes.enter_context(jax.enable_x64(True))
+        scopes.enter_context(jax.ensure_compile_time_eval())
+        for name, default, scope in _RULES:
+            if getattr(jax.config, name) != default:  # entering a scope costs time at every call
+                scopes.enter_context(scope(default))
         yield

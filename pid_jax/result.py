@@ -34,7 +34,8 @@ class PIDEstimate:
         atoms: Redundancy, unique_1, unique_2, synergy.
         information: I_1, I_2, I_12.
         status: `Status` of each problem; numbers are NaN where it is not `OK`.
-        gap: Certificate: upper minus lower bound on the union information. NaN for measures without an optimization.
+        gap: Certificate of the optimization: upper minus lower bound on the union information of the whitened
+            covariance, zero up to rounding. NaN for measures without an optimization.
         cov: Joint covariance (..., D, D) that was decomposed, in the order source_1, source_2, target.
         dims: (d1, d2, dt).
         samples: Number of samples, None if unknown.

@@ -54,8 +54,14 @@ class UniqueSpectrum:
         return dataclasses.replace(self, **amounts, unit="bits")
 
     def __getitem__(self, index: Any) -> "UniqueSpectrum":
-        """Take some problems by their leading axes."""
-        picked = jax.tree.map(lambda x: np.asarray(x)[index], {f: getattr(self, f) for f in _ARRAYS})
+        """Take some problems by their leading axes, as NumPy would index an array of these axes alone."""
+        axes = self.status.ndim
+        chosen = np.arange(self.status.size).reshape(self.status.shape)[index]
+
+        def pick(array: np.ndarray) -> np.ndarray:
+            return array.reshape(-1, *array.shape[axes:])[chosen]
+
+        picked = jax.tree.map(pick, {f: getattr(self, f) for f in _ARRAYS})
         return UniqueSpectrum(**picked, unit=self.unit)
 
     def project(self, samples: ArrayLike, part: Part, variable: Variable = "target") -> np.ndarray:
@@ -91,7 +97,10 @@ class UniqueSpectrum:
         maps = directions.readouts if variable == "target" else directions.predictors[VARIABLES.index(variable)]
         array = check_samples("samples", samples)
         if array.shape[-1] != maps.shape[-1]:
-            raise ValueError(f"samples have {array.shape[-1]} dimensions, {variable} has {maps.shape[-1]}.")
+            raise ValueError(
+                f"samples have {array.shape[-1]} dimensions, {variable} has {maps.shape[-1]}: pass the coordinates "
+                "that were decomposed, after the same reduction."
+            )
         amounts = getattr(self, part)
         order = np.argsort(-amounts)
         return array @ np.asarray(maps)[order[amounts[order] > SMALLEST]].T

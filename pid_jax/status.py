@@ -18,7 +18,7 @@ class Status(IntEnum):
 
 
 _MESSAGES = {
-    Status.OK: "The decomposition is exact for the covariance given.",
+    Status.OK: "The covariance has finite information, and all numbers are there.",
     Status.NOT_FINITE: "The covariance holds NaN or infinity: remove the samples or columns that do.",
     Status.NOT_PSD: (
         "The covariance is not positive semidefinite, so no Gaussian has it: compute it from complete rows, "

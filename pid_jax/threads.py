@@ -17,7 +17,7 @@ def one_blas_thread(size: int) -> Iterator[None]:
     """Let BLAS use one thread inside the block, unless the matrices are large.
 
     The number belongs to the whole process. Blocks of several threads that overlap in time therefore share one change:
-    the first to enter makes it, the last to leave takes it back.
+    the first to enter makes it, the last to leave takes it back, and with it any other that was made meanwhile.
 
     Args:
         size: Rows of the matrices to be factored.

@@ -18,7 +18,8 @@ class UnionEstimate:
         union: I_∪ (...), the least information that the pairwise (source_k, target) marginals allow.
         i_each: I(target; source_k) (..., K).
         i_all: I(target; all sources) (...).
-        gap: Certificate (...): the exact union information lies between `union` − `gap` and `union`.
+        gap: Certificate (...): the optimum for the whitened covariance lies between `union` − `gap` and `union`. The
+            rounding of the whitening, about 1e-16 times the condition, is not in it.
         status: `Status` of each problem; numbers are NaN where it is not `OK`.
         unit: "nats" or "bits".
     """

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jax.scipy.linalg import block_diag
 from jaxtyping import Array, Bool, Float
 
-from pid_jax.gaussian.joint import Correlation, block_slices
+from pid_jax.gaussian.joint import Correlation, block_slices, standardize
 from pid_jax.gaussian.linalg import cholesky, symmetric_eigen
 from pid_jax.gaussian.whitened import WhitenedGaussian, with_status
 from pid_jax.status import Status
@@ -19,18 +19,19 @@ RESIDUAL_ROUNDING = 16.0
 
 
 def whiten_any_rank(
-    correlation: Correlation, dims: tuple[int, ...], rank_cut: float
+    cov: Float[Array, "D D"], dims: tuple[int, ...], rank_cut: float
 ) -> tuple[WhitenedGaussian, Float[Array, "d d"]]:
     """Whiten every variable on its range, by the eigenvectors of its covariance.
 
     Args:
-        correlation: The correlation matrix.
+        cov: A symmetric matrix; whether it is a covariance is found out.
         dims: (d1, ..., dt).
         rank_cut: See `whiten_psd`.
 
     Returns:
         The whitened variables, and the map that whitens all sources together.
     """
+    correlation = standardize(cov)
     corr, scale = correlation.matrix, correlation.scale
     *sources, target = block_slices(dims)
     target_map, _ = whiten_psd(corr[target, target], rank_cut)

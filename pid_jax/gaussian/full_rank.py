@@ -4,18 +4,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from pid_jax.gaussian.joint import Correlation, block_slices
+from pid_jax.gaussian.joint import block_slices, unit_scale
 from pid_jax.gaussian.linalg import cholesky, invert_lower, solve_lower
 from pid_jax.gaussian.whitened import WhitenedGaussian, with_status
 from pid_jax.status import Status
 
-# How far above the rank cut and above rounding the smallest eigenvalue has to be. The estimate of it below is too high
-# by at most one over the square of a standard normal number: by a factor of 100 with probability .08.
+# How far above the rank cut and above rounding the smallest eigenvalue has to be.
 CLEARANCE = 100.0
+# Probes of the smallest eigenvalue, see `_factor_if_definite`. The estimate of it is too high by at most one over a
+# chi-squared number with as many degrees of freedom: for four by a factor of 100 with probability 1e-5, and by the 1e6
+# that it takes to miss a zero which rounding made 1e-16 with probability 1e-13. For one probe that would be 1e-3.
+PROBES = 4
 
 
 def whiten_full_rank(
-    correlation: Correlation, dims: tuple[int, ...], rank_cut: float
+    cov: Float[Array, "D D"], dims: tuple[int, ...], rank_cut: float
 ) -> tuple[WhitenedGaussian, Bool[Array, ""]]:
     """Whiten with one Cholesky factorization of the joint correlation matrix and one for each further source.
 
@@ -23,7 +26,7 @@ def whiten_full_rank(
     leading rows whiten source_1 alone, so that nothing has to be solved for them.
 
     Args:
-        correlation: The correlation matrix.
+        cov: A symmetric matrix; whether it is a covariance is found out. Only the lower triangle is read.
         dims: (d1, ..., dt).
         rank_cut: Directions with less than this fraction of a variable's largest variance do not count.
 
@@ -31,10 +34,11 @@ def whiten_full_rank(
         The whitened variables, and whether the covariance is clearly positive definite. If it is not, they are of no
         use: `whiten_any_rank` decides then what is singular.
     """
-    corr, scale = correlation.matrix, correlation.scale
+    # No pass over all entries to look for trouble: NaN, infinity and missing variances make the factorization fail.
+    scale = unit_scale(cov)
+    corr = cov * scale[:, None] * scale[None, :]
     *sources, target = block_slices(dims)
     joint, is_clear = _factor_if_definite(corr, rank_cut)
-    is_clear &= correlation.status == Status.OK
     factors, rows = [joint[sources[0], sources[0]]], [joint[target, : target.start]]
     for at, d in zip(sources[1:], dims[1:], strict=False):
         pair = jnp.zeros((d + dims[-1],) * 2, corr.dtype).at[:d, :d].set(corr[at, at])
@@ -49,23 +53,25 @@ def whiten_full_rank(
         cross_all=cross_all,
         target_map=invert_lower(target_factor) * scale[target],
         source_maps=tuple(invert_lower(f) * scale[at] for f, at in zip(factors, sources, strict=True)),
-        cov=correlation.cov,
-        status=correlation.status,
+        cov=cov,
+        status=jnp.zeros((), jnp.int32),
     )
-    return with_status(whitened, jnp.where(is_clear, correlation.status, Status.NOT_PSD)), is_clear
+    return with_status(whitened, jnp.where(is_clear, Status.OK, Status.NOT_PSD)), is_clear
 
 
 def _factor_if_definite(corr: Float[Array, "D D"], rank_cut: float) -> tuple[Float[Array, "D D"], Bool[Array, ""]]:
     """Factor a correlation matrix, and say whether its smallest eigenvalue is far from zero.
 
-    bᵀ Σ⁻¹ b is at least (b·v)² / λ for every eigenvector v. With b drawn from a standard normal (once and for all) it
-    is large if any λ is small. The matrix bordered by b, with c in the corner, is positive definite if and only if Σ
-    is and bᵀ Σ⁻¹ b < c, so one Cholesky factorization answers both questions. Pivots would not: they can all be large
-    in a matrix that is almost singular (Kahan 1966).
+    bᵀ Σ⁻¹ b is at least (b·v)² / λ for every eigenvector v. With a few columns b drawn from a standard normal (once and
+    for all) one of them is large if any λ is small. The matrix bordered by the columns B, with c I in the corner, is
+    positive definite if and only if Σ is and Bᵀ Σ⁻¹ B ≺ c I, so one Cholesky factorization answers both questions.
+    Pivots would not: they can all be large in a matrix that is almost singular (Kahan 1966). No eigenvalue of a block
+    is below the smallest of the whole, so that the blocks are clear as well.
     """
     size = corr.shape[0]
-    border = jnp.asarray(np.random.default_rng(0).standard_normal(size), corr.dtype)
-    floor = CLEARANCE * size * jnp.maximum(rank_cut, jnp.finfo(corr.dtype).eps)
-    bordered = jnp.pad(corr, (0, 1)).at[-1, :-1].set(border).at[-1, -1].set(1 / floor)
+    probes = np.random.default_rng(0).standard_normal((PROBES, size))
+    floor = CLEARANCE * size * max(rank_cut, float(jnp.finfo(corr.dtype).eps))
+    border = np.concatenate([probes, np.eye(PROBES) / floor], axis=1)
+    bordered = jnp.pad(corr, (0, PROBES)).at[size:].set(jnp.asarray(border, corr.dtype))
     factor = cholesky(bordered)  # reads the lower triangle alone
-    return factor[:-1, :-1], jnp.isfinite(factor[-1, -1])
+    return factor[:size, :size], jnp.isfinite(factor[-1, -1])

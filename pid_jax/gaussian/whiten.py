@@ -9,13 +9,13 @@ from jaxtyping import Array, Float
 
 from pid_jax.gaussian.any_rank import whiten_any_rank
 from pid_jax.gaussian.full_rank import whiten_full_rank
-from pid_jax.gaussian.joint import JointGaussian, block_slices, standardize
+from pid_jax.gaussian.joint import JointGaussian, block_slices, check_shape
 from pid_jax.gaussian.linalg import symmetrize
 from pid_jax.gaussian.whitened import WhitenedGaussian
 from pid_jax.status import Status
 
 
-def whiten(joint: JointGaussian, rank_cut: float) -> WhitenedGaussian:
+def whiten(joint: JointGaussian, rank_cut: float, sources: int | None = 2) -> WhitenedGaussian:
     """Whiten the target, each source, and all sources together.
 
     By Cholesky factors where the covariance is clearly positive definite, by eigenvectors otherwise. Under vmap both
@@ -25,19 +25,23 @@ def whiten(joint: JointGaussian, rank_cut: float) -> WhitenedGaussian:
         joint: One joint Gaussian.
         rank_cut: Directions of a variable whose variance is at most this fraction of its largest are dropped, in units
             of the standard deviations of its coordinates.
+        sources: How many sources there have to be; None for two or more.
 
     Returns:
         The whitened variables and the status.
+
+    Raises:
+        ValueError: If dims and covariance do not fit.
     """
+    check_shape(joint, sources)
     return _whiten(joint.cov, joint.dims, rank_cut)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2))
 @partial(jax.jit, static_argnums=(1, 2))  # outside the caller's jit the choice below would be compiled at every call
 def _whiten(cov: Float[Array, "D D"], dims: tuple[int, ...], rank_cut: float) -> WhitenedGaussian:
-    correlation = standardize(cov)
-    whitened, is_clear = whiten_full_rank(correlation, dims, rank_cut)
-    return jax.lax.cond(is_clear, lambda: whitened, lambda: whiten_any_rank(correlation, dims, rank_cut)[0])
+    whitened, is_clear = whiten_full_rank(cov, dims, rank_cut)
+    return jax.lax.cond(is_clear, lambda: whitened, lambda: whiten_any_rank(cov, dims, rank_cut)[0])
 
 
 @_whiten.defjvp
@@ -50,7 +54,7 @@ def _whiten_jvp(
     with dW = −½ (W dΣ Wᵀ) W keeps W Σ Wᵀ = I to first order and holds no difference of eigenvalues. Directions that
     were dropped stay dropped.
     """
-    whitened, all_map = whiten_any_rank(standardize(primals[0]), dims, rank_cut)
+    whitened, all_map = whiten_any_rank(primals[0], dims, rank_cut)
     change = jnp.where(whitened.status == Status.OK, symmetrize(tangents[0]), 0)
     *sources, target = block_slices(dims)
     whole = slice(0, target.start)

@@ -22,7 +22,8 @@ class WhitenedGaussian:
         cross_all: The same for all sources, whitened together.
         target_map: W_t, which whitens the target: W_t Σ_t W_tᵀ = I on the range of Σ_t.
         source_maps: The same for each source.
-        cov: The joint covariance that was whitened, for what has to be said in its units.
+        cov: The joint covariance that was whitened, for what has to be said in its units; the identity where the
+            status is not `OK`.
         status: `Status` of the covariance.
     """
 
@@ -35,13 +36,13 @@ class WhitenedGaussian:
 
 
 def with_status(whitened: WhitenedGaussian, status: Int[Array, ""]) -> WhitenedGaussian:
-    """Set the status, and zero cross-covariances where it is not `OK`."""
+    """Set the status, and put nothing that could fail where it is not `OK`."""
     is_ok = status == Status.OK
     return WhitenedGaussian(
         cross=tuple(jnp.where(is_ok, cross, 0) for cross in whitened.cross),
         cross_all=jnp.where(is_ok, whitened.cross_all, 0),
         target_map=jnp.where(is_ok, whitened.target_map, 0),
         source_maps=tuple(jnp.where(is_ok, source_map, 0) for source_map in whitened.source_maps),
-        cov=whitened.cov,
+        cov=jnp.where(is_ok, whitened.cov, jnp.eye(len(whitened.cov), dtype=whitened.cov.dtype)),
         status=status.astype(jnp.int32),
     )

@@ -37,8 +37,9 @@ class PIDSolution:
         atoms: The four atoms in nats.
         information: I_1, I_2 and I_12 in nats.
         status: `Status`; where it is not `OK` every number is NaN.
-        gap: Primal value minus closed form of the union information in nats, a certificate of the result: at most
-            this much can be wrong. NaN for measures that are defined without an optimization.
+        gap: Primal value minus closed form of the union information in nats, a certificate of the optimization; both
+            start from the whitened covariance, whose own rounding it does not see. NaN for measures that are defined
+            without an optimization.
     """
 
     atoms: PIDAtoms

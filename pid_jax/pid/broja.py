@@ -28,8 +28,9 @@ def pid_broja(joint: JointGaussian, rank_cut: float = 1e-13) -> PIDSolution:
 
     Returns:
         The decomposition in nats. `gap` is the information of a coupling with the right marginals, an upper bound on
-        the union information, minus the closed form. It counts as a constant under differentiation; everything else
-        has finite derivatives, which at δ = 0, where the atoms have a kink, are the mean of both sides.
+        the union information, minus the closed form: what can be wrong in either, given the whitened covariance. It
+        counts as a constant under differentiation. Everything else has finite first derivatives, which at δ = 0, where
+        the atoms have a kink, are the mean of both sides.
 
     Source: Bertschinger, Rauh, Olbrich, Jost & Ay (2014), Entropy 16(4), 2161, for the measure; docs/theory.md for
     the closed form and its proof.
@@ -42,7 +43,7 @@ def broja_of(whitened: WhitenedGaussian, in_float32: bool = False) -> PIDSolutio
 
     Args:
         whitened: The variables.
-        in_float32: Whether the eigendecomposition and the certificate are computed in single precision.
+        in_float32: Whether the eigenvectors are computed in single precision.
     """
     information = information_of(whitened)
     cross_1, cross_2 = restrict_target(whitened.cross)
@@ -51,12 +52,11 @@ def broja_of(whitened: WhitenedGaussian, in_float32: bool = False) -> PIDSolutio
     unique_1 = jnp.maximum(-half_log_ratio, 0).sum()
     unique_2 = jnp.maximum(half_log_ratio, 0).sum()
     union = 0.5 * ((information.i_1 + unique_2) + (information.i_2 + unique_1))
-    dtype = jnp.float32 if in_float32 else union.dtype
-    fixed_1, fixed_2, fixed = jax.tree.map(lambda x: lax.stop_gradient(x).astype(dtype), (cross_1, cross_2, contrast))
+    fixed_1, fixed_2, fixed = jax.tree.map(lax.stop_gradient, (cross_1, cross_2, contrast))
     upper = coupled_information(fixed_1, fixed_2, estimate_covariance(fixed_1, fixed_2, fixed))
     return solution(information, unique_1, unique_2, whitened.status, gap=upper - lax.stop_gradient(union))
 
 
 def broja_of_in_float32(whitened: WhitenedGaussian) -> PIDSolution:
-    """Decompose whitened variables with what takes most of the time in single precision."""
+    """Decompose whitened variables with eigenvectors in single precision."""
     return broja_of(whitened, in_float32=True)

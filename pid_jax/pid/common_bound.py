@@ -48,11 +48,12 @@ class CommonBound:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
 class _State:
-    """A pair of feasible points, and the best P so far with its gap."""
+    """A pair of feasible points, and the best pair so far with its gap."""
 
     inner: Float[Array, "n n"]
     dual: Float[Array, "K n n"]
-    best: Float[Array, "n n"]
+    best_inner: Float[Array, "n n"]
+    best_dual: Float[Array, "K n n"]
     gap: Float[Array, ""]
     steps: Int[Array, ""]
     stalled: Int[Array, ""]
@@ -68,17 +69,37 @@ class _Move:
     dual: Float[Array, "K n n"]
 
 
+@jax.custom_jvp
 def largest_common_bound(bounds: Float[Array, "K n n"]) -> CommonBound:
     """Maximize log |P| subject to P ⪯ A_k for all k.
 
-    The problem is brought to coordinates in which Σ A_k⁻¹ = I, so that with A_k⁻¹ = N_kᵀ N_k every constraint reads
-    N_k P N_kᵀ ⪯ I and no matrix has entries above 1, whatever the condition of the A_k.
+    The derivative of log |P| is Σ tr(Y_k dA_k) with the optimal Y_k; where they are not unique, the optimum has a kink
+    and the Y_k in the middle of all optimal ones, to which the method leads, give a derivative between all one-sided
+    ones. The gap counts as a constant.
 
     Args:
         bounds: A_k, positive definite.
 
     Returns:
         The optimum with its gap. Both are NaN if the A_k are not positive definite.
+    """
+    return _solve(bounds)[0]
+
+
+@largest_common_bound.defjvp
+def _largest_common_bound_jvp(
+    primals: tuple[Float[Array, "K n n"]], tangents: tuple[Float[Array, "K n n"]]
+) -> tuple[CommonBound, CommonBound]:
+    bound, multipliers = _solve(*primals)
+    change = (multipliers * symmetrize(tangents[0])).sum()
+    return bound, CommonBound(log_det=change, gap=jnp.zeros_like(bound.gap))
+
+
+def _solve(bounds: Float[Array, "K n n"]) -> tuple[CommonBound, Float[Array, "K n n"]]:
+    """Find the optimum and its multipliers Y_k.
+
+    The problem is brought to coordinates in which Σ A_k⁻¹ = I, so that with A_k⁻¹ = N_kᵀ N_k every constraint reads
+    N_k P N_kᵀ ⪯ I and no matrix has entries above 1, whatever the condition of the A_k.
     """
     count, size = bounds.shape[:2]
     roots = jax.vmap(invert_lower)(jax.vmap(cholesky)(bounds))
@@ -90,7 +111,8 @@ def largest_common_bound(bounds: Float[Array, "K n n"]) -> CommonBound:
         return (state.steps < MAX_STEPS) & (state.stalled < PATIENCE) & (state.gap > tolerance)
 
     final = lax.while_loop(goes_on, lambda state: _advance(state, maps), _start(maps))
-    return CommonBound(log_det=_log_det(cholesky(final.best)) - _log_det(scale), gap=final.gap)
+    bound = CommonBound(log_det=_log_det(cholesky(final.best_inner)) - _log_det(scale), gap=final.gap)
+    return bound, _transpose(roots) @ final.best_dual @ roots
 
 
 def _start(maps: Float[Array, "K n n"]) -> _State:
@@ -98,10 +120,12 @@ def _start(maps: Float[Array, "K n n"]) -> _State:
     eye = jnp.eye(maps.shape[-1], dtype=maps.dtype)
     level = 2 * jnp.linalg.eigvalsh(_transpose(maps) @ maps).max()
     zero = jnp.zeros((), jnp.int32)
+    inner, dual = eye / level, jnp.broadcast_to(eye * level, maps.shape)
     return _State(
-        inner=eye / level,
-        dual=jnp.broadcast_to(eye * level, maps.shape),
-        best=eye / level,
+        inner=inner,
+        dual=dual,
+        best_inner=inner,
+        best_dual=dual,
         gap=jnp.full((), jnp.inf, maps.dtype),
         steps=zero,
         stalled=zero,
@@ -149,7 +173,8 @@ def _keep_best(state: _State, inner: Array, dual: Array, maps: Array) -> _State:
     return _State(
         inner=inner,
         dual=dual,
-        best=jnp.where(is_better, inner, state.best),
+        best_inner=jnp.where(is_better, inner, state.best_inner),
+        best_dual=jnp.where(is_better, dual, state.best_dual),
         gap=jnp.where(is_better, gap, state.gap),
         steps=state.steps + 1,
         stalled=jnp.where(is_better, 0, jnp.where(jnp.isfinite(gap), state.stalled + 1, PATIENCE)),

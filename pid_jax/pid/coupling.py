@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from pid_jax.gaussian.any_rank import whiten_psd
 from pid_jax.gaussian.information import information_from_gram
-from pid_jax.gaussian.joint import JointGaussian, block_slices, standardize
+from pid_jax.gaussian.joint import JointGaussian, block_slices, unit_scale
 from pid_jax.gaussian.linalg import cholesky, solve_lower, solve_lower_transposed
 from pid_jax.gaussian.whiten import whiten
 from pid_jax.gaussian.whitened import WhitenedGaussian
@@ -28,8 +28,8 @@ class Coupling:
     Attributes:
         cov: Its joint covariance, in the units of the data. Only the covariance of the two sources differs from theirs.
         noise_coupling: K*, correlation of the noises of both channels target → source_k, in units of the sources'
-            standard deviations and whitened by the symmetric inverse root of their covariances. No singular value is
-            above 1.
+            standard deviations and whitened by the symmetric inverse root of their covariances. Up to rounding no
+            singular value is above 1.
         information: I(target; source_1, source_2) under it, in nats: the union information.
         status: `Status` of the data; where it is not `OK` every number is NaN.
     """
@@ -102,7 +102,7 @@ def coupling_of(whitened: WhitenedGaussian, rank_cut: float = 1e-13) -> Coupling
     reach_1, reach_2 = (cov[at, at_t] @ whitened.target_map.T for at in (at_1, at_2))
     half = solve_lower(cholesky(estimate), jnp.concatenate([reach_1, reach_2]).T)
     between = half[:, :d1].T @ half[:, d1:]
-    scale = standardize(cov).scale
+    scale = unit_scale(cov)
     unit_1, unit_2 = scale[at_1, None] * reach_1, scale[at_2, None] * reach_2
     root_1, root_2 = (
         _inverse_root(cov[at, at] * scale[at, None] * scale[at] - unit @ unit.T, rank_cut)

@@ -24,7 +24,8 @@ class UnionSolution:
         union: I_∪ in nats, attained by a coupling with the pairwise marginals of the data.
         i_each: I(target; source_k) of each source in nats.
         i_all: I(target; all sources) in nats.
-        gap: The exact union information lies between `union` − `gap` and `union`.
+        gap: The optimum for the whitened covariance lies between `union` − `gap` and `union`; the rounding of the
+            whitening is not in it.
         status: `Status`; where it is not `OK` every number is NaN.
     """
 
@@ -41,6 +42,7 @@ def union_information(joint: JointGaussian, rank_cut: float = 1e-13) -> UnionSol
         I_∪ = min −½ log |P|   subject to   P ⪯ Σ_t|k for all k,   with the target whitened.
 
     For two sources this is the closed form of `pid_broja`; for more it is a convex problem, solved to a certified gap.
+    First derivatives are finite, see `largest_common_bound`.
 
     Args:
         joint: One joint Gaussian, dims (d1, ..., dK, dt); vmap for more problems. The solver needs memory of order r⁴
@@ -53,7 +55,7 @@ def union_information(joint: JointGaussian, rank_cut: float = 1e-13) -> UnionSol
     Source: Griffith & Koch (2014), Guided Self-Organization: Inception, 159, for the union information;
     docs/theory.md for the Gaussian case.
     """
-    return union_of(whiten(joint, rank_cut))
+    return union_of(whiten(joint, rank_cut, sources=None))
 
 
 def union_of(whitened: WhitenedGaussian) -> UnionSolution:

@@ -7,7 +7,8 @@ AssertionError that says what is broken:
     def test_my_estimator(problem):
         check_laws(my_decomposition, problem, np.random.default_rng(0), tolerance=1e-6)
 
-`LAWS` hold for every measure with nonnegative atoms; `BROJA_LAWS` add those of the BROJA measure. What a law needs to
+`LAWS` hold for every measure with nonnegative atoms whose uniques depend on the pairs (source_k, target) alone, such as
+MMI and BROJA; `BROJA_LAWS` add those of the BROJA measure. What a law needs to
 know of a problem it computes by a route of its own, in NumPy from the definition (`pid_jax.testing.channels`).
 
 Source: Williams & Beer (2010), arXiv:1004.2515, for the lattice; Bertschinger, Rauh, Olbrich, Jost & Ay (2014), Entropy
@@ -130,7 +131,7 @@ def independent_systems_add(decompose: Decompose, problem: Problem, rng: np.rand
 def uniques_depend_on_the_pairs_only(
     decompose: Decompose, problem: Problem, rng: np.random.Generator, tolerance: float
 ) -> None:
-    """Another dependence between the sources, with the same (source_k, target) pairs, changes synergy alone (BROJA)."""
+    """Another dependence between the sources, with the same (source_k, target) pairs, changes synergy alone."""
     actual = channels(problem).coupling
     other = 0.5 * actual + 0.5 * _random_coupling(rng, actual.shape)
     changed = Problem(coupled_covariance(problem, other), problem.dims)

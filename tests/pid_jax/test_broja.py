@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import scipy.linalg
 
+from pid_jax.coupling import optimal_coupling
 from pid_jax.covariances import _solve_any_rank, _solve_full_rank
-from pid_jax.decompose import gaussian_pid
+from pid_jax.decompose import LARGEST_GAP_IN_FLOAT32, gaussian_pid
 from pid_jax.gaussian.joint import JointGaussian
 from pid_jax.pid.broja import pid_broja
 from pid_jax.precision import double_precision
-from pid_jax.spec import BROJA
+from pid_jax.spec import BROJA, MMI
+from pid_jax.spectrum import unique_spectrum
 from pid_jax.testing.problems import block_rows, pad, random_channel, random_latent, random_wishart, symmetric
 from pid_jax.testing.systems import parallel_channels
 from tests.shapes import SMALL
@@ -94,6 +96,14 @@ def test_large_problems_are_certified(size, family):
     assert min(getattr(estimate.atoms, name).min() for name in ("redundancy", "unique_1", "unique_2")) >= -1e-10
 
 
+def test_dims_of_core_functions():
+    with pytest.raises(ValueError, match=r"wanted \(6, 6\) for dims \(2, 2, 2\): one covariance .* use jax.vmap"):
+        jax.jit(pid_broja)(JointGaussian(jnp.eye(5), (2, 2, 2)))
+    with pytest.raises(ValueError, match=r"needs \(d1, d2, dt\); more sources .* got \(1, 1, 1, 1\)"):
+        pid_broja(JointGaussian(jnp.eye(4), (1, 1, 1, 1)))
+    assert pid_broja(JointGaussian(jnp.eye(3), [1, 1, 1])).status == 0
+
+
 def test_float32_costs_nothing_that_shows():
     """For conditions up to 1e4 the error has to be below 1e-4 nats; it is far below."""
     rng = np.random.default_rng(0)
@@ -105,7 +115,32 @@ def test_float32_costs_nothing_that_shows():
     assert (single.status == 0).all()
     differences = [np.abs(getattr(single.atoms, name) - getattr(double.atoms, name)) for name in ATOMS]
     assert 0 < np.max(differences) < 1e-6
-    assert 0 < np.abs(single.gap).max() < 1e-2
+    assert np.max(differences) < 3 * np.abs(single.gap).max()
+
+
+def test_float32_is_given_up_where_it_would_show():
+    """Gains up to 1e4, condition up to 1e10: single precision alone would be wrong by whole nats."""
+    covs = np.stack(
+        [random_channel(np.random.default_rng(i), (8, 8, 8), (10.0 ** (i % 5), 1.0)).cov for i in range(40)]
+    )
+    double, single = gaussian_pid(covs, (8, 8, 8)), gaussian_pid(covs, (8, 8, 8), redundancy=BROJA(dtype="float32"))
+    differences = [np.abs(getattr(single.atoms, name) - getattr(double.atoms, name)) for name in ATOMS]
+    assert 0 < np.max(differences) < 1e-4
+    assert np.abs(single.gap).max() <= LARGEST_GAP_IN_FLOAT32
+    folded = gaussian_pid(covs.reshape(5, 8, 24, 24), (8, 8, 8), redundancy=BROJA(dtype="float32"))
+    np.testing.assert_array_equal(folded.atoms.unique_1.ravel(), single.atoms.unique_1)
+
+
+def test_settings_of_the_caller_change_nothing():
+    covs = np.stack(
+        [pad(random_channel(np.random.default_rng(0), (2, 2, 2), (1.0, 1.0)), SMALL, v).cov for v in (0, 1)]
+    )
+    options = [{}, {"redundancy": MMI()}, {"redundancy": BROJA(dtype="float32")}]
+    expected = [gaussian_pid(covs, SMALL, **option).atoms.redundancy for option in options]
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"), jax.debug_nans(True):
+        found = [gaussian_pid(covs, SMALL, **option).atoms.redundancy for option in options]
+        assert (optimal_coupling(covs, SMALL).status == unique_spectrum(covs, SMALL).status).all()
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_core_computes_in_the_precision_of_its_input():

@@ -11,6 +11,8 @@ from pid_jax.decompose import gaussian_pid
 from pid_jax.estimate import estimate_pid
 from pid_jax.spec import BROJA, PCA, NoReduction, PIDSpec
 from pid_jax.spectrum import unique_spectrum
+from pid_jax.status import Status
+from pid_jax.testing.systems import parallel_channels
 from pid_jax.union import gaussian_union
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -69,7 +71,13 @@ def test_fewer_samples_than_a_covariance_needs(samples):
 
 
 def test_missing_axes_and_empty_arrays(samples):
-    refuse(samples, ValueError, "target must have at least 2 axes, got shape (30,)", target=np.zeros(N))
+    refuse(
+        samples,
+        ValueError,
+        "target must have at least 2 axes, (..., n, d), got shape (30,)",
+        "target[:, None]",
+        target=np.zeros(N),
+    )
     refuse(samples, ValueError, "source_1 is empty (shape (0, 2))", source_1=np.zeros((0, 2)))
 
 
@@ -96,8 +104,15 @@ def test_tracers(samples):
     for transform in (jax.jit, jax.grad, lambda f: jax.vmap(f, in_axes=1)):
         with pytest.raises(TypeError, match=r"target is traced .* pid_broja or pid_mmi"):
             transform(traced)(jnp.asarray(samples["target"]))
-    with pytest.raises(TypeError, match=r"cov is traced .* pid_broja or pid_mmi"):
-        jax.jit(lambda cov: gaussian_pid(cov, DIMS).gap)(jnp.eye(4))
+    for rows in (lambda cov: cov, list):
+        with pytest.raises(TypeError, match=r"cov is traced .* pid_broja or pid_mmi"):
+            jax.jit(lambda cov, rows=rows: gaussian_pid(rows(cov), DIMS).gap)(jnp.eye(4))
+
+
+def test_what_is_not_traced_is_decomposed_inside_jit():
+    cov = np.eye(4) + 0.5
+    inside = jax.jit(lambda x: x + gaussian_pid(cov, DIMS).atoms.redundancy)(0.0)
+    np.testing.assert_allclose(inside, gaussian_pid(cov, DIMS).atoms.redundancy, rtol=1e-6)
 
 
 @pytest.mark.parametrize("key", [0, "0", np.zeros(2, np.uint32), jnp.zeros(2, jnp.uint32)])
@@ -117,7 +132,7 @@ def test_bad_specs(samples, spec):
 
 @pytest.mark.parametrize("dims", [(2, 2), (2, 1, 0), (2.0, 1, 1), 4, (2, 1, -1), "211"])
 def test_dims_that_are_no_dims(dims):
-    refuse_cov(np.eye(4), ValueError, "dims needs three whole numbers of at least 1", repr(dims), dims=dims)
+    refuse_cov(np.eye(4), ValueError, "dims needs a tuple of three whole numbers of at least 1", repr(dims), dims=dims)
 
 
 def test_dims_that_do_not_fit():
@@ -129,15 +144,45 @@ def test_asymmetric_covariances():
     covs = np.stack([np.eye(4)] * 3)
     covs[1, 0, 2] = 1e-9
     refuse_cov(covs, ValueError, "cov is not symmetric, first at index (1, 0, 2)", "(cov + cov.T) / 2")
+    covs[1, 0, 2] = np.nan
+    refuse_cov(covs, ValueError, "cov is not symmetric, first at index (1, 0, 2)")
+    large = np.eye(600)
+    large[299, 570] = 1e-9
+    refuse_cov(large, ValueError, "cov is not symmetric, first at index (299, 570)", dims=(300, 299, 1))
 
 
 def test_negative_variances():
     refuse_cov(np.diag([1.0, 1.0, -0.1, 1.0]), ValueError, "cov has a negative variance at diagonal index (2,)")
 
 
+def test_an_infinite_variance_leaves_the_others_untouched():
+    covs = np.stack([np.eye(4)] * 2)
+    covs[1, 0, 0] = -np.inf
+    assert gaussian_pid(covs, DIMS).status.tolist() == [Status.OK, Status.NOT_FINITE]
+
+
+def test_variances_at_the_end_of_the_number_range():
+    """Smaller numbers would be taken for zero in part, and their information lost."""
+    system = parallel_channels(8.0, 2.0)
+    cov, dims = system.problem
+    np.testing.assert_allclose(gaussian_pid(cov * 1e-280, dims).atoms.unique_1, system.atoms.unique_1, atol=1e-14)
+    refuse_cov(cov * 1e-300, ValueError, "cov has a variance of 9.0e-300 at diagonal index (0,)", "units", dims=dims)
+
+
+@pytest.mark.parametrize("samples", [0, -3, True, 1.5, "x"])
+def test_numbers_of_samples(samples):
+    refuse_cov(np.eye(4), ValueError, "samples needs a whole number of at least 1", repr(samples), samples=samples)
+
+
+def test_dims_may_be_any_sequence():
+    for dims in ([2, 1, 1], np.array([2, 1, 1])):
+        assert gaussian_pid(np.eye(4), dims).dims == DIMS
+
+
 def test_covariances_of_wrong_type():
     refuse_cov(np.eye(4) * 1j, TypeError, "cov must hold real numbers, got dtype complex128")
-    refuse_cov(np.ones(4), ValueError, "cov must have at least 2 axes, got shape (4,)")
+    refuse_cov(None, TypeError, "cov must hold real numbers, got NoneType")
+    refuse_cov(np.ones(4), ValueError, "cov must have at least 2 axes, (..., D, D), got shape (4,)")
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])
@@ -168,7 +213,7 @@ def test_all_functions_of_covariances_check_alike(function):
 
 def test_dims_of_many_sources():
     with pytest.raises(
-        ValueError, match=r"dims needs at least three whole numbers of at least 1, \(d1, d2, \.\.\., dt\)"
+        ValueError, match=r"dims needs a tuple of at least three whole numbers of at least 1, \(d1, d2, \.\.\., dt\)"
     ):
         gaussian_union(np.eye(4), (2, 2))
     with pytest.raises(ValueError, match=r"dims \(1, 1, 1, 2\) sum to 5"):
@@ -193,6 +238,6 @@ def test_bad_redundancies(redundancy):
     ],
 )
 def test_dtypes_of_checked_arrays(dtype, kept):
-    array = check_float_array("x", np.ones((3, 2), dtype), 2, "core")
+    array = check_float_array("x", np.ones((3, 2), dtype), "(..., n, d)", "core")
     assert array.dtype == kept
     np.testing.assert_array_equal(array, 1)

@@ -9,6 +9,7 @@ from pid_jax.gaussian.information import mutual_information
 from pid_jax.gaussian.joint import JointGaussian
 from pid_jax.pid.broja import pid_broja
 from pid_jax.pid.mmi import pid_mmi
+from pid_jax.pid.union import union_information
 from pid_jax.precision import double_precision
 from pid_jax.testing.problems import Problem, linear_map, pad, random_channel, random_wishart, symmetric
 
@@ -95,6 +96,34 @@ def test_derivatives_are_finite_everywhere(core):
         for name, one, other in zip(HARD, backward, np.asarray(forward), strict=True):
             assert np.isfinite(one).all(), name
             np.testing.assert_allclose(one.sum(axis=(1, 2)), other, atol=1e-8, err_msg=name)
+
+
+@pytest.mark.slow
+def test_derivatives_of_the_union_are_those_of_finite_differences():
+    dims = (2, 2, 1, 3)
+    cov = random_wishart(np.random.default_rng(2), dims).cov
+    function = jax.jit(lambda cov: jnp.tile(union_information(JointGaussian(cov, dims)).union, len(ATOMS)))
+    with double_precision():
+        backward = np.asarray(jax.jit(jax.grad(lambda cov: function(cov)[0]))(jnp.asarray(cov)))
+        expected = differences(function, cov)[0]
+    np.testing.assert_allclose(backward, expected, rtol=0, atol=1e-6)
+
+
+def test_derivatives_of_the_union_of_two_sources_are_those_of_the_closed_form():
+    """Also at the kink, and finite where nothing else is."""
+    dims, covs = (2, 2, 2), np.stack(list(HARD.values()))
+
+    def closed(cov):
+        found = pid_broja(JointGaussian(cov, dims))
+        return found.information.i_1 + found.atoms.unique_2
+
+    def iterated(cov):
+        return union_information(JointGaussian(cov, dims)).union
+
+    with double_precision():
+        one, other = (np.asarray(jax.jit(jax.vmap(jax.grad(f)))(jnp.asarray(covs))) for f in (closed, iterated))
+    np.testing.assert_allclose(one, other, atol=1e-12)
+    assert np.isfinite(other).all()
 
 
 def test_identities_hold_for_derivatives_at_the_kink():

@@ -137,6 +137,11 @@ def test_leading_axes_units_and_indices(hidden_channels):
     one = spectrum[2, 0]
     assert one.status.shape == ()
     np.testing.assert_allclose(one.unique.readouts, unique_spectrum(2 * cov, dims).unique.readouts, atol=1e-12)
+    for index in ((..., 0), np.array([True, False, True]), (slice(None, None, -1), 0), ([2, 0],), ..., None):
+        some, expected = spectrum[index], np.arange(3).reshape(3, 1)[index]
+        assert some.status.shape == expected.shape == some.unique_1.shape[:-1] == some.unique.readouts.shape[:-2]
+        flat = expected.ravel()
+        np.testing.assert_array_equal(some.shared.readouts.reshape(-1, 4, 4), spectrum.shared.readouts[flat, 0])
     bits = spectrum.in_bits()
     assert (spectrum.unit, bits.unit, bits.in_bits().unit) == ("nats", "bits", "bits")
     np.testing.assert_allclose(bits.unique_1, spectrum.unique_1 / np.log(2))

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import scipy.linalg
 
+from pid_jax.decompose import gaussian_pid
 from pid_jax.gaussian.any_rank import whiten_any_rank, whiten_psd
 from pid_jax.gaussian.full_rank import whiten_full_rank
-from pid_jax.gaussian.joint import JointGaussian, standardize
+from pid_jax.gaussian.joint import JointGaussian
 from pid_jax.gaussian.whiten import whiten
 from pid_jax.precision import double_precision
 from pid_jax.status import Status
-from pid_jax.testing.problems import Problem, apply_maps, linear_map, pad, symmetric
+from pid_jax.testing.problems import Problem, apply_maps, linear_map, pad, random_wishart, symmetric
 from tests.shapes import SMALL
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -24,7 +25,7 @@ RANK_CUT = 1e-13
 
 @partial(jax.jit, static_argnames="route")
 def _whiten_all(covs, route):
-    return jax.vmap(lambda cov: route(standardize(cov), SMALL, RANK_CUT))(covs)
+    return jax.vmap(lambda cov: route(cov, SMALL, RANK_CUT))(covs)
 
 
 def by_route(route, covs):
@@ -149,6 +150,35 @@ def test_only_what_is_clearly_definite_takes_the_fast_route(cov):
     unclear = [symmetric(copy @ cov @ copy.T), kahan, *(case for case, _ in bad_problems(cov).values())]
     assert by_route(whiten_full_rank, [cov])[1].all()
     assert not by_route(whiten_full_rank, unclear)[1].any()
+
+
+def test_no_singular_covariance_takes_the_fast_route():
+    """As many samples as coordinates: centered they are one dimension short, in a direction that no one has chosen."""
+    samples = np.random.default_rng(0).normal(size=(20_000, 9, 9))
+    centered = samples - samples.mean(axis=1, keepdims=True)
+    covs = np.swapaxes(centered, 1, 2) @ centered / 8
+    assert (gaussian_pid(covs, (3, 3, 3)).status == Status.INFINITE_INFORMATION).all()
+    whole = np.array([[609, 841, 94, 406, 216, 44, 593, 787], [480, 550, 319, 583, 234, 307, 382, 986],
+                      [465, 473, 576, 402, 575, 192, 314, 917], [584, 106, 177, 907, 700, 593, 210, 334],
+                      [760, 940, 214, 707, 369, 463, 677, 797], [659, 958, 958, 455, 981, 572, 733, 857],
+                      [613, 697, 528, 433, 990, 586, 99, 380], [720, 389, 161, 485, 500, 767, 297, 231]])  # fmt: skip
+    assert gaussian_pid(np.cov(whole, rowvar=False), (3, 3, 2)).status == Status.INFINITE_INFORMATION
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_copies_between_any_two_coordinates_are_found(seed):
+    cov = random_wishart(np.random.default_rng(seed), (32, 32, 32)).cov
+    rng = np.random.default_rng(seed)
+    covs, wanted = [], []
+    for _ in range(64):
+        of, at = rng.choice(96, size=2, replace=False)
+        rows = np.arange(96)
+        rows[at] = of
+        covs.append(cov[np.ix_(rows, rows)])
+        wanted.append(Status.OK if (of < 64) == (at < 64) else Status.INFINITE_INFORMATION)
+    found = gaussian_pid(np.stack(covs), (32, 32, 32))
+    np.testing.assert_array_equal(found.status, wanted)
+    assert np.isfinite(found.gap[found.status == Status.OK]).all()
 
 
 def test_the_route_is_chosen_by_the_problem(cov):
