@@ -19,20 +19,16 @@ def check_float_array(name: str, value: ArrayLike, axes: str, core: str) -> np.n
 
     Raises:
         TypeError: For tracers and for anything that is no array of real numbers.
-        ValueError: For too few axes, no entries, NaN or infinity.
+        ValueError: For too few axes or no entries.
     """
-    traced = TypeError(
-        f"{name} is traced by a JAX transformation, but this function checks values and returns NumPy arrays: "
-        f"call it outside jit, vmap and grad, or use {core} inside."
-    )
     if isinstance(value, Tracer):
-        raise traced
+        raise _traced(name, core)
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array, whose mask would be lost: remove the masked samples first.")
     try:
         array = np.asarray(value)
     except TracerArrayConversionError:  # a list of tracers
-        raise traced from None
+        raise _traced(name, core) from None
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} is no array ({error}): give every row the same length.") from error
     if array.dtype.kind not in "fiub" and str(array.dtype) != "bfloat16":
@@ -46,6 +42,13 @@ def check_float_array(name: str, value: ArrayLike, axes: str, core: str) -> np.n
     if array.size == 0:
         raise ValueError(f"{name} is empty (shape {array.shape}): check how it was selected.")
     return array
+
+
+def _traced(name: str, core: str) -> TypeError:
+    return TypeError(
+        f"{name} is traced by a JAX transformation, but this function checks values and returns NumPy arrays: "
+        f"call it outside jit, vmap and grad, or use {core} inside."
+    )
 
 
 def _kind(value: object, array: np.ndarray) -> str:

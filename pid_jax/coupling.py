@@ -1,6 +1,5 @@
 """The distribution behind BROJA's union information."""
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from pid_jax.covariances import check_covariances, solve_covariances
 from pid_jax.pid.coupling import coupling_of
+from pid_jax.result import to_bits
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,9 +33,7 @@ class OptimalCoupling:
 
     def in_bits(self) -> "OptimalCoupling":
         """Return the same coupling with its information in bits."""
-        if self.unit == "bits":
-            return self
-        return dataclasses.replace(self, information=self.information / np.log(2), unit="bits")
+        return to_bits(self, "information")
 
 
 def optimal_coupling(cov: ArrayLike, dims: tuple[int, int, int], *, rank_cut: float = 1e-13) -> OptimalCoupling:

@@ -43,9 +43,10 @@ def check_covariances(
         ValueError: For dims that do not fit, asymmetry, negative variances, or no finite covariance at all.
     """
     array = check_float_array("cov", cov, "(..., D, D)", core)
-    if np.asarray(cov).dtype.kind in "iub":
+    given = np.asarray(cov).dtype
+    if given.kind in "iub":
         raise TypeError(
-            f"cov has dtype {np.asarray(cov).dtype}; a covariance holds floating-point numbers: pass cov.astype(float) "
+            f"cov has dtype {given}; a covariance holds floating-point numbers: pass cov.astype(float) "
             "if these really are covariances, and not samples or counts."
         )
     array = array.astype(np.float64, copy=False)

@@ -20,8 +20,9 @@ def double_precision() -> Iterator[None]:
     NaN is how a problem without an answer leaves the compiled program, so a caller's search for NaN is suspended. In
     the caller's own jit, values that are not traced are computed at once.
 
-    The block must be the outermost layer around a compiled call: never inside jit, vmap or grad. Float64 JAX arrays
-    that leave it turn into float32 at their next use, so results are taken out with `numpy.asarray` inside it.
+    The block stands around a compiled call, never inside the function that is compiled, mapped or differentiated.
+    Float64 JAX arrays that leave it turn into float32 at their next use, so results are taken out with `numpy.asarray`
+    inside it.
     """
     with ExitStack() as scopes:
         scopes.enter_context(jax.enable_x64(True))

@@ -61,10 +61,7 @@ class PIDEstimate:
 
     def in_bits(self) -> "PIDEstimate":
         """Return the same estimate in bits."""
-        if self.unit == "bits":
-            return self
-        atoms, information, gap = jax.tree.map(lambda x: x / np.log(2), (self.atoms, self.information, self.gap))
-        return dataclasses.replace(self, atoms=atoms, information=information, gap=gap, unit="bits")
+        return to_bits(self, "atoms", "information", "gap")
 
     def to_xarray(self, axes: Sequence[str] | None = None) -> xr.Dataset:
         """Return a labelled data set.
@@ -148,6 +145,19 @@ class PIDEstimate:
         bad = {Status(code).name: int((self.status == code).sum()) for code in np.unique(self.status) if code}
         lines.append(f"  {'status:':<13}{bad or 'all OK'}; largest |gap| {_largest(self.gap)}")
         return "\n".join(lines)
+
+
+def to_bits(result: Any, *amounts: str) -> Any:
+    """Return a result in bits.
+
+    Args:
+        result: A dataclass with a field `unit`, "nats" or "bits".
+        amounts: Its fields that have this unit: arrays, or trees of them.
+    """
+    if result.unit == "bits":
+        return result
+    converted = {name: jax.tree.map(lambda x: x / np.log(2), getattr(result, name)) for name in amounts}
+    return dataclasses.replace(result, **converted, unit="bits")
 
 
 def read_dataset(path: str | Path, schema: str, writer: str) -> xr.Dataset:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from pid_jax.checks import check_samples
 from pid_jax.covariances import check_covariances, solve_covariances
 from pid_jax.pid.spectrum import Directions, Spectrum, spectrum_of
-from pid_jax.result import VARIABLES
+from pid_jax.result import VARIABLES, to_bits
 from pid_jax.status import Status
 
 PARTS = ("unique_1", "unique_2", "redundancy")
@@ -48,10 +48,7 @@ class UniqueSpectrum:
 
     def in_bits(self) -> "UniqueSpectrum":
         """Return the same spectrum in bits."""
-        if self.unit == "bits":
-            return self
-        amounts = {part: getattr(self, part) / np.log(2) for part in PARTS}
-        return dataclasses.replace(self, **amounts, unit="bits")
+        return to_bits(self, *PARTS)
 
     def __getitem__(self, index: Any) -> "UniqueSpectrum":
         """Take some problems by their leading axes, as NumPy would index an array of these axes alone."""

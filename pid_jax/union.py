@@ -1,6 +1,5 @@
 """Union information of two or more sources."""
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from pid_jax.covariances import check_covariances, solve_covariances
 from pid_jax.pid.union import union_of
+from pid_jax.result import to_bits
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,10 +38,7 @@ class UnionEstimate:
 
     def in_bits(self) -> "UnionEstimate":
         """Return the same values in bits."""
-        if self.unit == "bits":
-            return self
-        names = ("union", "i_each", "i_all", "gap")
-        return dataclasses.replace(self, **{name: getattr(self, name) / np.log(2) for name in names}, unit="bits")
+        return to_bits(self, "union", "i_each", "i_all", "gap")
 
 
 def gaussian_union(cov: ArrayLike, dims: tuple[int, ...], *, rank_cut: float = 1e-13) -> UnionEstimate:

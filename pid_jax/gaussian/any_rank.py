@@ -6,7 +6,7 @@ from jaxtyping import Array, Bool, Float
 
 from pid_jax.gaussian.joint import Correlation, block_slices, standardize
 from pid_jax.gaussian.linalg import cholesky, symmetric_eigen
-from pid_jax.gaussian.whitened import WhitenedGaussian, with_status
+from pid_jax.gaussian.whitened import WhitenedGaussian, masked
 from pid_jax.status import Status
 
 # Negative eigenvalues of the joint correlation matrix down to this pass for rounding of a zero: measured on singular
@@ -48,16 +48,16 @@ def whiten_any_rank(
 
     status = jnp.where(_is_psd(correlation, dims), correlation.status, Status.NOT_PSD)
     is_infinite = (status == Status.OK) & _is_deterministic(cross_all, target_map, all_map)
+    status = jnp.where(is_infinite, Status.INFINITE_INFORMATION, status)
     whitened = WhitenedGaussian(
         cross=cross,
         cross_all=cross_all,
         target_map=target_map * scale[target],
         source_maps=tuple(source_map * scale[at] for source_map, at in zip(maps, sources, strict=True)),
-        cov=correlation.cov,
+        cov=cov,
         status=status,
     )
-    status = jnp.where(is_infinite, Status.INFINITE_INFORMATION, status)
-    return with_status(whitened, status), all_map * scale[whole]
+    return masked(whitened), all_map * scale[whole]
 
 
 def whiten_psd(cov: Float[Array, "d d"], rank_cut: float) -> tuple[Float[Array, "d d"], Bool[Array, "d"]]:

@@ -6,7 +6,7 @@ from jaxtyping import Array, Bool, Float
 
 from pid_jax.gaussian.joint import block_slices, unit_scale
 from pid_jax.gaussian.linalg import cholesky, invert_lower, solve_lower
-from pid_jax.gaussian.whitened import WhitenedGaussian, with_status
+from pid_jax.gaussian.whitened import WhitenedGaussian, masked
 from pid_jax.status import Status
 
 # How far above the rank cut and above rounding the smallest eigenvalue has to be.
@@ -54,9 +54,9 @@ def whiten_full_rank(
         target_map=invert_lower(target_factor) * scale[target],
         source_maps=tuple(invert_lower(f) * scale[at] for f, at in zip(factors, sources, strict=True)),
         cov=cov,
-        status=jnp.zeros((), jnp.int32),
+        status=jnp.where(is_clear, Status.OK, Status.NOT_PSD),
     )
-    return with_status(whitened, jnp.where(is_clear, Status.OK, Status.NOT_PSD)), is_clear
+    return masked(whitened), is_clear
 
 
 def _factor_if_definite(corr: Float[Array, "D D"], rank_cut: float) -> tuple[Float[Array, "D D"], Bool[Array, ""]]:

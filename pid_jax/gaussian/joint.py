@@ -51,16 +51,15 @@ def check_shape(joint: JointGaussian, sources: int | None) -> None:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
 class Correlation:
-    """A covariance, and the same in units of standard deviations.
+    """A covariance in units of standard deviations.
 
     Attributes:
-        cov: The covariance; the identity if an entry is not finite.
-        matrix: Correlation matrix; a coordinate without variance is a row and a column of zeros.
+        matrix: Correlation matrix; a coordinate without variance is a row and a column of zeros. The identity if an
+            entry is not finite.
         scale: One over the standard deviation of every coordinate, zero where there is no variance.
         status: `NOT_FINITE` or `NOT_PSD` if that shows in single entries, else `OK`.
     """
 
-    cov: Float[Array, "D D"]
     matrix: Float[Array, "D D"]
     scale: Float[Array, "D"]
     status: Int[Array, ""]
@@ -96,7 +95,6 @@ def standardize(cov: Float[Array, "D D"]) -> Correlation:
     is_covariance = (varies[:, None] | (cov == 0)).all()
     status = jnp.where(is_covariance, Status.OK, Status.NOT_PSD)
     return Correlation(
-        cov=cov,
         matrix=cov * scale[:, None] * scale[None, :],
         scale=scale,
         status=jnp.where(is_finite, status, Status.NOT_FINITE).astype(jnp.int32),

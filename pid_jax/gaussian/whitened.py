@@ -35,14 +35,14 @@ class WhitenedGaussian:
     status: Int[Array, ""]
 
 
-def with_status(whitened: WhitenedGaussian, status: Int[Array, ""]) -> WhitenedGaussian:
-    """Set the status, and put nothing that could fail where it is not `OK`."""
-    is_ok = status == Status.OK
+def masked(whitened: WhitenedGaussian) -> WhitenedGaussian:
+    """Leave nothing that could make a later step fail where the status is not `OK`."""
+    is_ok = whitened.status == Status.OK
     return WhitenedGaussian(
         cross=tuple(jnp.where(is_ok, cross, 0) for cross in whitened.cross),
         cross_all=jnp.where(is_ok, whitened.cross_all, 0),
         target_map=jnp.where(is_ok, whitened.target_map, 0),
         source_maps=tuple(jnp.where(is_ok, source_map, 0) for source_map in whitened.source_maps),
         cov=jnp.where(is_ok, whitened.cov, jnp.eye(len(whitened.cov), dtype=whitened.cov.dtype)),
-        status=status.astype(jnp.int32),
+        status=whitened.status.astype(jnp.int32),
     )

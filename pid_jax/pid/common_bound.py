@@ -47,13 +47,20 @@ class CommonBound:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
-class _State:
-    """A pair of feasible points, and the best pair so far with its gap."""
+class _Pair:
+    """P and the Y_k, feasible both."""
 
     inner: Float[Array, "n n"]
     dual: Float[Array, "K n n"]
-    best_inner: Float[Array, "n n"]
-    best_dual: Float[Array, "K n n"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class _State:
+    """Where the iteration is, and the best pair so far with its gap."""
+
+    here: _Pair
+    best: _Pair
     gap: Float[Array, ""]
     steps: Int[Array, ""]
     stalled: Int[Array, ""]
@@ -111,8 +118,8 @@ def _solve(bounds: Float[Array, "K n n"]) -> tuple[CommonBound, Float[Array, "K 
         return (state.steps < MAX_STEPS) & (state.stalled < PATIENCE) & (state.gap > tolerance)
 
     final = lax.while_loop(goes_on, lambda state: _advance(state, maps), _start(maps))
-    bound = CommonBound(log_det=_log_det(cholesky(final.best_inner)) - _log_det(scale), gap=final.gap)
-    return bound, _transpose(roots) @ final.best_dual @ roots
+    bound = CommonBound(log_det=_log_det(cholesky(final.best.inner)) - _log_det(scale), gap=final.gap)
+    return bound, _transpose(roots) @ final.best.dual @ roots
 
 
 def _start(maps: Float[Array, "K n n"]) -> _State:
@@ -120,12 +127,10 @@ def _start(maps: Float[Array, "K n n"]) -> _State:
     eye = jnp.eye(maps.shape[-1], dtype=maps.dtype)
     level = 2 * jnp.linalg.eigvalsh(_transpose(maps) @ maps).max()
     zero = jnp.zeros((), jnp.int32)
-    inner, dual = eye / level, jnp.broadcast_to(eye * level, maps.shape)
+    pair = _Pair(inner=eye / level, dual=jnp.broadcast_to(eye * level, maps.shape))
     return _State(
-        inner=inner,
-        dual=dual,
-        best_inner=inner,
-        best_dual=dual,
+        here=pair,
+        best=pair,
         gap=jnp.full((), jnp.inf, maps.dtype),
         steps=zero,
         stalled=zero,
@@ -135,7 +140,7 @@ def _start(maps: Float[Array, "K n n"]) -> _State:
 def _advance(state: _State, maps: Float[Array, "K n n"]) -> _State:
     """Take one predictor-corrector step and keep the best point."""
     count, size = maps.shape[:2]
-    inner, dual, slack = state.inner, state.dual, _slack(state.inner, maps)
+    inner, dual, slack = state.here.inner, state.here.dual, _slack(state.here.inner, maps)
     factors = cholesky(inner), jax.vmap(cholesky)(slack), jax.vmap(cholesky)(dual)
     inverse, slack_inverse = _inverse(factors[0]), jax.vmap(_inverse)(factors[1])
     pulled = [_transpose(maps) @ x @ maps for x in (slack_inverse, dual)]
@@ -164,28 +169,28 @@ def _advance(state: _State, maps: Float[Array, "K n n"]) -> _State:
     ahead = ((slack + primal * predictor.slack) * (dual + other * predictor.dual)).sum() / (count * size)
     corrector = move(jnp.clip((ahead / mean) ** 2, 1e-6, 1) * mean, predictor)
     primal, other = lengths(corrector, FRACTION)
-    return _keep_best(state, inner + primal * corrector.inner, dual + other * corrector.dual, maps)
+    reached = _Pair(inner=inner + primal * corrector.inner, dual=dual + other * corrector.dual)
+    return _keep_best(state, reached, maps)
 
 
-def _keep_best(state: _State, inner: Array, dual: Array, maps: Array) -> _State:
-    gap = _gap(inner, dual, maps)
+def _keep_best(state: _State, reached: _Pair, maps: Float[Array, "K n n"]) -> _State:
+    gap = _gap(reached, maps)
     is_better = gap < state.gap
     return _State(
-        inner=inner,
-        dual=dual,
-        best_inner=jnp.where(is_better, inner, state.best_inner),
-        best_dual=jnp.where(is_better, dual, state.best_dual),
+        here=reached,
+        best=jax.tree.map(lambda new, old: jnp.where(is_better, new, old), reached, state.best),
         gap=jnp.where(is_better, gap, state.gap),
         steps=state.steps + 1,
         stalled=jnp.where(is_better, 0, jnp.where(jnp.isfinite(gap), state.stalled + 1, PATIENCE)),
     )
 
 
-def _gap(inner: Float[Array, "n n"], dual: Float[Array, "K n n"], maps: Float[Array, "K n n"]) -> Float[Array, ""]:
+def _gap(pair: _Pair, maps: Float[Array, "K n n"]) -> Float[Array, ""]:
     """Compute dual minus primal value: Σ tr(Y_k Z_k) + (tr X − log |X| − n), X = Lᵀ (Σ N_kᵀ Y_k N_k) L, P = L Lᵀ.
 
     Both parts are sums of what is never negative. It is NaN where a point is not feasible.
     """
+    inner, dual = pair.inner, pair.dual
     factor = cholesky(inner)
     near_one = factor.T @ _pull(dual, maps) @ factor
     slack = _slack(inner, maps)

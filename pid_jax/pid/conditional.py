@@ -28,6 +28,11 @@ class ConditionalContrast:
     factor: Float[Array, "dt dt"]
 
 
+def absolute_root(contrast: ConditionalContrast) -> Float[Array, "dt dt"]:
+    """Compute T |δ|^½, a root of T |δ| Tᵀ: by how much both conditional covariances differ in each direction."""
+    return (contrast.factor @ contrast.axes) * jnp.sqrt(jnp.abs(contrast.contrast))
+
+
 def conditional_contrast(
     cross_1: Float[Array, "dt d1"], cross_2: Float[Array, "dt d2"], in_float32: bool = False
 ) -> ConditionalContrast:

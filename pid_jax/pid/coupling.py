@@ -12,7 +12,7 @@ from pid_jax.gaussian.joint import JointGaussian, block_slices, unit_scale
 from pid_jax.gaussian.linalg import cholesky, solve_lower, solve_lower_transposed
 from pid_jax.gaussian.whiten import whiten
 from pid_jax.gaussian.whitened import WhitenedGaussian
-from pid_jax.pid.conditional import ConditionalContrast, conditional_contrast
+from pid_jax.pid.conditional import ConditionalContrast, absolute_root, conditional_contrast
 from pid_jax.pid.sufficient import restrict_source
 from pid_jax.status import Status
 
@@ -49,7 +49,7 @@ def estimate_covariance(
     E = ½ (Q_1 + Q_2 + T |δ| Tᵀ): a sum of positive terms, without cancellation. A few units of rounding of P* are
     added, which keeps the estimate feasible (it only gets better) and E positive definite.
     """
-    spread = (contrast.factor @ contrast.axes) * jnp.sqrt(jnp.abs(contrast.contrast))
+    spread = absolute_root(contrast)
     estimate = 0.5 * (cross_1 @ cross_1.T + cross_2 @ cross_2.T + spread @ spread.T)
     size = estimate.shape[0]
     small = INTERIOR * size * jnp.finfo(estimate.dtype).eps

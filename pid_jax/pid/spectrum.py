@@ -11,7 +11,7 @@ from pid_jax.gaussian.joint import JointGaussian
 from pid_jax.gaussian.linalg import symmetric_eigen, symmetrize
 from pid_jax.gaussian.whiten import whiten
 from pid_jax.gaussian.whitened import WhitenedGaussian
-from pid_jax.pid.conditional import conditional_contrast
+from pid_jax.pid.conditional import absolute_root, conditional_contrast
 from pid_jax.status import Status
 
 
@@ -81,7 +81,7 @@ def spectrum_of(whitened: WhitenedGaussian) -> Spectrum:
     inverse_rows = lax.linalg.triangular_solve(
         contrast.factor, contrast.axes, left_side=True, lower=True, transpose_a=True
     ).T
-    spread = (contrast.factor @ contrast.axes) * jnp.sqrt(jnp.abs(contrast.contrast))
+    spread = absolute_root(contrast)
     known_by_both = 0.5 * (cross_1 @ cross_1.T + cross_2 @ cross_2.T - spread @ spread.T)
     fraction, axes = symmetric_eigen(symmetrize(known_by_both))
     numbers = (

@@ -8,8 +8,8 @@ AssertionError that says what is broken:
         check_laws(my_decomposition, problem, np.random.default_rng(0), tolerance=1e-6)
 
 `LAWS` hold for every measure with nonnegative atoms whose uniques depend on the pairs (source_k, target) alone, such as
-MMI and BROJA; `BROJA_LAWS` add those of the BROJA measure. What a law needs to
-know of a problem it computes by a route of its own, in NumPy from the definition (`pid_jax.testing.channels`).
+MMI and BROJA; `BROJA_LAWS` add those of the BROJA measure. What a law needs to know of a problem it computes by a route
+of its own, in NumPy from the definition (`pid_jax.testing.channels`).
 
 Source: Williams & Beer (2010), arXiv:1004.2515, for the lattice; Bertschinger, Rauh, Olbrich, Jost & Ay (2014), Entropy
 16(4), 2161, for BROJA.
@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from pid_jax.result import ATOMS
 from pid_jax.testing.channels import channels, coupled_covariance, coupled_information, optimal_coupling
 from pid_jax.testing.problems import (
     Decompose,
@@ -31,8 +32,6 @@ from pid_jax.testing.problems import (
     random_channel,
     swap_sources,
 )
-
-ATOMS = ("redundancy", "unique_1", "unique_2", "synergy")
 
 Law = Callable[[Decompose, Problem, np.random.Generator, float], None]
 

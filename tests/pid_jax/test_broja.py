@@ -12,6 +12,7 @@ from pid_jax.decompose import LARGEST_GAP_IN_FLOAT32, gaussian_pid
 from pid_jax.gaussian.joint import JointGaussian
 from pid_jax.pid.broja import pid_broja
 from pid_jax.precision import double_precision
+from pid_jax.result import ATOMS
 from pid_jax.spec import BROJA, MMI
 from pid_jax.spectrum import unique_spectrum
 from pid_jax.testing.problems import block_rows, pad, random_channel, random_latent, random_wishart, symmetric
@@ -21,7 +22,6 @@ from tests.shapes import SMALL
 pytestmark = pytest.mark.filterwarnings("error")
 
 NAMES = ("wishart_0", "rankdef_0", "doubling_g1.33_d4")
-ATOMS = ("redundancy", "unique_1", "unique_2", "synergy")
 
 
 @jax.jit

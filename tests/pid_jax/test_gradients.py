@@ -11,11 +11,11 @@ from pid_jax.pid.broja import pid_broja
 from pid_jax.pid.mmi import pid_mmi
 from pid_jax.pid.union import union_information
 from pid_jax.precision import double_precision
+from pid_jax.result import ATOMS
 from pid_jax.testing.problems import Problem, linear_map, pad, random_channel, random_wishart, symmetric
 
 pytestmark = pytest.mark.filterwarnings("error")
 
-ATOMS = ("redundancy", "unique_1", "unique_2", "synergy")
 STEP = 1e-6
 
 

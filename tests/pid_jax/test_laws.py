@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pid_jax.decompose import gaussian_pid
+from pid_jax.result import ATOMS
 from pid_jax.spec import MMI
 from pid_jax.testing import laws
 from pid_jax.testing.problems import Problem, join, padded, random_wishart
@@ -46,7 +47,7 @@ def test_mmi(law, problem, seed):
 @given(system=known_systems())
 def test_known_systems(route, system):
     found = BROJA_BY_ROUTE[route](*system.problem)
-    for name in laws.ATOMS:
+    for name in ATOMS:
         np.testing.assert_allclose(getattr(found.atoms, name), getattr(system.atoms, name), atol=TOLERANCE)
     for name in ("i_1", "i_2", "i_12"):
         np.testing.assert_allclose(getattr(found.information, name), getattr(system.information, name), atol=TOLERANCE)
@@ -69,7 +70,7 @@ def test_broja_finds_less_redundancy_than_mmi(problem):
 @given(problem=problems(full_rank=True))
 def test_both_routes_agree(problem):
     by_cholesky, by_eigenvectors = (BROJA_BY_ROUTE[route](*problem) for route in ("full rank", "any rank"))
-    for name in laws.ATOMS:
+    for name in ATOMS:
         np.testing.assert_allclose(
             getattr(by_cholesky.atoms, name), getattr(by_eigenvectors.atoms, name), rtol=0, atol=1e-8
         )
@@ -90,7 +91,7 @@ def test_all_laws_on_many_problems(problem, route, seed):
 def test_padding_with_coordinates_without_variance_changes_nothing(data):
     problem = data.draw(problems(max_dim=2))
     original, padded_ = decompose([problem, join(problem, Problem(np.zeros((6, 6)), (2, 2, 2)))])
-    for name in laws.ATOMS:
+    for name in ATOMS:
         np.testing.assert_allclose(getattr(padded_.atoms, name), getattr(original.atoms, name), rtol=0, atol=1e-12)
 
 
@@ -135,6 +136,6 @@ def test_certificates_on_the_reference_problems(reference):
 def test_doubled_reference_systems_add(reference):
     for gain, small, large in (("0.33", 2, 8), ("0.33", 8, 32), ("3.00", 2, 8), ("3.00", 8, 32), ("0.99", 4, 16)):
         part, whole = (reference[f"doubling_g{gain}_d{d}"].broja for d in (small, large))
-        for name in laws.ATOMS:
+        for name in ATOMS:
             expected = large // small * getattr(part.atoms, name)
             np.testing.assert_allclose(getattr(whole.atoms, name), expected, rtol=0, atol=1e-9)

@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 
 from pid_jax.decompose import gaussian_pid
+from pid_jax.result import ATOMS, INFORMATION
 from pid_jax.testing.problems import Problem, apply_maps, linear_map, random_channel, random_readout, symmetric
 from pid_jax.union import gaussian_union
 from tests.oracles import convex_union_information, exact_broja, least_coupled_information
 from tests.pid_jax.test_union import many_channels
-
-ATOMS = ("redundancy", "unique_1", "unique_2", "synergy")
-INFORMATION = ("i_1", "i_2", "i_12")
 
 
 def values(estimate):
