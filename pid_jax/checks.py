@@ -2,10 +2,16 @@
 
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 from jax.core import Tracer
 from jax.errors import TracerArrayConversionError
 from numpy.typing import ArrayLike
+
+# A column counts as discrete with fewer distinct values than this fraction of the samples, or with one value in more.
+DISTINCT_VALUES, COMMON_VALUE = 0.1, 0.1
+# Directions with less than this fraction of the largest variance, all columns scaled alike, repeat others.
+REDUNDANT_VARIANCE = 1e-10
 
 
 def check_float_array(name: str, value: ArrayLike, axes: str, core: str) -> np.ndarray:
@@ -78,6 +84,25 @@ def check_sample_count(value: object) -> None:
         raise ValueError(f"samples needs a whole number of at least 1, or None if unknown, got {value!r}.")
 
 
+def check_positive_int(name: str, value: object) -> None:
+    """Refuse anything but a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name} needs a whole number of at least 1, got {value!r}.")
+
+
+def check_at_least(name: str, value: object, least: float, is_open: bool = False) -> None:
+    """Refuse anything but a finite number of at least, or with `is_open` above, some other."""
+    number = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else np.nan
+    if not np.isfinite(number) or number < least or (is_open and number == least):
+        raise ValueError(f"{name} needs a number {'above' if is_open else 'of at least'} {least:g}, got {value!r}.")
+
+
+def check_key(key: object) -> None:
+    """Refuse anything but a JAX random key."""
+    if not isinstance(key, jax.Array) or not jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key):
+        raise TypeError(f"key needs a JAX random key such as jax.random.key(0), got {type(key).__name__}.")
+
+
 def check_samples(name: str, value: ArrayLike) -> np.ndarray:
     """Return samples of shape (..., n, d), finite and real."""
     array = check_float_array(name, value, "(..., n, d)", "the core functions pid_broja or pid_mmi")
@@ -137,4 +162,45 @@ def check_enough_samples(n: int, dims: tuple[int, int, int]) -> None:
             f"{n} samples are too few for {dims[0]} + {dims[1]} + {dims[2]} dimensions of source_1, source_2 and "
             f"target: the sample covariance needs at least {needed}. Reduce further (PCA(dim=...)), add samples, or "
             "shrink (covariance=OAS() or LedoitWolf())."
+        )
+
+
+def is_discrete(array: np.ndarray) -> np.ndarray:
+    """Tell which columns (..., d) have few distinct values, or one value in many samples."""
+    ordered = np.sort(array, axis=-2)
+    n = ordered.shape[-2]
+    distinct = 1 + (np.diff(ordered, axis=-2) > 0).sum(axis=-2)
+    reach = max(1, int(COMMON_VALUE * n))
+    has_common = (ordered[..., reach:, :] == ordered[..., :-reach, :]).any(axis=-2)
+    return (distinct < DISTINCT_VALUES * n) | has_common
+
+
+def is_redundant(array: np.ndarray) -> np.ndarray:
+    """Tell in which problems (...) some columns are linear functions of others."""
+    spread = array.std(axis=-2, keepdims=True)
+    scaled = (array - array.mean(axis=-2, keepdims=True)) / np.where(spread > 0, spread, 1)
+    values = np.linalg.eigvalsh(np.swapaxes(scaled, -1, -2) @ scaled)
+    return np.asarray((values <= REDUNDANT_VARIANCE * values[..., -1:]).any(axis=-1))
+
+
+def check_continuous(name: str, array: np.ndarray) -> None:
+    """Refuse discrete columns: no smooth map makes them Gaussian."""
+    bad = is_discrete(array)
+    if bad.any():
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(
+            f"{name} has {int(bad.sum())} discrete columns, the first at index {first}, with few distinct values or "
+            "one that many samples share: a flow needs continuous ones; use Copula(), or leave the columns out."
+        )
+
+
+def check_not_redundant(name: str, array: np.ndarray) -> None:
+    """Refuse columns that are linear functions of others, as duplicates are."""
+    bad = is_redundant(array)
+    if bad.any():
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        at = f" in problem {first}" if first else ""
+        raise ValueError(
+            f"{name} has columns that repeat others or are sums of them{at}: a flow would have no density; remove "
+            "them, or reduce with PCA()."
         )

@@ -1,4 +1,4 @@
-"""Float64 for the Gaussian stage, whatever the caller has set, without writing to JAX's global configuration."""
+"""Float64 for the Gaussian stage and float32 for flows, whatever the caller has set, without global configuration."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -26,6 +26,22 @@ def double_precision() -> Iterator[None]:
     """
     with ExitStack() as scopes:
         scopes.enter_context(jax.enable_x64(True))
+        scopes.enter_context(_default_rules())
+        yield
+
+
+@contextmanager
+def single_precision() -> Iterator[None]:
+    """Compute in float32 and with JAX's default rules inside the block, on this thread only; see `double_precision`."""
+    with ExitStack() as scopes:
+        scopes.enter_context(jax.enable_x64(False))
+        scopes.enter_context(_default_rules())
+        yield
+
+
+@contextmanager
+def _default_rules() -> Iterator[None]:
+    with ExitStack() as scopes:
         scopes.enter_context(jax.ensure_compile_time_eval())
         for name, default, scope in _RULES:
             if getattr(jax.config, name) != default:  # entering a scope costs time at every call

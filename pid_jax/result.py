@@ -19,11 +19,25 @@ from pid_jax.status import Status
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pid_jax.flow_fit import FlowFit
+
 VARIABLES = ("source_1", "source_2", "target")
 ATOMS = tuple(f.name for f in dataclasses.fields(PIDAtoms))
 INFORMATION = tuple(f.name for f in dataclasses.fields(Information))
 STATUS_FLAGS = {"flag_values": [int(s) for s in Status], "flag_meanings": " ".join(s.name for s in Status)}
-_SCHEMA = "pid_jax.PIDEstimate/1"
+_SCHEMA = "pid_jax.PIDEstimate/2"
+_PER_PROBLEM = (
+    "atoms",
+    "information",
+    "status",
+    "gap",
+    "cov",
+    "explained_variance",
+    "rank",
+    "shrinkage",
+    "bias",
+    "gaussianizer",
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -42,8 +56,12 @@ class PIDEstimate:
         explained_variance: Fraction of variance kept by the reduction, (..., 3) over `VARIABLES`; None without samples.
         rank: Coordinates that carry variance after the reduction, (..., 3); None without samples.
         shrinkage: Weight of the multiple of the identity in a shrunk covariance; None without samples.
+        bias: What was subtracted from each atom; None if nothing was.
+        gaussianizer: Name of the map that made the variables of each problem Gaussian; None without samples.
+        notes: What was done differently than asked, in plain words.
+        flow: The fitted flows, for the problems that have one. `save` leaves it out; see `FlowFit.save`.
         settings: Everything that was chosen, JSON-ready.
-        unit: "nats" or "bits", of atoms, information and gap.
+        unit: "nats" or "bits", of atoms, information, gap and bias.
     """
 
     atoms: PIDAtoms
@@ -56,12 +74,23 @@ class PIDEstimate:
     explained_variance: np.ndarray | None = None
     rank: np.ndarray | None = None
     shrinkage: np.ndarray | None = None
+    bias: PIDAtoms | None = None
+    gaussianizer: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
+    flow: "FlowFit | None" = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     unit: str = "nats"
 
     def in_bits(self) -> "PIDEstimate":
         """Return the same estimate in bits."""
-        return to_bits(self, "atoms", "information", "gap")
+        return to_bits(self, "atoms", "information", "gap", "bias")
+
+    def reshape(self, leading: tuple[int, ...]) -> "PIDEstimate":
+        """Return the same estimates with other leading axes."""
+        axes = self.status.ndim
+        arrays = {name: getattr(self, name) for name in _PER_PROBLEM}
+        changed = jax.tree.map(lambda x: np.reshape(x, (*leading, *np.shape(x)[axes:])), arrays)
+        return dataclasses.replace(self, **changed)
 
     def to_xarray(self, axes: Sequence[str] | None = None) -> xr.Dataset:
         """Return a labelled data set.
@@ -85,11 +114,16 @@ class PIDEstimate:
             data["rank"] = ([*lead, "variable"], self.rank, {})
         if self.shrinkage is not None:
             data["shrinkage"] = (lead, self.shrinkage, {"units": "1"})
+        if self.bias is not None:
+            data |= {f"bias_{name}": (lead, getattr(self.bias, name), {"units": self.unit}) for name in ATOMS}
+        if self.gaussianizer is not None:
+            data["gaussianizer"] = (lead, self.gaussianizer.astype(object), {})
         attrs = {
             "schema": _SCHEMA,
             "dims": json.dumps(self.dims),
             "samples": -1 if self.samples is None else self.samples,
             "settings": json.dumps(self.settings),
+            "notes": json.dumps(self.notes),
             "unit": self.unit,
         }
         coords = {"variable": list(VARIABLES)} if "rank" in data else {}
@@ -129,6 +163,9 @@ class PIDEstimate:
             explained_variance=data["explained_variance"].values if "rank" in data else None,
             rank=data["rank"].values if "rank" in data else None,
             shrinkage=data["shrinkage"].values if "shrinkage" in data else None,
+            bias=PIDAtoms(**{name: data[f"bias_{name}"].values for name in ATOMS}) if "bias_synergy" in data else None,
+            gaussianizer=data["gaussianizer"].values.astype(str) if "gaussianizer" in data else None,
+            notes=tuple(json.loads(data.attrs["notes"])),
             settings=json.loads(data.attrs["settings"]),
             unit=data.attrs["unit"],
         )
@@ -144,6 +181,11 @@ class PIDEstimate:
             lines.append(f"  {title + ':':<13}{', '.join(parts)}")
         bad = {Status(code).name: int((self.status == code).sum()) for code in np.unique(self.status) if code}
         lines.append(f"  {'status:':<13}{bad or 'all OK'}; largest |gap| {_largest(self.gap)}")
+        if self.gaussianizer is not None:
+            names, counts = np.unique(self.gaussianizer, return_counts=True)
+            parts = [f"{name} ({count})" for name, count in zip(names, counts, strict=True)]
+            lines.append(f"  {'Gaussian by:':<13}{', '.join(parts)}")
+        lines += [f"  {'note:':<13}{note}" for note in self.notes]
         return "\n".join(lines)
 
 

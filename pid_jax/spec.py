@@ -1,15 +1,53 @@
 """Settings: frozen, hashable dataclasses with a default for every field. A method is chosen by its type."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pid_jax.checks import check_fraction
+from pid_jax.checks import check_fraction, check_positive_int
+from pid_jax.gaussianizers import (
+    Auto,
+    Copula,
+    Gaussianizer,
+    Joint,
+    Marginal,
+    NoGaussianization,
+    RealNVP,
+    Separate,
+    Shared,
+    Standardize,
+)
 
 
-def _positive_int(owner: str, name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{owner}({name}=...) needs a whole number of at least 1, got {value!r}.")
+@dataclass(frozen=True)
+class Exact:
+    """Principal components by the eigendecomposition of the smaller of covariance and Gram matrix."""
+
+
+@dataclass(frozen=True)
+class Randomized:
+    """Principal components from a block Krylov space; exact ones where that is as cheap, up to 512 features or samples.
+
+    Attributes:
+        oversample: Columns of a block beyond the components wanted.
+        power_iterations: Products with the covariance before the components found are judged.
+        tolerance: Angle to the exact subspace in radians, by its bound, above which the search goes on from them.
+        restarts: How often it goes on at most. The bound that was reached is in the basis.
+    """
+
+    oversample: int = 4
+    power_iterations: int = 7
+    tolerance: float = 1e-3
+    restarts: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("oversample", "power_iterations", "restarts"):
+            check_positive_int(f"Randomized({name}=...)", getattr(self, name))
+        check_fraction("Randomized(tolerance=...)", self.tolerance)
+
+
+Solver = Exact | Randomized
 
 
 @dataclass(frozen=True)
@@ -21,10 +59,12 @@ class PCA:
             its rank; the result reports both.
         rank_cut: Components with at most this fraction of the leading variance count as rounding noise. The default
             is a relative amplitude of 1e-5, above the noise of states computed in float32.
+        solver: `Randomized` or `Exact`.
     """
 
     dim: int | tuple[int, int, int] = 16
     rank_cut: float = 1e-10
+    solver: Solver = field(default_factory=Randomized)
 
     def __post_init__(self) -> None:
         if isinstance(self.dim, list):
@@ -35,8 +75,10 @@ class PCA:
                 f"PCA(dim=...) needs one number or three (source_1, source_2, target), got {len(dims)} numbers."
             )
         for value in dims:
-            _positive_int("PCA", "dim", value)
+            check_positive_int("PCA(dim=...)", value)
         check_fraction("PCA(rank_cut=...)", self.rank_cut)
+        if not isinstance(self.solver, Exact | Randomized):
+            raise TypeError(f"PCA(solver=...) needs Randomized() or Exact(), got {self.solver!r}.")
 
     @property
     def dims(self) -> tuple[int, int, int]:
@@ -47,27 +89,6 @@ class PCA:
 @dataclass(frozen=True)
 class NoReduction:
     """Use every variable as it comes."""
-
-
-@dataclass(frozen=True)
-class Copula:
-    """Map each coordinate to a standard normal by its ranks (Gaussian rank copula).
-
-    Attributes:
-        tie_tolerance: Values that agree within this fraction of a standard deviation share one rank, so that rounding
-            noise between equal states is not spread over the whole normal range. After PCA it is the standard
-            deviation of the leading component, without reduction each column's own.
-    """
-
-    tie_tolerance: float = 1e-5
-
-    def __post_init__(self) -> None:
-        check_fraction("Copula(tie_tolerance=...)", self.tie_tolerance)
-
-
-@dataclass(frozen=True)
-class NoGaussianization:
-    """Take the samples as jointly Gaussian."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +111,27 @@ class OAS:
 
     Closer to the truth than `LedoitWolf` if the samples are Gaussian. The same remark on units holds.
     """
+
+
+@dataclass(frozen=True)
+class ParametricBootstrap:
+    """Estimate the bias of the atoms by decomposing sample covariances drawn from the estimated one, and subtract it.
+
+    Corrected atoms can be slightly negative. Shrunk covariances are not corrected: their bias is not that of sampling.
+
+    Attributes:
+        draws: Number of sample covariances.
+    """
+
+    draws: int = 100
+
+    def __post_init__(self) -> None:
+        check_positive_int("ParametricBootstrap(draws=...)", self.draws)
+
+
+@dataclass(frozen=True)
+class NoCorrection:
+    """Report the decomposition of the estimated covariance itself, which reads high at small n."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +169,8 @@ class BROJA:
 
 
 Reduction = PCA | NoReduction
-Gaussianizer = Copula | NoGaussianization
 CovarianceEstimator = SampleCovariance | LedoitWolf | OAS
+BiasCorrection = ParametricBootstrap | NoCorrection
 Redundancy = MMI | BROJA
 
 
@@ -138,15 +180,17 @@ class PIDSpec:
 
     Attributes:
         reduction: `PCA` or `NoReduction`.
-        gaussianize: `Copula` or `NoGaussianization`.
+        gaussianize: `RealNVP`, `Copula`, `NoGaussianization`, or `Auto` to choose for each problem.
         covariance: `SampleCovariance`, `LedoitWolf` or `OAS`.
         redundancy: `BROJA` or `MMI`.
+        bias_correction: `ParametricBootstrap` or `NoCorrection`.
     """
 
     reduction: Reduction = field(default_factory=PCA)
     gaussianize: Gaussianizer = field(default_factory=Copula)
     covariance: CovarianceEstimator = field(default_factory=SampleCovariance)
     redundancy: Redundancy = field(default_factory=BROJA)
+    bias_correction: BiasCorrection = field(default_factory=ParametricBootstrap)
 
     def __post_init__(self) -> None:
         for name, allowed in _STAGES.items():
@@ -158,9 +202,10 @@ class PIDSpec:
 
 _STAGES: dict[str, tuple[type, ...]] = {
     "reduction": (PCA, NoReduction),
-    "gaussianize": (Copula, NoGaussianization),
+    "gaussianize": (RealNVP, Copula, NoGaussianization, Auto),
     "covariance": (SampleCovariance, LedoitWolf, OAS),
     "redundancy": (MMI, BROJA),
+    "bias_correction": (ParametricBootstrap, NoCorrection),
 }
 
 
@@ -173,3 +218,16 @@ def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return spec_to_dict(value)
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def spec_from_dict(description: Mapping[str, Any]) -> Any:
+    """Make a spec of the settings of a flow from what `spec_to_dict` wrote."""
+    fields = {
+        name: spec_from_dict(value) if isinstance(value, Mapping) else value
+        for name, value in description.items()
+        if name != "method"
+    }
+    return _BY_NAME[description["method"]](**fields)
+
+
+_BY_NAME = {cls.__name__: cls for cls in (Copula, Joint, Marginal, RealNVP, Separate, Shared, Standardize)}

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -14,10 +15,13 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.atomic import atomic_write
-from pid_jax.decompose import gaussian_pid
-from pid_jax.estimate import estimate_pid
+from pid_jax.checks import check_enough_samples
+from pid_jax.estimate_reduced import estimate_reduced
+from pid_jax.progress import no_progress
+from pid_jax.reduce.pca import Reduced
 from pid_jax.result import ATOMS, INFORMATION, STATUS_FLAGS, PIDEstimate, read_dataset
-from pid_jax.spec import BROJA, MMI, PCA, PIDSpec, Redundancy, spec_to_dict
+from pid_jax.scores import Scores, read_scores
+from pid_jax.spec import BROJA, MMI, PCA, PIDSpec, Redundancy, SampleCovariance, spec_to_dict
 from pid_jax.store import NORM, ActivationStore
 
 SCHEMA = "pid_jax.study/1"
@@ -61,7 +65,9 @@ def run_study(
     """Decompose, per task, condition and layer, the information about the model's prediction.
 
     source_1 is the mean state of the image tokens, source_2 that of the question tokens, the target the final norm's
-    output at the last prompt position. All layers of one task and condition are one compiled call.
+    output at the last prompt position. The stores are read one layer at a time, and only scores are kept. Components
+    are fitted on the baseline, task by task and layer by layer, and shared by all conditions, so that all are compared
+    in the same subspace. All layers of one task and condition are then one compiled call.
 
     Args:
         stores: The baseline first, then knockouts of the same model on the same samples.
@@ -84,16 +90,20 @@ def run_study(
     labels = baseline.columns["task"][rows]
     tasks = list(dict.fromkeys(labels.tolist()))
     rows_of = {_name(store): np.flatnonzero(np.isin(store.ids, ids)) for store in stores}
+    selected = {task: [rows_of[_name(store)][labels == task] for store in stores] for task in tasks}
+    reduction_key, key = jax.random.split(key)
+    variables = _read_variables(stores, selected, spec, reduction_key)
     cells = {}
-    for i, task in enumerate(tasks):
+    for task in tasks:
         for j, store in enumerate(stores):
             progress(task, _name(store))
-            selected = rows_of[_name(store)][labels == task]
-            cell_key = jax.random.fold_in(jax.random.fold_in(key, i), j)
+            cell_key = jax.random.fold_in(key, zlib.crc32(f"{task}/{_name(store)}".encode()))
+            scores = [variable[task][j] for variable in variables]
             try:
-                cells[task, _name(store)] = _decompose(store, selected, spec, cell_key)
+                estimates = _estimate(scores, spec, cell_key)
             except ValueError as error:
                 raise ValueError(f"task {task!r}, {_name(store)}: {error} Or leave the task out.") from error
+            cells[task, _name(store)] = _cell(estimates, scores, _accuracy(store, selected[task][j]))
     stacked = [xr.concat([cells[task, _name(s)] for s in stores], dim="condition") for task in tasks]
     data = xr.concat(stacked, dim="task").assign_coords(_coordinates(stores, tasks))
     data = data.assign_coords(measure=[type(measure).__name__.lower() for measure in spec.measures])
@@ -126,36 +136,55 @@ def study_digest(stores: Sequence[ActivationStore], spec: StudySpec, seed: int) 
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _decompose(store: ActivationStore, rows: np.ndarray, spec: StudySpec, key: jax.Array) -> xr.Dataset:
-    source_1, source_2 = (
-        np.stack([store.read(role=role, layer=layer)[rows] for layer in store.layers])
-        for role in (spec.source_1_role, spec.source_2_role)
-    )
-    target = store.read(role="last", layer=NORM)[rows]
-    first = estimate_pid(
-        source_1, source_2, target, spec=dataclasses.replace(spec.pid, redundancy=spec.measures[0]), key=key
-    )
-    estimates = [first]
-    estimates += [gaussian_pid(first.cov, first.dims, redundancy=measure) for measure in spec.measures[1:]]
+def _read_variables(
+    stores: Sequence[ActivationStore], rows: Mapping[str, Sequence[np.ndarray]], spec: StudySpec, key: jax.Array
+) -> list[dict[str, list[Scores]]]:
+    """Read source_1, source_2 and the target, which is the same for all layers."""
+    reduction, layers = spec.pid.reduction, stores[0].layers
+    dims = reduction.dims if isinstance(reduction, PCA) else (None, None, None)
+    places = ((spec.source_1_role, layers), (spec.source_2_role, layers), ("last", (NORM,)))
+    return [
+        read_scores(stores, rows, role=role, layers=read, reduction=reduction, dim=dim, key=key)
+        for (role, read), dim in zip(places, dims, strict=True)
+    ]
+
+
+def _estimate(scores: Sequence[Scores], spec: StudySpec, key: jax.Array) -> list[PIDEstimate]:
+    """Decompose the scores of one task and condition by every measure."""
+    dims = tuple(variable.values.shape[-1] for variable in scores)
+    if isinstance(spec.pid.covariance, SampleCovariance):
+        check_enough_samples(scores[0].values.shape[1], (dims[0], dims[1], dims[2]))
+    reduced = [
+        Reduced(
+            scores=variable.values,
+            explained_variance=variable.explained_variance,
+            rank=(np.ptp(variable.values, axis=1) > 0).sum(axis=-1),
+        )
+        for variable in scores
+    ]
+    return estimate_reduced(reduced, spec.pid, spec.measures, key, no_progress)
+
+
+def _accuracy(store: ActivationStore, rows: np.ndarray) -> float:
     has_answer = store.columns["gold"][rows] != ""
-    correct = store.columns["correct"][rows][has_answer]
-    return _cell(estimates, float(correct.mean()) if has_answer.any() else np.nan)
+    return float(store.columns["correct"][rows][has_answer].mean()) if has_answer.any() else np.nan
 
 
-def _cell(estimates: Sequence[PIDEstimate], accuracy: float) -> xr.Dataset:
+def _cell(estimates: Sequence[PIDEstimate], scores: Sequence[Scores], accuracy: float) -> xr.Dataset:
     first = estimates[0]
-    assert first.explained_variance is not None
     nats = {"units": "nats"}
     per_measure = {n: (np.stack([getattr(e.atoms, n) for e in estimates]), nats) for n in ATOMS}
     per_measure |= {"gap": (np.stack([e.gap for e in estimates]), nats)}
     per_measure |= {"status": (np.stack([e.status for e in estimates]), STATUS_FLAGS)}
     data: dict[str, Any] = {name: (("measure", "layer"), *value) for name, value in per_measure.items()}
     data |= {name: ("layer", getattr(first.information, name), nats) for name in INFORMATION}
-    suffixes = ("1", "2", "target")
-    data |= {
-        f"explained_variance_{suffix}": ("layer", first.explained_variance[:, i], {"units": "1"})
-        for i, suffix in enumerate(suffixes)
-    }
+    data["gaussianizer"] = ("layer", np.asarray(first.gaussianizer, dtype=object))
+    for suffix, variable in zip(("1", "2", "target"), scores, strict=True):
+        for name, value, unit in (
+            ("explained_variance", variable.explained_variance, "1"),
+            ("reduction_angle", variable.angle, "rad"),
+        ):
+            data[f"{name}_{suffix}"] = ("layer", np.broadcast_to(value, first.gap.shape[:1]), {"units": unit})
     return xr.Dataset(data | {"accuracy": ((), accuracy, {"units": "1"})})
 
 
@@ -197,6 +226,11 @@ def _attributes(stores: Sequence[ActivationStore], spec: StudySpec) -> dict[str,
         "target_label": "final-norm state at the last position",
         "model": str(settings.get("model", {}).get("name", "unknown")),
         "dataset": str(settings.get("data", {}).get("reader", "unknown")),
+        "reduction": (
+            "components of the baseline, fitted task by task and layer by layer, for all conditions"
+            if isinstance(spec.pid.reduction, PCA)
+            else "none"
+        ),
         "settings": json.dumps({"study": spec_to_dict(spec), "extraction": extraction}),
         "versions": json.dumps(_versions(stores)),
     }

@@ -1,10 +1,34 @@
-"""Exact principal components of one variable."""
+"""Principal components of one variable: fitted once, applied to any samples of the same features."""
 
 from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class Basis:
+    """Leading principal components of the samples that they were fitted on.
+
+    Attributes:
+        mean: Mean of those samples.
+        axes: Orthonormal directions, the largest loading of each positive; columns beyond the rank are exactly zero.
+        variances: Variance of those samples along each direction, zero beyond the rank.
+        rank: Number of directions that carry variance.
+        rank_cut: Fraction of the leading variance up to which a direction counts as rounding noise.
+        angle: Bound on the largest angle to the exact subspace in radians, to first order; zero if it was computed
+            exactly.
+    """
+
+    mean: Float[Array, "p"]
+    axes: Float[Array, "p d"]
+    variances: Float[Array, "d"]
+    rank: Int[Array, ""]
+    rank_cut: Float[Array, ""]
+    angle: Float[Array, ""]
 
 
 @jax.tree_util.register_dataclass
@@ -18,16 +42,31 @@ class Reduced:
         rank: Number of coordinates that carry variance.
     """
 
-    scores: Float[Array, "n d"]
-    explained_variance: Float[Array, ""]
-    rank: Int[Array, ""]
+    scores: Float[Array, "n d"] | np.ndarray
+    explained_variance: Float[Array, ""] | np.ndarray
+    rank: Int[Array, ""] | np.ndarray
 
 
 def reduce_pca(samples: Float[Array, "n p"], dim: int, rank_cut: float) -> Reduced:
-    """Project samples on their leading principal components.
+    """Project samples on their own leading principal components.
 
-    By the eigendecomposition of the smaller of covariance (p x p) and Gram matrix (n x n). The largest loading of
-    each component is positive, so that the result does not depend on the signs that LAPACK returns.
+    Args:
+        samples: One row a sample.
+        dim: Components wanted, at most min(n, p).
+        rank_cut: See `fit_basis`.
+
+    Returns:
+        The scores, in the units of the samples, with zero mean.
+    """
+    return project(samples, fit_basis(samples, dim, rank_cut))
+
+
+def fit_basis(samples: Float[Array, "n p"], dim: int, rank_cut: float) -> Basis:
+    """Compute the leading principal components exactly.
+
+    By the eigendecomposition of the smaller of covariance (p x p) and Gram matrix (n x n), in the precision of the
+    samples. The largest loading of each component is positive, so that the result does not depend on the signs that
+    LAPACK returns.
 
     Args:
         samples: One row a sample.
@@ -35,24 +74,62 @@ def reduce_pca(samples: Float[Array, "n p"], dim: int, rank_cut: float) -> Reduc
         rank_cut: Components with at most this fraction of the leading variance are rounding noise and set to zero.
 
     Returns:
-        The scores, in the units of the samples, with zero mean.
+        The basis, in the units of the samples.
     """
     n, p = samples.shape
-    centered = samples - samples.mean(axis=0)
+    mean = samples.mean(axis=0)
+    centered = samples - mean
     if p <= n:
-        variances, axes = _leading(centered.T @ centered / (n - 1), dim)
+        variances, axes = _leading(centered.T @ centered / _freedom(n), dim)
     else:
-        variances, rows = _leading(centered @ centered.T / (n - 1), dim)
+        variances, rows = _leading(centered @ centered.T / _freedom(n), dim)
         axes = centered.T @ rows
         axes = axes / jnp.maximum(jnp.linalg.norm(axes, axis=0), jnp.finfo(axes.dtype).tiny)
-    largest = jnp.take_along_axis(axes, jnp.abs(axes).argmax(axis=0, keepdims=True), axis=0)
+    return make_basis(mean, axes, variances, rank_cut, jnp.zeros((), samples.dtype))
+
+
+def make_basis(
+    mean: Float[Array, "p"],
+    axes: Float[Array, "p d"],
+    variances: Float[Array, "d"],
+    rank_cut: float,
+    angle: Float[Array, ""],
+) -> Basis:
+    """Fix the signs of the axes and set those to zero that hold rounding noise only."""
     keep = variances > rank_cut * jnp.maximum(variances[0], 0)
-    total = (centered**2).sum() / (n - 1)
+    largest = jnp.take_along_axis(axes, jnp.abs(axes).argmax(axis=0, keepdims=True), axis=0)
+    return Basis(
+        mean=mean,
+        axes=axes * jnp.sign(largest) * keep,
+        variances=jnp.where(keep, variances, 0),
+        rank=keep.sum(),
+        rank_cut=jnp.asarray(rank_cut, variances.dtype),
+        angle=angle,
+    )
+
+
+def project(samples: Float[Array, "n p"], basis: Basis) -> Reduced:
+    """Project samples on a basis, which may come from other samples: the baseline's for a knockout.
+
+    Args:
+        samples: One row a sample.
+        basis: Where to project.
+
+    Returns:
+        The scores, in the units of the samples, relative to the mean of the basis; the fraction of the variance of
+        *these* samples that they keep; and how many columns carry variance. A column with at most the basis's
+        `rank_cut` of the largest variance is exactly zero here as well.
+    """
+    n = samples.shape[0]
+    shifted = samples - basis.mean.astype(samples.dtype)
+    scores = shifted @ basis.axes.astype(samples.dtype)
+    variances = _squares(scores - scores.mean(axis=0)) / _freedom(n)
+    keep = variances > basis.rank_cut * variances.max()
+    total = total_variance(samples - samples.mean(axis=0))
+    kept = jnp.where(keep, variances, 0).sum()
     return Reduced(
-        scores=(centered @ (axes * jnp.sign(largest))) * keep,
-        explained_variance=jnp.where(
-            total > 0, jnp.where(keep, variances, 0).sum() / jnp.where(total > 0, total, 1), 0
-        ),
+        scores=jnp.where(keep, scores, 0),
+        explained_variance=jnp.where(total > 0, kept / jnp.where(total > 0, total, 1), 0),
         rank=keep.sum(),
     )
 
@@ -63,6 +140,25 @@ def keep_all(samples: Float[Array, "n d"]) -> Reduced:
     return Reduced(
         scores=scores, explained_variance=jnp.ones((), scores.dtype), rank=(jnp.ptp(scores, axis=0) > 0).sum()
     )
+
+
+def total_variance(centered: Float[Array, "n p"]) -> Float[Array, ""]:
+    """Sum the variances of all columns; the sum over the samples is taken in the widest precision enabled."""
+    n = centered.shape[0]
+    return jnp.einsum("np,np->n", centered, centered).sum(dtype=widest(centered.dtype)) / _freedom(n)
+
+
+def widest(dtype: jnp.dtype) -> jnp.dtype:
+    """Return float64, or float32 where JAX has float64 switched off."""
+    return jnp.promote_types(dtype, jax.dtypes.canonicalize_dtype(jnp.float64))
+
+
+def _squares(columns: Float[Array, "n d"]) -> Float[Array, "d"]:
+    return (columns.astype(widest(columns.dtype)) ** 2).sum(axis=0)
+
+
+def _freedom(n: int) -> int:
+    return max(n - 1, 1)
 
 
 def _leading(symmetric: Float[Array, "m m"], dim: int) -> tuple[Float[Array, "dim"], Float[Array, "m dim"]]:

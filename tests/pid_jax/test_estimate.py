@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from pid_jax.decompose import gaussian_pid
-from pid_jax.estimate import _fit, estimate_pid
+from pid_jax.estimate import _reduce, estimate_pid
+from pid_jax.gaussianizers import NoGaussianization
 from pid_jax.result import ATOMS, INFORMATION
-from pid_jax.spec import MMI, PCA, NoGaussianization, NoReduction, PIDSpec, SampleCovariance, spec_to_dict
+from pid_jax.spec import MMI, PCA, NoCorrection, NoReduction, PIDSpec, SampleCovariance, spec_to_dict
 from pid_jax.status import Status
 from pid_jax.testing.problems import Problem, pad
 from tests.shapes import BATCH, SMALL, decompose
@@ -19,8 +20,8 @@ from tests.shapes import BATCH, SMALL, decompose
 pytestmark = pytest.mark.filterwarnings("error")
 
 LEADING = (2, 3)
-SPEC = PIDSpec(reduction=PCA(dim=2))
-UNREDUCED = PIDSpec(reduction=NoReduction())
+SPEC = PIDSpec(reduction=PCA(dim=2), bias_correction=NoCorrection())
+UNREDUCED = PIDSpec(reduction=NoReduction(), bias_correction=NoCorrection())
 REPLICATES, N, CORRELATIONS = 16, 2000, np.array([0.8, 0.6])
 
 
@@ -197,10 +198,10 @@ def test_precision_is_float64_on_two_threads_at_once_and_stays_local(samples, ke
 
 def test_second_call_with_equal_shapes_does_not_compile(samples, key):
     estimate_pid(*samples, spec=SPEC, key=key)
-    compiled = _fit._cache_size()
+    compiled = _reduce._cache_size()
     flat = [2 * array.reshape(6, *array.shape[2:]).astype(np.float32) for array in samples]
-    estimate_pid(*flat, spec=PIDSpec(reduction=PCA(dim=2)), key=jax.random.key(7))
-    assert _fit._cache_size() == compiled
+    estimate_pid(*flat, spec=PIDSpec(reduction=PCA(dim=2), bias_correction=NoCorrection()), key=jax.random.key(7))
+    assert _reduce._cache_size() == compiled
 
 
 def test_settings_are_those_given(samples, key):

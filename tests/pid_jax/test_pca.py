@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pid_jax.precision import double_precision
-from pid_jax.reduce.pca import keep_all, reduce_pca
+from pid_jax.reduce.pca import fit_basis, keep_all, project, reduce_pca
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -97,3 +97,41 @@ def test_no_reduction_keeps_every_centered_column():
     np.testing.assert_allclose(actual.scores, samples - samples.mean(axis=0), atol=1e-14)
     assert actual.rank == 5
     assert actual.explained_variance == 1
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_basis_projects_other_samples(shape):
+    fitted, others = draw(shape), draw(shape)[::-1] * np.linspace(0.5, 2, shape[1]) + 1.0
+    _, variances, right = svd_scores(fitted)
+    axes = right[:DIM].T * np.sign(right[range(DIM), np.abs(right[:DIM]).argmax(axis=1)])
+    with double_precision():
+        basis = jax.jit(fit_basis, static_argnums=1)(jnp.asarray(fitted), DIM, RANK_CUT)
+        actual = jax.tree.map(np.asarray, jax.jit(project)(jnp.asarray(others), basis))
+        np.testing.assert_allclose(basis.axes, axes, atol=1e-11)
+        np.testing.assert_allclose(basis.variances, variances[:DIM] / (shape[0] - 1), rtol=1e-11)
+        assert basis.angle == 0
+    expected = (others - fitted.mean(axis=0)) @ axes
+    np.testing.assert_allclose(actual.scores, expected, atol=1e-11)
+    kept = expected.var(axis=0).sum() / others.var(axis=0).sum()
+    np.testing.assert_allclose(actual.explained_variance, kept, rtol=1e-11)
+    assert kept < svd_scores(others)[1][:DIM].sum() / svd_scores(others)[1].sum() - 1e-3  # their own would keep more
+
+
+def test_a_direction_that_other_samples_lack_is_exactly_zero():
+    fitted = draw((40, 6)) * [9, 5, 3, 1, 1, 1]
+    axes = svd_scores(fitted)[2]
+    others = draw((40, 6)) @ (np.eye(6) - np.outer(axes[1], axes[1]))
+    with double_precision():
+        basis = fit_basis(jnp.asarray(fitted), DIM, RANK_CUT)
+        actual = jax.tree.map(np.asarray, project(jnp.asarray(others), basis))
+    assert actual.rank == DIM - 1
+    np.testing.assert_array_equal((actual.scores == 0).all(axis=0), [False, True, False, False])
+
+
+def test_bases_are_mapped_over_layers():
+    layers = np.stack([draw((40, 6)), draw((40, 6), rank=2), np.full((40, 6), 2.0)])
+    with double_precision():
+        together = jax.vmap(lambda x: reduce_pca(x, DIM, RANK_CUT))(jnp.asarray(layers))
+        assert together.rank.tolist() == [4, 2, 0]
+        for scores, layer in zip(together.scores, layers, strict=True):
+            np.testing.assert_allclose(scores, reduced(layer).scores, atol=1e-11)

@@ -11,15 +11,30 @@ from pid_jax.spec import (
     OAS,
     PCA,
     Copula,
+    Exact,
     LedoitWolf,
     NoGaussianization,
     NoReduction,
     PIDSpec,
+    Randomized,
     SampleCovariance,
     spec_to_dict,
 )
 
-ALL = (PCA, NoReduction, Copula, NoGaussianization, SampleCovariance, LedoitWolf, OAS, MMI, BROJA, PIDSpec)
+ALL = (
+    PCA,
+    Exact,
+    Randomized,
+    NoReduction,
+    Copula,
+    NoGaussianization,
+    SampleCovariance,
+    LedoitWolf,
+    OAS,
+    MMI,
+    BROJA,
+    PIDSpec,
+)
 
 
 @pytest.mark.parametrize("spec", ALL)
@@ -49,9 +64,23 @@ def test_wrong_number_of_dims(dim):
         PCA(dim=dim)
 
 
+@pytest.mark.parametrize("name", ["oversample", "power_iterations", "restarts"])
+@pytest.mark.parametrize("value", [0, 1.0, True, None])
+def test_counts_of_a_randomized_solver_that_are_no_whole_numbers(name, value):
+    with pytest.raises(ValueError, match=rf"Randomized\({name}=\.\.\.\) needs a whole number of at least 1, got"):
+        Randomized(**{name: value})
+
+
+@pytest.mark.parametrize("solver", [Exact, "exact", None, PCA()])
+def test_solvers_of_the_wrong_kind(solver):
+    with pytest.raises(TypeError, match=r"PCA\(solver=\.\.\.\) needs Randomized\(\) or Exact\(\), got"):
+        PCA(solver=solver)
+
+
 @pytest.mark.parametrize("value", [-0.1, 1, 2.0, float("nan"), "0.1", None])
 @pytest.mark.parametrize(
-    ("spec", "name"), [(PCA, "rank_cut"), (Copula, "tie_tolerance"), (BROJA, "rank_cut"), (MMI, "rank_cut")]
+    ("spec", "name"),
+    [(PCA, "rank_cut"), (Copula, "tie_tolerance"), (BROJA, "rank_cut"), (MMI, "rank_cut"), (Randomized, "tolerance")],
 )
 def test_fractions_outside_their_range(spec, name, value):
     with pytest.raises(ValueError, match=rf"{spec.__name__}\({name}=\.\.\.\) needs a number in \[0, 1\), got"):
@@ -68,7 +97,8 @@ def test_dtypes_that_cannot_be_computed_in(dtype):
     ("stage", "value", "wanted"),
     [
         ("reduction", Copula(), r"PCA\(\) or NoReduction\(\)"),
-        ("gaussianize", None, r"Copula\(\) or NoGaussianization\(\)"),
+        ("gaussianize", None, r"RealNVP\(\) or Copula\(\) or NoGaussianization\(\) or Auto\(\)"),
+        ("bias_correction", 3, r"ParametricBootstrap\(\) or NoCorrection\(\)"),
         ("covariance", "sample", r"SampleCovariance\(\) or LedoitWolf\(\) or OAS\(\)"),
         ("redundancy", BROJA, r"MMI\(\) or BROJA\(\)"),
     ],
@@ -79,13 +109,14 @@ def test_stages_of_the_wrong_kind(stage, value, wanted):
 
 
 def test_description_is_plain_json_with_every_field():
-    spec = PIDSpec(reduction=PCA(dim=(3, 2, 1)), redundancy=MMI())
+    spec = PIDSpec(reduction=PCA(dim=(3, 2, 1), solver=Exact()), redundancy=MMI())
     described = spec_to_dict(spec)
     assert json.loads(json.dumps(described)) == described
     assert described == {
         "method": "PIDSpec",
-        "reduction": {"method": "PCA", "dim": [3, 2, 1], "rank_cut": 1e-10},
+        "reduction": {"method": "PCA", "dim": [3, 2, 1], "rank_cut": 1e-10, "solver": {"method": "Exact"}},
         "gaussianize": {"method": "Copula", "tie_tolerance": 1e-5},
         "covariance": {"method": "SampleCovariance"},
         "redundancy": {"method": "MMI", "rank_cut": 1e-13},
+        "bias_correction": {"method": "ParametricBootstrap", "draws": 100},
     }

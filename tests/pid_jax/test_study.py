@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from pid_jax.estimate import estimate_pid
-from pid_jax.spec import BROJA, MMI, PCA, PIDSpec
+from pid_jax.spec import BROJA, MMI, PCA, Copula, NoCorrection, NoGaussianization, NoReduction, PIDSpec
 from pid_jax.store import NORM, ActivationStore, Manifest, tensor_name
 from pid_jax.study import StudySpec, load_study, run_study, save_study, study_digest
 
 LAYERS, WIDTH, COUNT = 2, 6, 120
-SPEC = StudySpec(pid=PIDSpec(reduction=PCA(dim=(3, 3, 2))))
+SPEC = StudySpec(pid=PIDSpec(reduction=PCA(dim=(3, 3, 2)), gaussianize=Copula(), bias_correction=NoCorrection()))
 BASELINE = {"name": "baseline", "label": "Baseline", "edges": [], "first": -1, "last": -1}
 CUT = {"name": "image-question@all", "label": "Cut", "edges": [["image", "question"]], "first": 0, "last": 1}
 
@@ -59,13 +59,59 @@ def test_labels(results):
 
 
 @pytest.mark.parametrize("redundancy", [BROJA(), MMI()])
-def test_cells_are_what_estimate_pid_says(stores, results, redundancy):
-    rows = stores[1].columns["task"] == "b"
-    sources = [np.stack([stores[1].read(role=r, layer=i)[rows] for i in range(LAYERS)]) for r in ("image", "question")]
-    target = stores[1].read(role="last", layer=NORM)[rows]
+def test_cells_of_the_baseline_are_what_estimate_pid_says(stores, results, redundancy):
+    sources, target = _states(stores[0], "b")
     spec = dataclasses.replace(SPEC.pid, redundancy=redundancy)
     expected = estimate_pid(*sources, target, spec=spec, key=jax.random.key(0))
-    cell = results.sel(task="b", condition="image-question@all", measure=type(redundancy).__name__.lower())
+    cell = results.sel(task="b", condition="baseline", measure=type(redundancy).__name__.lower())
+    _assert_same(cell, expected)
+    np.testing.assert_allclose(cell.explained_variance_2, expected.explained_variance[:, 1], atol=1e-10)
+    np.testing.assert_allclose(cell.explained_variance_target, expected.explained_variance[:, 2], atol=1e-10)
+
+
+def test_knockouts_are_projected_on_the_components_of_the_baseline(stores):
+    """With covariances the choice of axes within the subspace does not matter, the subspace does."""
+    pid = dataclasses.replace(SPEC.pid, gaussianize=NoGaussianization())
+    results = run_study(stores, spec=dataclasses.replace(SPEC, pid=pid), key=jax.random.key(0))
+    (baseline, baseline_target), (sources, target) = (_states(store, "b") for store in stores)
+    scores = [
+        np.stack([_svd_scores(*pair, 3) for pair in zip(*both, strict=True)])
+        for both in zip(baseline, sources, strict=True)
+    ]
+    target_scores = _svd_scores(baseline_target, target, 2)
+    unreduced = dataclasses.replace(pid, reduction=NoReduction())
+    expected = estimate_pid(*scores, target_scores, spec=unreduced, key=jax.random.key(0))
+    cell = results.sel(task="b", condition="image-question@all", measure="broja")
+    _assert_same(cell, expected)
+    kept = [s.var(axis=0).sum() / x.var(axis=0).sum() for s, x in zip(scores[0], sources[0], strict=True)]
+    np.testing.assert_allclose(cell.explained_variance_1, kept, rtol=1e-6)
+    assert (results.reduction_angle_1 == 0).all()
+    assert "components of the baseline" in results.attrs["reduction"]
+
+
+def test_no_reduction_takes_the_states_as_they_are(stores):
+    pid = dataclasses.replace(SPEC.pid, reduction=NoReduction())
+    results = run_study(stores, spec=dataclasses.replace(SPEC, pid=pid), key=jax.random.key(0))
+    sources, target = _states(stores[1], "b")
+    expected = estimate_pid(*sources, target, spec=pid, key=jax.random.key(0))
+    _assert_same(results.sel(task="b", condition="image-question@all", measure="broja"), expected)
+    assert (results.explained_variance_1 == 1).all()
+    assert results.attrs["reduction"] == "none"
+
+
+def _states(store, task):
+    rows = store.columns["task"] == task
+    sources = [np.stack([store.read(role=r, layer=i)[rows] for i in range(LAYERS)]) for r in ("image", "question")]
+    return sources, store.read(role="last", layer=NORM)[rows]
+
+
+def _svd_scores(fitted, applied, dim):
+    fitted, applied = fitted.astype(np.float64), applied.astype(np.float64)
+    axes = np.linalg.svd(fitted - fitted.mean(axis=0), full_matrices=False)[2][:dim]
+    return (applied - fitted.mean(axis=0)) @ axes.T
+
+
+def _assert_same(cell, expected):
     for name in ("redundancy", "unique_1", "unique_2", "synergy"):
         np.testing.assert_allclose(cell[name], getattr(expected.atoms, name), atol=1e-10)
     np.testing.assert_allclose(cell.i_12, expected.information.i_12, atol=1e-10)
@@ -141,6 +187,6 @@ def test_a_task_that_cannot_be_decomposed_is_named(stores, monkeypatch):
     def refuse(*arguments, **settings):
         raise ValueError("5 samples are too few.")
 
-    monkeypatch.setattr("pid_jax.study.estimate_pid", refuse)
+    monkeypatch.setattr("pid_jax.study.estimate_reduced", refuse)
     with pytest.raises(ValueError, match=r"task 'a', baseline: 5 samples are too few\."):
         run_study(stores, spec=SPEC, key=jax.random.key(0))

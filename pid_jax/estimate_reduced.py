@@ -1,0 +1,120 @@
+"""The stages behind the reduction: latents, their covariance, its decomposition, the bias of that."""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pid_jax.bias import mean_over_draws, subtract_bias, wishart_mean
+from pid_jax.decompose import solve_pid
+from pid_jax.gaussian.covariance import ledoit_wolf, oracle_approximating, sample_covariance
+from pid_jax.gaussianize import Latents, gaussianize, is_corrected
+from pid_jax.pid.atoms import PIDAtoms, PIDSolution
+from pid_jax.precision import double_precision
+from pid_jax.progress import Progress
+from pid_jax.reduce.pca import Reduced
+from pid_jax.result import PIDEstimate
+from pid_jax.spec import (
+    OAS,
+    CovarianceEstimator,
+    LedoitWolf,
+    ParametricBootstrap,
+    PIDSpec,
+    Redundancy,
+    SampleCovariance,
+    spec_to_dict,
+)
+
+
+def estimate_reduced(
+    reduced: Sequence[Reduced], spec: PIDSpec, measures: Sequence[Redundancy], key: jax.Array, progress: Progress
+) -> list[PIDEstimate]:
+    """Decompose reduced variables by several measures, all on the same latents.
+
+    Args:
+        reduced: source_1, source_2 and target, checked, all problems on the leading axis, or one for all.
+        spec: The settings; `reduction` says where the scores come from, `redundancy` is not used.
+        measures: The measures.
+        key: A JAX random key.
+        progress: Called with steps done and all there are, while flows are fitted.
+
+    Returns:
+        One estimate a measure, with one leading axis.
+
+    Raises:
+        ValueError: If a flow was asked for that no problem can have.
+    """
+    for_latents, for_bias = jax.random.split(key)
+    scores = [np.asarray(one.scores) for one in reduced]
+    latents = gaussianize(scores, spec, for_latents, progress)
+    with double_precision():
+        estimator = partial(_estimate_covariances, estimator=spec.covariance)
+        cov, shrinkage = jax.tree.map(np.asarray, estimator(jnp.asarray(latents.values)))
+    count, samples = latents.values.shape[:2]
+    explained, rank = (
+        np.stack([np.broadcast_to(getattr(one, name), count) for one in reduced], axis=-1)
+        for name in ("explained_variance", "rank")
+    )
+    d1, d2, dt = (x.shape[-1] for x in scores)
+    common = {
+        "cov": cov,
+        "dims": (d1, d2, dt),
+        "samples": samples,
+        "explained_variance": explained,
+        "rank": rank,
+        "shrinkage": shrinkage,
+        "gaussianizer": latents.gaussianizer,
+        "notes": latents.notes,
+        "flow": latents.fit,
+    }
+    estimates = []
+    for measure in measures:
+        found, bias = _decompose(cov, (d1, d2, dt), latents, spec, measure, for_bias)
+        settings = spec_to_dict(dataclasses.replace(spec, redundancy=measure))
+        estimates.append(PIDEstimate(**vars(found), bias=bias, settings=settings, **common))
+    return estimates
+
+
+@partial(jax.jit, static_argnames="estimator")
+def _estimate_covariances(
+    samples: Float[Array, "B n D"], *, estimator: CovarianceEstimator
+) -> tuple[Float[Array, "B D D"], Float[Array, "B"]]:
+    return jax.vmap(partial(_estimate_covariance, estimator=estimator))(samples)
+
+
+def _decompose(
+    cov: np.ndarray, dims: tuple[int, ...], latents: Latents, spec: PIDSpec, measure: Redundancy, key: jax.Array
+) -> tuple[PIDSolution, PIDAtoms | None]:
+    """Decompose covariances, and take off the bias that replicates show."""
+    plain = solve_pid(cov, dims, measure)
+    if not is_corrected(spec):
+        return plain, None
+    assert isinstance(spec.bias_correction, ParametricBootstrap)
+    mean = wishart_mean(cov, dims, latents.values.shape[1], measure, spec.bias_correction.draws, key)
+    if latents.replicates is not None and latents.refitted is not None:
+        refitted = mean_over_draws(latents.replicates, dims, measure)
+        mean = jax.tree.map(partial(_put, latents.refitted), mean, refitted)
+    return subtract_bias(plain, mean)
+
+
+def _put(rows: np.ndarray, all_: np.ndarray, some: np.ndarray) -> np.ndarray:
+    changed = all_.copy()
+    changed[rows] = some
+    return changed
+
+
+def _estimate_covariance(
+    samples: Float[Array, "n D"], *, estimator: CovarianceEstimator
+) -> tuple[Float[Array, "D D"], Float[Array, ""]]:
+    """Estimate the covariance and say how much it was shrunk."""
+    match estimator:
+        case LedoitWolf():
+            return ledoit_wolf(samples)
+        case OAS():
+            return oracle_approximating(samples)
+        case SampleCovariance():
+            return sample_covariance(samples), jnp.zeros((), samples.dtype)

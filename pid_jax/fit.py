@@ -1,0 +1,224 @@
+"""Fit flows to samples, all problems by one compiled program."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pid_jax.checks import (
+    check_continuous,
+    check_key,
+    check_leading_axes,
+    check_not_constant,
+    check_not_redundant,
+    check_paired,
+    check_samples,
+)
+from pid_jax.fit_loops import Fitted, fit_separately, fit_together
+from pid_jax.flow.recipe import choose_settings
+from pid_jax.flow.spline import Spline
+from pid_jax.flow.train import Training
+from pid_jax.flow.variable import VariableFlow, fit_splines, normal_scores
+from pid_jax.flow_fit import FlowFit, architectures_of, latents_of
+from pid_jax.gaussianizers import Copula, Joint, RealNVP, Shared
+from pid_jax.precision import single_precision
+from pid_jax.progress import Progress, no_progress
+from pid_jax.threads import one_blas_thread
+
+FEWEST_HELD_OUT = 20
+
+
+def fit_flow(
+    *variables: ArrayLike,
+    spec: RealNVP | None = None,
+    key: jax.Array,
+    progress: Progress = no_progress,
+) -> FlowFit:
+    """Fit one flow a variable, so that all variables together become Gaussian.
+
+    Every problem on the leading axes is fitted by the same compiled program with the same key, so that with separate
+    flows the result of one does not depend on which others there are, nor on their order.
+
+    Args:
+        variables: Samples (..., n, d) of two or more variables, row i of each from the same sample. A variable that is
+            the same in all problems may leave out the leading axes.
+        spec: Settings, `RealNVP()` if not given; what is None there is chosen from n and the dims.
+        key: A JAX random key.
+        progress: Called with the number of evaluations done, and of all, as the fit goes on.
+
+    Returns:
+        The fitted maps, how the fit went, and mean and covariance of the latents of all samples.
+
+    Raises:
+        TypeError: For tracers and for arrays that hold no real numbers.
+        ValueError: For unpaired samples, NaN, constant, duplicate or discrete columns, or too few samples.
+
+    Source: Dinh, Sohl-Dickstein & Bengio (2017), arXiv 1605.08803, for the flow; Butakov et al. (2024), arXiv
+    2403.02187, for the joint objective.
+    """
+    spec = RealNVP() if spec is None else spec
+    if not isinstance(spec, RealNVP):
+        raise TypeError(f"spec needs a RealNVP, got {type(spec).__name__}.")
+    check_key(key)
+    named = [(f"variable {place}", check_samples(f"variable {place}", x)) for place, x in enumerate(variables)]
+    if len(named) < 2:
+        raise ValueError(f"fit_flow needs two variables or more, got {len(named)}: pass an array for each.")
+    count, leading = check_paired(named), check_leading_axes(named)
+    for name, array in named:
+        check_not_constant(name, array, whole=False)
+        check_continuous(name, array)
+        check_not_redundant(name, array)
+    dims = tuple(array.shape[-1] for _, array in named)
+    spec = choose_settings(spec, count, dims, int(np.prod(leading, dtype=int)))
+    is_held_out = hold_out(key, count, sum(dims), spec)
+    arrays = [array.reshape(-1, *array.shape[-2:]) for _, array in named]
+    prepared = [prepare_variable(array, is_held_out, spec) for array in arrays]
+    training = _training(spec, int((~is_held_out).sum()), dims)
+    scores = [one.scores for one in prepared]
+    with one_blas_thread(sum(dims)):
+        if isinstance(spec.sharing, Shared):
+            fitted = fit_together(scores, is_held_out, training, key, progress)
+        else:
+            fitted = fit_separately(scores, is_held_out, training, spec.layer_batch, key, progress)
+    return _assemble(prepared, fitted, training, leading, is_held_out, spec, [array for _, array in named])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A variable in front of its flow, all problems on the leading axis.
+
+    Attributes:
+        center: Mean of each coordinate.
+        scale: Standard deviation of each coordinate.
+        splines: Maps of the coordinates to normal scores, if there are any.
+        scores: What goes into the flow (problems, n, d), in single precision.
+        log_slope: Logarithms of the slopes of those maps, added up over coordinates (problems, n).
+    """
+
+    center: np.ndarray
+    scale: np.ndarray
+    splines: Spline | None
+    scores: np.ndarray
+    log_slope: np.ndarray
+
+
+def prepare_variable(array: np.ndarray, is_held_out: np.ndarray, spec: RealNVP) -> Prepared:
+    """Scale every coordinate, and map it to normal scores; both are fitted to the training samples."""
+    train = array[:, ~is_held_out].astype(np.float64)
+    center, scale = train.mean(axis=1), train.std(axis=1)
+    scaled = ((array - center[:, None]) / scale[:, None]).astype(np.float32)
+    splines, scores, log_slope = None, scaled, np.zeros(scaled.shape[:2], np.float32)
+    if isinstance(spec.marginals, Copula):
+        assert spec.knots is not None
+        with single_precision():
+            pair = jnp.asarray(scaled[:, ~is_held_out]), jnp.asarray(scaled)
+            fitted = _fit_marginals(*pair, spec.marginals.tie_tolerance, knots=spec.knots)
+            splines, scores, log_slope = jax.tree.map(np.asarray, fitted)
+    return Prepared(
+        center=center.astype(np.float32),
+        scale=scale.astype(np.float32),
+        splines=splines,
+        scores=scores,
+        log_slope=log_slope,
+    )
+
+
+@partial(jax.jit, static_argnames="knots")
+def _fit_marginals(
+    train: jax.Array, scaled: jax.Array, tie: float, *, knots: int
+) -> tuple[Spline, jax.Array, jax.Array]:
+    splines = jax.vmap(lambda x: fit_splines(x, knots, tie))(train)
+    return splines, *jax.vmap(normal_scores)(splines, scaled)
+
+
+def hold_out(key: jax.Array, count: int, size: int, spec: RealNVP) -> np.ndarray:
+    """Choose the samples to hold out."""
+    assert spec.validation_fraction is not None
+    held = max(FEWEST_HELD_OUT, round(spec.validation_fraction * count))
+    if count - held < size + 2:
+        raise ValueError(
+            f"{count} samples, of which {held} are held out, are too few for {size} dimensions of all variables: a "
+            f"flow needs at least {size + 2 + held}. Reduce further (PCA(dim=...)), add samples, or use Copula()."
+        )
+    order = np.asarray(jax.random.permutation(jax.random.fold_in(key, count), count))
+    is_held_out = np.zeros(count, bool)
+    is_held_out[order[:held]] = True
+    return is_held_out
+
+
+def _training(spec: RealNVP, count: int, dims: tuple[int, ...]) -> Training:
+    """Translate settings without None into the shape of the compiled program."""
+    assert spec.batch_size is not None
+    assert spec.epochs is not None
+    assert spec.weight_decay is not None
+    assert spec.input_noise is not None
+    assert spec.keep_best is not None
+    steps = spec.epochs * max(1, count // min(spec.batch_size, count))
+    evaluations = min(spec.evaluations, steps)
+    return Training(
+        architectures=architectures_of(spec, dims),
+        is_joint=isinstance(spec.objective, Joint),
+        steps=-(-steps // evaluations),
+        evaluations=evaluations,
+        batch_size=spec.batch_size,
+        learning_rate=spec.learning_rate,
+        weight_decay=spec.weight_decay,
+        input_noise=spec.input_noise,
+        clip_norm=spec.clip_norm,
+        patience=spec.patience if spec.keep_best else evaluations + 1,
+        keep_best=spec.keep_best,
+    )
+
+
+def _assemble(
+    prepared: Sequence[Prepared],
+    fitted: Fitted,
+    training: Training,
+    leading: tuple[int, ...],
+    is_held_out: np.ndarray,
+    spec: RealNVP,
+    arrays: Sequence[np.ndarray],
+) -> FlowFit:
+    flows = tuple(
+        VariableFlow(
+            **{name: _repeat(getattr(one, name), len(weights.permutation)) for name in ("center", "scale", "splines")},
+            weights=weights,
+        )
+        for one, weights in zip(prepared, fitted.weights, strict=True)
+    )
+    count, size = len(is_held_out), sum(a.dim for a in training.architectures)
+    per_pass = max(1, int((~is_held_out).sum()) // training.batch_size)
+    done = (~np.isnan(fitted.held_out)).sum(axis=1)
+    best = np.nanargmin(fitted.held_out, axis=1) + 1 if training.keep_best else done
+    epochs = [-(-number * training.steps // per_pass) for number in (best, done)]
+    fit = FlowFit(
+        flows=flows,
+        leading=leading,
+        dims=tuple(a.dim for a in training.architectures),
+        samples=count,
+        mean=np.zeros((*leading, size)),
+        cov=np.zeros((*leading, size, size)),
+        train_curve=fitted.train.reshape(*leading, -1),
+        validation_curve=fitted.held_out.reshape(*leading, -1),
+        best_epoch=epochs[0].reshape(leading),
+        stopped_epoch=epochs[1].reshape(leading),
+        validation_density=fitted.density.reshape(*leading, -1),
+        rejected_steps=fitted.rejected.reshape(leading),
+        is_held_out=is_held_out,
+        spec=spec,
+    )
+    latents = latents_of(fit, *arrays)
+    mean = latents.mean(axis=-2)
+    centered = latents - mean[..., None, :]
+    return dataclasses.replace(fit, mean=mean, cov=np.swapaxes(centered, -1, -2) @ centered / (count - 1))
+
+
+def _repeat(tree: Any, count: int) -> Any:
+    """Repeat what all problems have in common, if each has a flow of its own."""
+    return jax.tree.map(lambda leaf: np.broadcast_to(leaf, (count, *leaf.shape[1:])), tree)

@@ -1,0 +1,191 @@
+"""The loops around the compiled steps of a fit: problem by problem, or all problems as one."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from pid_jax.flow.similarity import layer_coordinates
+from pid_jax.flow.train import FitState, Samples, Training, advance_fit, rejected_steps, start_fit
+from pid_jax.flow.weights import FlowWeights, init_weights
+from pid_jax.precision import single_precision
+from pid_jax.progress import Progress, StepCounter
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """What a fit leaves, as NumPy arrays.
+
+    Attributes:
+        weights: Of each variable, one flow a problem on the leading axis, or one for all.
+        train: Negative log-likelihood of the training samples (problems, evaluations); NaN where there was none.
+        held_out: The same of the held-out samples.
+        density: Log-densities of the held-out samples at the best evaluation (problems, m), in nats.
+        rejected: Steps left out in each problem.
+    """
+
+    weights: tuple[FlowWeights, ...]
+    train: np.ndarray
+    held_out: np.ndarray
+    density: np.ndarray
+    rejected: np.ndarray
+
+
+def fit_separately(
+    scores: Sequence[np.ndarray],
+    is_held_out: np.ndarray,
+    training: Training,
+    batch: int | None,
+    key: jax.Array,
+    progress: Progress,
+) -> Fitted:
+    """Fit the flows of every problem by themselves.
+
+    The problems are taken in batches, each mapped by one compiled program, in as many threads as there are cores on a
+    CPU. All have the same key, so that one does not depend on which others there are.
+
+    Args:
+        scores: Of each variable (problems or 1, n, d), in single precision.
+        is_held_out: Samples held out (n,).
+        training: Shape of the program.
+        batch: Problems of a batch; None for one on a CPU, and all on others.
+        key: A JAX random key.
+        progress: Called with the evaluations done and all there can be.
+    """
+    count, is_cpu = max(len(x) for x in scores), jax.default_backend() == "cpu"
+    size = min(batch or (1 if is_cpu else count), count)
+    starts = range(0, count, size)
+    report = StepCounter(progress, len(starts) * training.evaluations)
+
+    def run(first: int) -> Fitted:
+        rows = np.minimum(np.arange(first, first + size), count - 1)  # the last batch is filled up
+        chosen = [x[rows] if len(x) > 1 else np.broadcast_to(x, (size, *x.shape[1:])) for x in scores]
+        mixing = tuple(np.ones((size, 1, 1), np.float32) for _ in scores)
+        samples = _samples([x[:, None] for x in chosen], is_held_out, mixing)
+        fitted = _run(key, samples, training, report, is_mapped=True)
+        return jax.tree.map(lambda leaf: leaf[: count - first], fitted)
+
+    with ThreadPoolExecutor(_cores() if is_cpu else 1) as pool:
+        batches = list(pool.map(run, starts))
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
+
+
+def fit_together(
+    scores: Sequence[np.ndarray], is_held_out: np.ndarray, training: Training, key: jax.Array, progress: Progress
+) -> Fitted:
+    """Fit the flows of all problems as one, with weights that vary along coordinates found from the samples.
+
+    Args:
+        scores: Of each variable (problems or 1, n, d), in single precision.
+        is_held_out: Samples held out (n,).
+        training: Shape of the program.
+        key: A JAX random key.
+        progress: Called with the evaluations done and all there can be.
+    """
+    along = [layer_coordinates(x, 1) if len(x) > 1 else np.zeros((1, 0)) for x in scores]
+    count = max(len(x) for x in scores)
+    places = next((c[:, 0] for c in along if len(c) > 1), np.zeros(1))
+    order = np.argsort(places, kind="stable")  # sums over problems do not depend on the order they came in
+    sort = partial(_sort, order=order)
+    mixing = tuple(sort(np.concatenate([np.ones((len(c), 1)), c], axis=1).astype(np.float32)) for c in along)
+    samples = _samples([sort(x) for x in scores], is_held_out, mixing)
+    fitted = _run(key, samples, training, StepCounter(progress, training.evaluations), is_mapped=False)
+    mixed = tuple(
+        FlowWeights(
+            blocks=jax.tree.map(lambda leaf, c=c: np.tensordot(c, leaf, axes=1), flow.blocks),
+            permutation=np.broadcast_to(flow.permutation, (len(c), *flow.permutation.shape)),
+        )
+        for flow, c in zip(fitted.weights, mixing, strict=True)
+    )
+    back = np.argsort(order)
+    curves = {"train": fitted.train, "held_out": fitted.held_out}
+    return Fitted(
+        weights=jax.tree.map(lambda leaf: leaf[back] if len(leaf) == count else leaf, mixed),
+        density=fitted.density[back],
+        rejected=np.broadcast_to(fitted.rejected, count),
+        **{name: np.broadcast_to(curve, (count, training.evaluations)) for name, curve in curves.items()},
+    )
+
+
+def _sort(values: np.ndarray, order: np.ndarray) -> np.ndarray:
+    return values[order] if len(values) > 1 else values
+
+
+def _run(key: jax.Array, samples: Samples, training: Training, report: StepCounter, is_mapped: bool) -> Fitted:
+    """Take a fit, or a batch of them, from start to end."""
+    with single_precision():
+        samples = jax.tree.map(jnp.asarray, samples)
+        for_steps, *for_flows = jax.random.split(key, len(training.architectures) + 1)
+        flows = tuple(_init(k, a) for k, a in zip(for_flows, training.architectures, strict=True))
+        permutations = tuple(flow.permutation for flow in flows)
+        start, advance = (_start_batch, _advance_batch) if is_mapped else (_start, _advance)
+        state = start(for_steps, flows, samples, training)
+        curves, waited = [], np.zeros(())
+        while len(curves) < training.evaluations and (waited < training.patience).any():
+            state, losses = advance(state, permutations, samples, training)
+            lasting = np.where(waited < training.patience, np.stack([np.asarray(x) for x in losses]), np.nan)
+            curves.append(lasting)
+            waited = np.asarray(state.waited)
+            report.advance(1)
+        report.advance(training.evaluations - len(curves))
+        return _finish(state, permutations, np.stack(curves, axis=-1), training, is_mapped)
+
+
+def _finish(
+    state: FitState, permutations: tuple[Array, ...], curves: np.ndarray, training: Training, is_mapped: bool
+) -> Fitted:
+    padding = np.full((*curves.shape[:-1], training.evaluations - curves.shape[-1]), np.nan, curves.dtype)
+    held_out, train = np.concatenate([curves, padding], axis=-1)
+    kept = state.best if training.keep_best else state.weights
+    take_part = (lambda leaf: np.asarray(leaf)[:, 0]) if is_mapped else np.asarray
+    lead = curves.shape[1:-1]
+    weights = tuple(
+        FlowWeights(
+            blocks=jax.tree.map(take_part, blocks),
+            permutation=np.broadcast_to(np.asarray(order), (*lead, *order.shape)),
+        )
+        for blocks, order in zip(kept, permutations, strict=True)
+    )
+    return Fitted(
+        weights=weights,
+        train=train,
+        held_out=held_out,
+        density=take_part(state.best_density),
+        rejected=np.asarray(rejected_steps(state)),
+    )
+
+
+def _samples(scores: Sequence[np.ndarray], is_held_out: np.ndarray, mixing: tuple[np.ndarray, ...]) -> Samples:
+    return Samples(
+        train=tuple(x[..., ~is_held_out, :] for x in scores),
+        held_out=tuple(x[..., is_held_out, :] for x in scores),
+        mixing=mixing,
+    )
+
+
+_init = jax.jit(init_weights, static_argnums=1)
+_start = jax.jit(start_fit, static_argnums=3)
+_advance = jax.jit(advance_fit, static_argnums=3)
+
+
+@partial(jax.jit, static_argnums=3)
+def _start_batch(key: jax.Array, flows: tuple[FlowWeights, ...], samples: Samples, training: Training) -> FitState:
+    return jax.vmap(lambda one: start_fit(key, flows, one, training))(samples)
+
+
+@partial(jax.jit, static_argnums=3)
+def _advance_batch(
+    state: FitState, permutations: tuple[Array, ...], samples: Samples, training: Training
+) -> tuple[FitState, tuple[Array, Array]]:
+    return jax.vmap(lambda state, samples: advance_fit(state, permutations, samples, training))(state, samples)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

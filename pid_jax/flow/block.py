@@ -1,0 +1,143 @@
+"""One step of a flow: a linear map, a sinh-arcsinh map of every coordinate, an affine coupling (Flax and Distrax)."""
+
+from typing import Any, cast
+
+import distrax
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+# Log-scales of a coupling stay between plus and minus this number, so that no batch can make them overflow.
+LARGEST_LOG_SCALE = 5.0
+# Spread of the first biases: the kinks of the units lie where the samples are, not all at the mean.
+BIAS_SPREAD = 0.5
+
+
+class Linear(distrax.Bijector):
+    """Permute the coordinates, then multiply by unit triangular factors and positive scales.
+
+    y = P x (I + L) (diag(exp s) + U) + b, with L strictly lower and U strictly upper triangular; log |det| = Σ s.
+    """
+
+    def __init__(self, permutation: Array, lower: Array, upper: Array, log_scale: Array, shift: Array) -> None:
+        super().__init__(event_ndims_in=1, is_constant_jacobian=True)
+        self._permutation = permutation
+        self._lower = jnp.eye(lower.shape[0], dtype=lower.dtype) + jnp.tril(lower, -1)
+        self._upper = jnp.diag(jnp.exp(log_scale)) + jnp.triu(upper, 1)
+        self._log_scale = log_scale
+        self._shift = shift
+
+    def forward_and_log_det(self, x: Any) -> tuple[Any, Any]:
+        """Map samples (..., d) forward."""
+        y = x[..., self._permutation] @ (self._lower @ self._upper) + self._shift
+        return y, jnp.broadcast_to(self._log_scale.sum(), x.shape[:-1])
+
+    def inverse_and_log_det(self, y: Any) -> tuple[Any, Any]:
+        """Map images (..., d) backward."""
+        rows = (y - self._shift).reshape(-1, y.shape[-1])
+        for factor, is_lower in ((self._upper, False), (self._lower, True)):  # x = y U⁻¹ L⁻¹, row by row
+            rows = jax.scipy.linalg.solve_triangular(factor.T, rows.T, lower=not is_lower).T
+        x = rows.reshape(y.shape)[..., jnp.argsort(self._permutation)]
+        return x, jnp.broadcast_to(-self._log_scale.sum(), y.shape[:-1])
+
+
+class SinhArcsinh(distrax.Bijector):
+    """Change skewness and tails of a coordinate: y = sinh(δ (arcsinh x + ε)), dy/dx = δ √(1 + y²) / √(1 + x²).
+
+    δ = exp(tail), ε = skew.
+
+    Source: Jones & Pewsey (2009), Biometrika 96, 761.
+    """
+
+    def __init__(self, skew: Array, tail: Array) -> None:
+        super().__init__(event_ndims_in=0)
+        self._skew = skew
+        self._tail = tail
+
+    def forward_and_log_det(self, x: Any) -> tuple[Any, Any]:
+        """Map samples of one coordinate forward."""
+        y = jnp.sinh((jnp.arcsinh(x) + self._skew) * jnp.exp(self._tail))
+        return y, self._log_slope(x, y)
+
+    def inverse_and_log_det(self, y: Any) -> tuple[Any, Any]:
+        """Map images of one coordinate backward."""
+        x = jnp.sinh(jnp.arcsinh(y) * jnp.exp(-self._tail) - self._skew)
+        return x, -self._log_slope(x, y)
+
+    def _log_slope(self, x: Array, y: Array) -> Array:
+        return self._tail + 0.5 * (jnp.log1p(y * y) - jnp.log1p(x * x))
+
+
+class Conditioner(nn.Module):
+    """A perceptron from one half of the coordinates to shifts and log-scales of the other; zero at the start.
+
+    Attributes:
+        size: Coordinates that are shifted and scaled.
+        width: Units in each hidden layer.
+        hidden_layers: Number of hidden layers.
+    """
+
+    size: int
+    width: int
+    hidden_layers: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "... h"]) -> tuple[Float[Array, "... k"], Float[Array, "... k"]]:
+        """Return shifts and log-scales."""
+        for _ in range(self.hidden_layers):
+            biases = nn.initializers.normal(BIAS_SPREAD)
+            x = nn.relu(nn.Dense(self.width, kernel_init=nn.initializers.he_uniform(), bias_init=biases)(x))
+        out = nn.Dense(2 * self.size, kernel_init=nn.initializers.zeros_init())(x)
+        shift, log_scale = jnp.split(out, 2, axis=-1)
+        return shift, LARGEST_LOG_SCALE * jnp.tanh(log_scale / LARGEST_LOG_SCALE)
+
+
+class Block(nn.Module):
+    """One step of a flow. It is a permutation at the start, so that a flow starts as the map before it.
+
+    Attributes:
+        dim: Coordinates. A single one has no other to depend on, and no coupling.
+        width: Units in each hidden layer of the conditioner.
+        hidden_layers: Its hidden layers.
+    """
+
+    dim: int
+    width: int
+    hidden_layers: int
+
+    def setup(self) -> None:
+        """Declare the weights."""
+        zeros = nn.initializers.zeros_init()
+        self.lower = self.param("lower", zeros, (self.dim, self.dim))
+        self.upper = self.param("upper", zeros, (self.dim, self.dim))
+        self.log_scale = self.param("log_scale", zeros, (self.dim,))
+        self.shift = self.param("shift", zeros, (self.dim,))
+        self.skew = self.param("skew", zeros, (self.dim,))
+        self.tail = self.param("tail", zeros, (self.dim,))
+        self.conditioner = Conditioner(self.dim - self.dim // 2, self.width, self.hidden_layers)
+
+    def __call__(
+        self, x: Float[Array, "n d"], permutation: Int[Array, "d"]
+    ) -> tuple[Float[Array, "n d"], Float[Array, "n"]]:
+        """Map forward; return the images and log |det| of the Jacobian."""
+        return self._bijector(permutation).forward_and_log_det(x)
+
+    def invert(
+        self, y: Float[Array, "n d"], permutation: Int[Array, "d"]
+    ) -> tuple[Float[Array, "n d"], Float[Array, "n"]]:
+        """Map backward; return the preimages and log |det| of the Jacobian of the inverse."""
+        return self._bijector(permutation).inverse_and_log_det(y)
+
+    def _bijector(self, permutation: Array) -> Any:
+        linear = Linear(permutation, self.lower, self.upper, self.log_scale, self.shift)
+        elementwise = distrax.Block(SinhArcsinh(self.skew, self.tail), 1)
+        if self.dim == 1:
+            return distrax.Chain([elementwise, linear])
+        coupling = distrax.SplitCoupling(self.dim // 2, 1, cast(Any, self.conditioner), _affine)
+        return distrax.Chain([coupling, elementwise, linear])
+
+
+def _affine(shift_and_log_scale: tuple[Array, Array]) -> distrax.Bijector:
+    shift, log_scale = shift_and_log_scale
+    return distrax.ScalarAffine(shift, log_scale=log_scale)

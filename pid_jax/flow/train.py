@@ -1,0 +1,255 @@
+"""Fitting the flows of one problem: a step, a stretch of steps between two looks at the held-out samples."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+from jaxtyping import Array, Float
+
+from pid_jax.flow.objective import joint_loss, log_density, marginal_loss, moments, standard_moments
+from pid_jax.flow.weights import Architecture, FlowWeights, flow_forward
+
+# The one-cycle schedule: the rate rises over this part of the steps, from this fraction of the peak.
+RISING, START_FRACTION, END_FRACTION = 0.3, 1 / 25, 1e-3
+
+
+@dataclass(frozen=True)
+class Training:
+    """Everything that shapes the compiled program of a fit.
+
+    Attributes:
+        architectures: One for each variable.
+        is_joint: Whether the objective is the joint likelihood, or that of each variable alone.
+        steps: Steps between two evaluations.
+        evaluations: Evaluations at most.
+        batch_size: Samples a step.
+        learning_rate: Peak of the schedule.
+        weight_decay: Decoupled decay.
+        input_noise: Standard deviation of the noise added to the coordinates.
+        clip_norm: Longest gradient.
+        patience: Evaluations without improvement before the fit stops; one more than there are for never.
+        keep_best: Whether the weights of the best evaluation are the result, or the last ones.
+    """
+
+    architectures: tuple[Architecture, ...]
+    is_joint: bool
+    steps: int
+    evaluations: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    input_noise: float
+    clip_norm: float
+    patience: int
+    keep_best: bool
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """What a fit sees. A variable that is the same in all layers has one.
+
+    Attributes:
+        train: For each variable (layers, n, d).
+        held_out: For each variable (layers, m, d).
+        mixing: For each variable (layers, parts): how the parts of its weights add up in each layer.
+    """
+
+    train: tuple[Array | np.ndarray, ...]
+    held_out: tuple[Array | np.ndarray, ...]
+    mixing: tuple[Array | np.ndarray, ...]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class FitState:
+    """Where a fit stands.
+
+    Attributes:
+        weights: For each variable, the learned weights with one leading axis of parts.
+        optimizer: The state of the optimizer.
+        best: The weights with the best held-out likelihood so far.
+        best_loss: Its negative, in nats a sample.
+        best_density: Log-densities of the held-out samples then (layers, m), in nats.
+        waited: Evaluations since then.
+        key: Source of randomness for what comes.
+    """
+
+    weights: tuple[Any, ...]
+    optimizer: Any
+    best: tuple[Any, ...]
+    best_loss: Float[Array, ""]
+    best_density: Float[Array, "layers m"]
+    waited: Array
+    key: jax.Array
+
+
+def start_fit(key: jax.Array, flows: tuple[FlowWeights, ...], samples: Samples, training: Training) -> FitState:
+    """Make the state of a fit before its first step.
+
+    Args:
+        key: Source of randomness for the steps.
+        flows: Weights as drawn, one flow a variable; they are the first part of the weights, the others are zero.
+        samples: What the fit will see.
+        training: Shape of the program.
+    """
+    parts = [mixing.shape[1] for mixing in samples.mixing]
+    layers = max(mixing.shape[0] for mixing in samples.mixing)
+    weights = tuple(
+        jax.tree.map(lambda leaf, count=count: jnp.zeros((count, *leaf.shape), leaf.dtype).at[0].set(leaf), flow.blocks)
+        for flow, count in zip(flows, parts, strict=True)
+    )
+    return FitState(
+        weights=weights,
+        optimizer=_optimizer(training).init(weights),
+        best=weights,
+        best_loss=jnp.full((), jnp.inf, jnp.float32),
+        best_density=jnp.full((layers, samples.held_out[0].shape[1]), -jnp.inf, jnp.float32),
+        waited=jnp.zeros((), jnp.int32),
+        key=key,
+    )
+
+
+def advance_fit(
+    state: FitState, permutations: tuple[Array, ...], samples: Samples, training: Training
+) -> tuple[FitState, tuple[Float[Array, ""], Float[Array, ""]]]:
+    """Take the steps up to the next evaluation, and evaluate; a fit that has run out of patience stays as it is.
+
+    Returns:
+        The state, and the negative log-likelihood of held-out and training samples in nats a sample.
+    """
+    key, for_rows, for_noise = jax.random.split(state.key, 3)
+    rows = _batches(for_rows, samples.train[0].shape[1], training)
+    optimizer = _optimizer(training)
+
+    def step(carry: tuple[Any, Any], at: tuple[Array, jax.Array]) -> tuple[tuple[Any, Any], None]:
+        weights, optimizer_state = carry
+        gradient = jax.grad(_loss)(weights, permutations, samples, *at, training)
+        update, optimizer_state = optimizer.update(gradient, optimizer_state, weights)
+        return (optax.apply_updates(weights, update), optimizer_state), None
+
+    noise_keys = jax.random.split(for_noise, training.steps)
+    (weights, optimizer_state), _ = lax.scan(step, (state.weights, state.optimizer), (rows, noise_keys))
+    density, train = _evaluate(weights, permutations, samples, training)
+    held_out = -density.mean()
+    is_better = held_out < state.best_loss
+    moved = FitState(
+        weights=weights,
+        optimizer=optimizer_state,
+        best=jax.tree.map(lambda new, old: jnp.where(is_better, new, old), weights, state.best),
+        best_loss=jnp.where(is_better, held_out, state.best_loss),
+        best_density=jnp.where(is_better, density, state.best_density),
+        waited=jnp.where(is_better, 0, state.waited + 1),
+        key=key,
+    )
+    has_stopped = state.waited >= training.patience
+    return jax.tree.map(lambda old, new: jnp.where(has_stopped, old, new), state, moved), (held_out, train)
+
+
+def rejected_steps(state: FitState) -> Array:
+    """Count the steps that were left out since their gradient was not finite."""
+    return state.optimizer.total_notfinite
+
+
+def flow_latents(
+    weights: tuple[Any, ...],
+    permutations: tuple[Array, ...],
+    samples: tuple[Array | np.ndarray, ...],
+    mixing: tuple[Array | np.ndarray, ...],
+    architectures: tuple[Architecture, ...],
+) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
+    """Map the samples of every variable; return latents (layers, n, d) and log |det| (layers, n) of each."""
+    found = [_map_layers(*args) for args in zip(weights, permutations, samples, mixing, architectures, strict=True)]
+    return tuple(z for z, _ in found), tuple(log_det for _, log_det in found)
+
+
+def _mix(weights: Any, mixing: Float[Array, "_"]) -> Any:
+    """Add up the parts of the weights for one layer."""
+    return jax.tree.map(lambda leaf: jnp.tensordot(mixing, leaf, axes=1), weights)
+
+
+def _evaluate(
+    weights: tuple[Any, ...], permutations: tuple[Array, ...], samples: Samples, training: Training
+) -> tuple[Float[Array, "layers m"], Float[Array, ""]]:
+    """Compute log-densities of held-out samples and the negative log-likelihood of training samples.
+
+    Both are under the Gaussian with the moments of the training latents.
+    """
+    count = samples.train[0].shape[1]
+    pairs = zip(samples.train, samples.held_out, strict=True)
+    both = tuple(jnp.concatenate(pair, axis=1) for pair in pairs)
+    z, log_det = _joined(flow_latents(weights, permutations, both, samples.mixing, training.architectures))
+
+    def one(z: Array, log_det: Array) -> tuple[Array, Array]:
+        mean, cov = (moments if training.is_joint else standard_moments)(z[:count])
+        density = log_density(z, log_det, mean, cov)
+        return density[count:], -density[:count].mean()
+
+    held_out, train = jax.vmap(one)(z, log_det)
+    return held_out, train.mean()
+
+
+def _loss(
+    weights: tuple[Any, ...],
+    permutations: tuple[Array, ...],
+    samples: Samples,
+    rows: Array,
+    key: jax.Array,
+    training: Training,
+) -> Array:
+    batch = tuple(x[:, rows] if rows.shape[0] < x.shape[1] else x for x in samples.train)
+    keys = jax.random.split(key, len(batch))
+    batch = tuple(
+        x + training.input_noise * jax.random.normal(k, x.shape, x.dtype) for x, k in zip(batch, keys, strict=True)
+    )
+    z, log_det = _joined(flow_latents(weights, permutations, batch, samples.mixing, training.architectures))
+    return jax.vmap(joint_loss if training.is_joint else marginal_loss)(z, log_det).mean()
+
+
+def _joined(found: tuple[tuple[Array, ...], tuple[Array, ...]]) -> tuple[Array, Array]:
+    """Put the variables of each layer side by side and add up their log |det|."""
+    latents, log_dets = found
+    layers = max(z.shape[0] for z in latents)
+    z = jnp.concatenate([jnp.broadcast_to(z, (layers, *z.shape[1:])) for z in latents], axis=-1)
+    return z, jnp.stack([jnp.broadcast_to(one, (layers, one.shape[1])) for one in log_dets]).sum(axis=0)
+
+
+def _map_layers(
+    weights: Any, permutation: Array, samples: Any, mixing: Any, architecture: Architecture
+) -> tuple[Array, Array]:
+    def one(mixing: Array, x: Array) -> tuple[Array, Array]:
+        flow = FlowWeights(blocks=_mix(weights, mixing), permutation=permutation)
+        return flow_forward(flow, x, architecture)
+
+    if samples.shape[0] > 1:
+        return jax.vmap(one)(mixing, samples)
+    z, log_det = one(mixing[0], samples[0])
+    return z[None], log_det[None]
+
+
+def _batches(key: jax.Array, count: int, training: Training) -> Array:
+    """Draw the rows of every step: whole passes through the samples, each in an order of its own."""
+    size = min(training.batch_size, count)
+    if size == count:
+        return jnp.broadcast_to(jnp.arange(count), (training.steps, count))
+    passes = -(-training.steps // (count // size))
+    orders = jax.vmap(lambda k: jax.random.permutation(k, count))(jax.random.split(key, passes))
+    return orders[:, : count // size * size].reshape(-1, size)[: training.steps]
+
+
+def _optimizer(training: Training) -> optax.GradientTransformation:
+    schedule = optax.cosine_onecycle_schedule(
+        training.steps * training.evaluations,
+        training.learning_rate,
+        pct_start=RISING,
+        div_factor=1 / START_FRACTION,
+        final_div_factor=1 / END_FRACTION,
+    )
+    chained = optax.chain(
+        optax.clip_by_global_norm(training.clip_norm), optax.adamw(schedule, weight_decay=training.weight_decay)
+    )
+    return optax.apply_if_finite(chained, max_consecutive_errors=training.steps * training.evaluations)

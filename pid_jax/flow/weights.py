@@ -1,0 +1,86 @@
+"""A flow of one variable: its weights, and the map that they make."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from pid_jax.flow.block import Block
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What makes the shapes of a flow's weights.
+
+    Attributes:
+        dim: Coordinates of the variable.
+        couplings: Number of blocks.
+        width: Units in each hidden layer of a conditioner.
+        hidden_layers: Hidden layers of a conditioner.
+    """
+
+    dim: int
+    couplings: int
+    width: int
+    hidden_layers: int
+
+    @property
+    def block(self) -> Block:
+        """The module of one step."""
+        return Block(self.dim, self.width, self.hidden_layers)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class FlowWeights:
+    """Weights of one flow, all blocks on the leading axis.
+
+    Attributes:
+        blocks: Learned weights, a tree of arrays.
+        permutation: Order of the coordinates before each block; it stays as drawn.
+    """
+
+    blocks: Any
+    permutation: Int[Array, "k d"] | np.ndarray
+
+
+def init_weights(key: jax.Array, architecture: Architecture) -> FlowWeights:
+    """Draw the weights of a flow that starts as a permutation."""
+    for_blocks, for_orders = jax.random.split(key)
+    dim, count = architecture.dim, architecture.couplings
+    orders = jax.vmap(lambda k: jax.random.permutation(k, dim))(jax.random.split(for_orders, count))
+    sample = jnp.zeros((1, dim), jnp.float32)
+    blocks = jax.vmap(lambda k: architecture.block.init(k, sample, orders[0]))(jax.random.split(for_blocks, count))
+    return FlowWeights(blocks=blocks, permutation=orders.astype(jnp.int32))
+
+
+def flow_forward(
+    weights: FlowWeights, x: Float[Array, "n d"], architecture: Architecture
+) -> tuple[Float[Array, "n d"], Float[Array, "n"]]:
+    """Map samples to latents; return them and log |det| of the Jacobian."""
+
+    def step(carry: tuple[Array, Array], block: tuple[Any, Array]) -> tuple[tuple[Array, Array], None]:
+        x, log_det = carry
+        y, more = cast(Any, architecture.block.apply(block[0], x, block[1]))
+        return (y, log_det + more), None
+
+    start = (x, jnp.zeros(x.shape[0], x.dtype))
+    return lax.scan(step, start, (weights.blocks, jnp.asarray(weights.permutation)))[0]
+
+
+def flow_inverse(
+    weights: FlowWeights, z: Float[Array, "n d"], architecture: Architecture
+) -> tuple[Float[Array, "n d"], Float[Array, "n"]]:
+    """Map latents back to samples; return them and log |det| of the Jacobian of the inverse."""
+
+    def step(carry: tuple[Array, Array], block: tuple[Any, Array]) -> tuple[tuple[Array, Array], None]:
+        z, log_det = carry
+        x, more = cast(Any, architecture.block.apply(block[0], z, block[1], method="invert"))
+        return (x, log_det + more), None
+
+    start = (z, jnp.zeros(z.shape[0], z.dtype))
+    return lax.scan(step, start, (weights.blocks, jnp.asarray(weights.permutation)), reverse=True)[0]

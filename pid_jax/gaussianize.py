@@ -1,0 +1,216 @@
+"""From reduced samples to latents that are taken as jointly Gaussian: as they are, by ranks, by a flow, or the best."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from pid_jax.checks import is_discrete, is_redundant
+from pid_jax.flow.marginal import gaussianize_copula
+from pid_jax.gaussianizers import Auto, Copula, NoGaussianization, RealNVP
+from pid_jax.precision import double_precision
+from pid_jax.progress import Progress
+from pid_jax.spec import PCA, ParametricBootstrap, PIDSpec, SampleCovariance
+
+if TYPE_CHECKING:  # flows are loaded on first use: Flax and Distrax take seconds
+    from pid_jax.flow_fit import FlowFit
+
+VARIABLE_NAMES = ("source_1", "source_2", "target")
+RAW, COPULA, FLOW = NoGaussianization.__name__, Copula.__name__, RealNVP.__name__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latents:
+    """Latents of all variables side by side, and where they come from. All problems are on one leading axis.
+
+    Attributes:
+        values: Latents (problems, n, D) in float64.
+        gaussianizer: Name of what made those of each problem.
+        fit: The flow, if there is one; it holds the problems of `fitted` only.
+        replicates: Covariances of latents of flows fitted to samples of the model (refits, some problems, D, D).
+        refitted: Which problems these are.
+        log_likelihood: Mean log-density of held-out samples in nats under each candidate, if several were compared.
+        notes: What was done differently than asked, in plain words.
+    """
+
+    values: np.ndarray
+    gaussianizer: np.ndarray
+    fit: "FlowFit | None" = None
+    replicates: np.ndarray | None = None
+    refitted: np.ndarray | None = None
+    log_likelihood: dict[str, np.ndarray] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def is_corrected(spec: PIDSpec) -> bool:
+    """Tell whether the bias of the atoms is estimated and subtracted."""
+    return isinstance(spec.bias_correction, ParametricBootstrap) and isinstance(spec.covariance, SampleCovariance)
+
+
+def gaussianize(scores: Sequence[np.ndarray], spec: PIDSpec, key: jax.Array, progress: Progress) -> Latents:
+    """Map the scores of all variables to latents.
+
+    Args:
+        scores: Of each variable (problems or 1, n, d) in float64; columns without variance are zero.
+        spec: The settings of all stages.
+        key: A JAX random key.
+        progress: Called with steps done and all there are, while flows are fitted.
+
+    Raises:
+        ValueError: If a flow was asked for that no problem can have.
+    """
+    count = max(len(x) for x in scores)
+    is_one_unit = isinstance(spec.reduction, PCA)
+    match spec.gaussianize:
+        case NoGaussianization():
+            return Latents(values=_side_by_side(scores), gaussianizer=np.full(count, RAW))
+        case Copula() as copula:
+            return Latents(values=_by_ranks(scores, copula, is_one_unit), gaussianizer=np.full(count, COPULA))
+        case RealNVP() as flow:
+            return _by_flow(scores, flow, spec, key, progress)
+        case Auto() as auto:
+            return _by_the_best(scores, auto.flow, spec, key, progress)
+
+
+def fill_constant(scores: np.ndarray, key: jax.Array) -> np.ndarray:
+    """Replace columns without variance by independent normal noise, which tells nothing and has a density."""
+    is_constant = np.ptp(scores, axis=-2, keepdims=True) == 0
+    if not is_constant.any():
+        return scores
+    with double_precision():
+        noise = np.asarray(jax.random.normal(key, scores.shape[-2:]))
+    return np.where(is_constant, noise, scores)
+
+
+def _by_flow(scores: Sequence[np.ndarray], flow: RealNVP, spec: PIDSpec, key: jax.Array, progress: Progress) -> Latents:
+    filled, has_flow, notes = _prepare(scores, key)
+    if not has_flow.any():
+        raise ValueError(
+            f"no flow can be fitted: {notes[-1]}. Use gaussianize=Copula(), which handles ties, or remove the columns."
+        )
+    flows = _fit(filled, has_flow, flow, is_corrected(spec), key, progress)
+    values = _by_ranks(scores, Copula(), isinstance(spec.reduction, PCA)) if not has_flow.all() else flows.latents
+    values[has_flow] = flows.latents
+    return Latents(
+        values=values,
+        gaussianizer=np.where(has_flow, FLOW, COPULA),
+        fit=flows.fit,
+        replicates=flows.replicates,
+        refitted=np.flatnonzero(has_flow),
+        notes=notes,
+    )
+
+
+def _by_the_best(
+    scores: Sequence[np.ndarray], flow: RealNVP, spec: PIDSpec, key: jax.Array, progress: Progress
+) -> Latents:
+    from pid_jax.compare import choose_gaussianizer, held_out_densities
+
+    filled, has_flow, notes = _prepare(scores, key)
+    raw, ranked = _side_by_side(scores), _by_ranks(scores, Copula(), isinstance(spec.reduction, PCA))
+    if not has_flow.any():
+        return Latents(values=ranked, gaussianizer=np.full(len(raw), COPULA), notes=notes)
+    flows = _fit(filled, has_flow, flow, is_corrected(spec), key, progress)
+    densities = held_out_densities(flows.fit, _chosen(filled, has_flow))
+    best = choose_gaussianizer(densities)
+    names = np.full(len(raw), COPULA, dtype=object)
+    names[has_flow] = best
+    values = np.where((names == RAW)[:, None, None], raw, ranked)
+    values[names == FLOW] = flows.latents[best == FLOW]
+    means = {name: np.full(len(raw), np.nan) for name in densities}
+    for name, density in densities.items():
+        means[name][has_flow] = density.mean(axis=-1)
+    return Latents(
+        values=values,
+        gaussianizer=names.astype(str),
+        fit=flows.fit,
+        replicates=None if flows.replicates is None else flows.replicates[:, best == FLOW],
+        refitted=np.flatnonzero(names == FLOW),
+        log_likelihood=means,
+        notes=notes,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Flows:
+    fit: "FlowFit"
+    latents: np.ndarray
+    replicates: np.ndarray | None
+
+
+def _fit(
+    filled: Sequence[np.ndarray],
+    has_flow: np.ndarray,
+    flow: RealNVP,
+    is_refitted: bool,
+    key: jax.Array,
+    progress: Progress,
+) -> _Flows:
+    from pid_jax.fit import fit_flow
+    from pid_jax.flow_fit import latents_of
+    from pid_jax.refit import refit_covariances
+
+    chosen = _chosen(filled, has_flow)
+    for_fit, for_refits = jax.random.split(key)
+    fit = fit_flow(*chosen, spec=flow, key=for_fit, progress=progress)
+    latents = latents_of(fit, *chosen).reshape(int(has_flow.sum()), -1, sum(fit.dims))
+    refits = fit.spec.refits or 0
+    if not is_refitted or not refits:
+        return _Flows(fit=fit, latents=latents, replicates=None)
+    replicates = refit_covariances(fit, chosen, refits, for_refits, progress)
+    return _Flows(fit=fit, latents=latents, replicates=replicates.reshape(refits, -1, *fit.cov.shape[-2:]))
+
+
+def _chosen(filled: Sequence[np.ndarray], has_flow: np.ndarray) -> list[np.ndarray]:
+    """Select problems; a variable that is the same in all loses its leading axis."""
+    return [x[has_flow] if len(x) == len(has_flow) else x[0] for x in filled]
+
+
+def _prepare(scores: Sequence[np.ndarray], key: jax.Array) -> tuple[list[np.ndarray], np.ndarray, tuple[str, ...]]:
+    """Fill columns without variance, and find the problems that can have a flow."""
+    keys = jax.random.split(jax.random.fold_in(key, 1), len(scores))
+    filled = [fill_constant(x, k) for x, k in zip(scores, keys, strict=True)]
+    count = max(len(x) for x in scores)
+    has_flow, notes = np.ones(count, bool), []
+    for name, original, x in zip(VARIABLE_NAMES, scores, filled, strict=True):
+        is_constant = np.asarray((np.ptp(original, axis=-2) == 0).any(axis=-1))
+        if is_constant.any():
+            notes.append(f"{name} has columns without variance in {_name(is_constant, count)}: noise took their place")
+        is_uneven = np.asarray(is_discrete(x).any(axis=-1))
+        for bad, what in ((is_uneven, "discrete columns"), (is_redundant(x), "columns that repeat others")):
+            if bad.any():
+                notes.append(f"{name} has {what} in {_name(bad, count)}: it gets the copula, and no flow")
+                has_flow &= ~bad
+    return filled, has_flow, tuple(notes)
+
+
+def _name(is_meant: np.ndarray, count: int) -> str:
+    if len(is_meant) < count or is_meant.all():
+        return "all problems" if count > 1 else "the problem"
+    return "problem " + ", ".join(str(place) for place in np.flatnonzero(is_meant))
+
+
+def _side_by_side(scores: Sequence[np.ndarray]) -> np.ndarray:
+    count = max(len(x) for x in scores)
+    return np.concatenate([np.broadcast_to(x, (count, *x.shape[1:])) for x in scores], axis=-1)
+
+
+def _by_ranks(scores: Sequence[np.ndarray], spec: Copula, is_one_unit: bool) -> np.ndarray:
+    with double_precision():
+        return _side_by_side([np.asarray(_rank(x, spec.tie_tolerance, is_one_unit=is_one_unit)) for x in scores])
+
+
+@partial(jax.jit, static_argnames="is_one_unit")
+def _rank(scores: Float[Array, "B n d"], tie: Array, *, is_one_unit: bool) -> Float[Array, "B n d"]:
+    def one(x: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        peak = jnp.maximum(jnp.abs(x).max(), jnp.finfo(x.dtype).tiny)
+        spread = peak * (x / peak).std(axis=0)  # squares of huge values would overflow
+        scale = jnp.full_like(spread, spread.max()) if is_one_unit else spread
+        return gaussianize_copula(x, tie * scale)
+
+    return jax.vmap(one)(scores)

@@ -1,0 +1,50 @@
+"""Which way to the principal components a spec asks for."""
+
+import jax
+from jaxtyping import Array, Float
+
+from pid_jax.reduce.krylov import fit_basis_randomized
+from pid_jax.reduce.pca import Basis, fit_basis
+from pid_jax.spec import PCA, Randomized
+
+# Up to this many features or samples the exact components of 5000 rows cost .14 s (docs/decisions/0011-reduction.md).
+SMALL = 512
+
+
+def fit_reduction(samples: Float[Array, "n p"], dim: int, spec: PCA, key: jax.Array) -> Basis:
+    """Fit the basis that `spec` asks for.
+
+    Args:
+        samples: One row a sample.
+        dim: Components wanted, at most min(n, p).
+        spec: The settings; its `dim` is not used.
+        key: Drawn from by `Randomized` only.
+
+    Returns:
+        The basis, in the units of the samples.
+    """
+    solver = spec.solver
+    if not isinstance(solver, Randomized) or is_exact(samples.shape, dim, spec):
+        return fit_basis(samples, dim, spec.rank_cut)
+    return fit_basis_randomized(
+        samples,
+        dim,
+        spec.rank_cut,
+        key,
+        oversample=solver.oversample,
+        power_iterations=solver.power_iterations,
+        tolerance=solver.tolerance,
+        restarts=solver.restarts,
+    )
+
+
+def is_exact(shape: tuple[int, ...], dim: int, spec: PCA) -> bool:
+    """Whether the components of samples of shape (..., n, p) are computed exactly.
+
+    They are if they are asked for, and wherever a Krylov space would save little: where it would fill half of the
+    whole, or the whole is small.
+    """
+    solver, smaller = spec.solver, min(shape[-2:])
+    if not isinstance(solver, Randomized):
+        return True
+    return smaller <= max(SMALL, 2 * (dim + solver.oversample) * (solver.power_iterations + 1))

@@ -1,0 +1,112 @@
+"""From states on disk to their scores: one layer of one store in memory at a time, one basis for all conditions."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pid_jax.precision import double_precision
+from pid_jax.reduce.pca import Basis, Reduced, project
+from pid_jax.reduce.solve import fit_reduction, is_exact
+from pid_jax.spec import PCA, Reduction
+from pid_jax.store import ActivationStore
+from pid_jax.threads import one_blas_thread
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores:
+    """One variable of one task and condition in every layer.
+
+    Attributes:
+        values: Scores (layer, n, d) in float64; columns without variance are exactly zero.
+        explained_variance: Fraction of the variance of these states that they keep, for each layer.
+        angle: Bound on the angle between the basis and the exact components in radians, for each layer.
+    """
+
+    values: np.ndarray
+    explained_variance: np.ndarray
+    angle: np.ndarray
+
+
+def read_scores(
+    stores: Sequence[ActivationStore],
+    rows: Mapping[str, Sequence[np.ndarray]],
+    *,
+    role: str,
+    layers: Sequence[int | str],
+    reduction: Reduction,
+    dim: int | None,
+    key: jax.Array,
+) -> dict[str, list[Scores]]:
+    """Reduce the states of one role: components of the first store, task by task and layer by layer, for all stores.
+
+    Args:
+        stores: The baseline, which the components are fitted on, then the others.
+        rows: Rows of every store, by task.
+        role: Token group.
+        layers: Layers, each read once from every store.
+        reduction: `PCA`, or `NoReduction` to keep the states as they are, which then all stay in memory.
+        dim: Components wanted; None without a reduction.
+        key: A JAX random key; what a task and layer draw does not depend on the other tasks and layers.
+
+    Returns:
+        By task, the scores of every store.
+    """
+    found: dict[str, list[list[_Layer]]] = {task: [[] for _ in stores] for task in rows}
+    for layer in layers:
+        bases: dict[str, Basis] = {}
+        for index, store in enumerate(stores):
+            states = store.read(role=role, layer=layer)
+            for task, selected in rows.items():
+                chosen = states[selected[index]]
+                if not isinstance(reduction, PCA) or dim is None:
+                    one = _Layer(chosen.astype(np.float64), 1.0, 0.0)
+                else:
+                    fold = jax.random.fold_in(key, zlib.crc32(f"{task}/{role}/{layer}".encode()))
+                    one, bases[task] = _reduce(chosen, bases.get(task), dim, reduction, fold)
+                found[task][index].append(one)
+    return {task: [_stack(one) for one in per_store] for task, per_store in found.items()}
+
+
+@dataclass(frozen=True)
+class _Layer:
+    scores: np.ndarray
+    explained_variance: float
+    angle: float
+
+
+def _stack(layers: Sequence[_Layer]) -> Scores:
+    return Scores(
+        values=np.stack([layer.scores for layer in layers]),
+        explained_variance=np.array([layer.explained_variance for layer in layers]),
+        angle=np.array([layer.angle for layer in layers]),
+    )
+
+
+def _reduce(states: np.ndarray, basis: Basis | None, dim: int, spec: PCA, key: jax.Array) -> tuple[_Layer, Basis]:
+    """Project states, in float64 where components are exact, else in single precision; without a basis, fit it."""
+    n, p = states.shape
+    dim = min(dim, p, max(n - 1, 1))  # n samples span at most n − 1 dimensions
+    is_small = is_exact(states.shape, dim, spec)
+    with double_precision(), one_blas_thread(min(n, p) if is_small else dim):
+        samples = jnp.asarray(states, jnp.float64 if is_small else jnp.float32)
+        if basis is None:
+            used, reduced = _fit(samples, key, dim=dim, spec=spec)
+        else:
+            used, reduced = basis, _project(samples, basis)
+        scores = np.asarray(reduced.scores, dtype=np.float64)
+        layer = _Layer(scores, float(reduced.explained_variance), float(used.angle))
+        return layer, jax.tree.map(np.asarray, used)
+
+
+@partial(jax.jit, static_argnames=("dim", "spec"))
+def _fit(samples: jax.Array, key: jax.Array, *, dim: int, spec: PCA) -> tuple[Basis, Reduced]:
+    basis = fit_reduction(samples, dim, spec, key)
+    return basis, project(samples, basis)
+
+
+_project = jax.jit(project)

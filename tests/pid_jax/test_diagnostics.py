@@ -1,0 +1,347 @@
+"""Diagnostics: silent for Gaussian latents, loud where each is meant to be, and named rightly."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.special
+import scipy.stats
+
+from pid_jax.flow.diagnostics import (
+    anderson_darling,
+    diagnose,
+    mardia_kurtosis,
+    mardia_skewness,
+    norm_correlation,
+)
+from pid_jax.flow.marginal import gaussianize_copula
+from pid_jax.flow.sentences import (
+    SMALLEST_NATS,
+    Z_LIMIT,
+    describe,
+    describe_fit,
+    describe_size,
+    group_sentences,
+)
+from pid_jax.precision import double_precision
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+CHECKS = (
+    "coordinate",
+    "variable_skewness",
+    "variable_kurtosis",
+    "pair_skewness",
+    "pair_kurtosis",
+    "pair_norms",
+)
+ONE_SIDED = {"coordinate", "variable_skewness", "pair_skewness"}
+LABELS = ("vision", "language", "answer")
+_diagnose = jax.jit(diagnose, static_argnames="dims")
+
+
+def run(latents, dims=(3, 3, 3)):
+    with double_precision():
+        return jax.tree.map(np.asarray, _diagnose(jnp.asarray(latents, jnp.float64), dims=dims))
+
+
+def whiten(samples):
+    centered = samples - samples.mean(axis=0)
+    return np.linalg.solve(np.linalg.cholesky(centered.T @ centered / len(samples)), centered.T).T
+
+
+def gaussian(n, seed=0, dim=3):
+    """Both sources tell about the target, the first more."""
+    z = np.random.default_rng(seed).normal(size=(n, 3 * dim))
+    z[:, 2 * dim :] += 0.8 * z[:, :dim] + 0.4 * z[:, dim : 2 * dim]
+    return z
+
+
+def scaled_alike(n, freedom, seed=0):
+    """A multivariate t of source_1 and target; source_2 is Gaussian and stands apart."""
+    x, rng = gaussian(n, seed), np.random.default_rng(seed + 1)
+    scale = np.sqrt(rng.chisquare(freedom, size=(n, 1)) / freedom)
+    x[:, 3:6] = rng.normal(size=(n, 3))
+    x[:, :3] /= scale
+    x[:, 6:] /= scale
+    return x
+
+
+def copula(latents):
+    with double_precision():
+        return np.asarray(gaussianize_copula(jnp.asarray(latents, jnp.float64), jnp.zeros(latents.shape[1])))
+
+
+def banana(n, seed=0):
+    """A normal target whose first coordinate is a wave of a source's; all coordinates are normal by themselves."""
+    x = np.random.default_rng(seed).normal(size=(n, 9))
+    wave = (x[:, 4] ** 2 - 1) / np.sqrt(2)
+    x[:, 6] = copula((wave + 0.7 * x[:, 6])[:, None])[:, 0]
+    return x
+
+
+# Statistics against others
+
+
+def test_anderson_darling_is_that_of_scipy():
+    column = np.random.default_rng(0).gumbel(size=400)
+    with double_precision():
+        actual = float(anderson_darling(jnp.asarray(column, jnp.float64)))
+    expected = scipy.stats.anderson(column, method="interpolate").statistic
+    assert expected > 1
+    assert actual == pytest.approx(expected * (1 + 0.75 / 400 + 2.25 / 400**2), rel=1e-10)
+
+
+@pytest.mark.parametrize(("n", "dim"), [(300, 4), (300, 1), (40, 9)])
+def test_skewness_is_that_of_the_double_sum(n, dim):
+    """Both ways of summing; the third case has more squares of dims than samples."""
+    white = whiten(np.random.default_rng(1).gumbel(size=(n, dim)))
+    with double_precision():
+        actual = mardia_skewness(jnp.asarray(white, jnp.float64))
+        z, nats = float(actual.z), float(actual.nats)
+    skewness = ((white @ white.T) ** 3).mean()
+    mean = dim * (dim + 2) * ((n + 1) * (dim + 1) - 6) / ((n + 1) * (n + 3))
+    assert nats == pytest.approx((skewness - mean) / 12, rel=1e-10)
+    freedom = dim * (dim + 1) * (dim + 2) / 6
+    expected = scipy.stats.norm.isf(scipy.stats.chi2.sf(freedom * skewness / mean, freedom))
+    assert z == pytest.approx(expected, rel=0.06, abs=0.03)  # the cube root is an approximation
+
+
+def test_kurtosis_of_one_coordinate_is_that_of_scipy():
+    for column in (np.random.default_rng(2).normal(size=2000), np.random.default_rng(2).logistic(size=2000)):
+        with double_precision():
+            actual = float(mardia_kurtosis(jnp.asarray(whiten(column[:, None]), jnp.float64)).z)
+        expected = scipy.stats.kurtosistest(column).statistic
+        assert actual == pytest.approx(expected, rel=0.02)
+
+
+def test_lightest_tails_have_negative_kurtosis():
+    """Two points are where the transformation of the kurtosis has its pole behind it."""
+    sign = np.where(np.arange(400) % 2, 1.0, -1.0)[:, None]
+    with double_precision():
+        assert float(mardia_kurtosis(jnp.asarray(sign, jnp.float64)).z) < -Z_LIMIT
+
+
+# Gaussian latents
+
+
+@pytest.mark.parametrize(("n", "dim", "repeats"), [(300, 1, 3000), (300, 4, 1500), (1000, 4, 300), (300, 16, 300)])
+def test_false_alarms_are_rare(n, dim, repeats):
+    """At 2.5 standard deviations the rates can be counted; they are up to twice nominal by the approximations."""
+    found = _many_gaussian(jax.random.key(n + dim), n=n, dim=dim, repeats=repeats)
+    for name in CHECKS:
+        z = np.asarray(getattr(found, name).z)
+        is_alarm = z > 2.5 if name in ONE_SIDED else np.abs(z) > 2.5
+        nominal = scipy.stats.norm.sf(2.5) * (1 if name in ONE_SIDED else 2)
+        error = np.sqrt(2 * nominal / is_alarm.size)
+        assert is_alarm.mean() < 2 * nominal + 4 * error, name
+        if name != "coordinate":  # there only the large values are standard normal
+            assert np.abs(z.mean(axis=0)).max() < 0.1 + 4 / np.sqrt(repeats), name
+            assert z.std() == pytest.approx(1, abs=0.13 + 4 / np.sqrt(2 * repeats)), name
+    flags = [np.abs(getattr(found, name).z) > Z_LIMIT for name in CHECKS if name not in ONE_SIDED]
+    flags += [getattr(found, name).z > Z_LIMIT for name in ONE_SIDED]
+    alarms = sum(int(np.asarray(flag).any(axis=1).sum()) for flag in flags)
+    assert alarms <= 2e-3 * repeats + 4 * np.sqrt(2e-3 * repeats)
+
+
+@partial(jax.jit, static_argnames=("n", "dim", "repeats"))
+def _many_gaussian(key, *, n, dim, repeats):
+    mixing = jnp.eye(3 * dim) + 0.5 * jax.random.normal(key, (3 * dim, 3 * dim)) / np.sqrt(3 * dim)
+    keys = jax.random.split(jax.random.fold_in(key, 1), repeats)
+
+    def one(key):
+        return diagnose(jax.random.normal(key, (n, 3 * dim)) @ mixing, (dim, dim, dim))
+
+    return jax.lax.map(one, keys)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_gaussian_latents_say_nothing(seed):
+    for n in (300, 5000):
+        assert describe(run(gaussian(n, seed))) == ()
+
+
+# What each check is for
+
+
+@pytest.mark.parametrize("n", [1000, 5000])
+@pytest.mark.parametrize("freedom", [3, 5])
+def test_multivariate_t_shows_after_the_copula(n, freedom):
+    """Every coordinate is exactly normal, so only the pair can tell."""
+    found = run(copula(scaled_alike(n, freedom)))
+    assert found.coordinate.z.max() == 0
+    assert found.pair_norms.z[0] > Z_LIMIT
+    assert found.pair_norms.nats[0] > SMALLEST_NATS
+    sentences = describe(found, LABELS)
+    assert any("squared norms of vision and answer go together, as in a multivariate t" in text for text in sentences)
+    assert not any("language" in text for text in sentences)
+
+
+def test_norms_have_the_correlation_of_a_common_scale():
+    """With w = z / √u the log-norms share the variance of log u; for radial maps of each variable it stays."""
+    freedom, d = 5, 3
+    x = scaled_alike(20_000, freedom)
+    common = scipy.special.polygamma(1, freedom / 2)
+    expected = common / (common + scipy.special.polygamma(1, d / 2))
+    r = run(x).pair_norms.z[0] / np.sqrt(len(x))
+    assert r == pytest.approx(expected, abs=0.04)
+
+
+def test_dependence_alone_does_not_correlate_the_norms():
+    """Norms of the variables as they are go together in any correlated Gaussian, those of the residual do not."""
+    x = gaussian(5000)
+    source, target = (whiten(part) for part in (x[:, :3], x[:, 6:]))
+    assert scipy.stats.spearmanr((source**2).sum(axis=1), (target**2).sum(axis=1)).statistic > 0.2
+    assert np.abs(run(x).pair_norms.z).max() < 3
+
+
+def test_sizes_that_go_against_each_other():
+    x = np.random.default_rng(3).normal(size=(2000, 9))
+    x[:, 6:] *= np.exp(-0.5 * (x[:, :3] ** 2).sum(axis=1, keepdims=True) / 3)
+    found = run(x)
+    assert found.pair_norms.z[0] < -Z_LIMIT
+    assert any("squared norms of source_1 and target go against each other" in text for text in describe(found))
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_warped_coordinate_is_found(place):
+    x = gaussian(2000)
+    at = 3 * place + 1
+    x[:, at] = np.sinh(x[:, at])
+    found = run(x)
+    assert found.coordinate_at[place] == 1
+    assert f"a coordinate of {LABELS[place]} is not normal" in describe(found, LABELS)
+    others = [label for label in LABELS if label != LABELS[place]]
+    assert not any(f"a coordinate of {label}" in text for text in describe(found, LABELS) for label in others)
+
+
+def test_banana_with_normal_coordinates_is_found():
+    found = run(banana(2000))
+    assert found.coordinate.z[2] == 0
+    assert found.variable_skewness.z.max() < Z_LIMIT
+    (sentence,) = describe(found, LABELS)
+    assert "the pair (language, answer) is skewed or curved" in sentence
+    assert sentence.endswith("the information of this pair is a lower bound")
+
+
+def test_lower_bound_is_claimed_for_gaussian_variables_only():
+    """An exponential target has its own skewness; the Gaussian information may then be too high."""
+    x = banana(2000)
+    x[:, 7] = np.exp(x[:, 7])
+    about_pair = [text for text in describe(run(x)) if "(source_2, target) is skewed" in text]
+    assert about_pair
+    assert all(text.endswith("may be too low or too high") for text in about_pair)
+
+
+def test_a_skewed_variable_is_not_taken_for_a_curved_pair():
+    independent = np.random.default_rng(4).normal(size=(2000, 9))
+    independent[:, 0] = np.exp(independent[:, 0] / 2)
+    found = run(independent)
+    assert found.pair_skewness.z[0] > Z_LIMIT
+    assert "source_1 is skewed" in describe(found)
+    assert not any("pair" in text for text in describe(found))
+
+
+# Numbers
+
+
+def test_linear_maps_of_variables_change_coordinates_only():
+    x = scaled_alike(500, 5)
+    mixing = scipy.linalg.block_diag(*np.random.default_rng(5).normal(size=(3, 3, 3)))
+    one, other = run(x), run(x @ mixing + 7)
+    for name in CHECKS[1:]:
+        np.testing.assert_allclose(getattr(other, name).z, getattr(one, name).z, rtol=1e-6, atol=1e-8)
+    assert not np.allclose(one.coordinate.nats, other.coordinate.nats, rtol=1e-3)
+
+
+def test_vmap_and_jit_change_nothing():
+    x = np.stack([gaussian(300), scaled_alike(300, 3), banana(300)])
+    with double_precision():
+        batch = jnp.asarray(x, jnp.float64)
+        mapped = jax.jit(jax.vmap(partial(diagnose, dims=(3, 3, 3))))(batch)
+        mapped = jax.tree.map(np.asarray, mapped)
+        eager = jax.tree.map(np.asarray, diagnose(batch[1], (3, 3, 3)))
+    for place, one in enumerate(x):
+        jax.tree.map(
+            lambda a, b, at=place: np.testing.assert_allclose(a[at], b, rtol=1e-9, atol=1e-12), mapped, run(one)
+        )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[1], b, rtol=1e-9, atol=1e-12), mapped, eager)
+
+
+def test_single_precision_agrees():
+    x = scaled_alike(1000, 5)
+    found = _diagnose(jnp.asarray(x, jnp.float32), dims=(3, 3, 3))
+    for name in CHECKS:
+        assert getattr(found, name).z.dtype == np.float32
+        np.testing.assert_allclose(getattr(found, name).z, getattr(run(x), name).z, rtol=1e-3, atol=0.02)
+
+
+def test_far_outliers_stay_finite():
+    x = gaussian(1000)
+    x[0, 7] = 1e6
+    found = run(x)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
+    assert found.coordinate.z[2] > 12
+    assert found.coordinate_at[2] == 1
+
+
+def test_singular_covariances_are_said_and_touch_nothing_else():
+    x = gaussian(500)
+    x[:, 4] = 2.0
+    found = run(x)
+    assert describe(found) == (
+        "the covariance of source_2 is singular: its shape was not checked",
+        "the covariance of the pair (source_2, target) is singular: its shape was not checked",
+    )
+    for name in CHECKS[3:]:
+        assert np.isfinite(getattr(found, name).z[0])
+        assert np.isnan(getattr(found, name).z[1])
+
+
+def test_equal_rows_are_tied():
+    """Twice the same samples, in any order, have the correlation of the samples once."""
+    white = whiten(np.random.default_rng(6).normal(size=(200, 4)))
+    twice = np.concatenate([white, white[::-1]])
+    with double_precision():
+        one, two = (float(norm_correlation(jnp.asarray(w, jnp.float64), 2).z) for w in (white, twice))
+    assert two / np.sqrt(399) == pytest.approx(one / np.sqrt(199), abs=0.01)
+
+
+# Sentences from plain numbers
+
+
+def test_gap_of_a_gaussian_fit_is_silent_and_a_larger_one_is_not():
+    """The gap of a fitted Gaussian itself, from samples."""
+    rng, size, train, held = np.random.default_rng(7), 12, 900, 300
+    gaps = []
+    for _ in range(200):
+        x = rng.normal(size=(train + held, size))
+        normal = scipy.stats.multivariate_normal(x[:train].mean(axis=0), np.cov(x[:train].T, bias=True))
+        losses = -normal.logpdf(x)
+        own, other = losses[:train].mean(), losses[train:].mean()
+        gaps.append(other - own)
+        assert describe_fit(own, other, (train, held), size) == ()
+    expected = size * (size + 3) / (2 * train)
+    assert np.mean(gaps) == pytest.approx(expected, abs=0.02)
+    (sentence,) = describe_fit(10.0, 10.9 + expected, (train, held), size)
+    assert sentence.startswith("held-out samples are 1 nats less likely than training samples, where a Gaussian")
+    assert describe_fit(np.nan, 1.0, (train, held), size) == ()
+
+
+def test_few_samples_for_the_dims():
+    (sentence,) = describe_size(1000, (16, 16, 16))
+    assert sentence.startswith("1000 samples are few for 48 dimensions")
+    assert "0.26 nats too high" in sentence
+    assert describe_size(5000, (16, 16, 16), is_flow=True) == ()
+    assert describe_size(1000, (8, 8, 8)) == ()
+    (sentence,) = describe_size(1000, (8, 8, 8), is_flow=True)
+    assert sentence.startswith("1000 samples are few for a flow of 24 dimensions: 1200")
+
+
+def test_sentences_are_grouped_by_problem():
+    grouped = group_sentences([("a", "b"), ("a",), (), ("a",)])
+    assert grouped == ("layers 0-1, 3: a", "layer 0: b")
+    assert group_sentences([(), ()]) == ()
