@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from pid_jax.console import err, make_app, out, parse_names, progress_bar, run_app, working
+from pid_jax.console import err, fraction_bar, make_app, out, parse_names, run_app, working
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -121,11 +121,8 @@ def _study(paths: list[Path], out_dir: Path, spec: "StudySpec", seed: int) -> No
     if results is not None and results.attrs.get("inputs_sha256") == digest:
         out.print(f"{file}: made from the same stores and settings; reused.")
     else:
-        tasks = len(spec.tasks or set(stores[0].columns["task"].tolist()))
-        with progress_bar("Decomposing", tasks * len(stores)) as advance:
-            results = run_study(
-                stores, spec=spec, key=jax.random.key(seed), progress=lambda task, condition: advance(1)
-            )
+        with fraction_bar("Fitting flows and decomposing") as progress:
+            results = run_study(stores, spec=spec, key=jax.random.key(seed), progress=progress)
         results = results.assign_attrs(inputs_sha256=digest)
         save_study(results, file)
     _print_table(results)

@@ -85,6 +85,26 @@ def progress_bar(description: str, total: int, done: int = 0) -> Iterator[Callab
 
 
 @contextmanager
+def fraction_bar(description: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar for steps whose number is known later; yield a function that takes steps done and all there are.
+
+    Args:
+        description: What is being done.
+    """
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err) as progress:
+        task = progress.add_task(description, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
 def working(description: str) -> Iterator[None]:
     """Show a spinner with the time that has passed while something without steps runs."""
     with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=err) as progress:

@@ -75,7 +75,7 @@ def fit_flow(
         check_continuous(name, array)
         check_not_redundant(name, array)
     dims = tuple(array.shape[-1] for _, array in named)
-    spec = choose_settings(spec, count, dims, int(np.prod(leading, dtype=int)))
+    spec = choose_settings(spec, count, dims)
     is_held_out = hold_out(key, count, sum(dims), spec)
     arrays = [array.reshape(-1, *array.shape[-2:]) for _, array in named]
     prepared = [prepare_variable(array, is_held_out, spec) for array in arrays]

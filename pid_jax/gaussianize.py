@@ -12,9 +12,10 @@ from jaxtyping import Array, Float
 
 from pid_jax.checks import is_discrete, is_redundant
 from pid_jax.flow.marginal import gaussianize_copula
+from pid_jax.flow.recipe import choose_settings
 from pid_jax.gaussianizers import Auto, Copula, NoGaussianization, RealNVP
 from pid_jax.precision import double_precision
-from pid_jax.progress import Progress
+from pid_jax.progress import Progress, part_of
 from pid_jax.spec import PCA, ParametricBootstrap, PIDSpec, SampleCovariance
 
 if TYPE_CHECKING:  # flows are loaded on first use: Flax and Distrax take seconds
@@ -157,10 +158,11 @@ def _fit(
 
     chosen = _chosen(filled, has_flow)
     for_fit, for_refits = jax.random.split(key)
-    fit = fit_flow(*chosen, spec=flow, key=for_fit, progress=progress)
+    flow = choose_settings(flow, filled[0].shape[1], tuple(x.shape[-1] for x in filled))
+    refits = flow.refits if is_refitted and flow.refits else 0
+    fit = fit_flow(*chosen, spec=flow, key=for_fit, progress=part_of(progress, 0, 1 + refits))
     latents = latents_of(fit, *chosen).reshape(int(has_flow.sum()), -1, sum(fit.dims))
-    refits = fit.spec.refits or 0
-    if not is_refitted or not refits:
+    if not refits:
         return _Flows(fit=fit, latents=latents, replicates=None)
     replicates = refit_covariances(fit, chosen, refits, for_refits, progress)
     return _Flows(fit=fit, latents=latents, replicates=replicates.reshape(refits, -1, *fit.cov.shape[-2:]))

@@ -7,7 +7,7 @@ import numpy as np
 
 from pid_jax.fit import fit_flow
 from pid_jax.flow_fit import FlowFit
-from pid_jax.progress import Progress
+from pid_jax.progress import Progress, part_of
 
 
 def refit_covariances(
@@ -24,7 +24,7 @@ def refit_covariances(
             model has seen nothing.
         refits: Number of data sets.
         key: A JAX random key.
-        progress: See `fit_flow`; it counts the evaluations of all refits.
+        progress: See `fit_flow`; the first fit counts as the first part.
 
     Returns:
         Covariances of the latents (refits, ..., D, D).
@@ -34,7 +34,7 @@ def refit_covariances(
         for_samples, for_fit = jax.random.split(one)
         drawn = fit.sample(fit.samples, for_samples)
         kept = [_within(x, original) for x, original in zip(drawn, variables, strict=True)]
-        again = fit_flow(*kept, spec=fit.spec, key=for_fit, progress=_shifted(progress, place, refits))
+        again = fit_flow(*kept, spec=fit.spec, key=for_fit, progress=part_of(progress, place + 1, refits + 1))
         found.append(again.cov)
     return np.stack(found)
 
@@ -43,7 +43,3 @@ def _within(drawn: np.ndarray, original: np.ndarray) -> np.ndarray:
     """Keep samples within the range of the original ones, coordinate by coordinate."""
     low, high = original.min(axis=-2, keepdims=True), original.max(axis=-2, keepdims=True)
     return np.clip(np.nan_to_num(drawn.astype(np.float64), nan=0.0), low, high)
-
-
-def _shifted(progress: Progress, place: int, refits: int) -> Progress:
-    return lambda done, total: progress(place * total + done, refits * total)

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +17,8 @@ import xarray as xr
 from pid_jax.atomic import atomic_write
 from pid_jax.checks import check_enough_samples
 from pid_jax.estimate_reduced import estimate_reduced
-from pid_jax.progress import no_progress
+from pid_jax.gaussianizers import Copula, Gaussianizer, NoGaussianization, RealNVP
+from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.reduce.pca import Reduced
 from pid_jax.result import ATOMS, INFORMATION, STATUS_FLAGS, PIDEstimate, read_dataset
 from pid_jax.scores import Scores, read_scores
@@ -25,6 +26,8 @@ from pid_jax.spec import BROJA, MMI, PCA, PIDSpec, Redundancy, SampleCovariance,
 from pid_jax.store import NORM, ActivationStore
 
 SCHEMA = "pid_jax.study/1"
+# Of each task and condition, as far as progress is told.
+STEPS = 1000
 _PACKAGES = ("pid_jax", "jax", "jaxlib", "numpy", "xarray")
 
 
@@ -34,6 +37,7 @@ class StudySpec:
 
     Attributes:
         pid: How each problem is estimated.
+        compared: Other maps to latents, whose atoms by the first measure stand beside those of `pid`.
         measures: Redundancy measures, each on the same covariance.
         keep: "all" samples, or those answered "correct" under the baseline.
         tasks: Tasks to study; None studies all.
@@ -41,7 +45,8 @@ class StudySpec:
         source_2_role: Token group that is source_2.
     """
 
-    pid: PIDSpec = field(default_factory=lambda: PIDSpec(reduction=PCA(dim=(12, 12, 8))))
+    pid: PIDSpec = field(default_factory=lambda: PIDSpec(reduction=PCA(dim=(12, 12, 8)), gaussianize=RealNVP()))
+    compared: tuple[Gaussianizer, ...] = (Copula(), NoGaussianization())
     measures: tuple[Redundancy, ...] = (BROJA(), MMI())
     keep: str = "all"
     tasks: tuple[str, ...] | None = None
@@ -60,7 +65,7 @@ def run_study(
     *,
     spec: StudySpec | None = None,
     key: jax.Array,
-    progress: Callable[[str, str], None] = lambda task, condition: None,
+    progress: Progress = no_progress,
 ) -> xr.Dataset:
     """Decompose, per task, condition and layer, the information about the model's prediction.
 
@@ -73,7 +78,7 @@ def run_study(
         stores: The baseline first, then knockouts of the same model on the same samples.
         spec: Settings, `StudySpec()` if not given.
         key: A JAX random key.
-        progress: Called with task and condition before each decomposition.
+        progress: Called with steps done and all there are.
 
     Returns:
         Atoms (task, condition, measure, layer) and informations (task, condition, layer) in nats, with status and
@@ -94,16 +99,19 @@ def run_study(
     reduction_key, key = jax.random.split(key)
     variables = _read_variables(stores, selected, spec, reduction_key)
     cells = {}
-    for task in tasks:
+    for i, task in enumerate(tasks):
         for j, store in enumerate(stores):
-            progress(task, _name(store))
+            part = part_of(progress, i * len(stores) + j, len(tasks) * len(stores))
+            part(0, STEPS)
             cell_key = jax.random.fold_in(key, zlib.crc32(f"{task}/{_name(store)}".encode()))
             scores = [variable[task][j] for variable in variables]
             try:
-                estimates = _estimate(scores, spec, cell_key)
+                estimates, others = _estimate(scores, spec, cell_key, part)
             except ValueError as error:
                 raise ValueError(f"task {task!r}, {_name(store)}: {error} Or leave the task out.") from error
-            cells[task, _name(store)] = _cell(estimates, scores, _accuracy(store, selected[task][j]))
+            part(STEPS, STEPS)
+            accuracy = _accuracy(store, selected[task][j])
+            cells[task, _name(store)] = _cell(estimates, scores, accuracy).merge(_compared(estimates[0], others, spec))
     stacked = [xr.concat([cells[task, _name(s)] for s in stores], dim="condition") for task in tasks]
     data = xr.concat(stacked, dim="task").assign_coords(_coordinates(stores, tasks))
     data = data.assign_coords(measure=[type(measure).__name__.lower() for measure in spec.measures])
@@ -149,8 +157,10 @@ def _read_variables(
     ]
 
 
-def _estimate(scores: Sequence[Scores], spec: StudySpec, key: jax.Array) -> list[PIDEstimate]:
-    """Decompose the scores of one task and condition by every measure."""
+def _estimate(
+    scores: Sequence[Scores], spec: StudySpec, key: jax.Array, progress: Progress
+) -> tuple[list[PIDEstimate], list[PIDEstimate]]:
+    """Decompose the scores of one task and condition by every measure, and by the first behind each compared map."""
     dims = tuple(variable.values.shape[-1] for variable in scores)
     if isinstance(spec.pid.covariance, SampleCovariance):
         check_enough_samples(scores[0].values.shape[1], (dims[0], dims[1], dims[2]))
@@ -162,7 +172,29 @@ def _estimate(scores: Sequence[Scores], spec: StudySpec, key: jax.Array) -> list
         )
         for variable in scores
     ]
-    return estimate_reduced(reduced, spec.pid, spec.measures, key, no_progress)
+    estimates = estimate_reduced(reduced, spec.pid, spec.measures, key, progress)
+    others = [
+        estimate_reduced(reduced, dataclasses.replace(spec.pid, gaussianize=way), spec.measures[:1], key, no_progress)[
+            0
+        ]
+        for way in spec.compared
+    ]
+    return estimates, others
+
+
+def _compared(chosen: PIDEstimate, others: Sequence[PIDEstimate], spec: StudySpec) -> xr.Dataset:
+    """Put the atoms of the first measure behind every map side by side."""
+    names = [type(way).__name__ for way in (spec.pid.gaussianize, *spec.compared)]
+    every = [chosen, *others]
+    data = {
+        f"compared_{name}": (
+            ("gaussianizer", "layer"),
+            np.stack([getattr(e.atoms, name) for e in every]),
+            {"units": "nats"},
+        )
+        for name in ATOMS
+    }
+    return xr.Dataset(data, coords={"gaussianizer": names})
 
 
 def _accuracy(store: ActivationStore, rows: np.ndarray) -> float:
@@ -178,7 +210,7 @@ def _cell(estimates: Sequence[PIDEstimate], scores: Sequence[Scores], accuracy: 
     per_measure |= {"status": (np.stack([e.status for e in estimates]), STATUS_FLAGS)}
     data: dict[str, Any] = {name: (("measure", "layer"), *value) for name, value in per_measure.items()}
     data |= {name: ("layer", getattr(first.information, name), nats) for name in INFORMATION}
-    data["gaussianizer"] = ("layer", np.asarray(first.gaussianizer, dtype=object))
+    data["gaussianized_by"] = ("layer", np.asarray(first.gaussianizer, dtype=object))
     for suffix, variable in zip(("1", "2", "target"), scores, strict=True):
         for name, value, unit in (
             ("explained_variance", variable.explained_variance, "1"),

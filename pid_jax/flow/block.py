@@ -9,7 +9,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 # Log-scales of a coupling stay between plus and minus this number, so that no batch can make them overflow.
-LARGEST_LOG_SCALE = 5.0
+LARGEST_LOG_SCALE = 3.0
+# Beyond this many standard deviations there are hardly any training samples: elementwise maps go on as straight lines,
+# and conditioners as constants, so that a held-out sample cannot be thrown arbitrarily far by several blocks.
+REACH = 4.0
+# Tails and skewness of a sinh-arcsinh map stay between plus and minus this number.
+LARGEST_SHAPE = 1.0
 # Spread of the first biases: the kinks of the units lie where the samples are, not all at the mean.
 BIAS_SPREAD = 0.5
 
@@ -45,28 +50,33 @@ class Linear(distrax.Bijector):
 class SinhArcsinh(distrax.Bijector):
     """Change skewness and tails of a coordinate: y = sinh(δ (arcsinh x + ε)), dy/dx = δ √(1 + y²) / √(1 + x²).
 
-    δ = exp(tail), ε = skew.
+    δ = exp(tail), ε = skew. Beyond `REACH` the map goes on as a straight line.
 
     Source: Jones & Pewsey (2009), Biometrika 96, 761.
     """
 
     def __init__(self, skew: Array, tail: Array) -> None:
         super().__init__(event_ndims_in=0)
-        self._skew = skew
-        self._tail = tail
+        self._skew, self._tail = (LARGEST_SHAPE * jnp.tanh(value / LARGEST_SHAPE) for value in (skew, tail))
 
     def forward_and_log_det(self, x: Any) -> tuple[Any, Any]:
         """Map samples of one coordinate forward."""
-        y = jnp.sinh((jnp.arcsinh(x) + self._skew) * jnp.exp(self._tail))
-        return y, self._log_slope(x, y)
+        inside = jnp.clip(x, -REACH, REACH)
+        y, log_slope = self._curve(inside)
+        return y + jnp.exp(log_slope) * (x - inside), log_slope
 
     def inverse_and_log_det(self, y: Any) -> tuple[Any, Any]:
         """Map images of one coordinate backward."""
-        x = jnp.sinh(jnp.arcsinh(y) * jnp.exp(-self._tail) - self._skew)
-        return x, -self._log_slope(x, y)
+        ends = jnp.array([-REACH, REACH], y.dtype).reshape(2, *(1 for _ in y.shape))
+        low, high = self._curve(ends)[0]
+        inside = jnp.clip(y, low, high)
+        x = jnp.clip(jnp.sinh(jnp.arcsinh(inside) * jnp.exp(-self._tail) - self._skew), -REACH, REACH)
+        log_slope = self._curve(x)[1]
+        return x + jnp.exp(-log_slope) * (y - inside), -log_slope
 
-    def _log_slope(self, x: Array, y: Array) -> Array:
-        return self._tail + 0.5 * (jnp.log1p(y * y) - jnp.log1p(x * x))
+    def _curve(self, x: Any) -> tuple[Any, Any]:
+        y = jnp.sinh((jnp.arcsinh(x) + self._skew) * jnp.exp(self._tail))
+        return y, self._tail + 0.5 * (jnp.log1p(y * y) - jnp.log1p(x * x))
 
 
 class Conditioner(nn.Module):
@@ -85,6 +95,7 @@ class Conditioner(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "... h"]) -> tuple[Float[Array, "... k"], Float[Array, "... k"]]:
         """Return shifts and log-scales."""
+        x = jnp.clip(x, -REACH, REACH)
         for _ in range(self.hidden_layers):
             biases = nn.initializers.normal(BIAS_SPREAD)
             x = nn.relu(nn.Dense(self.width, kernel_init=nn.initializers.he_uniform(), bias_init=biases)(x))

@@ -1,5 +1,6 @@
 """How far latents are from jointly Gaussian: each coordinate, each variable, each pair of a source and the target."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -78,7 +79,9 @@ def diagnose(latents: Float[Array, "n D"], dims: tuple[int, int, int]) -> Diagno
     *sources, target = jnp.split(latents, np.cumsum(dims)[:-1], axis=1)
     variables = [_whiten(x) for x in (*sources, target)]
     pairs = [_whiten(jnp.concatenate([source, target], axis=1)) for source in sources]
-    farthest, places = zip(*(_farthest_coordinate(x) for x in (*sources, target)), strict=True)
+    statistics = jax.vmap(anderson_darling, in_axes=1)(latents)
+    each = [_farthest(found, len(latents)) for found in jnp.split(statistics, np.cumsum(dims)[:-1])]
+    farthest, places = zip(*each, strict=True)
     return Diagnostics(
         coordinate=_stack(farthest),
         coordinate_at=jnp.stack(places),
@@ -164,21 +167,21 @@ def norm_correlation(white: Float[Array, "n d"], dim: int) -> Deviation:
     sizes = jnp.stack([(part**2).sum(axis=1) for part in (white[:, :dim], white[:, dim:])], axis=1)
     scores = gaussianize_copula(sizes, jnp.zeros(2, white.dtype))
     r = (scores[:, 0] * scores[:, 1]).sum() / jnp.sqrt((scores**2).sum(axis=0).prod())
-    r = jnp.where(jnp.isfinite(white).all(), r - by_chance, jnp.nan)  # NaN has ranks too
+    r = lax.select(jnp.isfinite(white).all(), r - by_chance, jnp.full_like(r, jnp.nan))  # NaN has ranks too
     return Deviation(z=r * np.sqrt(n - 1), nats=-0.5 * jnp.log1p(-jnp.minimum(r**2, 1 - jnp.finfo(r.dtype).eps)))
 
 
-def _farthest_coordinate(samples: Float[Array, "n d"]) -> tuple[Deviation, Int[Array, ""]]:
+def _farthest(statistics: Float[Array, "d"], n: int) -> tuple[Deviation, Int[Array, ""]]:
     """Choose the coordinate that is farthest from normal, and correct its probability for the choice (Bonferroni).
 
     With the density u ↦ 1 + Σ c_k p_k(u) of the uniform scores in Legendre polynomials, the divergence is ½ Σ c_k² and
     A²/n = Σ c_k² / (k (k + 1)). Mean and variance are fitted, so what is left starts at about k = 3, and the divergence
     is at least about 6 A²/n; the slope of the tail is the same number more exactly.
     """
-    n, d = samples.shape
-    statistics = jax.vmap(anderson_darling, in_axes=1)(samples)
     at = statistics.argmax()
-    log_p = jnp.clip(TAIL_LOG_P - TAIL_SLOPE * statistics[at] + np.log(d), SMALLEST_LOG_P, np.log(0.5))
+    log_p = jnp.clip(
+        TAIL_LOG_P - TAIL_SLOPE * statistics[at] + np.log(statistics.shape[0]), SMALLEST_LOG_P, np.log(0.5)
+    )
     return Deviation(z=-ndtri(jnp.exp(log_p)), nats=TAIL_SLOPE * statistics[at] / n), at
 
 
@@ -208,5 +211,5 @@ def _by_products(white: Float[Array, "n d"]) -> Float[Array, ""]:
     return lax.scan(chunk_sum, jnp.zeros((), white.dtype), chunks)[0] / n**2
 
 
-def _stack(deviations: "tuple[Deviation, ...] | list[Deviation]") -> Deviation:
+def _stack(deviations: Sequence[Deviation]) -> Deviation:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *deviations)

@@ -8,14 +8,13 @@ from pid_jax.gaussianizers import RealNVP, Separate
 FEW_SAMPLES = 150
 
 
-def choose_settings(spec: RealNVP, samples: int, dims: tuple[int, ...], layers: int) -> RealNVP:
+def choose_settings(spec: RealNVP, samples: int, dims: tuple[int, ...]) -> RealNVP:
     """Fill in every field that is None.
 
     Args:
         spec: Settings, with None for what is to be chosen.
         samples: Samples of each problem.
         dims: Coordinates of each variable.
-        layers: Problems.
 
     Returns:
         Settings without None.

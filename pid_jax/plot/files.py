@@ -7,6 +7,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from pid_jax.atomic import atomic_write
+from pid_jax.plot.gaussianizers import plot_gaussianizers
 from pid_jax.plot.knockout import plot_knockout
 from pid_jax.plot.measures import plot_measures
 from pid_jax.plot.quantities import MEASURE_NAMES, check_results, default_measure
@@ -23,7 +24,8 @@ def save_figures(results: xr.Dataset, directory: Path) -> dict[str, Path]:
     """Write every figure that the dataset allows, as PNG (200 dots per inch) and as PDF.
 
     BROJA is shown where it was computed, else the first measure. Without a knockout there is no "knockout" figure,
-    without both measures no "measures" figure. A file appears under its name only when it is complete.
+    without both measures no "measures" figure, with one map only no "gaussianizers" figure. A file appears under its
+    name only when it is complete.
 
     Args:
         results: the dataset made by `pid_jax.study`.
@@ -61,6 +63,8 @@ def _applicable(results: xr.Dataset) -> dict[str, Callable[[], Figure]]:
         figures["knockout"] = lambda: plot_knockout(results, measure=measure)
     if set(MEASURE_NAMES) <= {str(name) for name in results["measure"].values}:
         figures["measures"] = lambda: plot_measures(results)
+    if results.sizes.get("gaussianizer", 0) > 1:
+        figures["gaussianizers"] = lambda: plot_gaussianizers(results)
     return figures
 
 

@@ -11,6 +11,12 @@ from pid_jax.result import ATOMS, INFORMATION
 PER_NAT = {"bits": 1.0 / math.log(2.0), "nats": 1.0}
 MEASURE_NAMES = {"broja": "BROJA", "mmi": "MMI"}
 PREFERRED_MEASURE = "broja"
+MAP_NAMES = {
+    "RealNVP": "normalizing flow",
+    "Copula": "rank copula",
+    "NoGaussianization": "no map",
+    "Auto": "best on held-out samples",
+}
 
 # A share is a ratio to I_12. Below a hundredth of a bit, estimation noise is as large as I_12 itself, and the
 # ratio says nothing; no share is given there.
@@ -52,6 +58,11 @@ def check_results(
     measures = [str(name) for name in results["measure"].values]
     if measure is not None and measure not in measures:
         raise ValueError(f"measure must be one of {measures}, got {measure!r}; choose one that was computed")
+
+
+def compared_atoms(results: xr.Dataset) -> xr.Dataset:
+    """Return the atoms behind every map that was compared, under their own names."""
+    return results[[f"compared_{atom}" for atom in ATOMS]].rename({f"compared_{atom}": atom for atom in ATOMS})
 
 
 def default_measure(results: xr.Dataset) -> str:

@@ -13,6 +13,7 @@ from pid_jax.atomic import write_text
 from pid_jax.plot.quantities import (
     ATOMS,
     INFORMATION,
+    MAP_NAMES,
     PER_NAT,
     atom_labels,
     check_results,
@@ -99,10 +100,19 @@ def _diagnostics(results: xr.Dataset) -> dict[str, object]:
         "largest_gap": float(np.nanmax(gap)) if np.isfinite(gap).any() else None,
         "failures": failures,
         "cell_count": int(status.size),
+        "maps": _maps(results),
         "explained": [
             [float(np.nanmin(v)), float(np.nanmax(v))] if np.isfinite(v).any() else None for v in explained.values()
         ],
     }
+
+
+def _maps(results: xr.Dataset) -> list[tuple[str, int]]:
+    """Count the problems that each map made Gaussian."""
+    if "gaussianized_by" not in results:
+        return []
+    names, counts = np.unique(results["gaussianized_by"].values.astype(str), return_counts=True)
+    return [(MAP_NAMES.get(str(n), str(n)), int(c)) for n, c in zip(names, counts, strict=True)]
 
 
 def _read_json(results: xr.Dataset, name: str) -> dict[str, object]:
@@ -138,9 +148,9 @@ def _data_uri(file: Path) -> str:
 
 def _csv_uri(results: xr.Dataset) -> str:
     """Write all numbers as a table in long form, one row for every task, condition, measure and layer, into a URI."""
-    columns = [name for name, variable in results.data_vars.items() if "task" in variable.dims]
-    in_nats = {name: f"{name}_nats" for name in columns if results[name].attrs.get("units") == "nats"}
     order = ["task", "condition", "measure", "layer"]
+    columns = [name for name, v in results.data_vars.items() if "task" in v.dims and set(v.dims) <= set(order)]
+    in_nats = {name: f"{name}_nats" for name in columns if results[name].attrs.get("units") == "nats"}
     table = results[columns].to_dataframe(dim_order=order).rename(columns=in_nats).to_csv()
     return "data:text/csv;charset=utf-8;base64," + base64.b64encode(table.encode()).decode()
 

@@ -18,14 +18,7 @@ from pid_jax.flow.diagnostics import (
     norm_correlation,
 )
 from pid_jax.flow.marginal import gaussianize_copula
-from pid_jax.flow.sentences import (
-    SMALLEST_NATS,
-    Z_LIMIT,
-    describe,
-    describe_fit,
-    describe_size,
-    group_sentences,
-)
+from pid_jax.flow.sentences import SMALLEST_NATS, Z_LIMIT, describe
 from pid_jax.precision import double_precision
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -98,7 +91,7 @@ def test_anderson_darling_is_that_of_scipy():
 @pytest.mark.parametrize(("n", "dim"), [(300, 4), (300, 1), (40, 9)])
 def test_skewness_is_that_of_the_double_sum(n, dim):
     """Both ways of summing; the third case has more squares of dims than samples."""
-    white = whiten(np.random.default_rng(1).gumbel(size=(n, dim)))
+    white = whiten(np.random.default_rng(1).logistic(size=(n, dim)))
     with double_precision():
         actual = mardia_skewness(jnp.asarray(white, jnp.float64))
         z, nats = float(actual.z), float(actual.nats)
@@ -107,7 +100,7 @@ def test_skewness_is_that_of_the_double_sum(n, dim):
     assert nats == pytest.approx((skewness - mean) / 12, rel=1e-10)
     freedom = dim * (dim + 1) * (dim + 2) / 6
     expected = scipy.stats.norm.isf(scipy.stats.chi2.sf(freedom * skewness / mean, freedom))
-    assert z == pytest.approx(expected, rel=0.06, abs=0.03)  # the cube root is an approximation
+    assert z == pytest.approx(expected, rel=0.06, abs=0.1)  # the cube root is an approximation
 
 
 def test_kurtosis_of_one_coordinate_is_that_of_scipy():
@@ -128,7 +121,7 @@ def test_lightest_tails_have_negative_kurtosis():
 # Gaussian latents
 
 
-@pytest.mark.parametrize(("n", "dim", "repeats"), [(300, 1, 3000), (300, 4, 1500), (1000, 4, 300), (300, 16, 300)])
+@pytest.mark.parametrize(("n", "dim", "repeats"), [(300, 1, 2000), (300, 16, 100)])
 def test_false_alarms_are_rare(n, dim, repeats):
     """At 2.5 standard deviations the rates can be counted; they are up to twice nominal by the approximations."""
     found = _many_gaussian(jax.random.key(n + dim), n=n, dim=dim, repeats=repeats)
@@ -158,9 +151,9 @@ def _many_gaussian(key, *, n, dim, repeats):
     return jax.lax.map(one, keys)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(4))
 def test_gaussian_latents_say_nothing(seed):
-    for n in (300, 5000):
+    for n in (1000, 5000):
         assert describe(run(gaussian(n, seed))) == ()
 
 
@@ -183,7 +176,7 @@ def test_multivariate_t_shows_after_the_copula(n, freedom):
 def test_norms_have_the_correlation_of_a_common_scale():
     """With w = z / √u the log-norms share the variance of log u; for radial maps of each variable it stays."""
     freedom, d = 5, 3
-    x = scaled_alike(20_000, freedom)
+    x = scaled_alike(5000, freedom)
     common = scipy.special.polygamma(1, freedom / 2)
     expected = common / (common + scipy.special.polygamma(1, d / 2))
     r = run(x).pair_norms.z[0] / np.sqrt(len(x))
@@ -199,7 +192,7 @@ def test_dependence_alone_does_not_correlate_the_norms():
 
 
 def test_sizes_that_go_against_each_other():
-    x = np.random.default_rng(3).normal(size=(2000, 9))
+    x = np.random.default_rng(3).normal(size=(5000, 9))
     x[:, 6:] *= np.exp(-0.5 * (x[:, :3] ** 2).sum(axis=1, keepdims=True) / 3)
     found = run(x)
     assert found.pair_norms.z[0] < -Z_LIMIT
@@ -208,7 +201,7 @@ def test_sizes_that_go_against_each_other():
 
 @pytest.mark.parametrize("place", range(3))
 def test_warped_coordinate_is_found(place):
-    x = gaussian(2000)
+    x = gaussian(5000)
     at = 3 * place + 1
     x[:, at] = np.sinh(x[:, at])
     found = run(x)
@@ -219,7 +212,7 @@ def test_warped_coordinate_is_found(place):
 
 
 def test_banana_with_normal_coordinates_is_found():
-    found = run(banana(2000))
+    found = run(banana(5000))
     assert found.coordinate.z[2] == 0
     assert found.variable_skewness.z.max() < Z_LIMIT
     (sentence,) = describe(found, LABELS)
@@ -229,7 +222,7 @@ def test_banana_with_normal_coordinates_is_found():
 
 def test_lower_bound_is_claimed_for_gaussian_variables_only():
     """An exponential target has its own skewness; the Gaussian information may then be too high."""
-    x = banana(2000)
+    x = banana(5000)
     x[:, 7] = np.exp(x[:, 7])
     about_pair = [text for text in describe(run(x)) if "(source_2, target) is skewed" in text]
     assert about_pair
@@ -237,7 +230,7 @@ def test_lower_bound_is_claimed_for_gaussian_variables_only():
 
 
 def test_a_skewed_variable_is_not_taken_for_a_curved_pair():
-    independent = np.random.default_rng(4).normal(size=(2000, 9))
+    independent = np.random.default_rng(4).normal(size=(5000, 9))
     independent[:, 0] = np.exp(independent[:, 0] / 2)
     found = run(independent)
     assert found.pair_skewness.z[0] > Z_LIMIT
@@ -249,7 +242,7 @@ def test_a_skewed_variable_is_not_taken_for_a_curved_pair():
 
 
 def test_linear_maps_of_variables_change_coordinates_only():
-    x = scaled_alike(500, 5)
+    x = scaled_alike(1000, 5)
     mixing = scipy.linalg.block_diag(*np.random.default_rng(5).normal(size=(3, 3, 3)))
     one, other = run(x), run(x @ mixing + 7)
     for name in CHECKS[1:]:
@@ -257,26 +250,15 @@ def test_linear_maps_of_variables_change_coordinates_only():
     assert not np.allclose(one.coordinate.nats, other.coordinate.nats, rtol=1e-3)
 
 
-def test_vmap_and_jit_change_nothing():
-    x = np.stack([gaussian(300), scaled_alike(300, 3), banana(300)])
-    with double_precision():
-        batch = jnp.asarray(x, jnp.float64)
-        mapped = jax.jit(jax.vmap(partial(diagnose, dims=(3, 3, 3))))(batch)
-        mapped = jax.tree.map(np.asarray, mapped)
-        eager = jax.tree.map(np.asarray, diagnose(batch[1], (3, 3, 3)))
+def test_vmap_and_single_precision_change_little():
+    x = np.stack([gaussian(1000), scaled_alike(1000, 3), banana(1000)])
+    mapped = jax.jit(jax.vmap(partial(diagnose, dims=(3, 3, 3))))(jnp.asarray(x, jnp.float32))
     for place, one in enumerate(x):
-        jax.tree.map(
-            lambda a, b, at=place: np.testing.assert_allclose(a[at], b, rtol=1e-9, atol=1e-12), mapped, run(one)
-        )
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[1], b, rtol=1e-9, atol=1e-12), mapped, eager)
-
-
-def test_single_precision_agrees():
-    x = scaled_alike(1000, 5)
-    found = _diagnose(jnp.asarray(x, jnp.float32), dims=(3, 3, 3))
-    for name in CHECKS:
-        assert getattr(found, name).z.dtype == np.float32
-        np.testing.assert_allclose(getattr(found, name).z, getattr(run(x), name).z, rtol=1e-3, atol=0.02)
+        alone = run(one)
+        np.testing.assert_array_equal(mapped.coordinate_at[place], alone.coordinate_at)
+        for name in CHECKS:
+            assert getattr(mapped, name).z.dtype == np.float32
+            np.testing.assert_allclose(getattr(mapped, name).z[place], getattr(alone, name).z, rtol=1e-3, atol=0.02)
 
 
 def test_far_outliers_stay_finite():
@@ -289,7 +271,7 @@ def test_far_outliers_stay_finite():
 
 
 def test_singular_covariances_are_said_and_touch_nothing_else():
-    x = gaussian(500)
+    x = gaussian(1000)
     x[:, 4] = 2.0
     found = run(x)
     assert describe(found) == (
@@ -306,42 +288,6 @@ def test_equal_rows_are_tied():
     white = whiten(np.random.default_rng(6).normal(size=(200, 4)))
     twice = np.concatenate([white, white[::-1]])
     with double_precision():
-        one, two = (float(norm_correlation(jnp.asarray(w, jnp.float64), 2).z) for w in (white, twice))
+        correlate = jax.jit(partial(norm_correlation, dim=2))
+        one, two = (float(correlate(jnp.asarray(w, jnp.float64)).z) for w in (white, twice))
     assert two / np.sqrt(399) == pytest.approx(one / np.sqrt(199), abs=0.01)
-
-
-# Sentences from plain numbers
-
-
-def test_gap_of_a_gaussian_fit_is_silent_and_a_larger_one_is_not():
-    """The gap of a fitted Gaussian itself, from samples."""
-    rng, size, train, held = np.random.default_rng(7), 12, 900, 300
-    gaps = []
-    for _ in range(200):
-        x = rng.normal(size=(train + held, size))
-        normal = scipy.stats.multivariate_normal(x[:train].mean(axis=0), np.cov(x[:train].T, bias=True))
-        losses = -normal.logpdf(x)
-        own, other = losses[:train].mean(), losses[train:].mean()
-        gaps.append(other - own)
-        assert describe_fit(own, other, (train, held), size) == ()
-    expected = size * (size + 3) / (2 * train)
-    assert np.mean(gaps) == pytest.approx(expected, abs=0.02)
-    (sentence,) = describe_fit(10.0, 10.9 + expected, (train, held), size)
-    assert sentence.startswith("held-out samples are 1 nats less likely than training samples, where a Gaussian")
-    assert describe_fit(np.nan, 1.0, (train, held), size) == ()
-
-
-def test_few_samples_for_the_dims():
-    (sentence,) = describe_size(1000, (16, 16, 16))
-    assert sentence.startswith("1000 samples are few for 48 dimensions")
-    assert "0.26 nats too high" in sentence
-    assert describe_size(5000, (16, 16, 16), is_flow=True) == ()
-    assert describe_size(1000, (8, 8, 8)) == ()
-    (sentence,) = describe_size(1000, (8, 8, 8), is_flow=True)
-    assert sentence.startswith("1000 samples are few for a flow of 24 dimensions: 1200")
-
-
-def test_sentences_are_grouped_by_problem():
-    grouped = group_sentences([("a", "b"), ("a",), (), ("a",)])
-    assert grouped == ("layers 0-1, 3: a", "layer 0: b")
-    assert group_sentences([(), ()]) == ()

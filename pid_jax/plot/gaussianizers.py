@@ -1,0 +1,38 @@
+"""The atoms behind several maps to latents, side by side: what the choice of the map does."""
+
+import xarray as xr
+from matplotlib.figure import Figure
+
+from pid_jax.plot.lines import draw_atoms, row_label, value_limits
+from pid_jax.plot.quantities import ATOMS, MAP_NAMES, atom_labels, check_results, compared_atoms
+from pid_jax.plot.style import add_legend, figure_style, new_panels, panel_title, set_layer_limits, with_margins
+
+
+def plot_gaussianizers(results: xr.Dataset, *, unit: str = "bits") -> Figure:
+    """Plot the baseline's atoms behind every map that was compared: a row for every task, a column for every map.
+
+    Args:
+        results: the dataset made by `pid_jax.study`, with several maps.
+        unit: "bits" or "nats".
+
+    Returns:
+        A figure that is not registered anywhere.
+
+    Raises:
+        ValueError: no maps were compared; otherwise see `check_results`.
+    """
+    check_results(results, unit=unit, variables=[f"compared_{atom}" for atom in ATOMS])
+    baseline = compared_atoms(results).isel(condition=0)
+    names = [str(name) for name in results["gaussianizer"].values]
+    with figure_style():
+        figure, panels = new_panels(results.sizes["task"], len(names))
+        set_layer_limits(panels, results["layer"].values)
+        for row, task in enumerate(results["task"].values):
+            limits = value_limits(baseline.isel(task=row), ATOMS, unit)
+            panels[row, 0].set_ylim(*with_margins(*limits))
+            panels[row, 0].set_ylabel(row_label(task, f"information ({unit})"))
+            for column, name in enumerate(names):
+                lines = draw_atoms(panels[row, column], baseline.isel(task=row, gaussianizer=column), unit)
+                panel_title(panels[row, column], len(names), MAP_NAMES.get(name, name) if row == 0 else "")
+        add_legend(figure, lines, list(atom_labels(results).values()))
+    return figure
