@@ -1,5 +1,6 @@
 """`pid-jax`: from activation stores and arrays to atoms, figures and a page."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from pid_jax.console import err, fraction_bar, make_app, out, parse_names, run_a
 if TYPE_CHECKING:
     import xarray as xr
 
+    from pid_jax.gaussianizers import Gaussianizer
     from pid_jax.spec import PCA
     from pid_jax.study import StudySpec
 
@@ -18,9 +20,22 @@ RESULTS, PAGE, FIGURES = "results.nc", "index.html", "figures"
 
 app = make_app("Partial information decomposition of what a model's modalities tell about its prediction.")
 
+
+class GaussianizeBy(StrEnum):
+    """Maps of the variables to Gaussian latents, by their names on the command line."""
+
+    FLOW = "flow"
+    COPULA = "copula"
+    NOTHING = "nothing"
+    AUTO = "auto"
+
+
 Dims = Annotated[str, typer.Option(help="PCA components of source_1, source_2 and target.")]
 Keep = Annotated[str, typer.Option(help="'all' samples, or those answered 'correct' under the baseline.")]
 Tasks = Annotated[str, typer.Option(help="'all' or task names with commas.")]
+Way = Annotated[
+    GaussianizeBy, typer.Option("--gaussianize", help="Flows, rank copula, nothing, or the best on held-out samples.")
+]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 
 
@@ -35,7 +50,7 @@ def demo(
     from pid_jax.demo import extract_demo
 
     paths = extract_demo(out_dir, per_task)
-    _study(paths, out_dir, _study_spec("12,12,8", "all", "all"), seed=0)
+    _study(paths, out_dir, _study_spec("12,12,8", "all", "all", GaussianizeBy.FLOW), seed=0)
 
 
 @app.command()
@@ -46,10 +61,11 @@ def study(
     dims: Dims = "12,12,8",
     keep: Keep = "all",
     tasks: Tasks = "all",
+    gaussianize: Way = GaussianizeBy.FLOW,
     seed: Seed = 0,
 ) -> None:
     """Decompose every task, condition and layer of activation stores, and write results, figures and a page."""
-    _study([store, *(knockout or [])], out_dir, _study_spec(dims, keep, tasks), seed)
+    _study([store, *(knockout or [])], out_dir, _study_spec(dims, keep, tasks, gaussianize), seed)
 
 
 @app.command()
@@ -68,6 +84,7 @@ def estimate(
     arrays: Annotated[Path, typer.Argument(help="An .npz with source_1, source_2 and target, each (..., n, p).")],
     out_file: Annotated[Path | None, typer.Option("--out", help="Write the result to this netCDF file.")] = None,
     dims: Dims = "16,16,16",
+    gaussianize: Way = GaussianizeBy.FLOW,
     bits: Annotated[bool, typer.Option("--bits", help="Report in bits.")] = False,
     seed: Seed = 0,
 ) -> None:
@@ -91,8 +108,9 @@ def estimate(
                 f"{arrays} has no array {', '.join(missing)}; it has {list(loaded)}. Name them {VARIABLES}."
             )
         values = [loaded[name] for name in VARIABLES]
-    with working("Decomposing"):
-        found = estimate_pid(*values, spec=PIDSpec(reduction=_pca(dims)), key=jax.random.key(seed))
+    spec = PIDSpec(reduction=_pca(dims), gaussianize=_gaussianizer(gaussianize))
+    with fraction_bar("Decomposing") as progress:
+        found = estimate_pid(*values, spec=spec, key=jax.random.key(seed), progress=progress)
     found = found.in_bits() if bits else found
     out.print(repr(found), markup=False)
     for code in np.unique(found.status[found.status != Status.OK]):
@@ -167,11 +185,21 @@ def _print_table(results: "xr.Dataset") -> None:
     out.print(table)
 
 
-def _study_spec(dims: str, keep: str, tasks: str) -> "StudySpec":
+def _study_spec(dims: str, keep: str, tasks: str, way: GaussianizeBy) -> "StudySpec":
     from pid_jax.spec import PIDSpec
     from pid_jax.study import StudySpec
 
-    return StudySpec(pid=PIDSpec(reduction=_pca(dims)), keep=keep, tasks=parse_names(tasks))
+    ways = {name: _gaussianizer(name) for name in GaussianizeBy}
+    others = tuple(ways[name] for name in (GaussianizeBy.COPULA, GaussianizeBy.NOTHING) if name != way)
+    pid = PIDSpec(reduction=_pca(dims), gaussianize=ways[way])
+    return StudySpec(pid=pid, compared=others, keep=keep, tasks=parse_names(tasks))
+
+
+def _gaussianizer(way: GaussianizeBy) -> "Gaussianizer":
+    from pid_jax.gaussianizers import Auto, Copula, NoGaussianization, RealNVP
+
+    makers = {"flow": RealNVP, "copula": Copula, "nothing": NoGaussianization, "auto": Auto}
+    return makers[way.value]()
 
 
 def _pca(dims: str) -> "PCA":

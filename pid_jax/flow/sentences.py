@@ -116,9 +116,10 @@ def _describe_variable(diagnostics: Diagnostics, place: int, label: str) -> list
     found = []
     if _sign(diagnostics.coordinate, place) > 0:
         found.append(f"a coordinate of {label} is not normal")
-    if _sign(diagnostics.variable_skewness, place) > 0:
+    tails = _sign(diagnostics.variable_kurtosis, place)
+    if _is_skewed(diagnostics.variable_skewness, diagnostics.variable_kurtosis, place, tails):
         found.append(f"{label} is skewed")
-    if tails := _sign(diagnostics.variable_kurtosis, place):
+    if tails:
         found.append(f"tails of {label} are {_weight(tails)} than Gaussian")
     return found
 
@@ -128,9 +129,11 @@ def _describe_pair(diagnostics: Diagnostics, place: int, source: str, target: st
     if np.isnan(diagnostics.pair_kurtosis.z[place]):
         return [f"the covariance of {pair} is singular: its shape was not checked"]
     found = []
-    if tails := _sign(diagnostics.pair_kurtosis, place, _inner(diagnostics.variable_kurtosis, place)):
+    tails = _sign(diagnostics.pair_kurtosis, place, _inner(diagnostics.variable_kurtosis, place))
+    if tails:
         found.append(f"tails of {pair} are {_weight(tails)} than Gaussian")
-    if _sign(diagnostics.pair_skewness, place, _inner(diagnostics.variable_skewness, place)) > 0:
+    inner = _inner(diagnostics.variable_skewness, place)
+    if _is_skewed(diagnostics.pair_skewness, diagnostics.pair_kurtosis, place, tails, inner):
         found.append(f"{pair} is skewed or curved")
     norms = _sign(diagnostics.pair_norms, place)
     if norms > 0:
@@ -144,6 +147,12 @@ def _describe_pair(diagnostics: Diagnostics, place: int, source: str, target: st
         return []
     bound = "is a lower bound" if is_clean else "is that of a Gaussian, and may be too low or too high"
     return [f"{'; '.join(found)}: the information of this pair {bound}"]
+
+
+def _is_skewed(skewness: Deviation, kurtosis: Deviation, place: int, tails: int, inner: float = 0.0) -> bool:
+    """Tell skewness from the large third moments that heavy tails have by chance: there it has to be the larger one."""
+    is_hidden = tails > 0 and skewness.nats[place] < kurtosis.nats[place]
+    return _sign(skewness, place, inner) > 0 and not is_hidden
 
 
 def _inner(deviation: Deviation, source: int) -> float:
