@@ -183,17 +183,6 @@ def is_redundant(array: np.ndarray) -> np.ndarray:
     return np.asarray((values <= REDUNDANT_VARIANCE * values[..., -1:]).any(axis=-1))
 
 
-def check_continuous(name: str, array: np.ndarray) -> None:
-    """Refuse discrete columns: no smooth map makes them Gaussian."""
-    bad = is_discrete(array)
-    if bad.any():
-        first = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise ValueError(
-            f"{name} has {int(bad.sum())} discrete columns, the first at index {first}, with few distinct values or "
-            "one that many samples share: a flow needs continuous ones; use Copula(), or leave the columns out."
-        )
-
-
 def check_not_redundant(name: str, array: np.ndarray) -> None:
     """Refuse columns that are linear functions of others, as duplicates are."""
     bad = is_redundant(array)

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pid_jax.checks import (
-    check_continuous,
     check_key,
     check_leading_axes,
     check_not_constant,
     check_not_redundant,
     check_paired,
     check_samples,
+    is_discrete,
 )
 from pid_jax.fit_loops import Fitted, fit_separately, fit_together
 from pid_jax.flow.recipe import choose_settings
@@ -57,7 +57,8 @@ def fit_flow(
 
     Raises:
         TypeError: For tracers and for arrays that hold no real numbers.
-        ValueError: For unpaired samples, NaN, constant, duplicate or discrete columns, or too few samples.
+        ValueError: For unpaired samples, NaN, constant or duplicate columns, too few samples, or if all variables have
+            discrete columns. The flow of a single variable that has stays the identity behind the splines.
 
     Source: Dinh, Sohl-Dickstein & Bengio (2017), arXiv 1605.08803, for the flow; Butakov et al. (2024), arXiv
     2403.02187, for the joint objective.
@@ -72,8 +73,8 @@ def fit_flow(
     count, leading = check_paired(named), check_leading_axes(named)
     for name, array in named:
         check_not_constant(name, array, whole=False)
-        check_continuous(name, array)
         check_not_redundant(name, array)
+    is_free = _find_free([array.reshape(-1, *array.shape[-2:]) for _, array in named])
     dims = tuple(array.shape[-1] for _, array in named)
     spec = choose_settings(spec, count, dims)
     is_held_out = hold_out(key, count, sum(dims), spec)
@@ -83,10 +84,26 @@ def fit_flow(
     scores = [one.scores for one in prepared]
     with one_blas_thread(sum(dims)):
         if isinstance(spec.sharing, Shared):
-            fitted = fit_together(scores, is_held_out, training, key, progress)
+            fitted = fit_together(scores, is_free, is_held_out, training, key, progress)
         else:
-            fitted = fit_separately(scores, is_held_out, training, spec.layer_batch, key, progress)
-    return _assemble(prepared, fitted, training, leading, is_held_out, spec, [array for _, array in named])
+            fitted = fit_separately(scores, is_free, is_held_out, training, spec.layer_batch, key, progress)
+    fit = _assemble(prepared, fitted, training, leading, is_held_out, is_free, spec)
+    return _with_moments(fit, [array for _, array in named])
+
+
+def _find_free(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Tell which variables have flows to learn, (problems, variables): those without discrete columns."""
+    problems = max(len(array) for array in arrays)
+    is_free = np.stack(
+        [np.broadcast_to(~np.asarray(is_discrete(array).any(axis=-1)), problems) for array in arrays], axis=-1
+    )
+    if not is_free.any(axis=-1).all():
+        first = int(np.flatnonzero(~is_free.any(axis=-1))[0])
+        raise ValueError(
+            f"all variables have discrete columns, with few distinct values or one that many samples share, in problem "
+            f"{first}: a flow needs continuous ones; use Copula(), or leave the columns out."
+        )
+    return is_free
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,8 +199,8 @@ def _assemble(
     training: Training,
     leading: tuple[int, ...],
     is_held_out: np.ndarray,
+    is_free: np.ndarray,
     spec: RealNVP,
-    arrays: Sequence[np.ndarray],
 ) -> FlowFit:
     flows = tuple(
         VariableFlow(
@@ -197,7 +214,7 @@ def _assemble(
     done = (~np.isnan(fitted.held_out)).sum(axis=1)
     best = np.nanargmin(fitted.held_out, axis=1) + 1 if training.keep_best else done
     epochs = [-(-number * training.steps // per_pass) for number in (best, done)]
-    fit = FlowFit(
+    return FlowFit(
         flows=flows,
         leading=leading,
         dims=tuple(a.dim for a in training.architectures),
@@ -211,12 +228,16 @@ def _assemble(
         validation_density=fitted.density.reshape(*leading, -1),
         rejected_steps=fitted.rejected.reshape(leading),
         is_held_out=is_held_out,
+        is_learned=is_free.reshape(*leading, -1),
         spec=spec,
     )
+
+
+def _with_moments(fit: FlowFit, arrays: Sequence[np.ndarray]) -> FlowFit:
     latents = latents_of(fit, *arrays)
     mean = latents.mean(axis=-2)
     centered = latents - mean[..., None, :]
-    return dataclasses.replace(fit, mean=mean, cov=np.swapaxes(centered, -1, -2) @ centered / (count - 1))
+    return dataclasses.replace(fit, mean=mean, cov=np.swapaxes(centered, -1, -2) @ centered / (fit.samples - 1))
 
 
 def _repeat(tree: Any, count: int) -> Any:

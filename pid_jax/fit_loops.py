@@ -40,6 +40,7 @@ class Fitted:
 
 def fit_separately(
     scores: Sequence[np.ndarray],
+    is_free: np.ndarray,
     is_held_out: np.ndarray,
     training: Training,
     batch: int | None,
@@ -53,6 +54,7 @@ def fit_separately(
 
     Args:
         scores: Of each variable (problems or 1, n, d), in single precision.
+        is_free: Whether the flow of a variable is learned (problems, variables).
         is_held_out: Samples held out (n,).
         training: Shape of the program.
         batch: Problems of a batch; None for one on a CPU, and all on others.
@@ -68,7 +70,7 @@ def fit_separately(
         rows = np.minimum(np.arange(first, first + size), count - 1)  # the last batch is filled up
         chosen = [x[rows] if len(x) > 1 else np.broadcast_to(x, (size, *x.shape[1:])) for x in scores]
         mixing = tuple(np.ones((size, 1, 1), np.float32) for _ in scores)
-        samples = _samples([x[:, None] for x in chosen], is_held_out, mixing)
+        samples = _samples([x[:, None] for x in chosen], is_held_out, mixing, is_free[rows])
         fitted = _run(key, samples, training, report, is_mapped=True)
         return jax.tree.map(lambda leaf: leaf[: count - first], fitted)
 
@@ -78,12 +80,18 @@ def fit_separately(
 
 
 def fit_together(
-    scores: Sequence[np.ndarray], is_held_out: np.ndarray, training: Training, key: jax.Array, progress: Progress
+    scores: Sequence[np.ndarray],
+    is_free: np.ndarray,
+    is_held_out: np.ndarray,
+    training: Training,
+    key: jax.Array,
+    progress: Progress,
 ) -> Fitted:
     """Fit the flows of all problems as one, with weights that vary along coordinates found from the samples.
 
     Args:
         scores: Of each variable (problems or 1, n, d), in single precision.
+        is_free: Whether the flow of a variable is learned (problems, variables).
         is_held_out: Samples held out (n,).
         training: Shape of the program.
         key: A JAX random key.
@@ -95,7 +103,7 @@ def fit_together(
     order = np.argsort(places, kind="stable")  # sums over problems do not depend on the order they came in
     sort = partial(_sort, order=order)
     mixing = tuple(sort(np.concatenate([np.ones((len(c), 1)), c], axis=1).astype(np.float32)) for c in along)
-    samples = _samples([sort(x) for x in scores], is_held_out, mixing)
+    samples = _samples([sort(x) for x in scores], is_held_out, mixing, is_free.all(axis=0))
     fitted = _run(key, samples, training, StepCounter(progress, training.evaluations), is_mapped=False)
     mixed = tuple(
         FlowWeights(
@@ -162,11 +170,14 @@ def _finish(
     )
 
 
-def _samples(scores: Sequence[np.ndarray], is_held_out: np.ndarray, mixing: tuple[np.ndarray, ...]) -> Samples:
+def _samples(
+    scores: Sequence[np.ndarray], is_held_out: np.ndarray, mixing: tuple[np.ndarray, ...], is_free: np.ndarray
+) -> Samples:
     return Samples(
         train=tuple(x[..., ~is_held_out, :] for x in scores),
         held_out=tuple(x[..., is_held_out, :] for x in scores),
         mixing=mixing,
+        is_free=is_free.astype(np.float32),
     )
 
 

@@ -29,7 +29,7 @@ from pid_jax.spec import spec_from_dict, spec_to_dict
 _SCHEMA = "pid_jax.FlowFit/1"
 _CURVES = ("train_curve", "validation_curve", "validation_density")
 _ARRAYS = ("mean", "cov", *_CURVES, "best_epoch", "stopped_epoch", "rejected_steps")
-_ROWS = ("is_held_out",)
+_ROWS = ("is_held_out", "is_learned")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -53,6 +53,8 @@ class FlowFit:
         stopped_epoch: Last epoch.
         rejected_steps: Steps left out since the gradient was not finite.
         is_held_out: Which samples were held out (n,).
+        is_learned: Whether the flow of each variable was learned (..., variables), or stays the identity behind the
+            splines since some column is discrete.
         spec: The settings, with everything that was chosen.
     """
 
@@ -69,6 +71,7 @@ class FlowFit:
     stopped_epoch: np.ndarray
     rejected_steps: np.ndarray
     is_held_out: np.ndarray
+    is_learned: np.ndarray
     spec: RealNVP
 
     def transform(self, *variables: ArrayLike) -> tuple[np.ndarray, ...]:

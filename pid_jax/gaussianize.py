@@ -184,10 +184,17 @@ def _prepare(scores: Sequence[np.ndarray], key: jax.Array) -> tuple[list[np.ndar
         if is_constant.any():
             notes.append(f"{name} has columns without variance in {_name(is_constant, count)}: noise took their place")
         is_uneven = np.asarray(is_discrete(x).any(axis=-1))
-        for bad, what in ((is_uneven, "discrete columns"), (is_redundant(x), "columns that repeat others")):
-            if bad.any():
-                notes.append(f"{name} has {what} in {_name(bad, count)}: it gets the copula, and no flow")
-                has_flow &= ~bad
+        if is_uneven.all() and name == "target":
+            raise ValueError(
+                "target has discrete columns, with few distinct values or one that many samples share: a flow needs a "
+                "continuous one; use gaussianize=Copula(), or leave the columns out."
+            )
+        if is_uneven.any():
+            notes.append(f"{name} has discrete columns in {_name(is_uneven, count)}: ranks instead of a flow")
+        if is_redundant(x).any():
+            bad = is_redundant(x)
+            notes.append(f"{name} has columns that repeat others in {_name(bad, count)}: the copula, and no flow")
+            has_flow &= ~bad
     return filled, has_flow, tuple(notes)
 
 

@@ -4,12 +4,12 @@ import dataclasses
 
 from pid_jax.gaussianizers import RealNVP, Separate
 
-# Samples for each coordinate of all variables together; below it the flow is held back.
-FEW_SAMPLES = 150
-
 
 def choose_settings(spec: RealNVP, samples: int, dims: tuple[int, ...]) -> RealNVP:
     """Fill in every field that is None.
+
+    What matters is the number of samples for each coordinate of all variables together: the fewer, the more a flow is
+    held back by weight decay and input noise, since it would learn the samples by heart otherwise.
 
     Args:
         spec: Settings, with None for what is to be chosen.
@@ -17,35 +17,24 @@ def choose_settings(spec: RealNVP, samples: int, dims: tuple[int, ...]) -> RealN
         dims: Coordinates of each variable.
 
     Returns:
-        Settings without None.
+        Settings without None, but for `layer_batch`.
     """
-    is_small = samples < FEW_SAMPLES * sum(dims)
-    chosen = _HELD_BACK if is_small else _PLAIN
-    sharing = Separate()
-    defaults = {**chosen, "sharing": sharing, "knots": 15}
-    missing = {name: value for name, value in defaults.items() if getattr(spec, name) is None}
-    return dataclasses.replace(spec, **missing)
+    per_coordinate = samples / sum(dims)
+    chosen = next(settings for least, settings in _BY_SAMPLES if per_coordinate >= least)
+    defaults = {**_COMMON, **chosen}
+    return dataclasses.replace(spec, **{name: x for name, x in defaults.items() if getattr(spec, name) is None})
 
 
-_HELD_BACK = {
+_COMMON = {
     "couplings": 8,
-    "width": 32,
-    "epochs": 200,
-    "batch_size": 1_000_000,
-    "weight_decay": 2.0,
-    "input_noise": 0.2,
+    "knots": 15,
+    "sharing": Separate(),
     "validation_fraction": 0.1,
     "keep_best": False,
     "refits": 1,
 }
-_PLAIN = {
-    "couplings": 8,
-    "width": 64,
-    "epochs": 110,
-    "batch_size": 256,
-    "weight_decay": 1e-4,
-    "input_noise": 0.0,
-    "validation_fraction": 0.1,
-    "keep_best": True,
-    "refits": 0,
-}
+_MANY = {"width": 64, "epochs": 110, "batch_size": 256, "weight_decay": 0.1, "input_noise": 0.05}
+_SOME = {"width": 64, "epochs": 60, "batch_size": 256, "weight_decay": 1.0, "input_noise": 0.05}
+_FEW = {"width": 32, "epochs": 200, "batch_size": 1000, "weight_decay": 2.0, "input_noise": 0.2}
+# Samples for each coordinate from which on the settings are used.
+_BY_SAMPLES = ((300, _MANY), (100, _SOME), (0, _FEW))

@@ -57,11 +57,13 @@ class Samples:
         train: For each variable (layers, n, d).
         held_out: For each variable (layers, m, d).
         mixing: For each variable (layers, parts): how the parts of its weights add up in each layer.
+        is_free: For each variable, 1 if its flow is learned, 0 if it stays the identity.
     """
 
     train: tuple[Array | np.ndarray, ...]
     held_out: tuple[Array | np.ndarray, ...]
     mixing: tuple[Array | np.ndarray, ...]
+    is_free: Array | np.ndarray
 
 
 @jax.tree_util.register_dataclass
@@ -129,6 +131,10 @@ def advance_fit(
     def step(carry: tuple[Any, Any], at: tuple[Array, jax.Array]) -> tuple[tuple[Any, Any], None]:
         weights, optimizer_state = carry
         gradient = jax.grad(_loss)(weights, permutations, samples, *at, training)
+        gradient = tuple(
+            jax.tree.map(lambda leaf, free=free: free * leaf, one)
+            for one, free in zip(gradient, samples.is_free, strict=True)
+        )
         update, optimizer_state = optimizer.update(gradient, optimizer_state, weights)
         return (optax.apply_updates(weights, update), optimizer_state), None
 
@@ -204,7 +210,8 @@ def _loss(
     batch = tuple(x[:, rows] if rows.shape[0] < x.shape[1] else x for x in samples.train)
     keys = jax.random.split(key, len(batch))
     batch = tuple(
-        x + training.input_noise * jax.random.normal(k, x.shape, x.dtype) for x, k in zip(batch, keys, strict=True)
+        x + free * training.input_noise * jax.random.normal(k, x.shape, x.dtype)
+        for x, k, free in zip(batch, keys, samples.is_free, strict=True)
     )
     z, log_det = _joined(flow_latents(weights, permutations, batch, samples.mixing, training.architectures))
     return jax.vmap(joint_loss if training.is_joint else marginal_loss)(z, log_det).mean()
