@@ -103,7 +103,7 @@ def fit_together(
     order = np.argsort(places, kind="stable")  # sums over problems do not depend on the order they came in
     sort = partial(_sort, order=order)
     mixing = tuple(sort(np.concatenate([np.ones((len(c), 1)), c], axis=1).astype(np.float32)) for c in along)
-    samples = _samples([sort(x) for x in scores], is_held_out, mixing, is_free.all(axis=0))
+    samples = _samples([sort(x) for x in scores], is_held_out, mixing, np.asarray(is_free.all(axis=0)))
     fitted = _run(key, samples, training, StepCounter(progress, training.evaluations), is_mapped=False)
     mixed = tuple(
         FlowWeights(

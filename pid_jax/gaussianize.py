@@ -11,16 +11,21 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pid_jax.checks import is_discrete, is_redundant
+from pid_jax.decompose import solve_pid
 from pid_jax.flow.marginal import gaussianize_copula
 from pid_jax.flow.recipe import choose_settings
 from pid_jax.gaussianizers import Auto, Copula, NoGaussianization, RealNVP
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress, part_of
-from pid_jax.spec import PCA, ParametricBootstrap, PIDSpec, SampleCovariance
+from pid_jax.spec import MMI, PCA, ParametricBootstrap, PIDSpec, SampleCovariance
+from pid_jax.status import Status
 
 if TYPE_CHECKING:  # flows are loaded on first use: Flax and Distrax take seconds
     from pid_jax.flow_fit import FlowFit
 
+# Samples for each coordinate of all variables together, below which a flow learns the samples by heart: at 20 its atoms
+# are off by .2 nats, and at 6 they read twice as high (docs/flows.md).
+FEWEST_SAMPLES = 15
 VARIABLE_NAMES = ("source_1", "source_2", "target")
 RAW, COPULA, FLOW = NoGaussianization.__name__, Copula.__name__, RealNVP.__name__
 
@@ -63,7 +68,7 @@ def gaussianize(scores: Sequence[np.ndarray], spec: PIDSpec, key: jax.Array, pro
         progress: Called with steps done and all there are, while flows are fitted.
 
     Raises:
-        ValueError: If a flow was asked for that no problem can have.
+        ValueError: If a flow was asked for and the target is discrete in all problems.
     """
     count = max(len(x) for x in scores)
     is_one_unit = isinstance(spec.reduction, PCA)
@@ -89,11 +94,14 @@ def fill_constant(scores: np.ndarray, key: jax.Array) -> np.ndarray:
 
 
 def _by_flow(scores: Sequence[np.ndarray], flow: RealNVP, spec: PIDSpec, key: jax.Array, progress: Progress) -> Latents:
+    few = _too_few(scores)
+    if few:
+        ranked = _by_ranks(scores, Copula(), isinstance(spec.reduction, PCA))
+        return Latents(values=ranked, gaussianizer=np.full(len(ranked), COPULA), notes=(few,))
     filled, has_flow, notes = _prepare(scores, key)
     if not has_flow.any():
-        raise ValueError(
-            f"no flow can be fitted: {notes[-1]}. Use gaussianize=Copula(), which handles ties, or remove the columns."
-        )
+        ranked = _by_ranks(scores, Copula(), isinstance(spec.reduction, PCA))
+        return Latents(values=ranked, gaussianizer=np.full(len(ranked), COPULA), notes=notes)
     flows = _fit(filled, has_flow, flow, is_corrected(spec), key, progress)
     values = _by_ranks(scores, Copula(), isinstance(spec.reduction, PCA)) if not has_flow.all() else flows.latents
     values[has_flow] = flows.latents
@@ -114,7 +122,9 @@ def _by_the_best(
 
     filled, has_flow, notes = _prepare(scores, key)
     raw, ranked = _side_by_side(scores), _by_ranks(scores, Copula(), isinstance(spec.reduction, PCA))
-    if not has_flow.any():
+    few = _too_few(scores)
+    if few or not has_flow.any():
+        notes = (few,) if few else notes
         return Latents(values=ranked, gaussianizer=np.full(len(raw), COPULA), notes=notes)
     flows = _fit(filled, has_flow, flow, is_corrected(spec), key, progress)
     densities = held_out_densities(flows.fit, _chosen(filled, has_flow))
@@ -173,6 +183,17 @@ def _chosen(filled: Sequence[np.ndarray], has_flow: np.ndarray) -> list[np.ndarr
     return [x[has_flow] if len(x) == len(has_flow) else x[0] for x in filled]
 
 
+def _too_few(scores: Sequence[np.ndarray]) -> str:
+    """Say that there are too few samples for flows, if there are."""
+    samples, size = scores[0].shape[1], sum(x.shape[-1] for x in scores)
+    if samples >= FEWEST_SAMPLES * size:
+        return ""
+    return (
+        f"{samples} samples are too few for flows of {size} coordinates: the copula instead; flows need "
+        f"{FEWEST_SAMPLES * size} samples, or fewer coordinates (PCA(dim=...))"
+    )
+
+
 def _prepare(scores: Sequence[np.ndarray], key: jax.Array) -> tuple[list[np.ndarray], np.ndarray, tuple[str, ...]]:
     """Fill columns without variance, and find the problems that can have a flow."""
     keys = jax.random.split(jax.random.fold_in(key, 1), len(scores))
@@ -195,7 +216,19 @@ def _prepare(scores: Sequence[np.ndarray], key: jax.Array) -> tuple[list[np.ndar
             bad = is_redundant(x)
             notes.append(f"{name} has columns that repeat others in {_name(bad, count)}: the copula, and no flow")
             has_flow &= ~bad
-    return filled, has_flow, tuple(notes)
+    is_copied = _is_copied(scores)
+    if is_copied.any():
+        notes.append(f"the sources determine the target in {_name(is_copied, count)}: the copula, and no flow")
+    return filled, has_flow & ~is_copied, tuple(notes)
+
+
+def _is_copied(scores: Sequence[np.ndarray]) -> np.ndarray:
+    """Tell where the sources determine some direction of the target, which separate flows would blur."""
+    joined = _side_by_side(scores)
+    centered = joined - joined.mean(axis=1, keepdims=True)
+    cov = np.swapaxes(centered, -1, -2) @ centered / (joined.shape[1] - 1)
+    dims = tuple(x.shape[-1] for x in scores)
+    return np.asarray(solve_pid(cov, dims, MMI()).status) == Status.INFINITE_INFORMATION
 
 
 def _name(is_meant: np.ndarray, count: int) -> str:

@@ -49,7 +49,7 @@ def results(stores):
 
 
 def test_labels(results):
-    assert dict(results.sizes) == {"task": 2, "condition": 2, "measure": 2, "layer": LAYERS}
+    assert dict(results.sizes) == {"task": 2, "condition": 2, "measure": 2, "layer": LAYERS, "gaussianizer": 3}
     assert results.task.values.tolist() == ["a", "b"]
     assert results.condition.values.tolist() == ["baseline", "image-question@all"]
     assert results.measure.values.tolist() == ["broja", "mmi"]
