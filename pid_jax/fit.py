@@ -74,11 +74,11 @@ def fit_flow(
     for name, array in named:
         check_not_constant(name, array, whole=False)
         check_not_redundant(name, array)
-    is_free = _find_free([array.reshape(-1, *array.shape[-2:]) for _, array in named])
+    arrays = [array.reshape(-1, *array.shape[-2:]) for _, array in named]
+    is_free = _find_free(arrays)
     dims = tuple(array.shape[-1] for _, array in named)
     spec = choose_settings(spec, count, dims)
     is_held_out = hold_out(key, count, sum(dims), spec)
-    arrays = [array.reshape(-1, *array.shape[-2:]) for _, array in named]
     prepared = [prepare_variable(array, is_held_out, spec) for array in arrays]
     training = _training(spec, int((~is_held_out).sum()), dims)
     scores = [one.scores for one in prepared]

@@ -17,6 +17,7 @@ from pid_jax.flow.recipe import choose_settings
 from pid_jax.gaussianizers import Auto, Copula, NoGaussianization, RealNVP
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress, part_of
+from pid_jax.result import VARIABLES
 from pid_jax.spec import MMI, PCA, ParametricBootstrap, PIDSpec, SampleCovariance
 from pid_jax.status import Status
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:  # flows are loaded on first use: Flax and Distrax take second
 # Samples for each coordinate of all variables together, below which a flow learns the samples by heart: at 20 its atoms
 # are off by .2 nats, and at 6 they read twice as high (docs/flows.md).
 FEWEST_SAMPLES = 15
-VARIABLE_NAMES = ("source_1", "source_2", "target")
 RAW, COPULA, FLOW = NoGaussianization.__name__, Copula.__name__, RealNVP.__name__
 
 
@@ -37,10 +37,9 @@ class Latents:
     Attributes:
         values: Latents (problems, n, D) in float64.
         gaussianizer: Name of what made those of each problem.
-        fit: The flow, if there is one; it holds the problems of `fitted` only.
+        fit: The flow, if there is one; it holds those problems only that can have one.
         replicates: Covariances of latents of flows fitted to samples of the model (refits, some problems, D, D).
         refitted: Which problems these are.
-        log_likelihood: Mean log-density of held-out samples in nats under each candidate, if several were compared.
         notes: What was done differently than asked, in plain words.
     """
 
@@ -49,7 +48,6 @@ class Latents:
     fit: "FlowFit | None" = None
     replicates: np.ndarray | None = None
     refitted: np.ndarray | None = None
-    log_likelihood: dict[str, np.ndarray] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -94,10 +92,6 @@ def fill_constant(scores: np.ndarray, key: jax.Array) -> np.ndarray:
 
 
 def _by_flow(scores: Sequence[np.ndarray], flow: RealNVP, spec: PIDSpec, key: jax.Array, progress: Progress) -> Latents:
-    few = _too_few(scores)
-    if few:
-        ranked = _by_ranks(scores, Copula(), isinstance(spec.reduction, PCA))
-        return Latents(values=ranked, gaussianizer=np.full(len(ranked), COPULA), notes=(few,))
     filled, has_flow, notes = _prepare(scores, key)
     if not has_flow.any():
         ranked = _by_ranks(scores, Copula(), isinstance(spec.reduction, PCA))
@@ -122,9 +116,7 @@ def _by_the_best(
 
     filled, has_flow, notes = _prepare(scores, key)
     raw, ranked = _side_by_side(scores), _by_ranks(scores, Copula(), isinstance(spec.reduction, PCA))
-    few = _too_few(scores)
-    if few or not has_flow.any():
-        notes = (few,) if few else notes
+    if not has_flow.any():
         return Latents(values=ranked, gaussianizer=np.full(len(raw), COPULA), notes=notes)
     flows = _fit(filled, has_flow, flow, is_corrected(spec), key, progress)
     densities = held_out_densities(flows.fit, _chosen(filled, has_flow))
@@ -133,16 +125,12 @@ def _by_the_best(
     names[has_flow] = best
     values = np.where((names == RAW)[:, None, None], raw, ranked)
     values[names == FLOW] = flows.latents[best == FLOW]
-    means = {name: np.full(len(raw), np.nan) for name in densities}
-    for name, density in densities.items():
-        means[name][has_flow] = density.mean(axis=-1)
     return Latents(
         values=values,
         gaussianizer=names.astype(str),
         fit=flows.fit,
         replicates=None if flows.replicates is None else flows.replicates[:, best == FLOW],
         refitted=np.flatnonzero(names == FLOW),
-        log_likelihood=means,
         notes=notes,
     )
 
@@ -199,8 +187,11 @@ def _prepare(scores: Sequence[np.ndarray], key: jax.Array) -> tuple[list[np.ndar
     keys = jax.random.split(jax.random.fold_in(key, 1), len(scores))
     filled = [fill_constant(x, k) for x, k in zip(scores, keys, strict=True)]
     count = max(len(x) for x in scores)
+    few = _too_few(scores)
+    if few:
+        return filled, np.zeros(count, bool), (few,)
     has_flow, notes = np.ones(count, bool), []
-    for name, original, x in zip(VARIABLE_NAMES, scores, filled, strict=True):
+    for name, original, x in zip(VARIABLES, scores, filled, strict=True):
         is_constant = np.asarray((np.ptp(original, axis=-2) == 0).any(axis=-1))
         if is_constant.any():
             notes.append(f"{name} has columns without variance in {_name(is_constant, count)}: noise took their place")
@@ -212,8 +203,8 @@ def _prepare(scores: Sequence[np.ndarray], key: jax.Array) -> tuple[list[np.ndar
             )
         if is_uneven.any():
             notes.append(f"{name} has discrete columns in {_name(is_uneven, count)}: ranks instead of a flow")
-        if is_redundant(x).any():
-            bad = is_redundant(x)
+        bad = is_redundant(x)
+        if bad.any():
             notes.append(f"{name} has columns that repeat others in {_name(bad, count)}: the copula, and no flow")
             has_flow &= ~bad
     is_copied = _is_copied(scores)
