@@ -10,6 +10,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -61,6 +62,13 @@ def parse_names(text: str) -> tuple[str, ...] | None:
     return None if text == "all" else tuple(name.strip() for name in text.split(","))
 
 
+def _bar(*counts: ProgressColumn) -> Progress:
+    """Make a bar with the time passed and left, and the given columns before the percentage."""
+    before = SpinnerColumn(), TextColumn("{task.description}"), BarColumn()
+    after = TimeElapsedColumn(), TimeRemainingColumn()
+    return Progress(*before, *counts, TextColumn("{task.percentage:>3.0f}%"), *after, console=err)
+
+
 @contextmanager
 def progress_bar(description: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
     """Show a bar; yield a function that moves it on.
@@ -70,16 +78,7 @@ def progress_bar(description: str, total: int, done: int = 0) -> Iterator[Callab
         total: Number of items.
         done: Items done before.
     """
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err) as progress:
+    with _bar(MofNCompleteColumn()) as progress:
         task = progress.add_task(description, total=total, completed=done)
         yield lambda step: progress.advance(task, step)
 
@@ -91,15 +90,7 @@ def fraction_bar(description: str) -> Iterator[Callable[[int, int], None]]:
     Args:
         description: What is being done.
     """
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err) as progress:
+    with _bar() as progress:
         task = progress.add_task(description, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 

@@ -173,12 +173,8 @@ def _estimate(
         for variable in scores
     ]
     estimates = estimate_reduced(reduced, spec.pid, spec.measures, key, progress)
-    others = [
-        estimate_reduced(reduced, dataclasses.replace(spec.pid, gaussianize=way), spec.measures[:1], key, no_progress)[
-            0
-        ]
-        for way in spec.compared
-    ]
+    ways = [dataclasses.replace(spec.pid, gaussianize=way) for way in spec.compared]
+    others = [estimate_reduced(reduced, way, spec.measures[:1], key, no_progress)[0] for way in ways]
     return estimates, others
 
 
@@ -186,14 +182,8 @@ def _compared(chosen: PIDEstimate, others: Sequence[PIDEstimate], spec: StudySpe
     """Put the atoms of the first measure behind every map side by side."""
     names = [type(way).__name__ for way in (spec.pid.gaussianize, *spec.compared)]
     every = [chosen, *others]
-    data = {
-        f"compared_{name}": (
-            ("gaussianizer", "layer"),
-            np.stack([getattr(e.atoms, name) for e in every]),
-            {"units": "nats"},
-        )
-        for name in ATOMS
-    }
+    dims, nats = ("gaussianizer", "layer"), {"units": "nats"}
+    data = {f"compared_{name}": (dims, np.stack([getattr(e.atoms, name) for e in every]), nats) for name in ATOMS}
     return xr.Dataset(data, coords={"gaussianizer": names})
 
 
