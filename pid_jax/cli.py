@@ -94,6 +94,7 @@ def estimate(
     import jax
     import numpy as np
 
+    from pid_jax.compilation_cache import keep_compiled
     from pid_jax.estimate import estimate_pid
     from pid_jax.result import VARIABLES
     from pid_jax.spec import PIDSpec
@@ -109,6 +110,7 @@ def estimate(
             )
         values = [loaded[name] for name in VARIABLES]
     spec = PIDSpec(reduction=_pca(dims), gaussianize=_gaussianizer(gaussianize))
+    keep_compiled()
     with fraction_bar("Decomposing") as progress:
         found = estimate_pid(*values, spec=spec, key=jax.random.key(seed), progress=progress)
     found = found.in_bits() if bits else found
@@ -125,9 +127,11 @@ def _study(paths: list[Path], out_dir: Path, spec: "StudySpec", seed: int) -> No
     with working("Starting JAX"):
         import jax
 
+        from pid_jax.compilation_cache import keep_compiled
         from pid_jax.store import ActivationStore
         from pid_jax.study import load_study, run_study, save_study, study_digest
 
+        keep_compiled()
     stores = [ActivationStore.open(path) for path in paths]
     file = out_dir / RESULTS
     with working("Reading the stores"):

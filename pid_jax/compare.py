@@ -1,5 +1,6 @@
 """Which map makes a problem most Gaussian: densities of held-out samples under each, and the choice between them."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,16 +25,19 @@ def held_out_densities(fit: FlowFit, variables: Sequence[np.ndarray]) -> dict[st
         By name of the map, simplest first, log-densities (problems, m) in nats of the scaled samples.
     """
     flat = [x if x.ndim == 3 else x[None] for x in variables]
-    prepared = [prepare_variable(x, fit.is_held_out, fit.spec) for x in flat]
-    count = int(np.prod(fit.leading, dtype=int))
-    scaled = _join([(x - p.center[:, None]) / p.scale[:, None] for x, p in zip(flat, prepared, strict=True)], count)
-    scores = _join([p.scores for p in prepared], count)
-    log_slope = sum(np.broadcast_to(p.log_slope, (count, p.log_slope.shape[1])) for p in prepared)
-    log_slope = np.asarray(log_slope)[:, fit.is_held_out]
-    densities = {NoGaussianization.__name__: _gaussian(scaled, fit.is_held_out)}
+    is_free = fit.is_learned.reshape(-1, len(flat)).T
+    before, ranked = (
+        [prepare_variable(x, fit.is_held_out, free, spec) for x, free in zip(flat, is_free, strict=True)]
+        for spec in (fit.spec, dataclasses.replace(fit.spec, unmixings=0))
+    )
+    count, held = int(np.prod(fit.leading, dtype=int)), fit.is_held_out
+    scaled = _join([(x - p.center[:, None]) / p.scale[:, None] for x, p in zip(flat, before, strict=True)], count)
+    densities = {NoGaussianization.__name__: _gaussian(scaled, held)}
     if isinstance(fit.spec.marginals, Copula):
-        densities[Copula.__name__] = _gaussian(scores, fit.is_held_out) + log_slope
-    densities[RealNVP.__name__] = fit.validation_density.reshape(count, -1) + log_slope
+        scores = _join([p.scores for p in ranked], count)
+        densities[Copula.__name__] = _gaussian(scores, held) + _added([p.log_det for p in ranked], count)[:, held]
+    flow = fit.validation_density.reshape(count, -1) + _added([p.log_det for p in before], count)[:, held]
+    densities[RealNVP.__name__] = flow
     return densities
 
 
@@ -56,6 +60,10 @@ def choose_gaussianizer(densities: dict[str, np.ndarray]) -> np.ndarray:
 
 def _join(parts: Sequence[np.ndarray], count: int) -> np.ndarray:
     return np.concatenate([np.broadcast_to(x, (count, *x.shape[1:])) for x in parts], axis=-1).astype(np.float64)
+
+
+def _added(parts: Sequence[np.ndarray], count: int) -> np.ndarray:
+    return np.sum([np.broadcast_to(x, (count, x.shape[1])) for x in parts], axis=0)
 
 
 def _gaussian(samples: np.ndarray, is_held_out: np.ndarray) -> np.ndarray:

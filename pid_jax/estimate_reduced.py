@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +12,14 @@ from jaxtyping import Array, Float
 
 from pid_jax.bias import mean_over_draws, subtract_bias, wishart_mean
 from pid_jax.decompose import solve_pid
+from pid_jax.diagnose import describe_problems, diagnose_latents
 from pid_jax.gaussian.covariance import ledoit_wolf, oracle_approximating, sample_covariance
 from pid_jax.gaussianize import Latents, gaussianize, is_corrected
 from pid_jax.pid.atoms import PIDAtoms, PIDSolution
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress
 from pid_jax.reduce.pca import Reduced
-from pid_jax.result import PIDEstimate
+from pid_jax.result import VARIABLES, PIDEstimate
 from pid_jax.spec import (
     OAS,
     CovarianceEstimator,
@@ -31,7 +33,14 @@ from pid_jax.spec import (
 
 
 def estimate_reduced(
-    reduced: Sequence[Reduced], spec: PIDSpec, measures: Sequence[Redundancy], key: jax.Array, progress: Progress
+    reduced: Sequence[Reduced],
+    spec: PIDSpec,
+    measures: Sequence[Redundancy],
+    key: jax.Array,
+    progress: Progress,
+    *,
+    labels: Sequence[str] = VARIABLES,
+    problem: str = "problem",
 ) -> list[PIDEstimate]:
     """Decompose reduced variables by several measures, all on the same latents.
 
@@ -41,6 +50,8 @@ def estimate_reduced(
         measures: The measures.
         key: A JAX random key.
         progress: Called with steps done and all there are, while flows are fitted.
+        labels: What the variables are called in sentences.
+        problem: What a problem is called in sentences.
 
     Returns:
         One estimate a measure, with one leading axis.
@@ -70,6 +81,7 @@ def estimate_reduced(
         "gaussianizer": latents.gaussianizer,
         "notes": latents.notes,
         "flow": latents.fit,
+        **_diagnose(latents, (d1, d2, dt), labels, problem),
     }
     estimates = []
     for measure in measures:
@@ -84,6 +96,19 @@ def _estimate_covariances(
     samples: Float[Array, "B n D"], *, estimator: CovarianceEstimator
 ) -> tuple[Float[Array, "B D D"], Float[Array, "B"]]:
     return jax.vmap(partial(_estimate_covariance, estimator=estimator))(samples)
+
+
+def _diagnose(latents: Latents, dims: tuple[int, int, int], labels: Sequence[str], problem: str) -> dict[str, Any]:
+    """Look at what is left where flows were fitted: what they cost is many times what this costs."""
+    if latents.fit is None:
+        return {}
+    diagnostics = diagnose_latents(latents.values, dims)
+    has_flow = np.zeros(len(latents.values), bool)
+    has_flow[latents.fitted] = True
+    return {
+        "diagnostics": diagnostics,
+        "findings": describe_problems(diagnostics, latents.fit, has_flow, dims, labels, problem),
+    }
 
 
 def _decompose(

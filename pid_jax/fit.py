@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -22,9 +21,9 @@ from pid_jax.checks import (
 )
 from pid_jax.fit_loops import Fitted, fit_separately, fit_together
 from pid_jax.flow.recipe import choose_settings
-from pid_jax.flow.spline import Spline
+from pid_jax.flow.stage import Stage, fit_stages, stages_forward
 from pid_jax.flow.train import Training
-from pid_jax.flow.variable import VariableFlow, fit_splines, normal_scores
+from pid_jax.flow.variable import VariableFlow
 from pid_jax.flow_fit import FlowFit, architectures_of, latents_of
 from pid_jax.gaussianizers import Copula, Joint, RealNVP, Shared
 from pid_jax.precision import single_precision
@@ -79,7 +78,7 @@ def fit_flow(
     dims = tuple(array.shape[-1] for _, array in named)
     spec = choose_settings(spec, count, dims)
     is_held_out = hold_out(key, count, sum(dims), spec)
-    prepared = [prepare_variable(array, is_held_out, spec) for array in arrays]
+    prepared = [prepare_variable(array, is_held_out, free, spec) for array, free in zip(arrays, is_free.T, strict=True)]
     training = _training(spec, int((~is_held_out).sum()), dims)
     scores = [one.scores for one in prepared]
     with one_blas_thread(sum(dims)):
@@ -113,45 +112,56 @@ class Prepared:
     Attributes:
         center: Mean of each coordinate.
         scale: Standard deviation of each coordinate.
-        splines: Maps of the coordinates to normal scores, if there are any.
+        stages: What stands in front of the flow.
         scores: What goes into the flow (problems, n, d), in single precision.
-        log_slope: Logarithms of the slopes of those maps, added up over coordinates (problems, n).
+        log_det: Logarithms of the Jacobians of the stages (problems, n).
     """
 
     center: np.ndarray
     scale: np.ndarray
-    splines: Spline | None
+    stages: tuple[Stage, ...]
     scores: np.ndarray
-    log_slope: np.ndarray
+    log_det: np.ndarray
 
 
-def prepare_variable(array: np.ndarray, is_held_out: np.ndarray, spec: RealNVP) -> Prepared:
-    """Scale every coordinate, and map it to normal scores; both are fitted to the training samples."""
+def prepare_variable(
+    array: np.ndarray, is_held_out: np.ndarray, is_mixed: np.ndarray | bool, spec: RealNVP
+) -> Prepared:
+    """Scale every coordinate, and fit the stages in front of the flow, all to the training samples.
+
+    Args:
+        array: Samples (problems, n, d).
+        is_held_out: Samples held out (n,).
+        is_mixed: Whether linear maps may be taken in each problem, see `fit_stages`; in the first if all have one map.
+        spec: Settings without None.
+    """
     train = array[:, ~is_held_out].astype(np.float64)
     center, scale = train.mean(axis=1), train.std(axis=1)
     scaled = ((array - center[:, None]) / scale[:, None]).astype(np.float32)
-    splines, scores, log_slope = None, scaled, np.zeros(scaled.shape[:2], np.float32)
+    stages, scores, log_det = (), scaled, np.zeros(scaled.shape[:2], np.float32)
     if isinstance(spec.marginals, Copula):
-        assert spec.knots is not None
-        with single_precision():
-            pair = jnp.asarray(scaled[:, ~is_held_out]), jnp.asarray(scaled)
-            fitted = _fit_marginals(*pair, spec.marginals.tie_tolerance, knots=spec.knots)
-            splines, scores, log_slope = jax.tree.map(np.asarray, fitted)
+        allowed = np.broadcast_to(is_mixed, len(scaled)) if np.ndim(is_mixed) == 0 else np.asarray(is_mixed)
+        found = [_prepare_one(x, is_held_out, free, spec) for x, free in zip(scaled, allowed, strict=False)]
+        stages, scores, log_det = jax.tree.map(lambda *parts: np.stack(parts), *found)
     return Prepared(
-        center=center.astype(np.float32),
-        scale=scale.astype(np.float32),
-        splines=splines,
-        scores=scores,
-        log_slope=log_slope,
+        center=center.astype(np.float32), scale=scale.astype(np.float32), stages=stages, scores=scores, log_det=log_det
     )
 
 
-@partial(jax.jit, static_argnames="knots")
-def _fit_marginals(
-    train: jax.Array, scaled: jax.Array, tie: float, *, knots: int
-) -> tuple[Spline, jax.Array, jax.Array]:
-    splines = jax.vmap(lambda x: fit_splines(x, knots, tie))(train)
-    return splines, *jax.vmap(normal_scores)(splines, scaled)
+def _prepare_one(
+    scaled: np.ndarray, is_held_out: np.ndarray, is_mixed: bool, spec: RealNVP
+) -> tuple[tuple[Stage, ...], np.ndarray, np.ndarray]:
+    """Fit the stages in one problem, by one program for all, so that it does not matter which others there are."""
+    assert isinstance(spec.marginals, Copula)
+    assert spec.knots is not None
+    with single_precision():
+        train, held_out = jnp.asarray(scaled[~is_held_out]), jnp.asarray(scaled[is_held_out])
+        tie, may_mix = jnp.float32(spec.marginals.tie_tolerance), jnp.asarray(bool(is_mixed))
+        stages = fit_stages(train, held_out, tie, may_mix, knots=spec.knots, unmixings=spec.unmixings)
+        return jax.tree.map(np.asarray, (stages, *_apply_stages(stages, jnp.asarray(scaled))))
+
+
+_apply_stages = jax.jit(stages_forward)
 
 
 def hold_out(key: jax.Array, count: int, size: int, spec: RealNVP) -> np.ndarray:
@@ -204,7 +214,7 @@ def _assemble(
 ) -> FlowFit:
     flows = tuple(
         VariableFlow(
-            **{name: _repeat(getattr(one, name), len(weights.permutation)) for name in ("center", "scale", "splines")},
+            **{name: _repeat(getattr(one, name), len(weights.permutation)) for name in ("center", "scale", "stages")},
             weights=weights,
         )
         for one, weights in zip(prepared, fitted.weights, strict=True)

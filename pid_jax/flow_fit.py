@@ -20,6 +20,7 @@ from pid_jax.atomic import atomic_write
 from pid_jax.checks import check_positive_int, check_samples
 from pid_jax.flow.objective import log_density
 from pid_jax.flow.spline import Spline
+from pid_jax.flow.stage import Stage
 from pid_jax.flow.variable import VariableFlow, variable_forward, variable_inverse
 from pid_jax.flow.weights import Architecture, init_weights
 from pid_jax.gaussianizers import Copula, RealNVP
@@ -246,13 +247,15 @@ _log_density = jax.jit(jax.vmap(log_density))
 
 def _template(spec: RealNVP, dims: tuple[int, ...]) -> tuple[VariableFlow, ...]:
     """Make the tree of the flows, with anything as leaves."""
-    splines = Spline(knot=0, score=0, slope=0) if isinstance(spec.marginals, Copula) else None  # pyright: ignore
     shapes = [
         jax.eval_shape(partial(init_weights, architecture=architecture), jax.random.key(0))
         for architecture in architectures_of(spec, dims)
     ]
     zero: Any = 0
-    return tuple(VariableFlow(center=zero, scale=zero, splines=splines, weights=weights) for weights in shapes)
+    splines = Spline(knot=zero, score=zero, slope=zero)
+    stage = Stage(matrix=zero, splines=splines, is_used=zero, is_unmixing=zero)
+    stages = (stage,) * (max(1, spec.unmixings) if isinstance(spec.marginals, Copula) else 0)
+    return tuple(VariableFlow(center=zero, scale=zero, stages=stages, weights=weights) for weights in shapes)
 
 
 def _name(path: Any) -> str:

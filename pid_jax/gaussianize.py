@@ -38,14 +38,16 @@ class Latents:
         values: Latents (problems, n, D) in float64.
         gaussianizer: Name of what made those of each problem.
         fit: The flow, if there is one; it holds those problems only that can have one.
+        fitted: Which problems these are.
         replicates: Covariances of latents of flows fitted to samples of the model (refits, some problems, D, D).
-        refitted: Which problems these are.
+        refitted: Which problems those are.
         notes: What was done differently than asked, in plain words.
     """
 
     values: np.ndarray
     gaussianizer: np.ndarray
     fit: "FlowFit | None" = None
+    fitted: np.ndarray | None = None
     replicates: np.ndarray | None = None
     refitted: np.ndarray | None = None
     notes: tuple[str, ...] = ()
@@ -103,6 +105,7 @@ def _by_flow(scores: Sequence[np.ndarray], flow: RealNVP, spec: PIDSpec, key: ja
         values=values,
         gaussianizer=np.where(has_flow, FLOW, COPULA),
         fit=flows.fit,
+        fitted=np.flatnonzero(has_flow),
         replicates=flows.replicates,
         refitted=np.flatnonzero(has_flow),
         notes=notes,
@@ -129,6 +132,7 @@ def _by_the_best(
         values=values,
         gaussianizer=names.astype(str),
         fit=flows.fit,
+        fitted=np.flatnonzero(has_flow),
         replicates=None if flows.replicates is None else flows.replicates[:, best == FLOW],
         refitted=np.flatnonzero(names == FLOW),
         notes=notes,

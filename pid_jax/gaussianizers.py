@@ -81,6 +81,8 @@ class RealNVP:
         hidden_layers: Hidden layers of a conditioner.
         marginals: What every coordinate goes through first: `Copula`, a smooth monotone map, or `Standardize`.
         knots: Knots of that map.
+        unmixings: How many linear maps to independent components are tried, the first in front of those maps, others
+            behind; each is taken if the held-out samples are more likely with it. With `Copula` only.
         objective: `Joint` or `Marginal`.
         sharing: `Separate` or `Shared`.
         epochs: Passes through the training samples.
@@ -103,6 +105,7 @@ class RealNVP:
     hidden_layers: int = 1
     marginals: Marginals = field(default_factory=Copula)
     knots: int | None = None
+    unmixings: int = 2
     objective: Objective = field(default_factory=Joint)
     sharing: Sharing | None = None
     epochs: int | None = None
@@ -124,8 +127,9 @@ class RealNVP:
         for name in ("couplings", "width", "epochs", "batch_size", "layer_batch", "knots"):
             if getattr(self, name) is not None:
                 check_positive_int(f"RealNVP({name}=...)", getattr(self, name))
-        if self.refits is not None and self.refits != 0:
-            check_positive_int("RealNVP(refits=...)", self.refits)
+        for name in ("refits", "unmixings"):
+            if getattr(self, name):
+                check_positive_int(f"RealNVP({name}=...)", getattr(self, name))
         for name in ("learning_rate", "clip_norm"):
             check_at_least(f"RealNVP({name}=...)", getattr(self, name), 0.0, is_open=True)
         for name in ("weight_decay", "input_noise"):

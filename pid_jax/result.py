@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.atomic import atomic_write
+from pid_jax.flow.diagnostics import Deviation, Diagnostics
 from pid_jax.gaussian.information import Information
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.status import Status
@@ -25,7 +26,7 @@ VARIABLES = ("source_1", "source_2", "target")
 ATOMS = tuple(f.name for f in dataclasses.fields(PIDAtoms))
 INFORMATION = tuple(f.name for f in dataclasses.fields(Information))
 STATUS_FLAGS = {"flag_values": [int(s) for s in Status], "flag_meanings": " ".join(s.name for s in Status)}
-_SCHEMA = "pid_jax.PIDEstimate/2"
+_SCHEMA = "pid_jax.PIDEstimate/3"
 _PER_PROBLEM = (
     "atoms",
     "information",
@@ -37,6 +38,7 @@ _PER_PROBLEM = (
     "shrinkage",
     "bias",
     "gaussianizer",
+    "diagnostics",
 )
 
 
@@ -59,6 +61,8 @@ class PIDEstimate:
         bias: What was subtracted from each atom; None if nothing was.
         gaussianizer: Name of the map that made the variables of each problem Gaussian; None without samples.
         notes: What was done differently than asked, in plain words.
+        diagnostics: What is not Gaussian in the latents, if flows were fitted.
+        findings: The same in plain words, with what there is to say about the flows and the number of samples.
         flow: The fitted flows, for the problems that have one. `save` leaves it out; see `FlowFit.save`.
         settings: Everything that was chosen, JSON-ready.
         unit: "nats" or "bits", of atoms, information, gap and bias.
@@ -77,6 +81,8 @@ class PIDEstimate:
     bias: PIDAtoms | None = None
     gaussianizer: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    diagnostics: Diagnostics | None = None
+    findings: tuple[str, ...] = ()
     flow: "FlowFit | None" = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     unit: str = "nats"
@@ -118,12 +124,15 @@ class PIDEstimate:
             data |= {f"bias_{name}": (lead, getattr(self.bias, name), {"units": self.unit}) for name in ATOMS}
         if self.gaussianizer is not None:
             data["gaussianizer"] = (lead, self.gaussianizer.astype(object), {})
+        if self.diagnostics is not None:
+            data |= {name: ([*lead, *axes], value, unit) for name, axes, value, unit in _flat(self.diagnostics)}
         attrs = {
             "schema": _SCHEMA,
             "dims": json.dumps(self.dims),
             "samples": -1 if self.samples is None else self.samples,
             "settings": json.dumps(self.settings),
             "notes": json.dumps(self.notes),
+            "findings": json.dumps(self.findings),
             "unit": self.unit,
         }
         coords = {"variable": list(VARIABLES)} if "rank" in data else {}
@@ -166,6 +175,8 @@ class PIDEstimate:
             bias=PIDAtoms(**{name: data[f"bias_{name}"].values for name in ATOMS}) if "bias_synergy" in data else None,
             gaussianizer=data["gaussianizer"].values.astype(str) if "gaussianizer" in data else None,
             notes=tuple(json.loads(data.attrs["notes"])),
+            diagnostics=_unflat(data),
+            findings=tuple(json.loads(data.attrs["findings"])),
             settings=json.loads(data.attrs["settings"]),
             unit=data.attrs["unit"],
         )
@@ -186,7 +197,29 @@ class PIDEstimate:
             parts = [f"{name} ({count})" for name, count in zip(names, counts, strict=True)]
             lines.append(f"  {'Gaussian by:':<13}{', '.join(parts)}")
         lines += [f"  {'note:':<13}{note}" for note in self.notes]
+        lines += [f"  {'finding:':<13}{finding}" for finding in self.findings]
         return "\n".join(lines)
+
+
+def _flat(diagnostics: Diagnostics) -> Iterator[tuple[str, list[str], np.ndarray, dict[str, str]]]:
+    """Name every array of diagnostics, its axes behind the leading ones and its unit."""
+    for field_ in dataclasses.fields(diagnostics):
+        value = getattr(diagnostics, field_.name)
+        axes = ["pair" if field_.name.startswith("pair") else "variable"]
+        if isinstance(value, Deviation):
+            yield f"{field_.name}_z", axes, value.z, {"units": "1"}
+            yield f"{field_.name}_divergence", axes, value.nats, {"units": "nats"}
+        else:
+            yield field_.name, axes, value, {}
+
+
+def _unflat(data: xr.Dataset) -> Diagnostics | None:
+    """Read diagnostics from a data set, if it has them."""
+    if "coordinate_at" not in data:
+        return None
+    names = [f.name for f in dataclasses.fields(Diagnostics) if f.name != "coordinate_at"]
+    deviations = {n: Deviation(z=data[f"{n}_z"].values, nats=data[f"{n}_divergence"].values) for n in names}
+    return Diagnostics(**deviations, coordinate_at=data["coordinate_at"].values)
 
 
 def to_bits(result: Any, *amounts: str) -> Any:

@@ -172,7 +172,8 @@ def _estimate(
         )
         for variable in scores
     ]
-    estimates = estimate_reduced(reduced, spec.pid, spec.measures, key, progress)
+    words = {"labels": _labels(spec), "problem": "layer"}
+    estimates = estimate_reduced(reduced, spec.pid, spec.measures, key, progress, **words)
     ways = [dataclasses.replace(spec.pid, gaussianize=way) for way in spec.compared]
     others = [estimate_reduced(reduced, way, spec.measures[:1], key, no_progress)[0] for way in ways]
     return estimates, others
@@ -200,6 +201,7 @@ def _cell(estimates: Sequence[PIDEstimate], scores: Sequence[Scores], accuracy: 
     per_measure |= {"status": (np.stack([e.status for e in estimates]), STATUS_FLAGS)}
     data: dict[str, Any] = {name: (("measure", "layer"), *value) for name, value in per_measure.items()}
     data |= {name: ("layer", getattr(first.information, name), nats) for name in INFORMATION}
+    data["findings"] = ((), json.dumps([*first.notes, *first.findings]))
     data["gaussianized_by"] = ("layer", np.asarray(first.gaussianizer, dtype=object))
     for suffix, variable in zip(("1", "2", "target"), scores, strict=True):
         for name, value, unit in (
@@ -238,13 +240,20 @@ def _answer_shares(gold: np.ndarray) -> np.ndarray:
     return counts / counts.sum() if counts.size else np.array([np.nan])
 
 
+def _labels(spec: StudySpec) -> tuple[str, str, str]:
+    """Name both sources and the target as readers know them."""
+    modality = {"image": "vision", "question": "language"}
+    source_1, source_2 = (modality.get(role, role) for role in (spec.source_1_role, spec.source_2_role))
+    return source_1, source_2, "target"
+
+
 def _attributes(stores: Sequence[ActivationStore], spec: StudySpec) -> dict[str, str]:
     settings = stores[0].manifest.settings
     extraction = {k: v for k, v in settings.items() if k not in ("versions", "fingerprint")}
     return {
         "schema": SCHEMA,
-        "source_1_label": {"image": "vision"}.get(spec.source_1_role, spec.source_1_role),
-        "source_2_label": {"question": "language"}.get(spec.source_2_role, spec.source_2_role),
+        "source_1_label": _labels(spec)[0],
+        "source_2_label": _labels(spec)[1],
         "target_label": "final-norm state at the last position",
         "model": str(settings.get("model", {}).get("name", "unknown")),
         "dataset": str(settings.get("data", {}).get("reader", "unknown")),

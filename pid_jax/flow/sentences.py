@@ -68,7 +68,7 @@ def describe_fit(train: float, held_out: float, samples: tuple[int, int], size: 
         return ()
     return (
         f"held-out samples are {gap:.2g} nats less likely than training samples, where a Gaussian would show "
-        f"{expected:.1g}: the flow has over-fitted",
+        f"{expected:.1g}: the flow has over-fitted, which the correction of the atoms has to make up for",
     )
 
 

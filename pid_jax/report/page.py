@@ -101,6 +101,7 @@ def _diagnostics(results: xr.Dataset) -> dict[str, object]:
         "failures": failures,
         "cell_count": int(status.size),
         "maps": _maps(results),
+        "remarks": _remarks(results),
         "explained": [
             [float(np.nanmin(v)), float(np.nanmax(v))] if np.isfinite(v).any() else None for v in explained.values()
         ],
@@ -113,6 +114,18 @@ def _maps(results: xr.Dataset) -> list[tuple[str, int]]:
         return []
     names, counts = np.unique(results["gaussianized_by"].values.astype(str), return_counts=True)
     return [(MAP_NAMES.get(str(n), str(n)), int(c)) for n, c in zip(names, counts, strict=True)]
+
+
+def _remarks(results: xr.Dataset) -> list[tuple[str, list[str]]]:
+    """Read what there is to say about each task and condition."""
+    if "findings" not in results:
+        return []
+    labels = condition_labels(results)
+    return [
+        (f"{task}, {label}", json.loads(str(results["findings"].isel(task=row, condition=column).item())))
+        for row, task in enumerate(results["task"].values)
+        for column, label in enumerate(labels)
+    ]
 
 
 def _read_json(results: xr.Dataset, name: str) -> dict[str, object]:
@@ -149,7 +162,11 @@ def _data_uri(file: Path) -> str:
 def _csv_uri(results: xr.Dataset) -> str:
     """Write all numbers as a table in long form, one row for every task, condition, measure and layer, into a URI."""
     order = ["task", "condition", "measure", "layer"]
-    columns = [name for name, v in results.data_vars.items() if "task" in v.dims and set(v.dims) <= set(order)]
+    columns = [
+        name
+        for name, v in results.data_vars.items()
+        if "task" in v.dims and set(v.dims) <= set(order) and name != "findings"
+    ]
     in_nats = {name: f"{name}_nats" for name in columns if results[name].attrs.get("units") == "nats"}
     table = results[columns].to_dataframe(dim_order=order).rename(columns=in_nats).to_csv()
     return "data:text/csv;charset=utf-8;base64," + base64.b64encode(table.encode()).decode()

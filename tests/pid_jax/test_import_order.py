@@ -14,13 +14,13 @@ import pid_jax
 ROOT = Path(pid_jax.__file__).parent.parent
 # A module may import what stands in its own group or before it.
 ORDER = (
-    {"status", "precision", "threads", "progress", "checks", "atomic"},
+    {"status", "precision", "threads", "progress", "checks", "atomic", "compilation_cache"},
     {"gaussianizers"},
     {"spec", "gaussian"},
     {"pid", "reduce", "flow"},
     {"flow_fit", "fit_loops"},
     {"fit"},
-    {"compare", "refit"},
+    {"compare", "refit", "diagnose"},
     {"result"},
     {"covariances"},
     {"decompose", "spectrum", "coupling", "union"},
@@ -38,11 +38,11 @@ ORDER = (
 )
 # Members of a group that do not know each other.
 APART = (
-    {"status", "precision", "threads", "progress", "checks", "atomic"},
+    {"status", "precision", "threads", "progress", "checks", "atomic", "compilation_cache"},
     {"spec", "gaussian"},
     {"pid", "reduce", "flow"},
     {"flow_fit", "fit_loops"},
-    {"compare", "refit"},
+    {"compare", "refit", "diagnose"},
     {"decompose", "spectrum", "coupling", "union"},
     {"bias", "gaussianize"},
 )

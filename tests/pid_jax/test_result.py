@@ -113,7 +113,7 @@ def test_files_hold_everything_exactly(tmp_path, leading, with_samples):
 def test_foreign_data_sets_are_refused(tmp_path):
     path = tmp_path / "foreign.nc"
     xr.Dataset({"unique_1": 1.0}).to_netcdf(path, engine="h5netcdf")
-    with pytest.raises(ValueError, match=r"foreign\.nc holds 'no schema', wanted 'pid_jax\.PIDEstimate/2'"):
+    with pytest.raises(ValueError, match=r"foreign\.nc holds 'no schema', wanted 'pid_jax\.PIDEstimate/3'"):
         PIDEstimate.load(path)
     xr.Dataset(attrs={"schema": "pid_jax.PIDEstimate/9"}).to_netcdf(path, engine="h5netcdf")
     with pytest.raises(ValueError, match=r"holds 'pid_jax\.PIDEstimate/9'"):

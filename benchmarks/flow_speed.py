@@ -1,0 +1,205 @@
+"""Fitting flows to 33 layers of three variables, against flowjax and zuko fitted one by one.
+
+Run `make bench`. All fit one RealNVP of the same size to every variable of every layer (16 dims, 5000 samples, maximum
+likelihood under a standard normal), for the same number of epochs with the same batches, and keep the best weights on
+the held-out tenth. The peers get the normal scores that pid_jax has in front of its flow, so that likelihoods compare.
+They fit a few of the 99, one after another as a loop over layers would, and their time is scaled up. CPU seconds of all
+threads, compilation included, each in a process of its own. Prints a table and writes it to
+benchmarks/results/flow_speed.json and flow_speed.md.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.gaussian import markdown
+from benchmarks.timing import circumstances
+from pid_jax.testing.warps import warped_gaussian
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("pid_jax", "jax", "flax", "optax", "distrax", "flowjax", "zuko", "torch", "numpy")
+LAYERS, SAMPLES, DIM = 33, 5000, 16
+COUPLINGS, WIDTH, EPOCHS, BATCH, RATE, HELD_OUT = 6, 64, 20, 256, 5e-3, 500
+REPEATS, PEER_FITS = 3, 6
+
+
+def pid_jax(scores: list[np.ndarray], objective: str = "Marginal") -> tuple[float, int]:
+    """Fit all; return the mean held-out negative log-likelihood of a variable, and the number of fits."""
+    import jax
+
+    from pid_jax.fit import fit_flow
+    from pid_jax.gaussianizers import Joint, Marginal, RealNVP, Standardize
+
+    goal = {"Marginal": Marginal(), "Joint": Joint()}[objective]
+    settings = {"couplings": COUPLINGS, "width": WIDTH, "epochs": EPOCHS, "batch_size": BATCH, "learning_rate": RATE}
+    spec = RealNVP(
+        **settings,
+        marginals=Standardize(),
+        objective=goal,
+        weight_decay=1e-4,
+        input_noise=0.0,
+        validation_fraction=HELD_OUT / SAMPLES,
+        evaluations=EPOCHS,
+        patience=EPOCHS,
+        keep_best=True,
+    )
+    fit = fit_flow(*scores, spec=spec, key=jax.random.key(0))
+    return float(np.nanmin(fit.validation_curve, axis=-1).mean()) / 3, 3 * LAYERS
+
+
+def flowjax(scores: list[np.ndarray]) -> tuple[float, int]:
+    """Fit some with flowjax, as its documentation does."""
+    import jax
+    import jax.numpy as jnp
+    import optax
+    from flowjax.bijections import Affine
+    from flowjax.distributions import StandardNormal
+    from flowjax.flows import coupling_flow
+    from flowjax.train import fit_to_data
+
+    losses = []
+    for x in _chosen(scores):
+        for_flow, for_fit = jax.random.split(jax.random.key(0))
+        base = StandardNormal((DIM,))
+        sizes = {"flow_layers": COUPLINGS, "nn_width": WIDTH, "nn_depth": 1}
+        flow = coupling_flow(for_flow, base_dist=base, transformer=Affine(), **sizes)
+        steps = EPOCHS * ((SAMPLES - HELD_OUT) // BATCH)
+        schedule = optax.cosine_onecycle_schedule(steps, RATE, pct_start=0.3)
+        optimizer = optax.chain(optax.clip_by_global_norm(5.0), optax.adamw(schedule))
+        settings = {"max_epochs": EPOCHS, "max_patience": EPOCHS, "batch_size": BATCH, "val_prop": HELD_OUT / SAMPLES}
+        _, history = fit_to_data(
+            for_fit, flow, jnp.asarray(x, jnp.float32), optimizer=optimizer, show_progress=False, **settings
+        )
+        losses.append(min(history["val"]))
+    return float(np.mean(losses)), len(losses)
+
+
+def zuko(scores: list[np.ndarray]) -> tuple[float, int]:
+    """Fit some with zuko, by the training loop of its documentation."""
+    import torch
+    import zuko as library
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+    losses = []
+    for x in _chosen(scores):
+        torch.manual_seed(0)
+        data = torch.as_tensor(np.asarray(x, np.float32))
+        order = torch.randperm(len(data))
+        train, held_out = data[order[HELD_OUT:]], data[order[:HELD_OUT]]
+        flow = library.flows.RealNVP(DIM, transforms=COUPLINGS, hidden_features=(WIDTH,), randmask=True)
+        optimizer = torch.optim.AdamW(flow.parameters(), lr=RATE, weight_decay=1e-4)
+        steps = len(train) // BATCH
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=EPOCHS * steps)
+        best = np.inf
+        for _ in range(EPOCHS):
+            for rows in torch.randperm(len(train))[: steps * BATCH].reshape(steps, BATCH):
+                loss = -flow().log_prob(train[rows]).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(flow.parameters(), 5.0)
+                optimizer.step()
+                schedule.step()
+            with torch.no_grad():
+                best = min(best, float(-flow().log_prob(held_out).mean()))
+        losses.append(best)
+    return float(np.mean(losses)), len(losses)
+
+
+FITTERS: dict[str, Callable[[list[np.ndarray]], tuple[float, int]]] = {
+    "pid_jax": pid_jax,
+    "pid_jax, joint": lambda scores: pid_jax(scores, "Joint"),
+    "flowjax": flowjax,
+    "zuko": zuko,
+}
+
+
+def data() -> list[np.ndarray]:
+    """Draw layers that drift, every coordinate already normal by its ranks."""
+    from scipy.special import ndtri
+
+    drawn = warped_gaussian("coupled", DIM, SAMPLES, 100, layers=LAYERS, strength=0.5)
+    target = np.broadcast_to(drawn.target, drawn.source_1.shape)
+    ranks = [x.argsort(axis=1).argsort(axis=1) for x in (drawn.source_1, drawn.source_2, target)]
+    return [ndtri((r + 0.5) / SAMPLES) for r in ranks]
+
+
+def _chosen(scores: list[np.ndarray]) -> list[np.ndarray]:
+    """Take every variable of the first, the middle one and so on, as many as PEER_FITS."""
+    layers = np.linspace(0, LAYERS - 1, PEER_FITS // len(scores)).astype(int)
+    return [x[layer] for layer in layers for x in scores]
+
+
+def child(name: str) -> None:
+    """Measure one way in this process; print what came out as JSON."""
+    scores = data()
+    before, cpu, wall = _memory(), time.process_time(), time.perf_counter()
+    loss, fits = FITTERS[name](scores)
+    scale = 3 * LAYERS / fits
+    found = {
+        "CPU seconds": (time.process_time() - cpu) * scale,
+        "wall seconds": (time.perf_counter() - wall) * scale,
+        "fits": fits,
+        "held-out nats": loss,
+        "memory GB": (_memory() - before) / 1e6,
+    }
+    print(json.dumps(found))
+
+
+def _memory() -> float:
+    """Return the largest resident memory of this process so far, in kB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def floor() -> float:
+    """Count the floating point operations of the matrix products of all fits, over the speed of one core's sgemm."""
+    half, steps = DIM // 2, EPOCHS * (SAMPLES - HELD_OUT)
+    forward = 2 * COUPLINGS * (half * WIDTH + WIDTH * 2 * half)
+    operations = 3 * LAYERS * steps * 3 * forward  # a backward pass takes two forward ones
+    size = 1500
+    a = np.random.default_rng(0).normal(size=(size, size)).astype(np.float32)
+    a @ a
+    cpu = time.process_time()
+    for _ in range(5):
+        a @ a
+    return operations / (5 * 2 * size**3 / (time.process_time() - cpu))
+
+
+def main() -> None:
+    """Measure all ways in turns, several times."""
+    rows: list[dict[str, Any]] = []
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in FITTERS}
+    for _ in range(REPEATS):
+        for name in FITTERS:
+            command = [sys.executable, "-m", "benchmarks.flow_speed", name]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            found[name].append(json.loads(done.stdout.splitlines()[-1]))
+            print(name, found[name][-1], flush=True)
+    own = np.array([one["CPU seconds"] for one in found["pid_jax"]])
+    for name, runs in found.items():
+        cpu = np.array([one["CPU seconds"] for one in runs])
+        ratios = f"{(cpu / own).min():.1f} to {(cpu / own).max():.1f}"
+        means = {key: float(np.mean([one[key] for one in runs])) for key in runs[0]}
+        rows.append({"library": name, **means, "times pid_jax's CPU": ratios})
+    rows.append({"library": "floor: matrix products at the speed of sgemm", "CPU seconds": floor()})
+    conditions = circumstances(*PACKAGES)
+    (RESULTS / "flow_speed.json").write_text(json.dumps({"rows": rows, "runs": found, **conditions}, indent=1) + "\n")
+    head = f"{conditions['date']}, {conditions['processor']}, {conditions['cores']} cores, {REPEATS} repeats."
+    full = [{key: row.get(key, "") for key in rows[0]} for row in rows]
+    page = f"# Fitting flows to 33 layers of three variables\n\n{head}\n\n" + markdown("99 flows", full)
+    (RESULTS / "flow_speed.md").write_text(page)
+    print(page)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        child(sys.argv[1])
+    else:
+        main()

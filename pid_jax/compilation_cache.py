@@ -1,0 +1,40 @@
+"""Compiled programs kept on disk, so that the next run of a command does not compile them again."""
+
+import os
+from pathlib import Path
+
+# Programs that take less time to compile are not worth a file.
+SHORTEST_SECONDS = 0.5
+
+
+def keep_compiled(folder: Path | None = None) -> Path | None:
+    """Let JAX keep compiled programs in a folder, and use what is there.
+
+    Programs belong to one version of JAX, one kind of processor and one shape of the data; others are compiled anew.
+    Files may be deleted at any time. A library should leave this to its caller, so only the command line calls it.
+
+    Args:
+        folder: Where to; `pid_jax/programs` in `$XDG_CACHE_HOME` or `~/.cache` if not given. A folder that is already
+            set, by the environment variable `JAX_COMPILATION_CACHE_DIR` or in the program, is left as it is.
+
+    Returns:
+        The folder, or None if it cannot be written to; programs are then not kept.
+
+    Source: https://docs.jax.dev/en/latest/persistent_compilation_cache.html
+    """
+    import jax
+
+    already = jax.config.jax_compilation_cache_dir
+    if already and folder is None:
+        return Path(already)
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    chosen = root / "pid_jax" / "programs" if folder is None else folder
+    try:
+        chosen.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    if not os.access(chosen, os.W_OK):
+        return None
+    jax.config.update("jax_compilation_cache_dir", str(chosen))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", SHORTEST_SECONDS)
+    return chosen

@@ -1,0 +1,73 @@
+"""What is left behind the maps, for all problems: numbers, and sentences about them."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from pid_jax.flow.diagnostics import Diagnostics, diagnose
+from pid_jax.flow.sentences import describe, describe_fit, describe_size, group_sentences
+from pid_jax.precision import double_precision
+
+if TYPE_CHECKING:
+    from pid_jax.flow_fit import FlowFit
+
+
+def diagnose_latents(latents: np.ndarray, dims: tuple[int, int, int]) -> Diagnostics:
+    """Measure what is not Gaussian in latents (problems, n, D), one problem after the other.
+
+    Args:
+        latents: Latents of all variables side by side.
+        dims: Coordinates of each.
+    """
+    with double_precision():
+        return jax.tree.map(np.asarray, _diagnose_each(jnp.asarray(latents), dims=dims))
+
+
+@partial(jax.jit, static_argnames="dims")
+def _diagnose_each(latents: Float[Array, "B n D"], *, dims: tuple[int, int, int]) -> Diagnostics:
+    return lax.map(partial(diagnose, dims=dims), latents)
+
+
+def describe_problems(
+    diagnostics: Diagnostics,
+    fit: "FlowFit",
+    has_flow: np.ndarray,
+    dims: tuple[int, int, int],
+    labels: Sequence[str],
+    problem: str,
+) -> tuple[str, ...]:
+    """Say what is not Gaussian behind the maps, where a flow has over-fitted, and whether samples are few.
+
+    Args:
+        diagnostics: Of all problems.
+        fit: The flows, of those problems that have one.
+        has_flow: Which problems these are.
+        dims: Coordinates of each variable.
+        labels: What both sources and the target are called.
+        problem: What a problem is called; "layer 3: ...".
+    """
+    places = np.flatnonzero(has_flow)
+    held = int(fit.is_held_out.sum())
+    counts = (fit.samples - held, held)
+    sentences = []
+    for place in range(len(has_flow)):
+        found = describe(jax.tree.map(lambda leaf, place=place: leaf[place], diagnostics), labels)
+        if has_flow[place]:
+            at = int(np.searchsorted(places, place))
+            train, held_out = (_last(getattr(fit, name).reshape(len(places), -1)[at]) for name in _CURVES)
+            found += describe_fit(train, held_out, counts, sum(dims))
+        sentences.append(found)
+    return describe_size(fit.samples, dims, is_flow=True) + group_sentences(sentences, problem)
+
+
+_CURVES = ("train_curve", "validation_curve")
+
+
+def _last(curve: np.ndarray) -> float:
+    return float(curve[~np.isnan(curve)][-1])
