@@ -1,5 +1,6 @@
-"""Bias of estimated decompositions, measured on replicates of the covariance, and taken off."""
+"""Bias of estimated decompositions, measured on replicates of the covariance, and taken off; intervals from both."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,9 +17,33 @@ from pid_jax.spec import Redundancy
 
 # Memory for the replicates that are decomposed at a time.
 BUDGET_BYTES = 2**28
+# Intervals hold the truth with this probability where sampling is the only error, and z is its normal quantile.
+INTERVAL_LEVEL, INTERVAL_Z = 0.9, 1.645
+# How much of the bias a simpler model says, and how far the intervals reach on the other side, in units of the distance
+# between both corrections; measured in docs/decisions/0012-bias-of-a-fit.md.
+OTHER_WEIGHT, BEYOND = 1 / 3, 1 / 2
 
 
-def subtract_bias(found: PIDSolution, replicates: PIDSolution) -> tuple[PIDSolution, PIDAtoms]:
+@dataclass(frozen=True, kw_only=True)
+class Corrected:
+    """A decomposition without its estimated bias.
+
+    Attributes:
+        found: The corrected decomposition.
+        bias: Bias of the atoms that was taken off.
+        lower: Lower ends of the intervals of the atoms.
+        upper: Upper ends.
+    """
+
+    found: PIDSolution
+    bias: PIDAtoms
+    lower: PIDAtoms
+    upper: PIDAtoms
+
+
+def subtract_bias(
+    found: PIDSolution, replicates: PIDSolution, spread: PIDAtoms, other: PIDSolution | None = None
+) -> Corrected:
     """Correct a decomposition by what replicates show: θ − (mean θ* − θ).
 
     The correction is linear, so all identities between atoms and informations stay.
@@ -27,20 +52,34 @@ def subtract_bias(found: PIDSolution, replicates: PIDSolution) -> tuple[PIDSolut
         found: The decomposition of the estimated covariances.
         replicates: Mean decomposition of covariances estimated from samples of the estimated model; see
             `mean_over_draws`.
-
-    Returns:
-        The corrected decomposition, and the bias of the atoms that was taken off.
+        spread: Standard deviations of the atoms from the sampling of the covariance.
+        other: The same of a simpler model. `OTHER_WEIGHT` of the bias that is taken off is this one's. How far both are
+            from each other says how much the model matters: the intervals reach to the other one's correction, and
+            `BEYOND` as far on the other side of the first, and `INTERVAL_Z` standard deviations farther.
     """
-    bias = jax.tree.map(lambda star, value: star - value, replicates.atoms, found.atoms)
-    atoms = jax.tree.map(lambda value, b: value - b, found.atoms, bias)
-    information = jax.tree.map(lambda value, star: 2 * value - star, found.information, replicates.information)
-    return PIDSolution(atoms=atoms, information=information, status=found.status, gap=found.gap), bias
+    first = jax.tree.map(_mirror, (found.atoms, found.information), (replicates.atoms, replicates.information))
+    if other is None:
+        second = first
+    else:
+        second = jax.tree.map(_mirror, (found.atoms, found.information), (other.atoms, other.information))
+    atoms, information = jax.tree.map(lambda one, two: one + OTHER_WEIGHT * (two - one), first, second)
+    beyond = jax.tree.map(lambda one, two: one + BEYOND * (one - two), first[0], second[0])
+    return Corrected(
+        found=PIDSolution(atoms=atoms, information=information, status=found.status, gap=found.gap),
+        bias=jax.tree.map(lambda value, corrected: value - corrected, found.atoms, atoms),
+        lower=jax.tree.map(lambda sd, *ends: np.minimum(*ends) - INTERVAL_Z * sd, spread, second[0], beyond),
+        upper=jax.tree.map(lambda sd, *ends: np.maximum(*ends) + INTERVAL_Z * sd, spread, second[0], beyond),
+    )
 
 
-def wishart_mean(
+def _mirror(value: np.ndarray, star: np.ndarray) -> np.ndarray:
+    return 2 * value - star
+
+
+def wishart_moments(
     cov: np.ndarray, dims: tuple[int, ...], samples: int, redundancy: Redundancy, draws: int, key: jax.Array
-) -> PIDSolution:
-    """Decompose sample covariances of n Gaussian samples with the given covariances, and average.
+) -> tuple[PIDSolution, PIDAtoms]:
+    """Decompose sample covariances of n Gaussian samples with the given covariances; mean, and spread of the atoms.
 
     Args:
         cov: Covariances (..., D, D).
@@ -53,13 +92,16 @@ def wishart_mean(
     leading, size = cov.shape[:-2], cov.shape[-1]
     flat = cov.reshape(-1, size, size)
     block = max(1, min(draws, BUDGET_BYTES // (flat.nbytes + 1)))
-    total: Any = None
+    total, squares = None, None
     for first in range(0, draws, block):
         with double_precision():
             keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(first, min(first + block, draws)))
             drawn = np.asarray(_draw_wishart(keys, jnp.asarray(flat), jnp.asarray(float(samples - 1))))
-        total = _add(total, solve_pid(drawn, dims, redundancy))
-    return jax.tree.map(lambda value: (value / draws).reshape(leading), total)
+        solved = solve_pid(drawn, dims, redundancy)
+        total, squares = _add(total, solved), _add(squares, jax.tree.map(np.square, solved.atoms))
+    mean, square = (jax.tree.map(lambda x: (x / draws).reshape(leading), added) for added in (total, squares))
+    spread = jax.tree.map(lambda sq, m: np.sqrt(np.maximum(sq - m**2, 0)), square, mean.atoms)
+    return mean, spread
 
 
 def mean_over_draws(cov: np.ndarray, dims: tuple[int, ...], redundancy: Redundancy) -> PIDSolution:
@@ -67,7 +109,7 @@ def mean_over_draws(cov: np.ndarray, dims: tuple[int, ...], redundancy: Redundan
     return jax.tree.map(lambda value: value.mean(axis=0), solve_pid(cov, dims, redundancy))
 
 
-def _add(total: Any, solved: PIDSolution) -> Any:
+def _add(total: Any, solved: Any) -> Any:
     summed = jax.tree.map(lambda value: value.sum(axis=0), solved)
     return summed if total is None else jax.tree.map(np.add, total, summed)
 

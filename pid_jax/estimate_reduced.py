@@ -10,12 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pid_jax.bias import mean_over_draws, subtract_bias, wishart_mean
+from pid_jax.bias import mean_over_draws, subtract_bias, wishart_moments
 from pid_jax.decompose import solve_pid
 from pid_jax.diagnose import describe_problems, diagnose_latents
 from pid_jax.gaussian.covariance import ledoit_wolf, oracle_approximating, sample_covariance
 from pid_jax.gaussianize import Latents, gaussianize, is_corrected
-from pid_jax.pid.atoms import PIDAtoms, PIDSolution
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress
 from pid_jax.reduce.pca import Reduced
@@ -85,9 +84,9 @@ def estimate_reduced(
     }
     estimates = []
     for measure in measures:
-        found, bias = _decompose(cov, (d1, d2, dt), latents, spec, measure, for_bias)
+        decomposed = _decompose(cov, (d1, d2, dt), latents, spec, measure, for_bias)
         settings = spec_to_dict(dataclasses.replace(spec, redundancy=measure))
-        estimates.append(PIDEstimate(**vars(found), bias=bias, settings=settings, **common))
+        estimates.append(PIDEstimate(**decomposed, settings=settings, **common))
     return estimates
 
 
@@ -113,17 +112,24 @@ def _diagnose(latents: Latents, dims: tuple[int, int, int], labels: Sequence[str
 
 def _decompose(
     cov: np.ndarray, dims: tuple[int, ...], latents: Latents, spec: PIDSpec, measure: Redundancy, key: jax.Array
-) -> tuple[PIDSolution, PIDAtoms | None]:
-    """Decompose covariances, and take off the bias that replicates show."""
+) -> dict[str, Any]:
+    """Decompose covariances, and take off the bias that replicates show; return fields of `PIDEstimate`."""
     plain = solve_pid(cov, dims, measure)
     if not is_corrected(spec):
-        return plain, None
+        return vars(plain)
     assert isinstance(spec.bias_correction, ParametricBootstrap)
-    mean = wishart_mean(cov, dims, latents.values.shape[1], measure, spec.bias_correction.draws, key)
+    draws, samples = spec.bias_correction.draws, latents.values.shape[1]
+    mean, spread = wishart_moments(cov, dims, samples, measure, draws, key)
+    other = None
     if latents.replicates is not None and latents.refitted is not None:
-        refitted = mean_over_draws(latents.replicates, dims, measure)
-        mean = jax.tree.map(partial(_put, latents.refitted), mean, refitted)
-    return subtract_bias(plain, mean)
+        refitted = [mean_over_draws(one, dims, measure) for one in latents.replicates]
+        mean, other = (jax.tree.map(partial(_put, latents.refitted), mean, one) for one in refitted)
+    if latents.refitted is not None and other is None:  # sampling alone says nothing about the flows
+        unknown = partial(_put, latents.refitted, some=np.full(len(latents.refitted), np.nan))
+        spread = jax.tree.map(unknown, spread)
+    corrected = subtract_bias(plain, mean, spread, other)
+    ends = {"bias": corrected.bias, "lower": corrected.lower, "upper": corrected.upper}
+    return vars(corrected.found) | ends
 
 
 def _put(rows: np.ndarray, all_: np.ndarray, some: np.ndarray) -> np.ndarray:

@@ -74,9 +74,30 @@ def fit_flow(
         check_not_constant(name, array, whole=False)
         check_not_redundant(name, array)
     arrays = [array.reshape(-1, *array.shape[-2:]) for _, array in named]
-    is_free = _find_free(arrays)
-    dims = tuple(array.shape[-1] for _, array in named)
-    spec = choose_settings(spec, count, dims)
+    spec = choose_settings(spec, count, tuple(array.shape[-1] for array in arrays))
+    return fit_arrays(arrays, leading, _find_free(arrays), spec, key, progress)
+
+
+def fit_arrays(
+    arrays: Sequence[np.ndarray],
+    leading: tuple[int, ...],
+    is_free: np.ndarray,
+    spec: RealNVP,
+    key: jax.Array,
+    progress: Progress,
+) -> FlowFit:
+    """Fit flows to checked samples.
+
+    Args:
+        arrays: Of each variable (problems or 1, n, d).
+        leading: Leading axes of the result; their product is the number of problems.
+        is_free: Which variables have flows to learn (problems, variables); those of others stay the identity behind the
+            splines.
+        spec: Settings without None.
+        key: A JAX random key.
+        progress: See `fit_flow`.
+    """
+    count, dims = arrays[0].shape[1], tuple(array.shape[-1] for array in arrays)
     is_held_out = hold_out(key, count, sum(dims), spec)
     prepared = [prepare_variable(array, is_held_out, free, spec) for array, free in zip(arrays, is_free.T, strict=True)]
     training = _training(spec, int((~is_held_out).sum()), dims)
@@ -87,7 +108,7 @@ def fit_flow(
         else:
             fitted = fit_separately(scores, is_free, is_held_out, training, spec.layer_batch, key, progress)
     fit = _assemble(prepared, fitted, training, leading, is_held_out, is_free, spec)
-    return _with_moments(fit, [array for _, array in named])
+    return _with_moments(fit, arrays)
 
 
 def _find_free(arrays: Sequence[np.ndarray]) -> np.ndarray:
@@ -244,7 +265,8 @@ def _assemble(
 
 
 def _with_moments(fit: FlowFit, arrays: Sequence[np.ndarray]) -> FlowFit:
-    latents = latents_of(fit, *arrays)
+    variables = [x[0] if len(x) == 1 else x.reshape(*fit.leading, *x.shape[1:]) for x in arrays]
+    latents = latents_of(fit, *variables)
     mean = latents.mean(axis=-2)
     centered = latents - mean[..., None, :]
     return dataclasses.replace(fit, mean=mean, cov=np.swapaxes(centered, -1, -2) @ centered / (fit.samples - 1))

@@ -1,5 +1,6 @@
 """From reduced samples to latents that are taken as jointly Gaussian: as they are, by ranks, by a flow, or the best."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -39,7 +40,7 @@ class Latents:
         gaussianizer: Name of what made those of each problem.
         fit: The flow, if there is one; it holds those problems only that can have one.
         fitted: Which problems these are.
-        replicates: Covariances of latents of flows fitted to samples of the model (refits, some problems, D, D).
+        replicates: Covariances that `refit_covariances` found (2, refits, some problems, D, D).
         refitted: Which problems those are.
         notes: What was done differently than asked, in plain words.
     """
@@ -133,7 +134,7 @@ def _by_the_best(
         gaussianizer=names.astype(str),
         fit=flows.fit,
         fitted=np.flatnonzero(has_flow),
-        replicates=None if flows.replicates is None else flows.replicates[:, best == FLOW],
+        replicates=None if flows.replicates is None else flows.replicates[:, :, best == FLOW],
         refitted=np.flatnonzero(names == FLOW),
         notes=notes,
     )
@@ -161,13 +162,12 @@ def _fit(
     chosen = _chosen(filled, has_flow)
     for_fit, for_refits = jax.random.split(key)
     flow = choose_settings(flow, filled[0].shape[1], tuple(x.shape[-1] for x in filled))
-    refits = flow.refits if is_refitted and flow.refits else 0
-    fit = fit_flow(*chosen, spec=flow, key=for_fit, progress=part_of(progress, 0, 1 + refits))
+    if not is_refitted:
+        flow = dataclasses.replace(flow, refits=0)
+    fit = fit_flow(*chosen, spec=flow, key=for_fit, progress=part_of(progress, 0, 1 + 2 * (flow.refits or 0)))
     latents = latents_of(fit, *chosen).reshape(int(has_flow.sum()), -1, sum(fit.dims))
-    if not refits:
-        return _Flows(fit=fit, latents=latents, replicates=None)
-    replicates = refit_covariances(fit, chosen, refits, for_refits, progress)
-    return _Flows(fit=fit, latents=latents, replicates=replicates.reshape(refits, -1, *fit.cov.shape[-2:]))
+    replicates = refit_covariances(fit, chosen, for_refits, progress) if flow.refits else None
+    return _Flows(fit=fit, latents=latents, replicates=replicates)
 
 
 def _chosen(filled: Sequence[np.ndarray], has_flow: np.ndarray) -> list[np.ndarray]:

@@ -95,8 +95,8 @@ class RealNVP:
         evaluations: How often the held-out samples are evaluated.
         keep_best: Whether the weights of the best evaluation are kept, or the last ones.
         patience: Evaluations without improvement before a fit stops; only if the best weights are kept.
-        refits: Data sets drawn from the fitted model and fitted again, to measure the bias of the fit and take it off;
-            none to correct for the sampling of the covariance only.
+        refits: Data sets drawn from the fitted model, and as many from a Gaussian, that are fitted again to measure the
+            bias of the fit and take it off, and for intervals; none to correct for the sampling of the covariance only.
         layer_batch: Problems fitted by one call of the compiled program; None for one on a CPU and all on others.
     """
 

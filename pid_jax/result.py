@@ -27,6 +27,7 @@ ATOMS = tuple(f.name for f in dataclasses.fields(PIDAtoms))
 INFORMATION = tuple(f.name for f in dataclasses.fields(Information))
 STATUS_FLAGS = {"flag_values": [int(s) for s in Status], "flag_meanings": " ".join(s.name for s in Status)}
 _SCHEMA = "pid_jax.PIDEstimate/3"
+_OF_ATOMS = ("bias", "lower", "upper")
 _PER_PROBLEM = (
     "atoms",
     "information",
@@ -37,6 +38,8 @@ _PER_PROBLEM = (
     "rank",
     "shrinkage",
     "bias",
+    "lower",
+    "upper",
     "gaussianizer",
     "diagnostics",
 )
@@ -59,13 +62,17 @@ class PIDEstimate:
         rank: Coordinates that carry variance after the reduction, (..., 3); None without samples.
         shrinkage: Weight of the multiple of the identity in a shrunk covariance; None without samples.
         bias: What was subtracted from each atom; None if nothing was.
+        lower: Lower ends of 90 % intervals of the atoms, if the bias was estimated. With flows they say between which
+            values the truth lies if the fit has missed as little, or as much, as it can have; not the chance that the
+            maps are of the wrong kind.
+        upper: Upper ends.
         gaussianizer: Name of the map that made the variables of each problem Gaussian; None without samples.
         notes: What was done differently than asked, in plain words.
         diagnostics: What is not Gaussian in the latents, if flows were fitted.
         findings: The same in plain words, with what there is to say about the flows and the number of samples.
         flow: The fitted flows, for the problems that have one. `save` leaves it out; see `FlowFit.save`.
         settings: Everything that was chosen, JSON-ready.
-        unit: "nats" or "bits", of atoms, information, gap and bias.
+        unit: "nats" or "bits", of atoms, information, gap, bias and intervals.
     """
 
     atoms: PIDAtoms
@@ -79,6 +86,8 @@ class PIDEstimate:
     rank: np.ndarray | None = None
     shrinkage: np.ndarray | None = None
     bias: PIDAtoms | None = None
+    lower: PIDAtoms | None = None
+    upper: PIDAtoms | None = None
     gaussianizer: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     diagnostics: Diagnostics | None = None
@@ -89,7 +98,7 @@ class PIDEstimate:
 
     def in_bits(self) -> "PIDEstimate":
         """Return the same estimate in bits."""
-        return to_bits(self, "atoms", "information", "gap", "bias")
+        return to_bits(self, "atoms", "information", "gap", *_OF_ATOMS)
 
     def reshape(self, leading: tuple[int, ...]) -> "PIDEstimate":
         """Return the same estimates with other leading axes."""
@@ -120,8 +129,9 @@ class PIDEstimate:
             data["rank"] = ([*lead, "variable"], self.rank, {})
         if self.shrinkage is not None:
             data["shrinkage"] = (lead, self.shrinkage, {"units": "1"})
-        if self.bias is not None:
-            data |= {f"bias_{name}": (lead, getattr(self.bias, name), {"units": self.unit}) for name in ATOMS}
+        for role, atoms in ((role, getattr(self, role)) for role in _OF_ATOMS):
+            if atoms is not None:
+                data |= {_named(name, role): (lead, getattr(atoms, name), {"units": self.unit}) for name in ATOMS}
         if self.gaussianizer is not None:
             data["gaussianizer"] = (lead, self.gaussianizer.astype(object), {})
         if self.diagnostics is not None:
@@ -172,7 +182,9 @@ class PIDEstimate:
             explained_variance=data["explained_variance"].values if "rank" in data else None,
             rank=data["rank"].values if "rank" in data else None,
             shrinkage=data["shrinkage"].values if "shrinkage" in data else None,
-            bias=PIDAtoms(**{name: data[f"bias_{name}"].values for name in ATOMS}) if "bias_synergy" in data else None,
+            bias=_read_atoms(data, "bias"),
+            lower=_read_atoms(data, "lower"),
+            upper=_read_atoms(data, "upper"),
             gaussianizer=data["gaussianizer"].values.astype(str) if "gaussianizer" in data else None,
             notes=tuple(json.loads(data.attrs["notes"])),
             diagnostics=_unflat(data),
@@ -181,6 +193,13 @@ class PIDEstimate:
             unit=data.attrs["unit"],
         )
 
+    def _describe(self, values: PIDAtoms | Information, name: str) -> str:
+        text = f"{name} {_span(np.asarray(getattr(values, name)))}"
+        if values is self.atoms and self.lower is not None and self.upper is not None and self.status.size == 1:
+            ends = (_span(np.asarray(getattr(end, name))) for end in (self.lower, self.upper))
+            text += f" [{', '.join(ends)}]"
+        return text
+
     def __repr__(self) -> str:
         """Show one problem in full, or the range of many."""
         n = "" if self.samples is None else f", n = {self.samples}"
@@ -188,7 +207,7 @@ class PIDEstimate:
         rows = [("atoms", self.atoms, ATOMS), ("information", self.information, INFORMATION)]
         lines = [f"{head}, in {self.unit}"]
         for title, values, names in rows:
-            parts = [f"{name} {_span(np.asarray(getattr(values, name)))}" for name in names]
+            parts = [self._describe(values, name) for name in names]
             lines.append(f"  {title + ':':<13}{', '.join(parts)}")
         bad = {Status(code).name: int((self.status == code).sum()) for code in np.unique(self.status) if code}
         lines.append(f"  {'status:':<13}{bad or 'all OK'}; largest |gap| {_largest(self.gap)}")
@@ -201,16 +220,28 @@ class PIDEstimate:
         return "\n".join(lines)
 
 
+def _named(atom: str, role: str) -> str:
+    """Name what belongs to an atom in a data set: "bias_synergy", "synergy_lower"."""
+    return f"{role}_{atom}" if role == "bias" else f"{atom}_{role}"
+
+
+def _read_atoms(data: xr.Dataset, role: str) -> PIDAtoms | None:
+    """Read what belongs to the atoms, if a data set has it."""
+    if _named(ATOMS[0], role) not in data:
+        return None
+    return PIDAtoms(**{name: data[_named(name, role)].values for name in ATOMS})
+
+
 def _flat(diagnostics: Diagnostics) -> Iterator[tuple[str, list[str], np.ndarray, dict[str, str]]]:
     """Name every array of diagnostics, its axes behind the leading ones and its unit."""
     for field_ in dataclasses.fields(diagnostics):
         value = getattr(diagnostics, field_.name)
         axes = ["pair" if field_.name.startswith("pair") else "variable"]
         if isinstance(value, Deviation):
-            yield f"{field_.name}_z", axes, value.z, {"units": "1"}
-            yield f"{field_.name}_divergence", axes, value.nats, {"units": "nats"}
+            yield f"{field_.name}_z", axes, np.asarray(value.z), {"units": "1"}
+            yield f"{field_.name}_divergence", axes, np.asarray(value.nats), {"units": "nats"}
         else:
-            yield field_.name, axes, value, {}
+            yield field_.name, axes, np.asarray(value), {}
 
 
 def _unflat(data: xr.Dataset) -> Diagnostics | None:

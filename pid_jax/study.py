@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.atomic import atomic_write
+from pid_jax.bias import INTERVAL_LEVEL
 from pid_jax.checks import check_enough_samples
 from pid_jax.estimate_reduced import estimate_reduced
 from pid_jax.gaussianizers import Copula, Gaussianizer, NoGaussianization, RealNVP
@@ -197,6 +198,9 @@ def _cell(estimates: Sequence[PIDEstimate], scores: Sequence[Scores], accuracy: 
     first = estimates[0]
     nats = {"units": "nats"}
     per_measure = {n: (np.stack([getattr(e.atoms, n) for e in estimates]), nats) for n in ATOMS}
+    if first.lower is not None:
+        ends = [(n, end) for n in ATOMS for end in ("lower", "upper")]
+        per_measure |= {f"{n}_{e}": (np.stack([getattr(getattr(x, e), n) for x in estimates]), nats) for n, e in ends}
     per_measure |= {"gap": (np.stack([e.gap for e in estimates]), nats)}
     per_measure |= {"status": (np.stack([e.status for e in estimates]), STATUS_FLAGS)}
     data: dict[str, Any] = {name: (("measure", "layer"), *value) for name, value in per_measure.items()}
@@ -257,6 +261,8 @@ def _attributes(stores: Sequence[ActivationStore], spec: StudySpec) -> dict[str,
         "target_label": "final-norm state at the last position",
         "model": str(settings.get("model", {}).get("name", "unknown")),
         "dataset": str(settings.get("data", {}).get("reader", "unknown")),
+        "interval_level": str(INTERVAL_LEVEL),
+        "interval_kind": "sampling of the covariance; with flows also what the fit may have missed",
         "reduction": (
             "components of the baseline, fitted task by task and layer by layer, for all conditions"
             if isinstance(spec.pid.reduction, PCA)

@@ -104,7 +104,7 @@ class Conditioner(nn.Module):
         x = jnp.clip(x, -REACH, REACH)
         for _ in range(self.hidden_layers):
             biases = nn.initializers.normal(BIAS_SPREAD)
-            x = nn.relu(nn.Dense(self.width, kernel_init=nn.initializers.he_uniform(), bias_init=biases)(x))
+            x = nn.silu(nn.Dense(self.width, kernel_init=nn.initializers.he_uniform(), bias_init=biases)(x))
         out = nn.Dense(2 * self.size, kernel_init=nn.initializers.zeros_init())(x)
         shift, log_scale = jnp.split(out, 2, axis=-1)
         return shift, LARGEST_LOG_SCALE * jnp.tanh(log_scale / LARGEST_LOG_SCALE)

@@ -34,8 +34,8 @@ class Deviation:
             For Gaussian samples z²/2n or less.
     """
 
-    z: Float[Array, "..."]
-    nats: Float[Array, "..."]
+    z: Float[Array, "..."] | np.ndarray
+    nats: Float[Array, "..."] | np.ndarray
 
 
 @jax.tree_util.register_dataclass
@@ -56,7 +56,7 @@ class Diagnostics:
     """
 
     coordinate: Deviation
-    coordinate_at: Int[Array, "3"]
+    coordinate_at: Int[Array, "..."] | np.ndarray
     variable_skewness: Deviation
     variable_kurtosis: Deviation
     pair_skewness: Deviation

@@ -27,7 +27,7 @@ class Spline:
     slope: Float[Array, "k"]
 
 
-def fit_spline(column: Float[Array, "n"], knots: int, tie: float) -> Spline:
+def fit_spline(column: Float[Array, "n"], knots: int, tie: float | Float[Array, ""]) -> Spline:
     """Fit the map whose image of the samples is close to a standard normal.
 
     The knots are the quantiles of the samples at probabilities of equally spaced normal scores.

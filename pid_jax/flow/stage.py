@@ -6,6 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from pid_jax.flow.independent import independent_components
@@ -38,13 +39,13 @@ def stage_forward(stage: Stage, x: Float[Array, "n d"]) -> tuple[Float[Array, "n
     """Map samples; return the images and log |det| of the Jacobian."""
     y, log_slope = jax.vmap(spline_forward, in_axes=(0, 1), out_axes=(1, 1))(stage.splines, x @ stage.matrix)
     log_det = log_slope.sum(axis=1) + jnp.linalg.slogdet(stage.matrix)[1]
-    return jnp.where(stage.is_used, y, x), jnp.where(stage.is_used, log_det, 0.0)
+    return lax.select(stage.is_used, y, x), lax.select(stage.is_used, log_det, jnp.zeros_like(log_det))
 
 
 def stage_inverse(stage: Stage, y: Float[Array, "n d"]) -> Float[Array, "n d"]:
     """Map images back."""
     x = jax.vmap(spline_inverse, in_axes=(0, 1), out_axes=1)(stage.splines, y)
-    return jnp.where(stage.is_used, jnp.linalg.solve(stage.matrix.T, x.T).T, y)
+    return lax.select(stage.is_used, jnp.linalg.solve(stage.matrix.T, x.T).T, y)
 
 
 def stages_forward(stages: tuple[Stage, ...], x: Float[Array, "n d"]) -> tuple[Float[Array, "n d"], Float[Array, "n"]]:

@@ -156,9 +156,16 @@ def radial(draw: Drawn, dim: int) -> Warp:
     return warp
 
 
+def identity(draw: Drawn, dim: int) -> Warp:
+    """Leave the samples as they are."""
+    del draw, dim
+    return lambda z, s: z
+
+
 WARPS: dict[str, Callable[[Drawn, int], Warp]] = {
     f.__name__: f for f in (coupled, shear, banana, rotated, funnel, swirl, residual, radial)
 }
+"""Those that mix coordinates."""
 
 
 def elementwise(rng: np.random.Generator, dim: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -207,7 +214,7 @@ def warped_gaussian(
     """Draw a Gaussian system and warp each of its variables by a bijection of its own.
 
     Args:
-        warp: A name from `WARPS`.
+        warp: A name from `WARPS`, or "identity".
         dim: Dims of each variable.
         samples: Rows, the same white noise in all layers.
         seed: Seed of everything.
@@ -220,7 +227,7 @@ def warped_gaussian(
     rng = np.random.default_rng([seed, *warp.encode(), dim])
     draw = Drawn(rng, speed, strength)
     gains, noise = draw.normal(2 * dim, dim), draw.normal(2 * dim, 2 * dim)
-    warps = [WARPS[warp](draw, dim) for _ in range(3)]
+    warps = [(WARPS | {identity.__name__: identity})[warp](draw, dim) for _ in range(3)]
     after = [elementwise(rng, dim) if has_elementwise else _same for _ in range(3)]
     white = np.random.default_rng([seed, samples, dim])
     hidden, others = white.normal(size=(samples, dim)), white.normal(size=(samples, 2 * dim))

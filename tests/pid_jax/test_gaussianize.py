@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pid_jax.bias import wishart_mean
+from pid_jax.bias import wishart_moments
 from pid_jax.compare import choose_gaussianizer
 from pid_jax.decompose import gaussian_pid
 from pid_jax.estimate import estimate_pid
@@ -83,17 +83,35 @@ def test_parametric_bootstrap_takes_off_most_of_the_bias(key):
     assert np.all(np.abs(atoms_of(corrected).mean(axis=0)) < np.abs(atoms_of(plain).mean(axis=0)))
     shrunk = estimate_pid(*variables, spec=PIDSpec(NoReduction(), covariance=LedoitWolf()), key=key)
     assert shrunk.bias is None
+    assert shrunk.lower is None
+
+
+def test_intervals_of_gaussian_samples_hold_the_truth(key):
+    """Of 400 atoms 360 are expected inside, with a standard deviation of 6 or more since atoms go together."""
+    cov, dims = random_channel(np.random.default_rng(1), (2, 2, 2), (1.0, 1.0))
+    samples = np.random.default_rng(2).multivariate_normal(np.zeros(6), cov, size=(100, 400))
+    spec = PIDSpec(NoReduction(), NoGaussianization())
+    found = estimate_pid(*np.split(samples, 3, axis=-1), spec=spec, key=key)
+    assert found.lower is not None
+    assert found.upper is not None
+    truth = gaussian_pid(cov, dims).atoms
+    inside = [
+        (getattr(found.lower, name) <= getattr(truth, name)) & (getattr(truth, name) <= getattr(found.upper, name))
+        for name in ATOMS
+    ]
+    assert 0.82 < np.mean(inside) < 0.97
 
 
 def test_wishart_draws_have_the_mean_and_the_singular_directions_of_the_covariance(key):
     cov, dims = random_channel(np.random.default_rng(0), (2, 2, 2), (1.0, 1.0))
-    few, many = (wishart_mean(cov, dims, n, BROJA(), 200, key) for n in (50, 100_000))
+    (few, wide), (many, narrow) = (wishart_moments(cov, dims, n, BROJA(), 200, key) for n in (50, 100_000))
     truth = gaussian_pid(cov, dims)
     assert float(many.information.i_12) == pytest.approx(float(truth.information.i_12), abs=2e-3)
     assert few.information.i_12 > truth.information.i_12 + 0.02
+    assert float(wide.synergy) == pytest.approx(np.sqrt(2000) * float(narrow.synergy), rel=0.5)
     singular = cov.copy()
     singular[1, :] = singular[:, 1] = 0
-    assert np.isfinite(wishart_mean(singular, dims, 50, BROJA(), 20, key).information.i_12)
+    assert np.isfinite(wishart_moments(singular, dims, 50, BROJA(), 20, key)[0].information.i_12)
 
 
 def test_columns_without_variance_become_noise_and_are_named(problems, key):
