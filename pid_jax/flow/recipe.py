@@ -35,7 +35,7 @@ _COMMON = {
 }
 _MANY = {"width": 64, "epochs": 110, "batch_size": 256, "weight_decay": 0.1, "input_noise": 0.05}
 _SOME = {"width": 64, "epochs": 60, "batch_size": 256, "weight_decay": 0.3, "input_noise": 0.05}
-_FEW = {"width": 32, "epochs": 200, "batch_size": 1000, "weight_decay": 0.6, "input_noise": 0.15}
+_FEW = {"width": 32, "epochs": 200, "batch_size": 1000, "weight_decay": 0.6, "input_noise": 0.2}
 _FEWEST = {"width": 32, "epochs": 200, "batch_size": 1000, "weight_decay": 5.0, "input_noise": 0.2}
 # Samples for each coordinate from which on the settings are used.
 _BY_SAMPLES = ((300, _MANY), (100, _SOME), (30, _FEW), (0, _FEWEST))
