@@ -139,9 +139,10 @@ TABLES: dict[str, Callable[[], list[dict[str, Any]]]] = {
 
 def main(names: Sequence[str]) -> None:
     file = RESULTS / "flow.json"
-    done = json.loads(file.read_text())["tables"] if file.exists() else {}
     for name in names or TABLES:
-        done[name] = TABLES[name]()
+        rows = TABLES[name]()
+        done = json.loads(file.read_text())["tables"] if file.exists() else {}  # read late: others may have written
+        done[name] = rows
         conditions = circumstances(*PACKAGES)
         file.write_text(json.dumps({"tables": done, **conditions}, indent=1) + "\n")
         head = f"{conditions['date']}, {conditions['processor']}, {conditions['cores']} cores."

@@ -19,9 +19,9 @@ from pid_jax.spec import Redundancy
 BUDGET_BYTES = 2**28
 # Intervals hold the truth with this probability where sampling is the only error, and z is its normal quantile.
 INTERVAL_LEVEL, INTERVAL_Z = 0.9, 1.645
-# How much of the bias a simpler model says, and how far the intervals reach on the other side, in units of the distance
-# between both corrections; measured in docs/decisions/0012-bias-of-a-fit.md.
-OTHER_WEIGHT, BEYOND = 1 / 3, 1 / 2
+# How far intervals reach on the other side, in units of the distance between both corrections; measured in
+# docs/decisions/0012-bias-of-a-fit.md.
+BEYOND = 1 / 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Corrected:
 
 
 def subtract_bias(
-    found: PIDSolution, replicates: PIDSolution, spread: PIDAtoms, other: PIDSolution | None = None
+    found: PIDSolution, replicates: PIDSolution, spread: PIDAtoms, other: PIDSolution | None = None, share: float = 0.0
 ) -> Corrected:
     """Correct a decomposition by what replicates show: θ − (mean θ* − θ).
 
@@ -53,16 +53,17 @@ def subtract_bias(
         replicates: Mean decomposition of covariances estimated from samples of the estimated model; see
             `mean_over_draws`.
         spread: Standard deviations of the atoms from the sampling of the covariance.
-        other: The same of a simpler model. `OTHER_WEIGHT` of the bias that is taken off is this one's. How far both are
-            from each other says how much the model matters: the intervals reach to the other one's correction, and
-            `BEYOND` as far on the other side of the first, and `INTERVAL_Z` standard deviations farther.
+        other: The same of a simpler model. How far both are from each other says how much the model matters: the
+            intervals reach to the other one's correction, and `BEYOND` as far on the other side of the first, and
+            `INTERVAL_Z` standard deviations farther.
+        share: Part of the bias taken off that the simpler model says.
     """
     first = jax.tree.map(_mirror, (found.atoms, found.information), (replicates.atoms, replicates.information))
     if other is None:
         second = first
     else:
         second = jax.tree.map(_mirror, (found.atoms, found.information), (other.atoms, other.information))
-    atoms, information = jax.tree.map(lambda one, two: one + OTHER_WEIGHT * (two - one), first, second)
+    atoms, information = jax.tree.map(lambda one, two: one + share * (two - one), first, second)
     beyond = jax.tree.map(lambda one, two: one + BEYOND * (one - two), first[0], second[0])
     return Corrected(
         found=PIDSolution(atoms=atoms, information=information, status=found.status, gap=found.gap),

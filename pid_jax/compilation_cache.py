@@ -24,7 +24,7 @@ def keep_compiled(folder: Path | None = None) -> Path | None:
     """
     import jax
 
-    already = jax.config.read("jax_compilation_cache_dir")
+    already = jax.config.values["jax_compilation_cache_dir"]
     if already and folder is None:
         return Path(already)
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

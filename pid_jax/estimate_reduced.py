@@ -120,14 +120,15 @@ def _decompose(
     assert isinstance(spec.bias_correction, ParametricBootstrap)
     draws, samples = spec.bias_correction.draws, latents.values.shape[1]
     mean, spread = wishart_moments(cov, dims, samples, measure, draws, key)
-    other = None
+    other, share = None, 0.0
     if latents.replicates is not None and latents.refitted is not None:
         refitted = [mean_over_draws(one, dims, measure) for one in latents.replicates]
+        share = latents.fit.spec.gaussian_share or 0.0 if latents.fit else 0.0
         mean, other = (jax.tree.map(partial(_put, latents.refitted), mean, one) for one in refitted)
     if latents.refitted is not None and other is None:  # sampling alone says nothing about the flows
         unknown = partial(_put, latents.refitted, some=np.full(len(latents.refitted), np.nan))
         spread = jax.tree.map(unknown, spread)
-    corrected = subtract_bias(plain, mean, spread, other)
+    corrected = subtract_bias(plain, mean, spread, other, share)
     ends = {"bias": corrected.bias, "lower": corrected.lower, "upper": corrected.upper}
     return vars(corrected.found) | ends
 

@@ -221,7 +221,9 @@ def architectures_of(spec: RealNVP, dims: Sequence[int]) -> tuple[Architecture, 
     """Find the shapes of each variable's flow from settings without None."""
     assert spec.couplings is not None
     assert spec.width is not None
-    return tuple(Architecture(dim, spec.couplings, spec.width, spec.hidden_layers) for dim in dims)
+    assert spec.activation is not None
+    shape = spec.couplings, spec.width, spec.hidden_layers, spec.activation
+    return tuple(Architecture(dim, *shape) for dim in dims)
 
 
 @partial(jax.jit, static_argnames="architecture")

@@ -63,6 +63,7 @@ class Shared:
     """
 
 
+ACTIVATIONS = ("relu", "silu")
 Marginals = Copula | Standardize
 Objective = Joint | Marginal
 Sharing = Separate | Shared
@@ -79,6 +80,7 @@ class RealNVP:
         couplings: Affine couplings, each behind a learned linear map and a learned sinh-arcsinh map.
         width: Units in each hidden layer of a conditioner.
         hidden_layers: Hidden layers of a conditioner.
+        activation: What those units compute: "relu" or "silu".
         marginals: What every coordinate goes through first: `Copula`, a smooth monotone map, or `Standardize`.
         knots: Knots of that map.
         unmixings: How many linear maps to independent components are tried, the first in front of those maps, others
@@ -97,12 +99,14 @@ class RealNVP:
         patience: Evaluations without improvement before a fit stops; only if the best weights are kept.
         refits: Data sets drawn from the fitted model, and as many from a Gaussian, that are fitted again to measure the
             bias of the fit and take it off, and for intervals; none to correct for the sampling of the covariance only.
+        gaussian_share: Part of the bias taken off that the Gaussian data sets say; the fitted model says the rest.
         layer_batch: Problems fitted by one call of the compiled program; None for one on a CPU and all on others.
     """
 
     couplings: int | None = None
     width: int | None = None
     hidden_layers: int = 1
+    activation: str | None = None
     marginals: Marginals = field(default_factory=Copula)
     knots: int | None = None
     unmixings: int = 2
@@ -119,6 +123,7 @@ class RealNVP:
     keep_best: bool | None = None
     patience: int = 10
     refits: int | None = None
+    gaussian_share: float | None = None
     layer_batch: int | None = None
 
     def __post_init__(self) -> None:
@@ -135,8 +140,12 @@ class RealNVP:
         for name in ("weight_decay", "input_noise"):
             if getattr(self, name) is not None:
                 check_at_least(f"RealNVP({name}=...)", getattr(self, name), 0.0)
-        if self.validation_fraction is not None:
-            check_fraction("RealNVP(validation_fraction=...)", self.validation_fraction)
+        for name in ("validation_fraction", "gaussian_share"):
+            if getattr(self, name) is not None:
+                check_fraction(f"RealNVP({name}=...)", getattr(self, name))
+        if self.activation not in (None, *ACTIVATIONS):
+            wanted = " or ".join(repr(name) for name in ACTIVATIONS)
+            raise ValueError(f"RealNVP(activation=...) needs {wanted}, got {self.activation!r}.")
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
             if not isinstance(value, allowed) and not (name == "sharing" and value is None):

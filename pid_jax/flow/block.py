@@ -92,19 +92,22 @@ class Conditioner(nn.Module):
         size: Coordinates that are shifted and scaled.
         width: Units in each hidden layer.
         hidden_layers: Number of hidden layers.
+        activation: "relu" or "silu".
     """
 
     size: int
     width: int
     hidden_layers: int
+    activation: str
 
     @nn.compact
     def __call__(self, x: Float[Array, "... h"]) -> tuple[Float[Array, "... k"], Float[Array, "... k"]]:
         """Return shifts and log-scales."""
+        activation = getattr(nn, self.activation)
         x = jnp.clip(x, -REACH, REACH)
         for _ in range(self.hidden_layers):
             biases = nn.initializers.normal(BIAS_SPREAD)
-            x = nn.silu(nn.Dense(self.width, kernel_init=nn.initializers.he_uniform(), bias_init=biases)(x))
+            x = activation(nn.Dense(self.width, kernel_init=nn.initializers.he_uniform(), bias_init=biases)(x))
         out = nn.Dense(2 * self.size, kernel_init=nn.initializers.zeros_init())(x)
         shift, log_scale = jnp.split(out, 2, axis=-1)
         return shift, LARGEST_LOG_SCALE * jnp.tanh(log_scale / LARGEST_LOG_SCALE)
@@ -117,11 +120,13 @@ class Block(nn.Module):
         dim: Coordinates. A single one has no other to depend on, and no coupling.
         width: Units in each hidden layer of the conditioner.
         hidden_layers: Its hidden layers.
+        activation: "relu" or "silu".
     """
 
     dim: int
     width: int
     hidden_layers: int
+    activation: str
 
     def setup(self) -> None:
         """Declare the weights."""
@@ -132,7 +137,7 @@ class Block(nn.Module):
         self.shift = self.param("shift", zeros, (self.dim,))
         self.skew = self.param("skew", zeros, (self.dim,))
         self.tail = self.param("tail", zeros, (self.dim,))
-        self.conditioner = Conditioner(self.dim - self.dim // 2, self.width, self.hidden_layers)
+        self.conditioner = Conditioner(self.dim - self.dim // 2, self.width, self.hidden_layers, self.activation)
 
     def __call__(
         self, x: Float[Array, "n d"], permutation: Int[Array, "d"]

@@ -33,9 +33,25 @@ _COMMON = {
     "keep_best": False,
     "refits": 1,
 }
-_MANY = {"width": 64, "epochs": 110, "batch_size": 256, "weight_decay": 0.1, "input_noise": 0.05}
-_SOME = {"width": 64, "epochs": 60, "batch_size": 256, "weight_decay": 0.3, "input_noise": 0.05}
-_FEW = {"width": 32, "epochs": 200, "batch_size": 1000, "weight_decay": 0.6, "input_noise": 0.2}
-_FEWEST = {"width": 32, "epochs": 200, "batch_size": 1000, "weight_decay": 5.0, "input_noise": 0.2}
+_MANY = {
+    "width": 64,
+    "activation": "relu",
+    "epochs": 110,
+    "batch_size": 256,
+    "weight_decay": 0.1,
+    "input_noise": 0.05,
+    "gaussian_share": 0.0,
+}
+_SOME = _MANY | {"activation": "silu", "epochs": 60, "weight_decay": 0.3}
+_FEW = {
+    "width": 32,
+    "activation": "silu",
+    "epochs": 200,
+    "batch_size": 1000,
+    "weight_decay": 0.6,
+    "input_noise": 0.2,
+    "gaussian_share": 0.3,
+}
+_FEWEST = _FEW | {"weight_decay": 5.0, "gaussian_share": 0.5}
 # Samples for each coordinate from which on the settings are used.
 _BY_SAMPLES = ((300, _MANY), (100, _SOME), (30, _FEW), (0, _FEWEST))

@@ -21,17 +21,19 @@ class Architecture:
         couplings: Number of blocks.
         width: Units in each hidden layer of a conditioner.
         hidden_layers: Hidden layers of a conditioner.
+        activation: What its units compute, "relu" or "silu".
     """
 
     dim: int
     couplings: int
     width: int
     hidden_layers: int
+    activation: str = "silu"
 
     @property
     def block(self) -> Block:
         """The module of one step."""
-        return Block(self.dim, self.width, self.hidden_layers)
+        return Block(self.dim, self.width, self.hidden_layers, self.activation)
 
 
 @jax.tree_util.register_dataclass

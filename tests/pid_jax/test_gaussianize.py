@@ -1,5 +1,8 @@
 """Which map makes a problem Gaussian, what happens to columns that none can, and what is taken off as bias."""
 
+from dataclasses import replace
+
+import jax
 import numpy as np
 import pytest
 
@@ -84,6 +87,38 @@ def test_parametric_bootstrap_takes_off_most_of_the_bias(key):
     shrunk = estimate_pid(*variables, spec=PIDSpec(NoReduction(), covariance=LedoitWolf()), key=key)
     assert shrunk.bias is None
     assert shrunk.lower is None
+
+
+def test_what_is_left_behind_flows_is_said_and_kept(tmp_path, key):
+    """A multivariate t: no map of each variable alone makes it Gaussian."""
+    rng = np.random.default_rng(3)
+    cov, _ = random_channel(rng, (2, 2, 2), (1.5, 1.5))
+    scale = np.sqrt(rng.chisquare(3, size=(1500, 1)) / 3)
+    samples = rng.multivariate_normal(np.zeros(6), cov, size=1500) / scale
+    found = estimate_pid(*np.split(samples, 3, axis=-1), spec=PIDSpec(NoReduction(), FLOW), key=key)
+    assert any("squared norms of source_1 and target go together" in sentence for sentence in found.findings)
+    assert found.diagnostics is not None
+    assert (found.diagnostics.pair_norms.z > 4).all()
+    again = PIDEstimate.load(found.save(tmp_path / "found.nc"))
+    assert again.findings == found.findings
+    assert repr(again) == repr(found)
+    for one, other in zip(jax.tree.leaves(again.diagnostics), jax.tree.leaves(found.diagnostics), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_intervals_behind_flows_hold_the_estimate_and_need_refits(problems, key):
+    bent = [x[2] for x in problems]
+    found, bare = (
+        estimate_pid(*bent, spec=PIDSpec(NoReduction(), replace(FLOW, refits=refits)), key=key) for refits in (1, 0)
+    )
+    for name in ATOMS:
+        value, low, high = (float(getattr(atoms, name)) for atoms in (found.atoms, found.lower, found.upper))
+        assert low <= value <= high
+        assert np.isnan(getattr(bare.lower, name))
+    assert found.upper.redundancy > found.lower.redundancy
+    assert atoms_of(bare) + [getattr(bare.bias, name) for name in ATOMS] == pytest.approx(
+        atoms_of(found) + [getattr(found.bias, name) for name in ATOMS]
+    )
 
 
 def test_intervals_of_gaussian_samples_hold_the_truth(key):
