@@ -19,9 +19,6 @@ from pid_jax.spec import Redundancy
 BUDGET_BYTES = 2**28
 # Intervals hold the truth with this probability where sampling is the only error, and z is its normal quantile.
 INTERVAL_LEVEL, INTERVAL_Z = 0.9, 1.645
-# How far intervals reach on the other side, in units of the distance between both corrections; measured in
-# docs/decisions/0012-bias-of-a-fit.md.
-BEYOND = 1 / 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +50,8 @@ def subtract_bias(
         replicates: Mean decomposition of covariances estimated from samples of the estimated model; see
             `mean_over_draws`.
         spread: Standard deviations of the atoms from the sampling of the covariance.
-        other: The same of a simpler model. How far both are from each other says how much the model matters: the
-            intervals reach to the other one's correction, and `BEYOND` as far on the other side of the first, and
-            `INTERVAL_Z` standard deviations farther.
+        other: The same of a simpler model. How far the corrections by both are apart says how much the model matters:
+            the intervals reach that far to both sides, and `INTERVAL_Z` standard deviations farther.
         share: Part of the bias taken off that the simpler model says.
     """
     first = jax.tree.map(_mirror, (found.atoms, found.information), (replicates.atoms, replicates.information))
@@ -64,12 +60,12 @@ def subtract_bias(
     else:
         second = jax.tree.map(_mirror, (found.atoms, found.information), (other.atoms, other.information))
     atoms, information = jax.tree.map(lambda one, two: one + share * (two - one), first, second)
-    beyond = jax.tree.map(lambda one, two: one + BEYOND * (one - two), first[0], second[0])
+    reach = jax.tree.map(lambda one, two, sd: np.abs(one - two) + INTERVAL_Z * sd, first[0], second[0], spread)
     return Corrected(
         found=PIDSolution(atoms=atoms, information=information, status=found.status, gap=found.gap),
         bias=jax.tree.map(lambda value, corrected: value - corrected, found.atoms, atoms),
-        lower=jax.tree.map(lambda sd, *ends: np.minimum(*ends) - INTERVAL_Z * sd, spread, second[0], beyond),
-        upper=jax.tree.map(lambda sd, *ends: np.maximum(*ends) + INTERVAL_Z * sd, spread, second[0], beyond),
+        lower=jax.tree.map(lambda value, half: value - half, atoms, reach),
+        upper=jax.tree.map(lambda value, half: value + half, atoms, reach),
     )
 
 

@@ -49,20 +49,21 @@ def fit_separately(
 ) -> Fitted:
     """Fit the flows of every problem by themselves.
 
-    The problems are taken in batches, each mapped by one compiled program, in as many threads as there are cores on a
-    CPU. All have the same key, so that one does not depend on which others there are.
+    On a CPU one after another by the same compiled program, in as many threads as there are cores: the numbers are the
+    same for any batch. On others in batches, each mapped by one program. All have the same key, so that one does not
+    depend on which others there are.
 
     Args:
         scores: Of each variable (problems or 1, n, d), in single precision.
         is_free: Whether the flow of a variable is learned (problems, variables).
         is_held_out: Samples held out (n,).
         training: Shape of the program.
-        batch: Problems of a batch; None for one on a CPU, and all on others.
+        batch: Problems of a batch where there are batches; None for all.
         key: A JAX random key.
         progress: Called with the evaluations done and all there can be.
     """
     count, is_cpu = max(len(x) for x in scores), jax.default_backend() == "cpu"
-    size = min(batch or (1 if is_cpu else count), count)
+    size = 1 if is_cpu else min(batch or count, count)
     starts = range(0, count, size)
     report = StepCounter(progress, len(starts) * training.evaluations)
 

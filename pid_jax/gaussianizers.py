@@ -100,7 +100,7 @@ class RealNVP:
         refits: Data sets drawn from the fitted model, and as many from a Gaussian, that are fitted again to measure the
             bias of the fit and take it off, and for intervals; none to correct for the sampling of the covariance only.
         gaussian_share: Part of the bias taken off that the Gaussian data sets say; the fitted model says the rest.
-        layer_batch: Problems fitted by one call of the compiled program; None for one on a CPU and all on others.
+        layer_batch: Problems fitted by one call of the compiled program on accelerators, None for all; a CPU takes one.
     """
 
     couplings: int | None = None
