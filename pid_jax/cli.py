@@ -50,7 +50,7 @@ def demo(
     from pid_jax.demo import extract_demo
 
     paths = extract_demo(out_dir, per_task)
-    _study(paths, out_dir, _study_spec("12,12,8", "all", "all", GaussianizeBy.FLOW), seed=0)
+    _study(paths, out_dir, _study_spec("12,12,8", "all", "all", GaussianizeBy.FLOW, intervals=False), seed=0)
 
 
 @app.command()
@@ -189,21 +189,21 @@ def _print_table(results: "xr.Dataset") -> None:
     out.print(table)
 
 
-def _study_spec(dims: str, keep: str, tasks: str, way: GaussianizeBy) -> "StudySpec":
+def _study_spec(dims: str, keep: str, tasks: str, way: GaussianizeBy, intervals: bool = True) -> "StudySpec":
     from pid_jax.spec import PIDSpec
     from pid_jax.study import StudySpec
 
-    ways = {name: _gaussianizer(name) for name in GaussianizeBy}
+    ways = {name: _gaussianizer(name, intervals) for name in GaussianizeBy}
     others = tuple(ways[name] for name in (GaussianizeBy.COPULA, GaussianizeBy.NOTHING) if name != way)
     pid = PIDSpec(reduction=_pca(dims), gaussianize=ways[way])
     return StudySpec(pid=pid, compared=others, keep=keep, tasks=parse_names(tasks))
 
 
-def _gaussianizer(way: GaussianizeBy) -> "Gaussianizer":
+def _gaussianizer(way: GaussianizeBy, intervals: bool = True) -> "Gaussianizer":
     from pid_jax.gaussianizers import Auto, Copula, NoGaussianization, RealNVP
 
-    makers = {"flow": RealNVP, "copula": Copula, "nothing": NoGaussianization, "auto": Auto}
-    return makers[way.value]()
+    flow = RealNVP(intervals=intervals)
+    return {"flow": flow, "copula": Copula(), "nothing": NoGaussianization(), "auto": Auto(flow)}[way.value]
 
 
 def _pca(dims: str) -> "PCA":

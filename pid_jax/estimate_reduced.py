@@ -123,8 +123,9 @@ def _decompose(
     other, share = None, 0.0
     if latents.replicates is not None and latents.refitted is not None:
         refitted = [mean_over_draws(one, dims, measure) for one in latents.replicates]
-        share = latents.fit.spec.gaussian_share or 0.0 if latents.fit else 0.0
-        mean, other = (jax.tree.map(partial(_put, latents.refitted), mean, one) for one in refitted)
+        mean, *others = (jax.tree.map(partial(_put, latents.refitted), mean, one) for one in refitted)
+        if others and latents.fit is not None:
+            other, share = others[0], latents.fit.spec.gaussian_share or 0.0
     if latents.refitted is not None and other is None:  # sampling alone says nothing about the flows
         unknown = partial(_put, latents.refitted, some=np.full(len(latents.refitted), np.nan))
         spread = jax.tree.map(unknown, spread)

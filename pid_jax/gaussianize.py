@@ -40,7 +40,7 @@ class Latents:
         gaussianizer: Name of what made those of each problem.
         fit: The flow, if there is one; it holds those problems only that can have one.
         fitted: Which problems these are.
-        replicates: Covariances that `refit_covariances` found (2, refits, some problems, D, D).
+        replicates: Covariances that `refit_covariances` found (models, refits, some problems, D, D).
         refitted: Which problems those are.
         notes: What was done differently than asked, in plain words.
     """
@@ -164,7 +164,9 @@ def _fit(
     flow = choose_settings(flow, filled[0].shape[1], tuple(x.shape[-1] for x in filled))
     if not is_refitted:
         flow = dataclasses.replace(flow, refits=0)
-    fit = fit_flow(*chosen, spec=flow, key=for_fit, progress=part_of(progress, 0, 1 + 2 * (flow.refits or 0)))
+    fit = fit_flow(
+        *chosen, spec=flow, key=for_fit, progress=part_of(progress, 0, 1 + (1 + flow.intervals) * (flow.refits or 0))
+    )
     latents = latents_of(fit, *chosen).reshape(int(has_flow.sum()), -1, sum(fit.dims))
     replicates = refit_covariances(fit, chosen, for_refits, progress) if flow.refits else None
     return _Flows(fit=fit, latents=latents, replicates=replicates)

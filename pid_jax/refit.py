@@ -26,18 +26,18 @@ def refit_covariances(fit: FlowFit, variables: Sequence[np.ndarray], key: jax.Ar
         progress: See `fit_flow`; the first fit counts as the first part.
 
     Returns:
-        Covariances of the latents (2, refits, problems, D, D): of the fitted model, of the Gaussian.
+        Covariances of the latents (models, refits, problems, D, D): of the fitted model, for intervals the Gaussian.
     """
-    refits = fit.spec.refits or 0
+    refits, models = fit.spec.refits or 0, 1 + fit.spec.intervals
     found = []
-    for place, one in enumerate(jax.random.split(key, 2 * refits)):
+    for place, one in enumerate(jax.random.split(key, models * refits)):
         for_samples, for_fit = jax.random.split(one)
         drawn = _draw_behind(fit, variables, for_samples) if place < refits else _draw_gaussian(fit, for_samples)
         arrays = [x.reshape(-1, *x.shape[-2:]) for x in drawn]
         is_free = fit.is_learned.reshape(-1, len(arrays))
-        part = part_of(progress, place + 1, 2 * refits + 1)
+        part = part_of(progress, place + 1, models * refits + 1)
         found.append(fit_arrays(arrays, fit.leading, is_free, fit.spec, for_fit, part).cov)
-    return np.stack(found).reshape(2, refits, -1, *fit.cov.shape[-2:])
+    return np.stack(found).reshape(models, refits, -1, *fit.cov.shape[-2:])
 
 
 def _draw_behind(fit: FlowFit, variables: Sequence[np.ndarray], key: jax.Array) -> list[np.ndarray]:

@@ -116,7 +116,7 @@ def run_study(
     stacked = [xr.concat([cells[task, _name(s)] for s in stores], dim="condition") for task in tasks]
     data = xr.concat(stacked, dim="task").assign_coords(_coordinates(stores, tasks))
     data = data.assign_coords(measure=[type(measure).__name__.lower() for measure in spec.measures])
-    data = data.assign(_per_task(baseline, rows, labels, tasks))
+    data = data.drop_vars(_unknown_intervals(data)).assign(_per_task(baseline, rows, labels, tasks))
     return data.assign_attrs(_attributes(stores, spec))
 
 
@@ -214,6 +214,12 @@ def _cell(estimates: Sequence[PIDEstimate], scores: Sequence[Scores], accuracy: 
         ):
             data[f"{name}_{suffix}"] = ("layer", np.broadcast_to(value, first.gap.shape[:1]), {"units": unit})
     return xr.Dataset(data | {"accuracy": ((), accuracy, {"units": "1"})})
+
+
+def _unknown_intervals(data: xr.Dataset) -> list[str]:
+    """Name the ends of intervals if none is known: flows without Gaussian refits have none."""
+    ends = [f"{name}_{end}" for name in ATOMS for end in ("lower", "upper") if f"{name}_{end}" in data]
+    return ends if all(bool(data[name].isnull().all()) for name in ends) else []
 
 
 def _coordinates(stores: Sequence[ActivationStore], tasks: Sequence[str]) -> dict[str, Any]:

@@ -108,13 +108,14 @@ def test_what_is_left_behind_flows_is_said_and_kept(tmp_path, key):
 
 def test_intervals_behind_flows_hold_the_estimate_and_need_refits(problems, key):
     bent = [x[2] for x in problems]
-    found, bare = (
-        estimate_pid(*bent, spec=PIDSpec(NoReduction(), replace(FLOW, refits=refits)), key=key) for refits in (1, 0)
-    )
+    ways = (FLOW, replace(FLOW, refits=0), replace(FLOW, intervals=False))
+    found, bare, half = (estimate_pid(*bent, spec=PIDSpec(NoReduction(), way), key=key) for way in ways)
     for name in ATOMS:
         value, low, high = (float(getattr(atoms, name)) for atoms in (found.atoms, found.lower, found.upper))
         assert low <= value <= high
         assert np.isnan(getattr(bare.lower, name))
+        assert np.isnan(getattr(half.lower, name))
+    assert half.bias.redundancy != bare.bias.redundancy
     assert found.upper.redundancy > found.lower.redundancy
     assert atoms_of(bare) + [getattr(bare.bias, name) for name in ATOMS] == pytest.approx(
         atoms_of(found) + [getattr(found.bias, name) for name in ATOMS]
