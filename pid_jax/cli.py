@@ -1,5 +1,6 @@
 """`pid-jax`: from activation stores and arrays to atoms, figures and a page."""
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -217,6 +218,8 @@ def _pca(dims: str) -> "PCA":
 
 def main() -> None:
     """Run the command line."""
+    # XLA warns at length about every program that it finds compiled; errors of JAX are raised all the same.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     run_app(app)
 
 
