@@ -16,8 +16,9 @@ def keep_compiled(folder: Path | None = None) -> Path | None:
     Files may be deleted at any time. A library should leave this to its caller, so only the command line calls it.
 
     Args:
-        folder: Where to; a folder for this kind of processor in `pid_jax/programs` in `$XDG_CACHE_HOME` or `~/.cache` if
-            not given, since programs of another one may not run here. A folder that is already set, by the environment variable `JAX_COMPILATION_CACHE_DIR` or in the program, is left as it is.
+        folder: Where to. If not given, a folder for this kind of processor in `pid_jax/programs`, in `$XDG_CACHE_HOME`
+            or `~/.cache`: programs of another kind may not run here. A folder that is already set, by the environment
+            variable `JAX_COMPILATION_CACHE_DIR` or in the program, is left as it is.
 
     Returns:
         The folder, or None if it cannot be written to; programs are then not kept.
