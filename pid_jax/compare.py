@@ -3,12 +3,17 @@
 import dataclasses
 from collections.abc import Sequence
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from scipy.linalg import solve_triangular
 
 from pid_jax.fit import prepare_variable
+from pid_jax.flow.stage import Stage, stages_forward
 from pid_jax.flow_fit import FlowFit
 from pid_jax.gaussianizers import Copula, NoGaussianization, RealNVP
+from pid_jax.precision import single_precision
+from pid_jax.side_by_side import side_by_side
 
 
 def held_out_densities(fit: FlowFit, variables: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
@@ -24,20 +29,17 @@ def held_out_densities(fit: FlowFit, variables: Sequence[np.ndarray]) -> dict[st
     Returns:
         By name of the map, simplest first, log-densities (problems, m) in nats of the scaled samples.
     """
-    flat = [x if x.ndim == 3 else x[None] for x in variables]
-    is_free = fit.is_learned.reshape(-1, len(flat)).T
-    before, ranked = (
-        [prepare_variable(x, fit.is_held_out, free, spec) for x, free in zip(flat, is_free, strict=True)]
-        for spec in (fit.spec, dataclasses.replace(fit.spec, unmixings=0))
-    )
-    count, held = int(np.prod(fit.leading, dtype=int)), fit.is_held_out
-    scaled = _join([(x - p.center[:, None]) / p.scale[:, None] for x, p in zip(flat, before, strict=True)], count)
-    densities = {NoGaussianization.__name__: _gaussian(scaled, held)}
+    flat, held = [x if x.ndim == 3 else x[None] for x in variables], fit.is_held_out
+    scaled = [(x - f.center[:, None]) / f.scale[:, None] for x, f in zip(flat, fit.flows, strict=True)]
+    densities = {NoGaussianization.__name__: _gaussian(side_by_side(scaled), held)}
     if isinstance(fit.spec.marginals, Copula):
-        scores = _join([p.scores for p in ranked], count)
-        densities[Copula.__name__] = _gaussian(scores, held) + _added([p.log_det for p in ranked], count)[:, held]
-    flow = fit.validation_density.reshape(count, -1) + _added([p.log_det for p in before], count)[:, held]
-    densities[RealNVP.__name__] = flow
+        ranks = dataclasses.replace(fit.spec, unmixings=0)
+        ranked = [prepare_variable(x, held, False, ranks) for x in flat]
+        log_det = side_by_side([p.log_det[..., None] for p in ranked]).sum(axis=-1)
+        densities[Copula.__name__] = _gaussian(side_by_side([p.scores for p in ranked]), held) + log_det[:, held]
+    before = [_stages_log_det(f.stages, x[:, held]) for f, x in zip(fit.flows, scaled, strict=True)]
+    density = fit.validation_density.reshape(-1, int(held.sum()))
+    densities[RealNVP.__name__] = density + side_by_side([x[..., None] for x in before]).sum(axis=-1)
     return densities
 
 
@@ -58,12 +60,10 @@ def choose_gaussianizer(densities: dict[str, np.ndarray]) -> np.ndarray:
     return np.array(names, dtype=object)[is_close.argmax(axis=0)]
 
 
-def _join(parts: Sequence[np.ndarray], count: int) -> np.ndarray:
-    return np.concatenate([np.broadcast_to(x, (count, *x.shape[1:])) for x in parts], axis=-1).astype(np.float64)
-
-
-def _added(parts: Sequence[np.ndarray], count: int) -> np.ndarray:
-    return np.sum([np.broadcast_to(x, (count, x.shape[1])) for x in parts], axis=0)
+def _stages_log_det(stages: tuple[Stage, ...], x: np.ndarray) -> np.ndarray:
+    """Compute log |det| of what stands in front of a flow, (problems, m)."""
+    with single_precision():
+        return np.asarray(jax.vmap(stages_forward)(stages, jnp.asarray(x, jnp.float32))[1])
 
 
 def _gaussian(samples: np.ndarray, is_held_out: np.ndarray) -> np.ndarray:

@@ -1,16 +1,18 @@
 """What is left behind the maps, for all problems: numbers, and sentences about them."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 from jax import lax
 from jaxtyping import Array, Float
 
-from pid_jax.flow.diagnostics import Diagnostics, diagnose
+from pid_jax.flow.diagnostics import Deviation, Diagnostics, diagnose
 from pid_jax.flow.sentences import describe, describe_fit, describe_size, group_sentences
 from pid_jax.precision import double_precision
 
@@ -71,3 +73,24 @@ _CURVES = ("train_curve", "validation_curve")
 
 def _last(curve: np.ndarray) -> float:
     return float(curve[~np.isnan(curve)][-1])
+
+
+def flatten(diagnostics: Diagnostics) -> Iterator[tuple[str, list[str], np.ndarray, dict[str, str]]]:
+    """Name every array of diagnostics, its axes behind the leading ones and its unit."""
+    for field_ in dataclasses.fields(diagnostics):
+        value = getattr(diagnostics, field_.name)
+        axes = ["pair" if field_.name.startswith("pair") else "variable"]
+        if isinstance(value, Deviation):
+            yield f"{field_.name}_z", axes, np.asarray(value.z), {"units": "1"}
+            yield f"{field_.name}_divergence", axes, np.asarray(value.nats), {"units": "nats"}
+        else:
+            yield field_.name, axes, np.asarray(value), {}
+
+
+def unflatten(data: xr.Dataset) -> Diagnostics | None:
+    """Read diagnostics from a data set, if it has them."""
+    if "coordinate_at" not in data:
+        return None
+    names = [f.name for f in dataclasses.fields(Diagnostics) if f.name != "coordinate_at"]
+    deviations = {n: Deviation(z=data[f"{n}_z"].values, nats=data[f"{n}_divergence"].values) for n in names}
+    return Diagnostics(**deviations, coordinate_at=data["coordinate_at"].values)

@@ -25,9 +25,10 @@ from pid_jax.flow.variable import VariableFlow, variable_forward, variable_inver
 from pid_jax.flow.weights import Architecture, init_weights
 from pid_jax.gaussianizers import Copula, RealNVP
 from pid_jax.precision import single_precision
+from pid_jax.side_by_side import side_by_side
 from pid_jax.spec import spec_from_dict, spec_to_dict
 
-_SCHEMA = "pid_jax.FlowFit/1"
+_SCHEMA = "pid_jax.FlowFit/2"
 _CURVES = ("train_curve", "validation_curve", "validation_density")
 _ARRAYS = ("mean", "cov", *_CURVES, "best_epoch", "stopped_epoch", "rejected_steps")
 _ROWS = ("is_held_out", "is_learned")
@@ -280,7 +281,5 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 def latents_of(fit: FlowFit, *variables: ArrayLike) -> np.ndarray:
     """Map samples to latents of all variables side by side, (..., m, D), in float64."""
-    count = int(np.prod(fit.leading, dtype=int))
-    parts = [z.reshape(-1, *z.shape[-2:]) for z in fit.transform(*variables)]
-    joined = np.concatenate([np.broadcast_to(z, (count, *z.shape[1:])) for z in parts], axis=-1)
-    return joined.astype(np.float64).reshape(*fit.leading, *joined.shape[1:])
+    joined = side_by_side([z.reshape(-1, *z.shape[-2:]) for z in fit.transform(*variables)])
+    return joined.reshape(*fit.leading, *joined.shape[1:])

@@ -19,6 +19,7 @@ from pid_jax.gaussianizers import Auto, Copula, NoGaussianization, RealNVP
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress, part_of
 from pid_jax.result import VARIABLES
+from pid_jax.side_by_side import side_by_side
 from pid_jax.spec import MMI, PCA, ParametricBootstrap, PIDSpec, SampleCovariance
 from pid_jax.status import Status
 
@@ -75,7 +76,7 @@ def gaussianize(scores: Sequence[np.ndarray], spec: PIDSpec, key: jax.Array, pro
     is_one_unit = isinstance(spec.reduction, PCA)
     match spec.gaussianize:
         case NoGaussianization():
-            return Latents(values=_side_by_side(scores), gaussianizer=np.full(count, RAW))
+            return Latents(values=side_by_side(scores), gaussianizer=np.full(count, RAW))
         case Copula() as copula:
             return Latents(values=_by_ranks(scores, copula, is_one_unit), gaussianizer=np.full(count, COPULA))
         case RealNVP() as flow:
@@ -119,7 +120,7 @@ def _by_the_best(
     from pid_jax.compare import choose_gaussianizer, held_out_densities
 
     filled, has_flow, notes = _prepare(scores, key)
-    raw, ranked = _side_by_side(scores), _by_ranks(scores, Copula(), isinstance(spec.reduction, PCA))
+    raw, ranked = side_by_side(scores), _by_ranks(scores, Copula(), isinstance(spec.reduction, PCA))
     if not has_flow.any():
         return Latents(values=ranked, gaussianizer=np.full(len(raw), COPULA), notes=notes)
     flows = _fit(filled, has_flow, flow, is_corrected(spec), key, progress)
@@ -221,7 +222,7 @@ def _prepare(scores: Sequence[np.ndarray], key: jax.Array) -> tuple[list[np.ndar
 
 def _is_copied(scores: Sequence[np.ndarray]) -> np.ndarray:
     """Tell where the sources determine some direction of the target, which separate flows would blur."""
-    joined = _side_by_side(scores)
+    joined = side_by_side(scores)
     centered = joined - joined.mean(axis=1, keepdims=True)
     cov = np.swapaxes(centered, -1, -2) @ centered / (joined.shape[1] - 1)
     dims = tuple(x.shape[-1] for x in scores)
@@ -234,14 +235,9 @@ def _name(is_meant: np.ndarray, count: int) -> str:
     return "problem " + ", ".join(str(place) for place in np.flatnonzero(is_meant))
 
 
-def _side_by_side(scores: Sequence[np.ndarray]) -> np.ndarray:
-    count = max(len(x) for x in scores)
-    return np.concatenate([np.broadcast_to(x, (count, *x.shape[1:])) for x in scores], axis=-1)
-
-
 def _by_ranks(scores: Sequence[np.ndarray], spec: Copula, is_one_unit: bool) -> np.ndarray:
     with double_precision():
-        return _side_by_side([np.asarray(_rank(x, spec.tie_tolerance, is_one_unit=is_one_unit)) for x in scores])
+        return side_by_side([np.asarray(_rank(x, spec.tie_tolerance, is_one_unit=is_one_unit)) for x in scores])
 
 
 @partial(jax.jit, static_argnames="is_one_unit")

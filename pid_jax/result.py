@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,8 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.atomic import atomic_write
-from pid_jax.flow.diagnostics import Deviation, Diagnostics
+from pid_jax.diagnose import flatten, unflatten
+from pid_jax.flow.diagnostics import Diagnostics
 from pid_jax.gaussian.information import Information
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.status import Status
@@ -135,7 +136,7 @@ class PIDEstimate:
         if self.gaussianizer is not None:
             data["gaussianizer"] = (lead, self.gaussianizer.astype(object), {})
         if self.diagnostics is not None:
-            data |= {name: ([*lead, *axes], value, unit) for name, axes, value, unit in _flat(self.diagnostics)}
+            data |= {name: ([*lead, *axes], value, unit) for name, axes, value, unit in flatten(self.diagnostics)}
         attrs = {
             "schema": _SCHEMA,
             "dims": json.dumps(self.dims),
@@ -187,7 +188,7 @@ class PIDEstimate:
             upper=_read_atoms(data, "upper"),
             gaussianizer=data["gaussianizer"].values.astype(str) if "gaussianizer" in data else None,
             notes=tuple(json.loads(data.attrs["notes"])),
-            diagnostics=_unflat(data),
+            diagnostics=unflatten(data),
             findings=tuple(json.loads(data.attrs["findings"])),
             settings=json.loads(data.attrs["settings"]),
             unit=data.attrs["unit"],
@@ -230,27 +231,6 @@ def _read_atoms(data: xr.Dataset, role: str) -> PIDAtoms | None:
     if _named(ATOMS[0], role) not in data:
         return None
     return PIDAtoms(**{name: data[_named(name, role)].values for name in ATOMS})
-
-
-def _flat(diagnostics: Diagnostics) -> Iterator[tuple[str, list[str], np.ndarray, dict[str, str]]]:
-    """Name every array of diagnostics, its axes behind the leading ones and its unit."""
-    for field_ in dataclasses.fields(diagnostics):
-        value = getattr(diagnostics, field_.name)
-        axes = ["pair" if field_.name.startswith("pair") else "variable"]
-        if isinstance(value, Deviation):
-            yield f"{field_.name}_z", axes, np.asarray(value.z), {"units": "1"}
-            yield f"{field_.name}_divergence", axes, np.asarray(value.nats), {"units": "nats"}
-        else:
-            yield field_.name, axes, np.asarray(value), {}
-
-
-def _unflat(data: xr.Dataset) -> Diagnostics | None:
-    """Read diagnostics from a data set, if it has them."""
-    if "coordinate_at" not in data:
-        return None
-    names = [f.name for f in dataclasses.fields(Diagnostics) if f.name != "coordinate_at"]
-    deviations = {n: Deviation(z=data[f"{n}_z"].values, nats=data[f"{n}_divergence"].values) for n in names}
-    return Diagnostics(**deviations, coordinate_at=data["coordinate_at"].values)
 
 
 def to_bits(result: Any, *amounts: str) -> Any:

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -21,10 +20,11 @@ from pid_jax.estimate_reduced import estimate_reduced
 from pid_jax.gaussianizers import Copula, Gaussianizer, NoGaussianization, RealNVP
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.reduce.pca import Reduced
-from pid_jax.result import ATOMS, INFORMATION, STATUS_FLAGS, PIDEstimate, read_dataset
+from pid_jax.result import ATOMS, PIDEstimate, read_dataset
 from pid_jax.scores import Scores, read_scores
 from pid_jax.spec import BROJA, MMI, PCA, PIDSpec, Redundancy, SampleCovariance, spec_to_dict
 from pid_jax.store import NORM, ActivationStore
+from pid_jax.study_data import accuracy, cell_data, coordinates, task_data, unknown_intervals
 
 SCHEMA = "pid_jax.study/1"
 # Of each task and condition, as far as progress is told.
@@ -111,12 +111,12 @@ def run_study(
             except ValueError as error:
                 raise ValueError(f"task {task!r}, {_name(store)}: {error} Or leave the task out.") from error
             part(STEPS, STEPS)
-            accuracy = _accuracy(store, selected[task][j])
-            cells[task, _name(store)] = _cell(estimates, scores, accuracy).merge(_compared(estimates[0], others, spec))
+            right = accuracy(store, selected[task][j])
+            cells[task, _name(store)] = cell_data(estimates, scores, right).merge(_compared(estimates[0], others, spec))
     stacked = [xr.concat([cells[task, _name(s)] for s in stores], dim="condition") for task in tasks]
-    data = xr.concat(stacked, dim="task").assign_coords(_coordinates(stores, tasks))
+    data = xr.concat(stacked, dim="task").assign_coords(coordinates(stores, tasks))
     data = data.assign_coords(measure=[type(measure).__name__.lower() for measure in spec.measures])
-    data = data.drop_vars(_unknown_intervals(data)).assign(_per_task(baseline, rows, labels, tasks))
+    data = data.drop_vars(unknown_intervals(data)).assign(task_data(baseline, rows, labels, tasks))
     return data.assign_attrs(_attributes(stores, spec))
 
 
@@ -187,67 +187,6 @@ def _compared(chosen: PIDEstimate, others: Sequence[PIDEstimate], spec: StudySpe
     dims, nats = ("gaussianizer", "layer"), {"units": "nats"}
     data = {f"compared_{name}": (dims, np.stack([getattr(e.atoms, name) for e in every]), nats) for name in ATOMS}
     return xr.Dataset(data, coords={"gaussianizer": names})
-
-
-def _accuracy(store: ActivationStore, rows: np.ndarray) -> float:
-    has_answer = store.columns["gold"][rows] != ""
-    return float(store.columns["correct"][rows][has_answer].mean()) if has_answer.any() else np.nan
-
-
-def _cell(estimates: Sequence[PIDEstimate], scores: Sequence[Scores], accuracy: float) -> xr.Dataset:
-    first = estimates[0]
-    nats = {"units": "nats"}
-    per_measure = {n: (np.stack([getattr(e.atoms, n) for e in estimates]), nats) for n in ATOMS}
-    if first.lower is not None:
-        ends = [(n, end) for n in ATOMS for end in ("lower", "upper")]
-        per_measure |= {f"{n}_{e}": (np.stack([getattr(getattr(x, e), n) for x in estimates]), nats) for n, e in ends}
-    per_measure |= {"gap": (np.stack([e.gap for e in estimates]), nats)}
-    per_measure |= {"status": (np.stack([e.status for e in estimates]), STATUS_FLAGS)}
-    data: dict[str, Any] = {name: (("measure", "layer"), *value) for name, value in per_measure.items()}
-    data |= {name: ("layer", getattr(first.information, name), nats) for name in INFORMATION}
-    data["findings"] = ((), json.dumps([*first.notes, *first.findings]))
-    data["gaussianized_by"] = ("layer", np.asarray(first.gaussianizer, dtype=object))
-    for suffix, variable in zip(("1", "2", "target"), scores, strict=True):
-        for name, value, unit in (
-            ("explained_variance", variable.explained_variance, "1"),
-            ("reduction_angle", variable.angle, "rad"),
-        ):
-            data[f"{name}_{suffix}"] = ("layer", np.broadcast_to(value, first.gap.shape[:1]), {"units": unit})
-    return xr.Dataset(data | {"accuracy": ((), accuracy, {"units": "1"})})
-
-
-def _unknown_intervals(data: xr.Dataset) -> list[str]:
-    """Name the ends of intervals if none is known: flows without Gaussian refits have none."""
-    ends = [f"{name}_{end}" for name in ATOMS for end in ("lower", "upper") if f"{name}_{end}" in data]
-    return ends if all(bool(data[name].isnull().all()) for name in ends) else []
-
-
-def _coordinates(stores: Sequence[ActivationStore], tasks: Sequence[str]) -> dict[str, Any]:
-    conditions = [store.manifest.condition for store in stores]
-    return {
-        "task": list(tasks),
-        "condition": [c["name"] for c in conditions],
-        "condition_label": ("condition", [c["label"] for c in conditions]),
-        "cut_first": ("condition", [c["first"] for c in conditions]),
-        "cut_last": ("condition", [c["last"] for c in conditions]),
-        "layer": list(stores[0].layers),
-    }
-
-
-def _per_task(baseline: ActivationStore, rows: np.ndarray, labels: np.ndarray, tasks: Sequence[str]) -> dict[str, Any]:
-    gold = baseline.columns["gold"][rows]
-    shares = [_answer_shares(gold[labels == task]) for task in tasks]
-    return {
-        "n_samples": ("task", [int((labels == task).sum()) for task in tasks]),
-        "answer_entropy": ("task", [float(-(p * np.log(p)).sum()) for p in shares], {"units": "nats"}),
-        "majority_rate": ("task", [float(p.max()) for p in shares], {"units": "1"}),
-    }
-
-
-def _answer_shares(gold: np.ndarray) -> np.ndarray:
-    """Frequencies of the gold answers; NaN where there are none."""
-    counts = np.unique(gold[gold != ""], return_counts=True)[1]
-    return counts / counts.sum() if counts.size else np.array([np.nan])
 
 
 def _labels(spec: StudySpec) -> tuple[str, str, str]:

@@ -103,16 +103,13 @@ def _plain_stage(x: Float[Array, "n d"], tie: Array, knots: int, *, is_used: boo
 def _choose(plain: Stage, x: Array, y: Array, tie: Array, is_mixed: Array, knots: int) -> Stage:
     """Take the linear map to independent components, or not."""
     found = independent_components(x)
-    matrix = jnp.where(found.has_converged & is_mixed, found.matrix, jnp.eye(x.shape[1], dtype=x.dtype))
-    unmixed = Stage(
-        matrix=matrix,
-        splines=_fit_splines(x @ matrix, knots, tie),
-        is_used=jnp.asarray(True),
-        is_unmixing=jnp.asarray(True),
-    )
+    is_allowed = found.has_converged & is_mixed
+    matrix = jnp.where(is_allowed, found.matrix, plain.matrix)
+    splines = _fit_splines(x @ matrix, knots, tie)
+    unmixed = Stage(matrix=matrix, splines=splines, is_used=jnp.asarray(True), is_unmixing=jnp.asarray(True))
     gain = _density(unmixed, x, y) - _density(plain, x, y)
     is_better = gain.mean() > ERRORS * gain.std() / np.sqrt(gain.shape[0])
-    return jax.tree.map(partial(jnp.where, is_better & found.has_converged & is_mixed), unmixed, plain)
+    return jax.tree.map(partial(jnp.where, is_allowed & is_better), unmixed, plain)
 
 
 def _density(stage: Stage, x: Float[Array, "n d"], y: Float[Array, "m d"]) -> Float[Array, "m"]:

@@ -14,7 +14,7 @@ import pid_jax
 ROOT = Path(pid_jax.__file__).parent.parent
 # A module may import what stands in its own group or before it.
 ORDER = (
-    {"status", "precision", "threads", "progress", "checks", "atomic", "compilation_cache"},
+    {"status", "precision", "threads", "progress", "checks", "atomic", "compilation_cache", "side_by_side"},
     {"gaussianizers"},
     {"spec", "gaussian"},
     {"pid", "reduce", "flow"},
@@ -30,6 +30,7 @@ ORDER = (
     {"testing"},
     {"manifest", "shard", "store"},
     {"scores"},
+    {"study_data"},
     {"study"},
     {"plot"},
     {"report"},
@@ -38,7 +39,7 @@ ORDER = (
 )
 # Members of a group that do not know each other.
 APART = (
-    {"status", "precision", "threads", "progress", "checks", "atomic", "compilation_cache"},
+    {"status", "precision", "threads", "progress", "checks", "atomic", "compilation_cache", "side_by_side"},
     {"spec", "gaussian"},
     {"pid", "reduce", "flow"},
     {"flow_fit", "fit_loops"},
