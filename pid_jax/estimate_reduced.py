@@ -1,7 +1,7 @@
 """The stages behind the reduction: latents, their covariance, its decomposition, the bias of that."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from pid_jax.decompose import solve_pid
 from pid_jax.diagnose import describe_problems, diagnose_latents
 from pid_jax.gaussian.covariance import ledoit_wolf, oracle_approximating, sample_covariance
 from pid_jax.gaussianize import Latents, gaussianize, is_corrected
+from pid_jax.pid.atoms import PIDSolution
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress
 from pid_jax.reduce.pca import Reduced
@@ -122,8 +123,7 @@ def _decompose(
     mean, spread = wishart_moments(cov, dims, samples, measure, draws, key)
     other, share = None, 0.0
     if latents.replicates is not None and latents.refitted is not None:
-        refitted = [mean_over_draws(one, dims, measure) for one in latents.replicates]
-        mean, *others = (jax.tree.map(partial(_put, latents.refitted), mean, one) for one in refitted)
+        mean, *others = _expect(mean, latents, dims, measure)
         if others and latents.fit is not None:
             other, share = others[0], latents.fit.spec.gaussian_share or 0.0
     if latents.refitted is not None and other is None:  # sampling alone says nothing about the flows
@@ -132,6 +132,25 @@ def _decompose(
     corrected = subtract_bias(plain, mean, spread, other, share)
     ends = {"bias": corrected.bias, "lower": corrected.lower, "upper": corrected.upper}
     return vars(corrected.found) | ends
+
+
+def _expect(
+    sampled: PIDSolution, latents: Latents, dims: tuple[int, ...], measure: Redundancy
+) -> Iterator[PIDSolution]:
+    """Add what fits do, by each model, to the mean decomposition of sample covariances.
+
+    It is the difference between what a refit finds and what its very samples have: with these beside it, a single
+    refit does not bring the scatter of its samples into the correction.
+    """
+    assert latents.replicates is not None
+    assert latents.refitted is not None
+    for drawn, found in zip(latents.replicates.drawn, latents.replicates.found, strict=True):
+        with_fit, without = mean_over_draws(found, dims, measure), mean_over_draws(drawn, dims, measure)
+        yield jax.tree.map(partial(_add_at, latents.refitted), sampled, with_fit, without)
+
+
+def _add_at(rows: np.ndarray, all_: np.ndarray, with_fit: np.ndarray, without: np.ndarray) -> np.ndarray:
+    return _put(rows, all_, all_[rows] + with_fit - without)
 
 
 def _put(rows: np.ndarray, all_: np.ndarray, some: np.ndarray) -> np.ndarray:

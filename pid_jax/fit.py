@@ -31,6 +31,10 @@ from pid_jax.progress import Progress, no_progress
 from pid_jax.threads import one_blas_thread
 
 FEWEST_HELD_OUT = 20
+# Distance of the quartiles of a standard normal.
+QUARTILES = 1.349
+# Smallest scale of a coordinate over its standard deviation; single precision tells no smaller differences apart.
+SMALLEST_SCALE = 1e-6
 
 
 def fit_flow(
@@ -131,8 +135,8 @@ class Prepared:
     """A variable in front of its flow, all problems on the leading axis.
 
     Attributes:
-        center: Mean of each coordinate.
-        scale: Standard deviation of each coordinate.
+        center: Median of each coordinate; its mean without splines.
+        scale: The distance of the quartiles, in units of that of a normal; the standard deviation without splines.
         stages: What stands in front of the flow.
         scores: What goes into the flow (problems, n, d), in single precision.
         log_det: Logarithms of the Jacobians of the stages (problems, n).
@@ -156,8 +160,7 @@ def prepare_variable(
         is_mixed: Whether linear maps may be taken in each problem, see `fit_stages`; in the first if all have one map.
         spec: Settings without None.
     """
-    train = array[:, ~is_held_out].astype(np.float64)
-    center, scale = train.mean(axis=1), train.std(axis=1)
+    center, scale = _place(array[:, ~is_held_out].astype(np.float64), is_robust=isinstance(spec.marginals, Copula))
     scaled = ((array - center[:, None]) / scale[:, None]).astype(np.float32)
     stages, scores, log_det = (), scaled, np.zeros(scaled.shape[:2], np.float32)
     if isinstance(spec.marginals, Copula):
@@ -167,6 +170,19 @@ def prepare_variable(
     return Prepared(
         center=center.astype(np.float32), scale=scale.astype(np.float32), stages=stages, scores=scores, log_det=log_det
     )
+
+
+def _place(train: np.ndarray, *, is_robust: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Find center and scale of each coordinate (problems, d): mean and standard deviation, or from the quartiles.
+
+    A single value may have nearly all the variance of a coordinate with heavy tails. Over its standard deviation the
+    others would then be equal, to single precision.
+    """
+    spread = train.std(axis=1)
+    if not is_robust:
+        return train.mean(axis=1), spread
+    low, center, high = np.quantile(train, (0.25, 0.5, 0.75), axis=1)
+    return center, np.maximum((high - low) / QUARTILES, SMALLEST_SCALE * spread)
 
 
 def _prepare_one(

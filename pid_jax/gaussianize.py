@@ -25,6 +25,7 @@ from pid_jax.status import Status
 
 if TYPE_CHECKING:  # flows are loaded on first use: Flax and Distrax take seconds
     from pid_jax.flow_fit import FlowFit
+    from pid_jax.refit import Replicates
 
 # Samples for each coordinate of all variables together, below which a flow learns the samples by heart: at 20 its atoms
 # are off by .2 nats, and at 6 they read twice as high (docs/flows.md).
@@ -41,7 +42,7 @@ class Latents:
         gaussianizer: Name of what made those of each problem.
         fit: The flow, if there is one; it holds those problems only that can have one.
         fitted: Which problems these are.
-        replicates: Covariances that `refit_covariances` found (models, refits, some problems, D, D).
+        replicates: What `refit_covariances` found for some problems.
         refitted: Which problems those are.
         notes: What was done differently than asked, in plain words.
     """
@@ -50,7 +51,7 @@ class Latents:
     gaussianizer: np.ndarray
     fit: "FlowFit | None" = None
     fitted: np.ndarray | None = None
-    replicates: np.ndarray | None = None
+    replicates: "Replicates | None" = None
     refitted: np.ndarray | None = None
     notes: tuple[str, ...] = ()
 
@@ -135,7 +136,7 @@ def _by_the_best(
         gaussianizer=names.astype(str),
         fit=flows.fit,
         fitted=np.flatnonzero(has_flow),
-        replicates=None if flows.replicates is None else flows.replicates[:, :, best == FLOW],
+        replicates=jax.tree.map(lambda cov: cov[:, :, best == FLOW], flows.replicates),
         refitted=np.flatnonzero(names == FLOW),
         notes=notes,
     )
@@ -145,7 +146,7 @@ def _by_the_best(
 class _Flows:
     fit: "FlowFit"
     latents: np.ndarray
-    replicates: np.ndarray | None
+    replicates: "Replicates | None"
 
 
 def _fit(

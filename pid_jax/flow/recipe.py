@@ -27,13 +27,13 @@ def choose_settings(spec: RealNVP, samples: int, dims: tuple[int, ...]) -> RealN
 
 _COMMON = {
     "couplings": 8,
-    "knots": 15,
     "sharing": Separate(),
     "validation_fraction": 0.1,
     "keep_best": False,
     "refits": 1,
 }
 _MANY = {
+    "knots": 61,
     "width": 64,
     "activation": "relu",
     "epochs": 110,
@@ -42,8 +42,9 @@ _MANY = {
     "input_noise": 0.05,
     "gaussian_share": 0.0,
 }
-_SOME = _MANY | {"activation": "silu", "epochs": 60, "weight_decay": 0.3}
+_SOME = _MANY | {"knots": 15, "activation": "silu", "epochs": 60, "weight_decay": 0.3, "gaussian_share": 0.15}
 _FEW = {
+    "knots": 31,
     "width": 32,
     "activation": "silu",
     "epochs": 200,
@@ -52,6 +53,6 @@ _FEW = {
     "input_noise": 0.2,
     "gaussian_share": 0.3,
 }
-_FEWEST = _FEW | {"weight_decay": 5.0, "gaussian_share": 0.5}
+_FEWEST = _FEW | {"knots": 15, "weight_decay": 5.0, "gaussian_share": 0.5}
 # Samples for each coordinate from which on the settings are used.
 _BY_SAMPLES = ((300, _MANY), (100, _SOME), (30, _FEW), (0, _FEWEST))
