@@ -27,27 +27,28 @@ from pid_jax.testing.warps import warped_gaussian
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("pid_jax", "jax", "flax", "optax", "distrax", "flowjax", "zuko", "torch", "numpy")
 LAYERS, SAMPLES, TEST, DIM = 33, 5000, 2000, 16
-COUPLINGS, WIDTH, EPOCHS, BATCH, RATE, HELD_OUT = 6, 64, 20, 256, 5e-3, 500
+COUPLINGS, WIDTH, BATCH, HELD_OUT = 6, 64, 256, 500
+# Chosen for the test likelihood on another draw (seed 0), for the peers among 6 to 20 epochs, rates of 5e-3 and 1e-2,
+# decays of 1e-4 and 1. With fewer epochs they are less likely, with 20 they gain less than .01 nats.
+EPOCHS, RATE, DECAY = 14, 1e-2, 1.0
 OWN: dict[str, Any] = {
     "couplings": COUPLINGS,
     "width": WIDTH,
-    "epochs": EPOCHS,
+    "epochs": 4,
     "batch_size": BATCH,
     "learning_rate": RATE,
-    "weight_decay": 1e-4,
+    "weight_decay": DECAY,
     "input_noise": 0.0,
     "validation_fraction": HELD_OUT / SAMPLES,
-    "evaluations": EPOCHS,
-    "patience": EPOCHS,
+    "evaluations": 2,
     "keep_best": True,
 }
-DECAY = 1e-4
 REPEATS, PEER_LAYERS = 3, [0, LAYERS - 1]
 
 Evaluate = Callable[[], float]  # the mean negative log-likelihood of a variable's test samples, in nats
 
 
-def pid_jax(train: list[np.ndarray], test: list[np.ndarray], objective: str = "Marginal") -> tuple[Evaluate, int]:
+def pid_jax(train: list[np.ndarray], test: list[np.ndarray], objective: str = "Joint") -> tuple[Evaluate, int]:
     """Fit all layers."""
     import jax
 
@@ -151,7 +152,7 @@ def zuko(train: list[np.ndarray], test: list[np.ndarray]) -> tuple[Evaluate, int
 
 FITTERS: dict[str, Callable[[list[np.ndarray], list[np.ndarray]], tuple[Evaluate, int]]] = {
     "pid_jax": pid_jax,
-    "pid_jax, joint": lambda train, test: pid_jax(train, test, "Joint"),
+    "pid_jax, marginal": lambda train, test: pid_jax(train, test, "Marginal"),
     "flowjax": flowjax,
     "zuko": zuko,
 }
@@ -197,7 +198,7 @@ def _memory() -> float:
 
 def floor() -> float:
     """Count the floating point operations of the matrix products of all fits, over the speed of one core's sgemm."""
-    half, steps = DIM // 2, EPOCHS * (SAMPLES - HELD_OUT)
+    half, steps = DIM // 2, OWN["epochs"] * (SAMPLES - HELD_OUT)
     forward = 2 * COUPLINGS * (half * WIDTH + WIDTH * 2 * half)
     operations = 3 * LAYERS * steps * 3 * forward  # a backward pass takes two forward ones
     size = 1500
