@@ -13,7 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from pid_jax.flow.diagnostics import Deviation, Diagnostics, diagnose
-from pid_jax.flow.sentences import describe, describe_fit, describe_size, group_sentences
+from pid_jax.flow.sentences import describe, describe_fits, describe_size, group_sentences
 from pid_jax.precision import double_precision
 
 if TYPE_CHECKING:
@@ -54,21 +54,20 @@ def describe_problems(
         labels: What both sources and the target are called.
         problem: What a problem is called; "layer 3: ...".
     """
-    places = np.flatnonzero(has_flow)
     held = int(fit.is_held_out.sum())
-    counts = (fit.samples - held, held)
-    sentences = []
-    for place in range(len(has_flow)):
-        found = describe(jax.tree.map(lambda leaf, place=place: leaf[place], diagnostics), labels)
-        if has_flow[place]:
-            at = int(np.searchsorted(places, place))
-            train, held_out = (_last(getattr(fit, name).reshape(len(places), -1)[at]) for name in _CURVES)
-            found += describe_fit(train, held_out, counts, sum(dims))
-        sentences.append(found)
-    return describe_size(fit.samples, dims, is_flow=True) + group_sentences(sentences, problem)
+    losses = np.full((2, len(has_flow)), np.nan)
+    losses[:, has_flow] = [[_last(curve) for curve in _curves(fit, name)] for name in ("train", "validation")]
+    each = [jax.tree.map(lambda leaf, place=place: leaf[place], diagnostics) for place in range(len(has_flow))]
+    return (
+        *describe_size(fit.samples, dims, is_flow=True),
+        *describe_fits(*losses, (fit.samples - held, held), sum(dims), problem),
+        *group_sentences([describe(one, labels) for one in each], problem),
+    )
 
 
-_CURVES = ("train_curve", "validation_curve")
+def _curves(fit: "FlowFit", name: str) -> np.ndarray:
+    curves = getattr(fit, f"{name}_curve")
+    return curves.reshape(-1, curves.shape[-1])
 
 
 def _last(curve: np.ndarray) -> float:

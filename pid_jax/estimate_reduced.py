@@ -61,7 +61,7 @@ def estimate_reduced(
     """
     for_latents, for_bias = jax.random.split(key)
     scores = [np.asarray(one.scores) for one in reduced]
-    latents = gaussianize(scores, spec, for_latents, progress)
+    latents = gaussianize(scores, spec, for_latents, progress, labels=labels, problem=problem)
     with double_precision():
         estimator = partial(_estimate_covariances, estimator=spec.covariance)
         cov, shrinkage = jax.tree.map(np.asarray, estimator(jnp.asarray(latents.values)))

@@ -15,6 +15,7 @@ from pid_jax.checks import is_discrete, is_redundant
 from pid_jax.decompose import solve_pid
 from pid_jax.flow.marginal import gaussianize_copula
 from pid_jax.flow.recipe import choose_settings
+from pid_jax.flow.sentences import name_places
 from pid_jax.gaussianizers import Auto, Copula, NoGaussianization, RealNVP
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress, part_of
@@ -61,7 +62,15 @@ def is_corrected(spec: PIDSpec) -> bool:
     return isinstance(spec.bias_correction, ParametricBootstrap) and isinstance(spec.covariance, SampleCovariance)
 
 
-def gaussianize(scores: Sequence[np.ndarray], spec: PIDSpec, key: jax.Array, progress: Progress) -> Latents:
+def gaussianize(
+    scores: Sequence[np.ndarray],
+    spec: PIDSpec,
+    key: jax.Array,
+    progress: Progress,
+    *,
+    labels: Sequence[str] = VARIABLES,
+    problem: str = "problem",
+) -> Latents:
     """Map the scores of all variables to latents.
 
     Args:
@@ -69,6 +78,8 @@ def gaussianize(scores: Sequence[np.ndarray], spec: PIDSpec, key: jax.Array, pro
         spec: The settings of all stages.
         key: A JAX random key.
         progress: Called with steps done and all there are, while flows are fitted.
+        labels: What the variables are called in notes.
+        problem: What a problem is called in notes.
 
     Raises:
         ValueError: If a flow was asked for and the target is discrete in all problems.
@@ -81,9 +92,9 @@ def gaussianize(scores: Sequence[np.ndarray], spec: PIDSpec, key: jax.Array, pro
         case Copula() as copula:
             return Latents(values=_by_ranks(scores, copula, is_one_unit), gaussianizer=np.full(count, COPULA))
         case RealNVP() as flow:
-            return _by_flow(scores, flow, spec, key, progress)
+            return _by_flow(_prepare(scores, key, labels, problem), scores, flow, spec, key, progress)
         case Auto() as auto:
-            return _by_the_best(scores, auto.flow, spec, key, progress)
+            return _by_the_best(_prepare(scores, key, labels, problem), scores, auto.flow, spec, key, progress)
 
 
 def fill_constant(scores: np.ndarray, key: jax.Array) -> np.ndarray:
@@ -96,8 +107,18 @@ def fill_constant(scores: np.ndarray, key: jax.Array) -> np.ndarray:
     return np.where(is_constant, noise, scores)
 
 
-def _by_flow(scores: Sequence[np.ndarray], flow: RealNVP, spec: PIDSpec, key: jax.Array, progress: Progress) -> Latents:
-    filled, has_flow, notes = _prepare(scores, key)
+_Prepared = tuple[list[np.ndarray], np.ndarray, tuple[str, ...]]
+
+
+def _by_flow(
+    prepared: _Prepared,
+    scores: Sequence[np.ndarray],
+    flow: RealNVP,
+    spec: PIDSpec,
+    key: jax.Array,
+    progress: Progress,
+) -> Latents:
+    filled, has_flow, notes = prepared
     if not has_flow.any():
         ranked = _by_ranks(scores, Copula(), isinstance(spec.reduction, PCA))
         return Latents(values=ranked, gaussianizer=np.full(len(ranked), COPULA), notes=notes)
@@ -116,11 +137,16 @@ def _by_flow(scores: Sequence[np.ndarray], flow: RealNVP, spec: PIDSpec, key: ja
 
 
 def _by_the_best(
-    scores: Sequence[np.ndarray], flow: RealNVP, spec: PIDSpec, key: jax.Array, progress: Progress
+    prepared: _Prepared,
+    scores: Sequence[np.ndarray],
+    flow: RealNVP,
+    spec: PIDSpec,
+    key: jax.Array,
+    progress: Progress,
 ) -> Latents:
     from pid_jax.compare import choose_gaussianizer, held_out_densities
 
-    filled, has_flow, notes = _prepare(scores, key)
+    filled, has_flow, notes = prepared
     raw, ranked = side_by_side(scores), _by_ranks(scores, Copula(), isinstance(spec.reduction, PCA))
     if not has_flow.any():
         return Latents(values=ranked, gaussianizer=np.full(len(raw), COPULA), notes=notes)
@@ -190,7 +216,7 @@ def _too_few(scores: Sequence[np.ndarray]) -> str:
     )
 
 
-def _prepare(scores: Sequence[np.ndarray], key: jax.Array) -> tuple[list[np.ndarray], np.ndarray, tuple[str, ...]]:
+def _prepare(scores: Sequence[np.ndarray], key: jax.Array, labels: Sequence[str], problem: str) -> _Prepared:
     """Fill columns without variance, and find the problems that can have a flow."""
     keys = jax.random.split(jax.random.fold_in(key, 1), len(scores))
     filled = [fill_constant(x, k) for x, k in zip(scores, keys, strict=True)]
@@ -199,25 +225,26 @@ def _prepare(scores: Sequence[np.ndarray], key: jax.Array) -> tuple[list[np.ndar
     if few:
         return filled, np.zeros(count, bool), (few,)
     has_flow, notes = np.ones(count, bool), []
-    for name, original, x in zip(VARIABLES, scores, filled, strict=True):
+    where = partial(_where, count=count, problem=problem)
+    for place, (name, original, x) in enumerate(zip(labels, scores, filled, strict=True)):
         is_constant = np.asarray((np.ptp(original, axis=-2) == 0).any(axis=-1))
         if is_constant.any():
-            notes.append(f"{name} has columns without variance in {_name(is_constant, count)}: noise took their place")
+            notes.append(f"{name} has columns without variance in {where(is_constant)}: noise took their place")
         is_uneven = np.asarray(is_discrete(x).any(axis=-1))
-        if is_uneven.all() and name == "target":
+        if is_uneven.all() and place == len(scores) - 1:
             raise ValueError(
                 "target has discrete columns, with few distinct values or one that many samples share: a flow needs a "
                 "continuous one; use gaussianize=Copula(), or leave the columns out."
             )
         if is_uneven.any():
-            notes.append(f"{name} has discrete columns in {_name(is_uneven, count)}: ranks instead of a flow")
+            notes.append(f"{name} has discrete columns in {where(is_uneven)}: ranks instead of a flow")
         bad = is_redundant(x)
         if bad.any():
-            notes.append(f"{name} has columns that repeat others in {_name(bad, count)}: the copula, and no flow")
+            notes.append(f"{name} has columns that repeat others in {where(bad)}: the copula, and no flow")
             has_flow &= ~bad
     is_copied = _is_copied(scores)
     if is_copied.any():
-        notes.append(f"the sources determine the target in {_name(is_copied, count)}: the copula, and no flow")
+        notes.append(f"the sources determine the target in {where(is_copied)}: the copula, and no flow")
     return filled, has_flow & ~is_copied, tuple(notes)
 
 
@@ -230,10 +257,10 @@ def _is_copied(scores: Sequence[np.ndarray]) -> np.ndarray:
     return np.asarray(solve_pid(cov, dims, MMI()).status) == Status.INFINITE_INFORMATION
 
 
-def _name(is_meant: np.ndarray, count: int) -> str:
+def _where(is_meant: np.ndarray, count: int, problem: str) -> str:
     if len(is_meant) < count or is_meant.all():
-        return "all problems" if count > 1 else "the problem"
-    return "problem " + ", ".join(str(place) for place in np.flatnonzero(is_meant))
+        return f"all {problem}s" if count > 1 else f"the {problem}"
+    return name_places(np.flatnonzero(is_meant), problem)
 
 
 def _by_ranks(scores: Sequence[np.ndarray], spec: Copula, is_one_unit: bool) -> np.ndarray:

@@ -47,28 +47,34 @@ def describe(diagnostics: Diagnostics, labels: Sequence[str] = LABELS) -> tuple[
     return tuple(found)
 
 
-def describe_fit(train: float, held_out: float, samples: tuple[int, int], size: int) -> tuple[str, ...]:
-    """Say whether a flow has over-fitted.
+def describe_fits(
+    train: Sequence[float], held_out: Sequence[float], samples: tuple[int, int], size: int, name: str = "layer"
+) -> tuple[str, ...]:
+    """Say which flows have over-fitted, and how much.
 
     A Gaussian of D dimensions that is fitted to n samples has D (D + 3)/2 parameters, and a gap of D (D + 3)/2n on
     average. The log-density of a Gaussian sample has the variance D/2.
 
     Args:
-        train: Negative log-likelihood of the training samples, in nats a sample.
+        train: Negative log-likelihood of the training samples of each problem, in nats a sample; NaN without a flow.
         held_out: The same of the held-out samples.
         samples: Number of training samples and of held-out samples.
         size: Dimensions D of all variables together.
+        name: What a problem is called.
 
     Source: Akaike (1974), IEEE Trans. Autom. Control 19, 716, for the gap.
     """
-    gap, count = held_out - train, samples[0]
+    gaps, count = np.subtract(held_out, train), samples[0]
     expected = size * (size + 3) / (2 * count)
     error = np.sqrt(size / 2 * (1 / samples[0] + 1 / samples[1]))
-    if not gap > expected + max(SMALLEST_GAP, GAP_ERRORS * error):
+    is_large = gaps > expected + max(SMALLEST_GAP, GAP_ERRORS * error)
+    if not is_large.any():
         return ()
+    ends = dict.fromkeys(f"{gap:.2g}" for gap in (gaps[is_large].min(), gaps[is_large].max()))
     return (
-        f"held-out samples are {gap:.2g} nats less likely than training samples, where a Gaussian would show "
-        f"{expected:.1g}: the flow has over-fitted, which the correction of the atoms has to make up for",
+        f"{name_places(np.flatnonzero(is_large), name)}: held-out samples are {' to '.join(ends)} nats less likely "
+        f"than training samples, where a Gaussian would show {expected:.1g}: the flow has over-fitted, which the "
+        "correction of the atoms has to make up for",
     )
 
 
@@ -107,7 +113,19 @@ def group_sentences(sentences: Sequence[Sequence[str]], name: str = "layer") -> 
     for place, found in enumerate(sentences):
         for sentence in found:
             places.setdefault(sentence, []).append(place)
-    return tuple(f"{name}{'s' * (len(at) > 1)} {_ranges(at)}: {sentence}" for sentence, at in places.items())
+    return tuple(f"{name_places(at, name)}: {sentence}" for sentence, at in places.items())
+
+
+def name_places(places: Sequence[int] | np.ndarray, name: str) -> str:
+    """Write ascending numbers of problems as "layers 0-3, 7"."""
+    runs: list[list[int]] = []
+    for place in places:
+        if runs and place == runs[-1][-1] + 1:
+            runs[-1].append(int(place))
+        else:
+            runs.append([int(place)])
+    ranges = (f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+    return f"{name}{'s' * (len(places) > 1)} {', '.join(ranges)}"
 
 
 def _describe_variable(diagnostics: Diagnostics, place: int, label: str) -> list[str]:
@@ -168,14 +186,3 @@ def _sign(deviation: Deviation, place: int, inner: float = 0.0) -> int:
 
 def _weight(sign: int) -> str:
     return "heavier" if sign > 0 else "lighter"
-
-
-def _ranges(places: list[int]) -> str:
-    """Write ascending numbers as 0-3, 7."""
-    runs: list[list[int]] = []
-    for place in places:
-        if runs and place == runs[-1][-1] + 1:
-            runs[-1].append(place)
-        else:
-            runs.append([place])
-    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from pid_jax.flow.sentences import describe_fit, describe_size, group_sentences
+from pid_jax.flow.sentences import describe_fits, describe_size, group_sentences
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -19,12 +19,14 @@ def test_gap_of_a_gaussian_fit_is_silent_and_a_larger_one_is_not():
         losses = -normal.logpdf(x)
         own, other = losses[:train].mean(), losses[train:].mean()
         gaps.append(other - own)
-        assert describe_fit(own, other, (train, held), size) == ()
+        assert describe_fits([own], [other], (train, held), size) == ()
     expected = size * (size + 3) / (2 * train)
     assert np.mean(gaps) == pytest.approx(expected, abs=0.02)
-    (sentence,) = describe_fit(10.0, 10.9 + expected, (train, held), size)
-    assert sentence.startswith("held-out samples are 1 nats less likely than training samples, where a Gaussian")
-    assert describe_fit(np.nan, 1.0, (train, held), size) == ()
+    gaps = [0.9 + expected, np.nan, 1.4 + expected, expected]
+    (sentence,) = describe_fits([10.0] * 4, [10.0 + gap for gap in gaps], (train, held), size)
+    assert sentence.startswith("layers 0, 2: held-out samples are 1 to 1.5 nats less likely than training samples")
+    (sentence,) = describe_fits([10.0], [10.0 + gaps[0]], (train, held), size, "problem")
+    assert sentence.startswith("problem 0: held-out samples are 1 nats less likely")
 
 
 def test_few_samples_for_the_dims():
