@@ -55,23 +55,20 @@ def describe_problems(
         problem: What a problem is called; "layer 3: ...".
     """
     held = int(fit.is_held_out.sum())
-    losses = np.full((2, len(has_flow)), np.nan)
-    losses[:, has_flow] = [[_last(curve) for curve in _curves(fit, name)] for name in ("train", "validation")]
+    train, held_out = np.full((2, len(has_flow)), np.nan)
+    train[has_flow], held_out[has_flow] = _last(fit.train_curve), _last(fit.validation_curve)
     each = [jax.tree.map(lambda leaf, place=place: leaf[place], diagnostics) for place in range(len(has_flow))]
     return (
         *describe_size(fit.samples, dims, is_flow=True),
-        *describe_fits(*losses, (fit.samples - held, held), sum(dims), problem),
+        *describe_fits(train, held_out, (fit.samples - held, held), sum(dims), problem),
         *group_sentences([describe(one, labels) for one in each], problem),
     )
 
 
-def _curves(fit: "FlowFit", name: str) -> np.ndarray:
-    curves = getattr(fit, f"{name}_curve")
-    return curves.reshape(-1, curves.shape[-1])
-
-
-def _last(curve: np.ndarray) -> float:
-    return float(curve[~np.isnan(curve)][-1])
+def _last(curves: np.ndarray) -> np.ndarray:
+    """Find the last value of each curve that is not NaN."""
+    flat = curves.reshape(-1, curves.shape[-1])
+    return flat[np.arange(len(flat)), (~np.isnan(flat)).sum(axis=-1) - 1]
 
 
 def flatten(diagnostics: Diagnostics) -> Iterator[tuple[str, list[str], np.ndarray, dict[str, str]]]:

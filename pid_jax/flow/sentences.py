@@ -48,7 +48,11 @@ def describe(diagnostics: Diagnostics, labels: Sequence[str] = LABELS) -> tuple[
 
 
 def describe_fits(
-    train: Sequence[float], held_out: Sequence[float], samples: tuple[int, int], size: int, name: str = "layer"
+    train: Sequence[float] | np.ndarray,
+    held_out: Sequence[float] | np.ndarray,
+    samples: tuple[int, int],
+    size: int,
+    name: str = "layer",
 ) -> tuple[str, ...]:
     """Say which flows have over-fitted, and how much.
 
