@@ -1,7 +1,8 @@
 """Mutual information of samples whose true value is known, in nats.
 
-The tasks are those of Czyż et al. (2023), kept in benchmarks/data (its README says how they were made). Run
-`python -m benchmarks.known_information` from the root of the repository.
+The tasks are those of Czyż et al. (2023), kept in benchmarks/data (its README says how they were made), with what the
+estimators of their package found on the same samples. Run `python -m benchmarks.known_information` from the root of
+the repository; prints tables and writes them to benchmarks/results/known_information.json and known_information.md.
 
 Source: P. Czyż, F. Grabowski, J. Vogt, N. Beerenwinkel, A. Marx, "Beyond Normal: On the Evaluation of Mutual
 Information Estimators", NeurIPS 2023, arXiv:2306.11078.
@@ -11,12 +12,18 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.special import digamma, ndtri
 from scipy.stats import rankdata
 
-DATA = Path(__file__).parent / "data"
+from benchmarks.gaussian import markdown
+from benchmarks.timing import circumstances
+
+DATA, RESULTS = (Path(__file__).parent / name for name in ("data", "results"))
+# The estimators of the package were run on this draw.
+SEED = 0
 
 
 @dataclass(frozen=True)
@@ -102,46 +109,109 @@ def copula_information(x: np.ndarray, y: np.ndarray) -> float:
     return raw_information(normal_scores(x), normal_scores(y))
 
 
-ESTIMATORS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "raw": raw_information,
-    "copula": copula_information,
-}
+def flow_information(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Estimate the information between the latents of two flows that are fitted as one, without what a refit shows.
+
+    Args:
+        x: Samples of several tasks, shape (tasks, n, dim_x).
+        y: Samples paired with them.
+
+    Returns:
+        Mutual information of each task in nats, and how far the sizes of both latents go together, as a z-score.
+    """
+    import jax
+
+    from pid_jax import RealNVP
+    from pid_jax.fit import fit_flow
+    from pid_jax.flow_fit import latents_of
+    from pid_jax.progress import no_progress
+    from pid_jax.refit import refit_covariances
+
+    fit = fit_flow(x, y, spec=RealNVP(intervals=False), key=jax.random.key(0))
+    refit = refit_covariances(fit, (x, y), jax.random.key(1), no_progress)
+    count, dim = x.shape[1], x.shape[2]
+    found, drawn = (_information(cov[0].mean(axis=0), dim, count) for cov in (refit.found, refit.drawn))
+    sizes = np.array([_sizes_go_together(z, dim) for z in latents_of(fit, x, y)])
+    return _information(fit.cov, dim, count) - (found - drawn), sizes
 
 
-def errors_of(tasks: Sequence[Task]) -> np.ndarray:
-    """Estimate minus truth in nats, a row for each task and a column for each of ESTIMATORS."""
-    return np.array([[estimate(task.x, task.y) - task.truth for estimate in ESTIMATORS.values()] for task in tasks])
+def _information(cov: np.ndarray, dim: int, samples: int) -> np.ndarray:
+    """Compute the information of sample covariances (..., D, D), without the bias of n normal samples."""
+    parts = (cov[..., :dim, :dim], cov[..., dim:, dim:], cov)
+    x, y, both = (np.linalg.slogdet(part)[1] - log_determinant_bias(part.shape[-1], samples) for part in parts)
+    return (x + y - both) / 2
 
 
-def each_task(tasks: Sequence[Task], errors: np.ndarray) -> str:
-    """Lay out the mean error over the seeds of every task."""
-    lines = [f"{'task':<50}{'dims':>7}{'seeds':>7}{'truth':>8}" + "".join(f"{name:>9}" for name in ESTIMATORS)]
-    for name in dict.fromkeys(task.name for task in tasks):
-        rows = [row for row, task in enumerate(tasks) if task.name == name]
-        task = tasks[rows[0]]
-        means = "".join(f"{mean:>+9.3f}" for mean in errors[rows].mean(axis=0))
-        lines.append(f"{name:<50}{task.dims:>7}{len(rows):>7}{task.truth:>8.3f}{means}")
-    return "\n".join(lines)
+def _sizes_go_together(latents: np.ndarray, dim: int) -> float:
+    """Compute the z-score of the diagnostic that a multivariate t, which no flow of each side undoes, sets off."""
+    import jax
+    import jax.numpy as jnp
+
+    from pid_jax.flow.diagnostics import norm_correlation
+
+    centered = latents - latents.mean(axis=0)
+    white = np.linalg.solve(np.linalg.cholesky(centered.T @ centered / len(latents)), centered.T).T
+    with jax.enable_x64(True):
+        return float(norm_correlation(jnp.asarray(white), dim).z)
 
 
-def by_dims(tasks: Sequence[Task], errors: np.ndarray) -> str:
-    """Lay out the mean absolute error by dims: over the seeds of a task first, then over the tasks."""
-    lines = [f"{'dims':<7}{'tasks':>7}" + "".join(f"{name:>9}" for name in ESTIMATORS)]
+GAUSSIAN: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"raw": raw_information, "copula": copula_information}
+
+
+def estimate_all(tasks: Sequence[Task]) -> list[dict[str, Any]]:
+    """Estimate every task, those of the same dims by one fit; a row for each with what was found."""
+    rows = []
     for dims in dict.fromkeys(task.dims for task in tasks):
-        names = dict.fromkeys(task.name for task in tasks if task.dims == dims)
-        rows = [[row for row, task in enumerate(tasks) if task.name == name] for name in names]
-        means = np.mean([np.abs(errors[row]).mean(axis=0) for row in rows], axis=0)
-        lines.append(f"{dims:<7}{len(names):>7}" + "".join(f"{mean:>9.3f}" for mean in means))
-    return "\n".join(lines)
+        some = [task for task in tasks if task.dims == dims]
+        flows, sizes = flow_information(np.stack([t.x for t in some]), np.stack([t.y for t in some]))
+        for task, flow, size in zip(some, flows, sizes, strict=True):
+            found = {name: estimate(task.x, task.y) for name, estimate in GAUSSIAN.items()}
+            row = {"task": task.name, "dims": dims, "Student-t": "yes" if task.is_student_t else "no"}
+            rows.append(row | {"truth": task.truth, **found, "flow": float(flow), "sizes go together, z": float(size)})
+            print(rows[-1], flush=True)
+    return rows
+
+
+def with_peers(rows: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """Add what the estimators of the benchmark's package found."""
+    records = json.loads((DATA / "bmi_estimators.json").read_text())
+    known = {(r["name"], r["estimator"]): r["estimate"] for r in records if r["seed"] == seed}
+    names = [name for name in dict.fromkeys(r["estimator"] for r in records) if name != "CCA"]  # raw, not corrected
+    return [row | {name: known.get((row["task"], name)) for name in names} for row in rows]
+
+
+def by_dims(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Average absolute errors over the tasks of the same dims."""
+    names = [name for name in rows[0] if name not in ("task", "dims", "Student-t", "truth", "sizes go together, z")]
+    table = []
+    for dims in dict.fromkeys(row["dims"] for row in rows):
+        some = [row for row in rows if row["dims"] == dims]
+        means = {name: _mean_error(some, name) for name in names}
+        table.append({"dims": dims, "tasks": len(some), **means})
+    return table
+
+
+def _mean_error(rows: Sequence[dict[str, Any]], name: str) -> float:
+    errors = [abs(row[name] - row["truth"]) for row in rows if row[name] is not None]
+    return float(np.mean(errors)) if errors else np.nan
 
 
 def main() -> None:
-    tasks = load_tasks()
-    errors = errors_of(tasks)
-    print(f"Estimate minus truth in nats, mean over seeds, n = {len(tasks[0].x)}\n\n{each_task(tasks, errors)}")
-    for title, wanted in (("without Student-t", False), ("Student-t, also under asinh", True)):
-        rows = [row for row, task in enumerate(tasks) if task.is_student_t is wanted]
-        print(f"\nMean absolute error in nats, {title}\n\n{by_dims([tasks[row] for row in rows], errors[rows])}")
+    tasks = [task for task in load_tasks() if task.seed == SEED]
+    rows = with_peers(estimate_all(tasks), SEED)
+    own = [{name: row[name] for name in (*list(row)[:7], "sizes go together, z")} for row in rows]
+    tables = {
+        "Mean absolute error in nats, without Student-t": by_dims([r for r in rows if r["Student-t"] == "no"]),
+        "Student-t, also under asinh": by_dims([r for r in rows if r["Student-t"] == "yes"]),
+        "Each task": own,
+    }
+    conditions = circumstances("pid_jax", "jax", "flax", "optax", "distrax", "numpy", "scipy")
+    file = RESULTS / "known_information.json"
+    file.write_text(json.dumps({"tables": tables, **conditions}, indent=1) + "\n")
+    head = f"{conditions['date']}, n = {len(tasks[0].x)}, seed {SEED}."
+    page = f"# Mutual information that is known\n\n{head}\n\n" + "\n".join(markdown(*table) for table in tables.items())
+    (RESULTS / "known_information.md").write_text(page)
+    print(page)
 
 
 if __name__ == "__main__":
