@@ -8,19 +8,17 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from benchmarks.gaussian import markdown
+from benchmarks.pages import RESULTS, write_page
 from benchmarks.timing import circumstances
 from pid_jax import Auto, Copula, NoGaussianization, NoReduction, PIDSpec, RealNVP, estimate_pid, gaussian_pid
 from pid_jax.result import ATOMS, PIDEstimate
 from pid_jax.testing.warps import WARPS, WarpedGaussian, warped_gaussian
 
-RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("pid_jax", "jax", "flax", "optax", "distrax", "numpy")
 SEEDS = range(200, 205)
 WAYS = {"raw": NoGaussianization(), "copula": Copula(), "flow": RealNVP(), "auto": Auto()}
@@ -143,13 +141,9 @@ def main(names: Sequence[str]) -> None:
         rows = TABLES[name]()
         done = json.loads(file.read_text())["tables"] if file.exists() else {}  # read late: others may have written
         done[name] = rows
-        conditions = circumstances(*PACKAGES)
-        file.write_text(json.dumps({"tables": done, **conditions}, indent=1) + "\n")
-        head = f"{conditions['date']}, {conditions['processor']}, {conditions['cores']} cores."
-        page = f"# Atoms behind flows\n\nMean absolute error of the four BROJA atoms in nats, five seeds. {head}\n\n"
-        page += "\n".join(markdown(title, done[title]) for title in TABLES if title in done)
-        (RESULTS / "flow.md").write_text(page)
-    print((RESULTS / "flow.md").read_text())
+        tables = {title: done[title] for title in TABLES if title in done}
+        text = "Mean absolute error of the four BROJA atoms in nats, five seeds."
+        write_page("flow", "Atoms behind flows", text, tables, circumstances(*PACKAGES))
 
 
 if __name__ == "__main__":

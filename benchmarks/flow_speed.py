@@ -15,16 +15,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.gaussian import markdown
+from benchmarks.pages import write_page
 from benchmarks.timing import circumstances
 from pid_jax.testing.warps import warped_gaussian
 
-RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("pid_jax", "jax", "flax", "optax", "distrax", "flowjax", "zuko", "torch", "numpy")
 LAYERS, SAMPLES, TEST, DIM = 33, 5000, 2000, 16
 COUPLINGS, WIDTH, BATCH, HELD_OUT = 6, 64, 256, 500
@@ -227,13 +225,9 @@ def main() -> None:
         means = {key: float(np.mean([one[key] for one in runs])) for key in runs[0]}
         rows.append({"library": name, **means, "times pid_jax's CPU": ratios})
     rows.append({"library": "floor: matrix products at the speed of sgemm", "CPU seconds": floor()})
-    conditions = circumstances(*PACKAGES)
-    (RESULTS / "flow_speed.json").write_text(json.dumps({"rows": rows, "runs": found, **conditions}, indent=1) + "\n")
-    head = f"{conditions['date']}, {conditions['processor']}, {conditions['cores']} cores, {REPEATS} repeats."
-    full = [{key: row.get(key, "") for key in rows[0]} for row in rows]
-    page = f"# Fitting flows to 33 layers of three variables\n\n{head}\n\n" + markdown("99 flows", full)
-    (RESULTS / "flow_speed.md").write_text(page)
-    print(page)
+    text = f"CPU seconds of all threads, compilation included; {REPEATS} repeats in turns."
+    title = "Fitting flows to 33 layers of three variables"
+    write_page("flow_speed", title, text, {"99 flows": rows}, circumstances(*PACKAGES) | {"runs": found})
 
 
 if __name__ == "__main__":

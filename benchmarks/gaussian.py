@@ -4,9 +4,7 @@ Run `make bench`. Prints the tables and writes them to benchmarks/results/gaussi
 seconds of all threads per call, after compilation; compare by the ratios, which are taken in one run.
 """
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,6 +13,7 @@ from hoi.metrics import RedundancyMMI, SynergyMMI
 from scipy.linalg.lapack import dpotrf
 from threadpoolctl import threadpool_limits
 
+from benchmarks.pages import write_page
 from benchmarks.scipy_loop import decompose_all
 from benchmarks.timing import circumstances, cpu_seconds
 from pid_jax import (
@@ -30,7 +29,6 @@ from pid_jax import (
 from pid_jax.testing.problems import random_wishart
 
 SIZES, BATCHES, MOST_ROWS = (1, 4, 8, 16, 32, 64, 128), (1, 33, 1000), 16_000
-RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("pid_jax", "jax", "jaxlib", "numpy", "scipy", "hoi", "threadpoolctl")
 
 
@@ -136,17 +134,6 @@ def many_sources(count: int, batch: int = 16) -> dict[str, Any]:
     }
 
 
-def markdown(title: str, rows: list[dict[str, Any]]) -> str:
-    def cell(value: Any) -> str:
-        if not isinstance(value, float):
-            return str(value)
-        return f"{value:.1e}" if value < 1e-3 else f"{value:.3g}"
-
-    lines = [" | ".join(rows[0]), " | ".join("---" for _ in rows[0])]
-    lines += [" | ".join(cell(value) for value in row.values()) for row in rows]
-    return f"## {title}\n\n" + "\n".join(f"| {line} |" for line in lines) + "\n"
-
-
 def main() -> None:
     tables = {
         "BROJA, d1 = d2 = dt = d, against a SciPy loop": [
@@ -159,14 +146,7 @@ def main() -> None:
         "Union information of many sources, d = 16": [many_sources(count) for count in (2, 3, 4, 5)],
     }
     conditions = circumstances(*PACKAGES)
-    versions = ", ".join(f"{name} {number}" for name, number in conditions["versions"].items())
-    head = f"{conditions['date']}, {conditions['processor']}, {conditions['cores']} cores; {versions}."
-    page = "# Gaussian PID\n\n" + f"CPU time of all threads per call, after compilation. {head}\n\n"
-    page += "\n".join(markdown(title, rows) for title, rows in tables.items())
-    print(page)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "gaussian.json").write_text(json.dumps({"tables": tables, **conditions}, indent=1) + "\n")
-    (RESULTS / "gaussian.md").write_text(page)
+    write_page("gaussian", "Gaussian PID", "CPU time of all threads per call, after compilation.", tables, conditions)
 
 
 if __name__ == "__main__":

@@ -18,10 +18,10 @@ import numpy as np
 from scipy.special import digamma, ndtri
 from scipy.stats import rankdata
 
-from benchmarks.gaussian import markdown
+from benchmarks.pages import write_page
 from benchmarks.timing import circumstances
 
-DATA, RESULTS = (Path(__file__).parent / name for name in ("data", "results"))
+DATA = Path(__file__).parent / "data"
 # The estimators of the package were run on this draw.
 SEED = 0
 
@@ -206,12 +206,8 @@ def main() -> None:
         "Each task": own,
     }
     conditions = circumstances("pid_jax", "jax", "flax", "optax", "distrax", "numpy", "scipy")
-    file = RESULTS / "known_information.json"
-    file.write_text(json.dumps({"tables": tables, **conditions}, indent=1) + "\n")
-    head = f"{conditions['date']}, n = {len(tasks[0].x)}, seed {SEED}."
-    page = f"# Mutual information that is known\n\n{head}\n\n" + "\n".join(markdown(*table) for table in tables.items())
-    (RESULTS / "known_information.md").write_text(page)
-    print(page)
+    text = f"n = {len(tasks[0].x)}, seed {SEED}."
+    write_page("known_information", "Mutual information that is known", text, tables, conditions)
 
 
 if __name__ == "__main__":

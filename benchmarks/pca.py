@@ -4,7 +4,6 @@ Run `make bench`. Prints the tables and writes them to benchmarks/results/pca.js
 all threads, after compilation; layers are drawn one at a time, and every way takes its turn on each of them.
 """
 
-import json
 import multiprocessing
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ import scipy.linalg
 from sklearn import decomposition
 from threadpoolctl import threadpool_limits
 
-from benchmarks.gaussian import markdown
+from benchmarks.pages import write_page
 from benchmarks.reduction import against_cca
 from benchmarks.timing import PAUSE, circumstances
 from pid_jax import PCA
@@ -31,7 +30,6 @@ from pid_jax.threads import one_blas_thread
 LAYERS, SAMPLES, FEATURES, DIM = 33, 5000, 4096, 16
 # The exact components of one layer take half a minute: they are computed for every eighth.
 EXACT_EVERY = 8
-RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("pid_jax", "jax", "jaxlib", "numpy", "scipy", "scikit-learn", "threadpoolctl")
 SPECTRA: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "i^-1": lambda i: 1 / i,
@@ -183,14 +181,8 @@ def main() -> None:
         ],
     }
     conditions = circumstances(*PACKAGES)
-    versions = ", ".join(f"{name} {number}" for name, number in conditions["versions"].items())
-    head = f"{conditions['date']}, {conditions['processor']}, {conditions['cores']} cores; {versions}."
-    page = "# Reduction\n\n" + f"CPU time of all threads, after compilation. Angles in radians. {head}\n\n"
-    page += "\n".join(markdown(title, rows) for title, rows in tables.items())
-    print(page)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "pca.json").write_text(json.dumps({"tables": tables, **conditions}, indent=1) + "\n")
-    (RESULTS / "pca.md").write_text(page)
+    text = "CPU time of all threads, after compilation. Angles in radians."
+    write_page("pca", "Reduction", text, tables, conditions)
 
 
 if __name__ == "__main__":
