@@ -126,6 +126,9 @@ def _decompose(
         mean, *others = _expect(mean, latents, dims, measure)
         if others and latents.fit is not None:
             other, share = others[0], latents.fit.spec.gaussian_share or 0.0
+    if latents.folds is not None:
+        held_out = _cross_fitted(latents.folds, dims, samples, measure, draws, jax.random.fold_in(key, 1))
+        mean = jax.tree.map(partial(_mirror_at, latents.refitted), mean, plain, held_out)
     if latents.refitted is not None and other is None:  # sampling alone says nothing about the flows
         unknown = partial(_put, latents.refitted, some=np.full(len(latents.refitted), np.nan))
         spread = jax.tree.map(unknown, spread)
@@ -151,6 +154,20 @@ def _expect(
 
 def _add_at(rows: np.ndarray, all_: np.ndarray, with_fit: np.ndarray, without: np.ndarray) -> np.ndarray:
     return _put(rows, all_, all_[rows] + with_fit - without)
+
+
+def _cross_fitted(
+    cov: np.ndarray, dims: tuple[int, ...], samples: int, measure: Redundancy, draws: int, key: jax.Array
+) -> PIDSolution:
+    """Decompose the covariances of all folds, correct each for the sampling of its few samples, and average."""
+    plain = solve_pid(cov, dims, measure)
+    mean, _ = wishart_moments(cov, dims, samples // len(cov), measure, draws, key)
+    return jax.tree.map(lambda value, star: (2 * value - star).mean(axis=0), plain, mean)
+
+
+def _mirror_at(rows: np.ndarray, all_: np.ndarray, plain: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Put what a correction of the plain values turns into the wanted ones."""
+    return _put(rows, all_, 2 * plain[rows] - wanted)
 
 
 def _put(rows: np.ndarray, all_: np.ndarray, some: np.ndarray) -> np.ndarray:

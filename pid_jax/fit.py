@@ -24,7 +24,7 @@ from pid_jax.flow.recipe import choose_settings
 from pid_jax.flow.stage import Stage, fit_stages, stages_forward
 from pid_jax.flow.train import Training
 from pid_jax.flow.variable import VariableFlow
-from pid_jax.flow_fit import FlowFit, architectures_of, latents_of
+from pid_jax.flow_fit import FlowFit, architectures_of, covariance_of, latents_of
 from pid_jax.gaussianizers import Copula, Joint, RealNVP, Shared
 from pid_jax.precision import single_precision
 from pid_jax.progress import Progress, no_progress
@@ -89,6 +89,7 @@ def fit_arrays(
     spec: RealNVP,
     key: jax.Array,
     progress: Progress,
+    is_held_out: np.ndarray | None = None,
 ) -> FlowFit:
     """Fit flows to checked samples.
 
@@ -100,9 +101,11 @@ def fit_arrays(
         spec: Settings without None.
         key: A JAX random key.
         progress: See `fit_flow`.
+        is_held_out: Samples to hold out (n,); a part of them drawn by the key if not given.
     """
     count, dims = arrays[0].shape[1], tuple(array.shape[-1] for array in arrays)
-    is_held_out = hold_out(key, count, sum(dims), spec)
+    if is_held_out is None:
+        is_held_out = hold_out(key, count, sum(dims), spec)
     prepared = [prepare_variable(array, is_held_out, free, spec) for array, free in zip(arrays, is_free.T, strict=True)]
     training = _training(spec, int((~is_held_out).sum()), dims)
     scores = [one.scores for one in prepared]
@@ -283,9 +286,7 @@ def _assemble(
 def _with_moments(fit: FlowFit, arrays: Sequence[np.ndarray]) -> FlowFit:
     variables = [x[0] if len(x) == 1 else x.reshape(*fit.leading, *x.shape[1:]) for x in arrays]
     latents = latents_of(fit, *variables)
-    mean = latents.mean(axis=-2)
-    centered = latents - mean[..., None, :]
-    return dataclasses.replace(fit, mean=mean, cov=np.swapaxes(centered, -1, -2) @ centered / (fit.samples - 1))
+    return dataclasses.replace(fit, mean=latents.mean(axis=-2), cov=covariance_of(latents))
 
 
 def _repeat(tree: Any, count: int) -> Any:

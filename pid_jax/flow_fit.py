@@ -283,3 +283,9 @@ def latents_of(fit: FlowFit, *variables: ArrayLike) -> np.ndarray:
     """Map samples to latents of all variables side by side, (..., m, D), in float64."""
     joined = side_by_side([z.reshape(-1, *z.shape[-2:]) for z in fit.transform(*variables)])
     return joined.reshape(*fit.leading, *joined.shape[1:])
+
+
+def covariance_of(latents: np.ndarray) -> np.ndarray:
+    """Compute the unbiased covariances (..., D, D) of latents (..., n, D)."""
+    centered = latents - latents.mean(axis=-2, keepdims=True)
+    return np.swapaxes(centered, -1, -2) @ centered / (latents.shape[-2] - 1)

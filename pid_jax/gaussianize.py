@@ -44,7 +44,8 @@ class Latents:
         fit: The flow, if there is one; it holds those problems only that can have one.
         fitted: Which problems these are.
         replicates: What `refit_covariances` found for some problems.
-        refitted: Which problems those are.
+        folds: What `cross_fit_covariances` found for some problems, (folds, some problems, D, D), if asked for.
+        refitted: Which problems those are, of either kind.
         notes: What was done differently than asked, in plain words.
     """
 
@@ -53,6 +54,7 @@ class Latents:
     fit: "FlowFit | None" = None
     fitted: np.ndarray | None = None
     replicates: "Replicates | None" = None
+    folds: np.ndarray | None = None
     refitted: np.ndarray | None = None
     notes: tuple[str, ...] = ()
 
@@ -131,6 +133,7 @@ def _by_flow(
         fit=flows.fit,
         fitted=np.flatnonzero(has_flow),
         replicates=flows.replicates,
+        folds=flows.folds,
         refitted=np.flatnonzero(has_flow),
         notes=notes,
     )
@@ -163,6 +166,7 @@ def _by_the_best(
         fit=flows.fit,
         fitted=np.flatnonzero(has_flow),
         replicates=jax.tree.map(lambda cov: cov[:, :, best == FLOW], flows.replicates),
+        folds=None if flows.folds is None else flows.folds[:, best == FLOW],
         refitted=np.flatnonzero(names == FLOW),
         notes=notes,
     )
@@ -173,6 +177,7 @@ class _Flows:
     fit: "FlowFit"
     latents: np.ndarray
     replicates: "Replicates | None"
+    folds: np.ndarray | None
 
 
 def _fit(
@@ -183,21 +188,28 @@ def _fit(
     key: jax.Array,
     progress: Progress,
 ) -> _Flows:
+    from pid_jax.cross_fit import cross_fit_covariances, smallest_fold
     from pid_jax.fit import fit_flow
     from pid_jax.flow_fit import latents_of
     from pid_jax.refit import refit_covariances
 
-    chosen = _chosen(filled, has_flow)
-    for_fit, for_refits = jax.random.split(key)
-    flow = choose_settings(flow, filled[0].shape[1], tuple(x.shape[-1] for x in filled))
+    chosen, dims = _chosen(filled, has_flow), tuple(x.shape[-1] for x in filled)
+    for_fit, for_more = jax.random.split(key)
+    flow = choose_settings(flow, filled[0].shape[1], dims)
     if not is_refitted:
+        flow = dataclasses.replace(flow, refits=0, folds=None)
+    elif flow.folds:
+        smallest_fold(filled[0].shape[1], flow.folds, sum(dims))
         flow = dataclasses.replace(flow, refits=0)
-    fit = fit_flow(
-        *chosen, spec=flow, key=for_fit, progress=part_of(progress, 0, 1 + (1 + flow.intervals) * (flow.refits or 0))
-    )
+    more = flow.folds or (1 + flow.intervals) * (flow.refits or 0)
+    fit = fit_flow(*chosen, spec=flow, key=for_fit, progress=part_of(progress, 0, 1 + more))
     latents = latents_of(fit, *chosen).reshape(int(has_flow.sum()), -1, sum(fit.dims))
-    replicates = refit_covariances(fit, chosen, for_refits, progress) if flow.refits else None
-    return _Flows(fit=fit, latents=latents, replicates=replicates)
+    return _Flows(
+        fit=fit,
+        latents=latents,
+        replicates=refit_covariances(fit, chosen, for_more, progress) if flow.refits else None,
+        folds=cross_fit_covariances(fit, chosen, for_more, progress) if flow.folds else None,
+    )
 
 
 def _chosen(filled: Sequence[np.ndarray], has_flow: np.ndarray) -> list[np.ndarray]:

@@ -101,6 +101,9 @@ class RealNVP:
             none to correct for the sampling of the covariance only.
         intervals: Whether as many Gaussian data sets are fitted too: intervals come from both. Without it a fit takes a
             third less time, the fitted model alone says the bias, and there are no intervals.
+        folds: Instead of refits, fit flows to all of so many folds of the samples but one, and decompose the latents of
+            that one; the atoms are the mean over folds. They are not over-fitted, and read low by what flows have not
+            learned (docs/flows.md has a comparison). There are no intervals then.
         gaussian_share: Part of the bias taken off that the Gaussian data sets say; the fitted model says the rest.
         layer_batch: Problems fitted by one call of the compiled program on accelerators, None for all; a CPU takes one.
     """
@@ -126,6 +129,7 @@ class RealNVP:
     patience: int = 10
     refits: int | None = None
     intervals: bool = True
+    folds: int | None = None
     gaussian_share: float | None = None
     layer_batch: int | None = None
 
@@ -138,6 +142,9 @@ class RealNVP:
         for name in ("refits", "unmixings"):
             if getattr(self, name):
                 check_positive_int(f"RealNVP({name}=...)", getattr(self, name))
+        if self.folds is not None:
+            check_at_least("RealNVP(folds=...)", self.folds, 2)
+            check_positive_int("RealNVP(folds=...)", self.folds)
         for name in ("learning_rate", "clip_norm"):
             check_at_least(f"RealNVP({name}=...)", getattr(self, name), 0.0, is_open=True)
         for name in ("weight_decay", "input_noise"):

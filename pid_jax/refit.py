@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from pid_jax.fit import fit_arrays
-from pid_jax.flow_fit import FlowFit
+from pid_jax.flow_fit import FlowFit, covariance_of
 from pid_jax.precision import single_precision
 from pid_jax.progress import Progress, part_of
 
@@ -54,7 +54,7 @@ def refit_covariances(fit: FlowFit, variables: Sequence[np.ndarray], key: jax.Ar
         arrays = [x.reshape(-1, *x.shape[-2:]) for x in samples]
         is_free = fit.is_learned.reshape(-1, len(arrays))
         part = part_of(progress, place + 1, models * refits + 1)
-        drawn.append(_covariance(latents))
+        drawn.append(covariance_of(latents))
         found.append(fit_arrays(arrays, fit.leading, is_free, fit.spec, for_fit, part).cov)
     shape = (models, refits, -1, *fit.cov.shape[-2:])
     return Replicates(drawn=np.stack(drawn).reshape(shape), found=np.stack(found).reshape(shape))
@@ -74,8 +74,3 @@ def _undo(fit: FlowFit, latents: Sequence[np.ndarray], variables: Sequence[np.nd
         low, high = original.min(axis=-2, keepdims=True), original.max(axis=-2, keepdims=True)
         drawn.append(np.clip(np.nan_to_num(x.astype(np.float64), nan=0.0), low, high))
     return drawn
-
-
-def _covariance(latents: np.ndarray) -> np.ndarray:
-    centered = latents - latents.mean(axis=-2, keepdims=True)
-    return np.swapaxes(centered, -1, -2) @ centered / (latents.shape[-2] - 1)

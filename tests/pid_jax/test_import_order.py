@@ -20,7 +20,7 @@ ORDER = (
     {"pid", "reduce", "flow"},
     {"flow_fit", "fit_loops"},
     {"fit"},
-    {"compare", "refit", "diagnose"},
+    {"compare", "refit", "cross_fit", "diagnose"},
     {"result"},
     {"covariances"},
     {"decompose", "spectrum", "coupling", "union"},
@@ -43,7 +43,7 @@ APART = (
     {"spec", "gaussian"},
     {"pid", "reduce", "flow"},
     {"flow_fit", "fit_loops"},
-    {"compare", "refit", "diagnose"},
+    {"compare", "refit", "cross_fit", "diagnose"},
     {"decompose", "spectrum", "coupling", "union"},
     {"bias", "gaussianize"},
 )
