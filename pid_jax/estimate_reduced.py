@@ -126,7 +126,7 @@ def _decompose(
         mean, *others = _expect(mean, latents, dims, measure)
         if others and latents.fit is not None:
             other, share = others[0], latents.fit.spec.gaussian_share or 0.0
-    if latents.folds is not None:
+    if latents.folds is not None and latents.refitted is not None:
         held_out = _cross_fitted(latents.folds, dims, samples, measure, draws, jax.random.fold_in(key, 1))
         mean = jax.tree.map(partial(_mirror_at, latents.refitted), mean, plain, held_out)
     if latents.refitted is not None and other is None:  # sampling alone says nothing about the flows

@@ -9,6 +9,8 @@ from jaxtyping import Array, Float
 
 # Tails begin where this many samples are expected beyond.
 TAIL_SAMPLES = 2.0
+# Knots are this many roundings apart at least: in a heavy tail single precision is coarser than any tie.
+TOLD_APART = 16.0
 
 
 @jax.tree_util.register_dataclass
@@ -35,7 +37,8 @@ def fit_spline(column: Float[Array, "n"], knots: int, tie: float | Float[Array, 
     Args:
         column: Samples of one coordinate, of variance about one.
         knots: Number of knots.
-        tie: Knots are at least this far apart: values that are closer count as one.
+        tie: Knots are at least this far apart: values that are closer count as one. Far out, where values are not told
+            apart that finely, they are farther.
 
     Source: Gregory & Delbourgo (1982), IMA J. Numer. Anal. 2, 123, for the spline.
     """
@@ -43,7 +46,7 @@ def fit_spline(column: Float[Array, "n"], knots: int, tie: float | Float[Array, 
     score = jnp.linspace(end, -end, knots, dtype=column.dtype)
     middles = (jnp.arange(column.shape[0], dtype=column.dtype) + 0.5) / column.shape[0]
     place = jnp.interp(ndtr(score), middles, jnp.sort(column))
-    ramp = jnp.arange(knots, dtype=column.dtype) * tie
+    ramp = jnp.cumsum(tie + TOLD_APART * jnp.finfo(column.dtype).eps * jnp.abs(place))
     place = jax.lax.cummax(place - ramp) + ramp
     chord = jnp.diff(score) / jnp.diff(place)
     inside = 2 * chord[1:] * chord[:-1] / (chord[1:] + chord[:-1])

@@ -102,3 +102,16 @@ def test_coordinates_of_layers_follow_them_whatever_their_order_and_basis():
     turned = np.stack([x @ np.linalg.qr(rng.normal(size=(3, 3)))[0] * 5 + 1 for x in layers[order]])
     np.testing.assert_allclose(layer_coordinates(turned, 1)[:, 0], found[order], atol=1e-8)
     np.testing.assert_array_equal(layer_coordinates(np.repeat(start[None], 4, axis=0), 2), 0)
+
+
+@pytest.mark.parametrize("peak", [7e2, 6e7])
+def test_spline_of_many_equal_values_far_out_is_finite_and_undone(peak, key):
+    """Samples that are kept within a range lie on its ends, where single precision is coarser than any tie."""
+    column = jnp.concatenate([jax.random.normal(key, (900,)), jnp.full(60, peak), jnp.full(40, -peak)])
+    spline = fit_spline(column, 31, 1e-5)
+    scores, log_slope = spline_forward(spline, column)
+    assert np.isfinite(np.stack([scores, log_slope])).all()
+    assert (np.diff(spline.knot) > 0).all()
+    is_among_others = (np.abs(column) < 1.5) | (np.abs(column) == peak)  # the rest share one step with the end
+    undone = spline_inverse(spline, scores)
+    np.testing.assert_allclose(undone[is_among_others], column[is_among_others], rtol=1e-4, atol=1e-3)
