@@ -38,7 +38,7 @@ OWN: dict[str, Any] = {
     "weight_decay": DECAY,
     "input_noise": 0.0,
     "validation_fraction": HELD_OUT / SAMPLES,
-    "evaluations": 2,
+    "evaluations": 1,
     "keep_best": True,
 }
 REPEATS, PEER_LAYERS = 3, [0, LAYERS - 1]

@@ -67,7 +67,13 @@ def fit_separately(
     starts = range(0, count, size)
     report = StepCounter(progress, len(starts) * training.evaluations)
 
-    def run(first: int) -> Fitted:
+    def run_one(place: int) -> Fitted:
+        mixing = tuple(np.ones((1, 1), np.float32) for _ in scores)
+        chosen = [x[[place]] if len(x) > 1 else x for x in scores]
+        samples = _samples(chosen, is_held_out, mixing, is_free[place])
+        return _with_axis(_run(key, samples, training, report, is_mapped=False))
+
+    def run_batch(first: int) -> Fitted:
         rows = np.minimum(np.arange(first, first + size), count - 1)  # the last batch is filled up
         chosen = [x[rows] if len(x) > 1 else np.broadcast_to(x, (size, *x.shape[1:])) for x in scores]
         mixing = tuple(np.ones((size, 1, 1), np.float32) for _ in scores)
@@ -76,8 +82,19 @@ def fit_separately(
         return jax.tree.map(lambda leaf: leaf[: count - first], fitted)
 
     with ThreadPoolExecutor(_cores() if is_cpu else 1) as pool:
-        batches = list(pool.map(run, starts))
+        batches = list(pool.map(run_one if is_cpu else run_batch, starts))
     return jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
+
+
+def _with_axis(fitted: Fitted) -> Fitted:
+    """Give what has no axis of problems one of length one; weights have one, of the parts that they add up from."""
+    return Fitted(
+        weights=tuple(FlowWeights(blocks=w.blocks, permutation=w.permutation[None]) for w in fitted.weights),
+        train=fitted.train[None],
+        held_out=fitted.held_out[None],
+        density=fitted.density,
+        rejected=fitted.rejected[None],
+    )
 
 
 def fit_together(

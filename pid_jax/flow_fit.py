@@ -286,6 +286,7 @@ def latents_of(fit: FlowFit, *variables: ArrayLike) -> np.ndarray:
 
 
 def covariance_of(latents: np.ndarray) -> np.ndarray:
-    """Compute the unbiased covariances (..., D, D) of latents (..., n, D)."""
-    centered = latents - latents.mean(axis=-2, keepdims=True)
-    return np.swapaxes(centered, -1, -2) @ centered / (latents.shape[-2] - 1)
+    """Compute the unbiased covariances (..., D, D) of latents (..., n, D), one problem at a time to save memory."""
+    *leading, count, size = latents.shape
+    flat = latents.reshape(-1, count, size)
+    return np.stack([np.cov(x, rowvar=False) for x in flat]).reshape(*leading, size, size)

@@ -6,6 +6,7 @@ import distrax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 # Log-scales of a coupling stay between plus and minus this number, so that no batch can make them overflow.
@@ -28,8 +29,10 @@ class Linear(distrax.Bijector):
     def __init__(self, permutation: Array, lower: Array, upper: Array, log_scale: Array, shift: Array) -> None:
         super().__init__(event_ndims_in=1, is_constant_jacobian=True)
         self._permutation = permutation
-        self._lower = jnp.eye(lower.shape[0], dtype=lower.dtype) + jnp.tril(lower, -1)
-        self._upper = jnp.diag(jnp.exp(log_scale)) + jnp.triu(upper, 1)
+        size = lower.shape[0]  # constants are NumPy arrays: JAX would compile a program for each
+        eye, below = np.eye(size, dtype=bool), np.tri(size, k=-1, dtype=bool)
+        self._lower = jnp.where(below, lower, eye.astype(lower.dtype))
+        self._upper = jnp.where(below.T, upper, jnp.where(eye, jnp.exp(log_scale)[:, None], 0))
         self._log_scale = log_scale
         self._shift = shift
 

@@ -277,4 +277,4 @@ def _optimizer(training: Training) -> optax.GradientTransformation:
     chained = optax.chain(
         optax.clip_by_global_norm(training.clip_norm), optax.adamw(schedule, weight_decay=training.weight_decay)
     )
-    return optax.apply_if_finite(chained, max_consecutive_errors=training.steps * training.evaluations)
+    return optax.apply_if_finite(optax.flatten(chained), max_consecutive_errors=training.steps * training.evaluations)
