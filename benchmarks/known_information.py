@@ -92,11 +92,7 @@ def raw_information(x: np.ndarray, y: np.ndarray) -> float:
         Mutual information in nats; the correction may take it below zero. Not guaranteed to bound the truth on either
         side where the samples are not normal.
     """
-    n, dim_x = x.shape
-    joint = np.cov(np.hstack([x, y]), rowvar=False)
-    parts = (joint[:dim_x, :dim_x], joint[dim_x:, dim_x:], joint)
-    debiased = [np.linalg.slogdet(part)[1] - log_determinant_bias(len(part), n) for part in parts]
-    return float(debiased[0] + debiased[1] - debiased[2]) / 2
+    return float(_information(np.cov(np.hstack([x, y]), rowvar=False), x.shape[1], len(x)))
 
 
 def normal_scores(values: np.ndarray) -> np.ndarray:
@@ -147,12 +143,10 @@ def _sizes_go_together(latents: np.ndarray, dim: int) -> float:
     import jax
     import jax.numpy as jnp
 
-    from pid_jax.flow.diagnostics import norm_correlation
+    from pid_jax.flow.diagnostics import norm_correlation, whiten_samples
 
-    centered = latents - latents.mean(axis=0)
-    white = np.linalg.solve(np.linalg.cholesky(centered.T @ centered / len(latents)), centered.T).T
     with jax.enable_x64(True):
-        return float(norm_correlation(jnp.asarray(white), dim).z)
+        return float(norm_correlation(whiten_samples(jnp.asarray(latents)), dim).z)
 
 
 GAUSSIAN: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"raw": raw_information, "copula": copula_information}

@@ -128,7 +128,9 @@ def _decompose(
             other, share = others[0], latents.fit.spec.gaussian_share or 0.0
     if latents.folds is not None and latents.refitted is not None:
         held_out = _cross_fitted(latents.folds, dims, samples, measure, draws, jax.random.fold_in(key, 1))
-        mean = jax.tree.map(partial(_mirror_at, latents.refitted), mean, plain, held_out)
+        # What the correction takes off is then how far the plain atoms are from those of the folds.
+        mirrored = jax.tree.map(lambda all_, wanted: 2 * all_[latents.refitted] - wanted, plain, held_out)
+        mean = jax.tree.map(partial(_put, latents.refitted), mean, mirrored)
     if latents.refitted is not None and other is None:  # sampling alone says nothing about the flows
         unknown = partial(_put, latents.refitted, some=np.full(len(latents.refitted), np.nan))
         spread = jax.tree.map(unknown, spread)
@@ -145,29 +147,22 @@ def _expect(
     It is the difference between what a refit finds and what its very samples have: with these beside it, a single
     refit does not bring the scatter of its samples into the correction.
     """
+    rows = latents.refitted
     assert latents.replicates is not None
-    assert latents.refitted is not None
+    assert rows is not None
     for drawn, found in zip(latents.replicates.drawn, latents.replicates.found, strict=True):
         with_fit, without = mean_over_draws(found, dims, measure), mean_over_draws(drawn, dims, measure)
-        yield jax.tree.map(partial(_add_at, latents.refitted), sampled, with_fit, without)
-
-
-def _add_at(rows: np.ndarray, all_: np.ndarray, with_fit: np.ndarray, without: np.ndarray) -> np.ndarray:
-    return _put(rows, all_, all_[rows] + with_fit - without)
+        by_fit = jax.tree.map(lambda all_, one, other: all_[rows] + one - other, sampled, with_fit, without)
+        yield jax.tree.map(partial(_put, rows), sampled, by_fit)
 
 
 def _cross_fitted(
     cov: np.ndarray, dims: tuple[int, ...], samples: int, measure: Redundancy, draws: int, key: jax.Array
 ) -> PIDSolution:
     """Decompose the covariances of all folds, correct each for the sampling of its few samples, and average."""
-    plain = solve_pid(cov, dims, measure)
-    mean, _ = wishart_moments(cov, dims, samples // len(cov), measure, draws, key)
-    return jax.tree.map(lambda value, star: (2 * value - star).mean(axis=0), plain, mean)
-
-
-def _mirror_at(rows: np.ndarray, all_: np.ndarray, plain: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Put what a correction of the plain values turns into the wanted ones."""
-    return _put(rows, all_, 2 * plain[rows] - wanted)
+    moments = wishart_moments(cov, dims, samples // len(cov), measure, draws, key)
+    corrected = subtract_bias(solve_pid(cov, dims, measure), *moments).found
+    return jax.tree.map(lambda value: value.mean(axis=0), corrected)
 
 
 def _put(rows: np.ndarray, all_: np.ndarray, some: np.ndarray) -> np.ndarray:

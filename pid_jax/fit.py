@@ -118,6 +118,19 @@ def fit_arrays(
     return _with_moments(fit, arrays)
 
 
+def fit_again(
+    fit: FlowFit,
+    variables: Sequence[np.ndarray],
+    key: jax.Array,
+    progress: Progress,
+    is_held_out: np.ndarray | None = None,
+) -> FlowFit:
+    """Fit flows with the settings of a fit that has at most one leading axis to other samples; see `fit_arrays`."""
+    arrays = [x.reshape(-1, *x.shape[-2:]) for x in variables]
+    is_free = fit.is_learned.reshape(-1, len(arrays))
+    return fit_arrays(arrays, fit.leading, is_free, fit.spec, key, progress, is_held_out)
+
+
 def _find_free(arrays: Sequence[np.ndarray]) -> np.ndarray:
     """Tell which variables have flows to learn, (problems, variables): those without discrete columns."""
     problems = max(len(array) for array in arrays)

@@ -127,10 +127,7 @@ class FlowFit:
             key: A JAX random key. All problems use the same white noise.
         """
         check_positive_int("count", count)
-        with single_precision():
-            noise = np.asarray(jax.random.normal(key, (count, sum(self.dims)), jnp.float32), np.float64)
-        latents = self.mean[..., None, :] + noise @ np.swapaxes(np.linalg.cholesky(self.cov), -1, -2)
-        return self.inverse(*np.split(latents, np.cumsum(self.dims)[:-1], axis=-1))
+        return self.inverse(*split_variables(draw_latents(self, count, key), self.dims))
 
     @property
     def architectures(self) -> tuple[Architecture, ...]:
@@ -283,6 +280,18 @@ def latents_of(fit: FlowFit, *variables: ArrayLike) -> np.ndarray:
     """Map samples to latents of all variables side by side, (..., m, D), in float64."""
     joined = side_by_side([z.reshape(-1, *z.shape[-2:]) for z in fit.transform(*variables)])
     return joined.reshape(*fit.leading, *joined.shape[1:])
+
+
+def draw_latents(fit: FlowFit, count: int, key: jax.Array) -> np.ndarray:
+    """Draw latents of all variables side by side, (..., count, D), all problems from the same white noise."""
+    with single_precision():
+        noise = np.asarray(jax.random.normal(key, (count, sum(fit.dims)), jnp.float32), np.float64)
+    return fit.mean[..., None, :] + noise @ np.swapaxes(np.linalg.cholesky(fit.cov), -1, -2)
+
+
+def split_variables(latents: np.ndarray, dims: Sequence[int]) -> list[np.ndarray]:
+    """Undo what puts variables side by side."""
+    return np.split(latents, np.cumsum(dims)[:-1], axis=-1)
 
 
 def covariance_of(latents: np.ndarray) -> np.ndarray:

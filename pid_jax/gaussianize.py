@@ -93,10 +93,10 @@ def gaussianize(
             return Latents(values=side_by_side(scores), gaussianizer=np.full(count, RAW))
         case Copula() as copula:
             return Latents(values=_by_ranks(scores, copula, is_one_unit), gaussianizer=np.full(count, COPULA))
-        case RealNVP() as flow:
-            return _by_flow(_prepare(scores, key, labels, problem), scores, flow, spec, key, progress)
-        case Auto() as auto:
-            return _by_the_best(_prepare(scores, key, labels, problem), scores, auto.flow, spec, key, progress)
+        case RealNVP() | Auto() as way:
+            flow, is_compared = (way.flow, True) if isinstance(way, Auto) else (way, False)
+            prepared = _prepare(scores, key, labels, problem)
+            return _by_flow(prepared, scores, flow, spec, key, progress, is_compared=is_compared)
 
 
 def fill_constant(scores: np.ndarray, key: jax.Array) -> np.ndarray:
@@ -119,57 +119,42 @@ def _by_flow(
     spec: PIDSpec,
     key: jax.Array,
     progress: Progress,
+    *,
+    is_compared: bool,
 ) -> Latents:
+    """Fit flows where there can be one, and use them, or where they are compared the best map of each problem."""
     filled, has_flow, notes = prepared
-    if not has_flow.any():
-        ranked = _by_ranks(scores, Copula(), isinstance(spec.reduction, PCA))
-        return Latents(values=ranked, gaussianizer=np.full(len(ranked), COPULA), notes=notes)
-    flows = _fit(filled, has_flow, flow, is_corrected(spec), key, progress)
-    values = _by_ranks(scores, Copula(), isinstance(spec.reduction, PCA)) if not has_flow.all() else flows.latents
-    values[has_flow] = flows.latents
-    return Latents(
-        values=values,
-        gaussianizer=np.where(has_flow, FLOW, COPULA),
-        fit=flows.fit,
-        fitted=np.flatnonzero(has_flow),
-        replicates=flows.replicates,
-        folds=flows.folds,
-        refitted=np.flatnonzero(has_flow),
-        notes=notes,
-    )
-
-
-def _by_the_best(
-    prepared: _Prepared,
-    scores: Sequence[np.ndarray],
-    flow: RealNVP,
-    spec: PIDSpec,
-    key: jax.Array,
-    progress: Progress,
-) -> Latents:
-    from pid_jax.compare import choose_gaussianizer, held_out_densities
-
-    filled, has_flow, notes = prepared
-    raw, ranked = side_by_side(scores), _by_ranks(scores, Copula(), isinstance(spec.reduction, PCA))
-    if not has_flow.any():
-        return Latents(values=ranked, gaussianizer=np.full(len(raw), COPULA), notes=notes)
-    flows = _fit(filled, has_flow, flow, is_corrected(spec), key, progress)
-    densities = held_out_densities(flows.fit, _chosen(filled, has_flow))
-    best = choose_gaussianizer(densities)
-    names = np.full(len(raw), COPULA, dtype=object)
-    names[has_flow] = best
-    values = np.where((names == RAW)[:, None, None], raw, ranked)
-    values[names == FLOW] = flows.latents[best == FLOW]
+    names, flows = np.full(len(has_flow), COPULA, dtype=object), None
+    if has_flow.any():
+        flows = _fit(filled, has_flow, flow, is_corrected(spec), key, progress)
+        names[has_flow] = _choose(flows.fit, _chosen(filled, has_flow)) if is_compared else FLOW
+    values = np.empty((len(names), scores[0].shape[1], sum(x.shape[-1] for x in scores)))
+    for name, make in (
+        (RAW, partial(side_by_side, scores)),
+        (COPULA, partial(_by_ranks, scores, Copula(), isinstance(spec.reduction, PCA))),
+    ):
+        if (names == name).any():
+            values[names == name] = make()[names == name]
+    if flows is None:
+        return Latents(values=values, gaussianizer=names.astype(str), notes=notes)
+    is_used = names[has_flow] == FLOW
+    values[names == FLOW] = flows.latents[is_used]
     return Latents(
         values=values,
         gaussianizer=names.astype(str),
         fit=flows.fit,
         fitted=np.flatnonzero(has_flow),
-        replicates=jax.tree.map(lambda cov: cov[:, :, best == FLOW], flows.replicates),
-        folds=None if flows.folds is None else flows.folds[:, best == FLOW],
+        replicates=jax.tree.map(lambda cov: cov[:, :, is_used], flows.replicates),
+        folds=None if flows.folds is None else flows.folds[:, is_used],
         refitted=np.flatnonzero(names == FLOW),
         notes=notes,
     )
+
+
+def _choose(fit: "FlowFit", variables: Sequence[np.ndarray]) -> np.ndarray:
+    from pid_jax.compare import choose_gaussianizer, held_out_densities
+
+    return choose_gaussianizer(held_out_densities(fit, variables))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +173,7 @@ def _fit(
     key: jax.Array,
     progress: Progress,
 ) -> _Flows:
-    from pid_jax.cross_fit import cross_fit_covariances, smallest_fold
+    from pid_jax.cross_fit import check_folds, cross_fit_covariances
     from pid_jax.fit import fit_flow
     from pid_jax.flow_fit import latents_of
     from pid_jax.refit import refit_covariances
@@ -199,7 +184,7 @@ def _fit(
     if not is_refitted:
         flow = dataclasses.replace(flow, refits=0, folds=None)
     elif flow.folds:
-        smallest_fold(filled[0].shape[1], flow.folds, sum(dims))
+        check_folds(filled[0].shape[1], flow.folds, sum(dims))
         flow = dataclasses.replace(flow, refits=0)
     more = flow.folds or (1 + flow.intervals) * (flow.refits or 0)
     fit = fit_flow(*chosen, spec=flow, key=for_fit, progress=part_of(progress, 0, 1 + more))

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import jax
 import numpy as np
 
-from pid_jax.fit import fit_arrays
-from pid_jax.flow_fit import FlowFit, covariance_of
-from pid_jax.precision import single_precision
+from pid_jax.fit import fit_again
+from pid_jax.flow_fit import FlowFit, covariance_of, draw_latents, split_variables
 from pid_jax.progress import Progress, part_of
 
 
@@ -47,24 +46,14 @@ def refit_covariances(fit: FlowFit, variables: Sequence[np.ndarray], key: jax.Ar
     drawn, found = [], []
     for place, one in enumerate(jax.random.split(key, models * refits)):
         for_samples, for_fit = jax.random.split(one)
-        latents = _draw_latents(fit, for_samples)
-        samples = np.split(latents, np.cumsum(fit.dims)[:-1], axis=-1)
+        latents = draw_latents(fit, fit.samples, for_samples)
+        samples = split_variables(latents, fit.dims)
         if place < refits:
             samples = _undo(fit, samples, variables)
-        arrays = [x.reshape(-1, *x.shape[-2:]) for x in samples]
-        is_free = fit.is_learned.reshape(-1, len(arrays))
-        part = part_of(progress, place + 1, models * refits + 1)
         drawn.append(covariance_of(latents))
-        found.append(fit_arrays(arrays, fit.leading, is_free, fit.spec, for_fit, part).cov)
+        found.append(fit_again(fit, samples, for_fit, part_of(progress, place + 1, models * refits + 1)).cov)
     shape = (models, refits, -1, *fit.cov.shape[-2:])
     return Replicates(drawn=np.stack(drawn).reshape(shape), found=np.stack(found).reshape(shape))
-
-
-def _draw_latents(fit: FlowFit, key: jax.Array) -> np.ndarray:
-    """Draw as many latents as there are samples, (..., n, D), all problems from the same white noise."""
-    with single_precision():
-        noise = np.asarray(jax.random.normal(key, (fit.samples, sum(fit.dims))), np.float64)
-    return fit.mean[..., None, :] + noise @ np.swapaxes(np.linalg.cholesky(fit.cov), -1, -2)
 
 
 def _undo(fit: FlowFit, latents: Sequence[np.ndarray], variables: Sequence[np.ndarray]) -> list[np.ndarray]:

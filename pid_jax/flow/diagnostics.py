@@ -77,8 +77,8 @@ def diagnose(latents: Float[Array, "n D"], dims: tuple[int, int, int]) -> Diagno
         The deviations. Latents of samples that a map was fitted to look more Gaussian than they are.
     """
     *sources, target = jnp.split(latents, np.cumsum(dims)[:-1], axis=1)
-    variables = [_whiten(x) for x in (*sources, target)]
-    pairs = [_whiten(jnp.concatenate([source, target], axis=1)) for source in sources]
+    variables = [whiten_samples(x) for x in (*sources, target)]
+    pairs = [whiten_samples(jnp.concatenate([source, target], axis=1)) for source in sources]
     statistics = jax.vmap(anderson_darling, in_axes=1)(latents)
     each = [_farthest(found, len(latents)) for found in jnp.split(statistics, np.cumsum(dims)[:-1])]
     farthest, places = zip(*each, strict=True)
@@ -185,7 +185,7 @@ def _farthest(statistics: Float[Array, "d"], n: int) -> tuple[Deviation, Int[Arr
     return Deviation(z=-ndtri(jnp.exp(log_p)), nats=TAIL_SLOPE * statistics[at] / n), at
 
 
-def _whiten(samples: Float[Array, "n d"]) -> Float[Array, "n d"]:
+def whiten_samples(samples: Float[Array, "n d"]) -> Float[Array, "n d"]:
     """Whiten with the covariance of 1/n; later coordinates become what earlier ones do not predict."""
     centered = samples - samples.mean(axis=0)
     return centered @ invert_lower(cholesky(centered.T @ centered / samples.shape[0])).T

@@ -178,17 +178,20 @@ def flow_latents(
         groups.setdefault((architecture, x.shape, parts.shape), []).append(place)
     found: dict[int, tuple[Array, Array]] = {}
     for (architecture, *_), places in groups.items():
-        each = [(weights[i], permutations[i], samples[i], mixing[i]) for i in places]
-        apply = partial(_map_layers, architecture=architecture)
-        if len(places) == 1:
-            found[places[0]] = apply(*each[0])
-            continue
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
-        one_by_one = jax.default_backend() == "cpu"
-        mapped = lax.map(lambda args: apply(*args), stacked) if one_by_one else jax.vmap(apply)(*stacked)  # noqa: B023
-        found |= {place: (mapped[0][at], mapped[1][at]) for at, place in enumerate(places)}
+        alike = [(weights[i], permutations[i], samples[i], mixing[i]) for i in places]
+        found |= dict(zip(places, _map_alike(alike, architecture), strict=True))
     ordered = [found[place] for place in range(len(samples))]
     return tuple(z for z, _ in ordered), tuple(log_det for _, log_det in ordered)
+
+
+def _map_alike(variables: list[tuple[Any, ...]], architecture: Architecture) -> list[tuple[Array, Array]]:
+    apply = partial(_map_layers, architecture=architecture)
+    if len(variables) == 1:
+        return [apply(*variables[0])]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *variables)
+    is_cpu = jax.default_backend() == "cpu"
+    z, log_det = lax.map(lambda args: apply(*args), stacked) if is_cpu else jax.vmap(apply)(*stacked)
+    return [(z[place], log_det[place]) for place in range(len(variables))]
 
 
 def _mix(weights: Any, mixing: Float[Array, "_"]) -> Any:

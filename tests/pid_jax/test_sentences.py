@@ -27,6 +27,7 @@ def test_gap_of_a_gaussian_fit_is_silent_and_a_larger_one_is_not():
     assert sentence.startswith("layers 0, 2: held-out samples are 1 to 1.5 nats less likely than training samples")
     (sentence,) = describe_fits([10.0], [10.0 + gaps[0]], (train, held), size, "problem")
     assert sentence.startswith("problem 0: held-out samples are 1 nats less likely")
+    assert describe_fits([np.nan], [1.0], (train, held), size) == ()
 
 
 def test_few_samples_for_the_dims():
