@@ -1,4 +1,4 @@
-"""Bias of estimated decompositions, measured on replicates of the covariance, and taken off; intervals from both."""
+"""Bias and intervals of estimated decompositions: by models whose samples look like the data, or by replicates."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -7,18 +7,28 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jax import lax
+from jaxtyping import Array, Bool, Float
+from scipy.special import ndtri
 
 from pid_jax.decompose import solve_pid
+from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.linalg import symmetric_eigen
+from pid_jax.gaussian.wishart import WhiteFactors
 from pid_jax.pid.atoms import PIDAtoms, PIDSolution
+from pid_jax.pid.calibrated import Calibration, calibrate, calibrate_mmi
 from pid_jax.precision import double_precision
-from pid_jax.spec import Redundancy
+from pid_jax.spec import MMI, IndirectInference, ParametricBootstrap, Redundancy
+from pid_jax.threads import one_blas_thread
 
-# Memory for the replicates that are decomposed at a time.
-BUDGET_BYTES = 2**28
-# Intervals hold the truth with this probability where sampling is the only error, and z is its normal quantile.
-INTERVAL_LEVEL, INTERVAL_Z = 0.9, 1.645
+# Memory for the replicates that are decomposed at a time, and for the white noise that all models share.
+BUDGET_BYTES, NOISE_BYTES = 2**28, 2**30
+FEWEST_DRAWS = 20
+# Intervals hold the truth with this probability where sampling is the only error.
+INTERVAL_LEVEL = 0.9
+Amounts = tuple[PIDAtoms, Information]
+# Correlation matrices with a smaller eigenvalue count as singular here.
+SINGULAR = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,39 +48,93 @@ class Corrected:
     upper: PIDAtoms
 
 
-def subtract_bias(
-    found: PIDSolution, replicates: PIDSolution, spread: PIDAtoms, other: PIDSolution | None = None, share: float = 0.0
-) -> Corrected:
-    """Correct a decomposition by what replicates show: θ − (mean θ* − θ).
-
-    The correction is linear, so all identities between atoms and informations stay.
+def sampling_errors(
+    found: PIDSolution,
+    cov: np.ndarray,
+    dims: tuple[int, int, int],
+    samples: int,
+    redundancy: Redundancy,
+    correction: ParametricBootstrap | IndirectInference,
+    key: jax.Array,
+    level: float = INTERVAL_LEVEL,
+) -> Calibration:
+    """Find bias and intervals of the decompositions of sample covariances.
 
     Args:
-        found: The decomposition of the estimated covariances.
-        replicates: Mean decomposition of covariances estimated from samples of the estimated model; see
-            `mean_over_draws`.
-        spread: Standard deviations of the atoms from the sampling of the covariance.
-        other: The same of a simpler model. How far the corrections by both are apart says how much the model matters:
-            the intervals reach that far to both sides, and `INTERVAL_Z` standard deviations farther.
-        share: Part of the bias taken off that the simpler model says.
+        found: The decompositions.
+        cov: The sample covariances (..., D, D).
+        dims: (d1, d2, dt).
+        samples: Number n of samples behind each.
+        redundancy: The measure.
+        correction: The method. Singular covariances have the plain bootstrap with either.
+        key: A JAX random key; all problems use the same white noise.
+        level: Probability with which the intervals are to hold the truth.
     """
-    first = jax.tree.map(_mirror, (found.atoms, found.information), (replicates.atoms, replicates.information))
-    if other is None:
-        second = first
+    leading, flat = cov.shape[:-2], cov.reshape(-1, *cov.shape[-2:])
+    each = jax.tree.map(np.ravel, found)
+    options: dict[str, Any] = {"dims": dims, "samples": samples, "redundancy": redundancy, "draws": correction.draws}
+    options |= {"key": key, "level": level}
+    if isinstance(correction, ParametricBootstrap):
+        errors = _bootstrap(each, flat, **options)
     else:
-        second = jax.tree.map(_mirror, (found.atoms, found.information), (other.atoms, other.information))
-    atoms, information = jax.tree.map(lambda one, two: one + share * (two - one), first, second)
-    reach = jax.tree.map(lambda one, two, sd: np.abs(one - two) + INTERVAL_Z * sd, first[0], second[0], spread)
+        errors = _calibrate(flat, **options)
+        rows = np.flatnonzero(_is_singular(flat))
+        if rows.size:
+            plain = _bootstrap(jax.tree.map(lambda x: x[rows], each), flat[rows], **options)
+            errors = jax.tree.map(partial(_put, rows), errors, plain)
+    return jax.tree.map(lambda x: x.reshape(leading), errors)
+
+
+def subtract_sampling(found: PIDSolution, errors: Calibration) -> Corrected:
+    """Take off the bias of sampling."""
+    atoms, information = jax.tree.map(
+        np.subtract, (found.atoms, found.information), (errors.bias, errors.information_bias)
+    )
     return Corrected(
         found=PIDSolution(atoms=atoms, information=information, status=found.status, gap=found.gap),
-        bias=jax.tree.map(lambda value, corrected: value - corrected, found.atoms, atoms),
-        lower=jax.tree.map(lambda value, half: value - half, atoms, reach),
-        upper=jax.tree.map(lambda value, half: value + half, atoms, reach),
+        bias=errors.bias,
+        lower=errors.lower,
+        upper=errors.upper,
     )
 
 
-def _mirror(value: np.ndarray, star: np.ndarray) -> np.ndarray:
-    return 2 * value - star
+def subtract_fit(
+    corrected: Corrected, rows: np.ndarray, first: Amounts, second: Amounts | None, share: float
+) -> Corrected:
+    """Take off what fits did to some problems beyond sampling.
+
+    All corrections are linear, so all identities between atoms and informations stay.
+
+    Args:
+        corrected: Decompositions without the bias of sampling.
+        rows: The problems whose variables were fitted.
+        first: By how much their atoms and informations read high because of the fit.
+        second: The same by a simpler model. How far both are apart says how much the model matters: the intervals reach
+            that much farther to both sides. Without it nothing is known of the error of the fit, and the intervals are
+            NaN.
+        share: Part of the bias taken off that the simpler model says.
+    """
+    other = first if second is None else second
+    atoms, information = jax.tree.map(lambda one, two: one + share * (two - one), first, other)
+    apart = jax.tree.map(lambda one, two: np.nan if second is None else np.abs(one - two), first[0], other[0])
+    found = corrected.found
+    add = partial(_add_to, rows)
+    return Corrected(
+        found=PIDSolution(
+            atoms=jax.tree.map(add, found.atoms, _minus(atoms)),
+            information=jax.tree.map(add, found.information, _minus(information)),
+            status=found.status,
+            gap=found.gap,
+        ),
+        bias=jax.tree.map(add, corrected.bias, atoms),
+        lower=jax.tree.map(lambda x, off, reach: add(x, -off - reach), corrected.lower, atoms, apart),
+        upper=jax.tree.map(lambda x, off, reach: add(x, -off + reach), corrected.upper, atoms, apart),
+    )
+
+
+def mean_over_draws(cov: np.ndarray, dims: tuple[int, ...], redundancy: Redundancy) -> PIDSolution:
+    """Decompose replicates of covariances (draws, ..., D, D), and average."""
+    return jax.tree.map(lambda value: value.mean(axis=0), solve_pid(cov, dims, redundancy))
 
 
 def wishart_moments(
@@ -89,11 +153,12 @@ def wishart_moments(
     leading, size = cov.shape[:-2], cov.shape[-1]
     flat = cov.reshape(-1, size, size)
     block = max(1, min(draws, BUDGET_BYTES // (flat.nbytes + 1)))
+    factors = WhiteFactors(key, size, samples - 1)
     total, squares = None, None
     for first in range(0, draws, block):
+        whites = factors.draw(min(block, draws - first)) / np.sqrt(samples - 1)
         with double_precision():
-            keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(first, min(first + block, draws)))
-            drawn = np.asarray(_draw_wishart(keys, jnp.asarray(flat), jnp.asarray(float(samples - 1))))
+            drawn = np.asarray(_sample_covariances(whites, flat))
         solved = solve_pid(drawn, dims, redundancy)
         total, squares = _add(total, solved), _add(squares, jax.tree.map(np.square, solved.atoms))
     mean, square = (jax.tree.map(lambda x: (x / draws).reshape(leading), added) for added in (total, squares))
@@ -101,9 +166,86 @@ def wishart_moments(
     return mean, spread
 
 
-def mean_over_draws(cov: np.ndarray, dims: tuple[int, ...], redundancy: Redundancy) -> PIDSolution:
-    """Decompose replicates of covariances (draws, ..., D, D), and average."""
-    return jax.tree.map(lambda value: value.mean(axis=0), solve_pid(cov, dims, redundancy))
+def _calibrate(
+    cov: np.ndarray,
+    *,
+    dims: tuple[int, int, int],
+    samples: int,
+    redundancy: Redundancy,
+    draws: int,
+    key: jax.Array,
+    level: float,
+) -> Calibration:
+    size = cov.shape[-1]
+    draws = max(FEWEST_DRAWS, min(draws, NOISE_BYTES // (8 * size**2)))
+    with double_precision(), one_blas_thread(size):
+        freedom = jnp.asarray(float(samples - 1))
+        whites = jnp.asarray(WhiteFactors(key, size, samples - 1).draw(draws))
+        is_mmi = isinstance(redundancy, MMI)
+        return jax.tree.map(
+            np.asarray, _calibrate_all(jnp.asarray(cov), freedom, whites, jnp.asarray(level), dims, is_mmi)
+        )
+
+
+@partial(jax.jit, static_argnums=(4, 5))
+def _calibrate_all(
+    cov: Float[Array, "B D D"],
+    freedom: Float[Array, ""],
+    whites: Float[Array, "draws D D"],
+    level: Float[Array, ""],
+    dims: tuple[int, int, int],
+    is_mmi: bool,
+) -> Calibration:
+    of = calibrate_mmi if is_mmi else calibrate
+    return lax.map(lambda one: of(one, dims, freedom, whites, level), cov)
+
+
+def _bootstrap(
+    found: PIDSolution,
+    cov: np.ndarray,
+    *,
+    dims: tuple[int, ...],
+    samples: int,
+    redundancy: Redundancy,
+    draws: int,
+    key: jax.Array,
+    level: float,
+) -> Calibration:
+    """Take the mean of replicates minus the decomposition for the bias, and normal intervals around what is left."""
+    mean, spread = wishart_moments(cov, dims, samples, redundancy, draws, key)
+    bias, information_bias = jax.tree.map(np.subtract, (mean.atoms, mean.information), (found.atoms, found.information))
+    corrected, quantile = jax.tree.map(np.subtract, found.atoms, bias), float(ndtri(0.5 + 0.5 * level))
+    return Calibration(
+        bias=bias,
+        information_bias=information_bias,
+        lower=jax.tree.map(lambda value, sd: value - quantile * sd, corrected, spread),
+        upper=jax.tree.map(lambda value, sd: value + quantile * sd, corrected, spread),
+    )
+
+
+def _is_singular(cov: np.ndarray) -> Bool[np.ndarray, "B"]:
+    """Tell which covariances are singular, or nearly so, or not finite."""
+    variance = np.diagonal(cov, axis1=-2, axis2=-1)
+    is_good = np.asarray(np.isfinite(cov).all(axis=(-2, -1)) & (variance > 0).all(axis=-1))
+    scale = 1 / np.sqrt(np.where(is_good[:, None], variance, 1))
+    safe = np.where(is_good[:, None, None], cov * scale[:, :, None] * scale[:, None, :], np.eye(cov.shape[-1]))
+    return ~is_good | (np.linalg.eigvalsh(safe)[:, 0] < SINGULAR)
+
+
+def _minus(amounts: Any) -> Any:
+    return jax.tree.map(np.negative, amounts)
+
+
+def _add_to(rows: np.ndarray, all_: np.ndarray, some: np.ndarray) -> np.ndarray:
+    changed = all_.copy()
+    changed[rows] += some
+    return changed
+
+
+def _put(rows: np.ndarray, all_: np.ndarray, some: np.ndarray) -> np.ndarray:
+    changed = all_.copy()
+    changed[rows] = some
+    return changed
 
 
 def _add(total: Any, solved: Any) -> Any:
@@ -112,20 +254,9 @@ def _add(total: Any, solved: Any) -> Any:
 
 
 @jax.jit
-def _draw_wishart(keys: Array, cov: Float[Array, "B D D"], freedom: Float[Array, ""]) -> Float[Array, "draws B D D"]:
-    """Draw Wishart matrices over their degrees of freedom, by Bartlett's decomposition.
-
-    Source: Bartlett (1933), Proc. R. Soc. Edinb. 53, 260.
-    """
+def _sample_covariances(whites: Float[Array, "draws D D"], cov: Float[Array, "B D D"]) -> Float[Array, "draws B D D"]:
     root = jax.vmap(_square_root)(cov)
-    return jax.vmap(lambda key: _quadratic(root @ _bartlett(key, cov.shape[-1], freedom)) / freedom)(keys)
-
-
-def _bartlett(key: jax.Array, size: int, freedom: Float[Array, ""]) -> Float[Array, "D D"]:
-    for_diagonal, for_rest = jax.random.split(key)
-    chi_square = 2 * jax.random.gamma(for_diagonal, 0.5 * (freedom - jnp.arange(size)))
-    normal = jax.random.normal(for_rest, (size, size))
-    return jnp.tril(normal, -1) + jnp.diag(jnp.sqrt(chi_square))
+    return jax.vmap(lambda white: _quadratic(root @ white))(whites)
 
 
 def _square_root(cov: Float[Array, "D D"]) -> Float[Array, "D D"]:

@@ -1,7 +1,7 @@
 """The stages behind the reduction: latents, their covariance, its decomposition, the bias of that."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -10,12 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pid_jax.bias import mean_over_draws, subtract_bias, wishart_moments
+from pid_jax.bias import Amounts, Corrected, mean_over_draws, sampling_errors, subtract_fit, subtract_sampling
 from pid_jax.decompose import solve_pid
 from pid_jax.diagnose import describe_problems, diagnose_latents
 from pid_jax.gaussian.covariance import ledoit_wolf, oracle_approximating, sample_covariance
 from pid_jax.gaussianize import Latents, gaussianize, is_corrected
-from pid_jax.pid.atoms import PIDSolution
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress
 from pid_jax.reduce.pca import Reduced
@@ -24,7 +23,7 @@ from pid_jax.spec import (
     OAS,
     CovarianceEstimator,
     LedoitWolf,
-    ParametricBootstrap,
+    NoCorrection,
     PIDSpec,
     Redundancy,
     SampleCovariance,
@@ -112,63 +111,47 @@ def _diagnose(latents: Latents, dims: tuple[int, int, int], labels: Sequence[str
 
 
 def _decompose(
-    cov: np.ndarray, dims: tuple[int, ...], latents: Latents, spec: PIDSpec, measure: Redundancy, key: jax.Array
+    cov: np.ndarray, dims: tuple[int, int, int], latents: Latents, spec: PIDSpec, measure: Redundancy, key: jax.Array
 ) -> dict[str, Any]:
-    """Decompose covariances, and take off the bias that replicates show; return fields of `PIDEstimate`."""
+    """Decompose covariances, take off the bias of sampling and of fits; return fields of `PIDEstimate`."""
+    if isinstance(spec.bias_correction, NoCorrection) or not is_corrected(spec):
+        return vars(solve_pid(cov, dims, measure))
+    corrected, rows = _correct(cov, latents.values.shape[1], dims, measure, spec.bias_correction, key), latents.refitted
+    if rows is not None and latents.replicates is not None:
+        biases = [
+            _bias_of_fit(drawn, found, dims, measure)
+            for drawn, found in zip(latents.replicates.drawn, latents.replicates.found, strict=True)
+        ]
+        share = latents.fit.spec.gaussian_share if latents.fit is not None else None
+        corrected = subtract_fit(corrected, rows, biases[0], biases[1] if len(biases) > 1 else None, share or 0.0)
+    if rows is not None and latents.folds is not None:
+        held_out = _cross_fitted(latents, measure, dims, spec.bias_correction, jax.random.fold_in(key, 1))
+        all_rows = jax.tree.map(lambda x: x[rows], (corrected.found.atoms, corrected.found.information))
+        corrected = subtract_fit(corrected, rows, jax.tree.map(np.subtract, all_rows, held_out), None, 0.0)
+    return vars(corrected.found) | {name: getattr(corrected, name) for name in ("bias", "lower", "upper")}
+
+
+def _correct(
+    cov: np.ndarray, samples: int, dims: tuple[int, int, int], measure: Redundancy, correction: Any, key: jax.Array
+) -> Corrected:
+    """Decompose covariances, and take off the bias of sampling."""
     plain = solve_pid(cov, dims, measure)
-    if not is_corrected(spec):
-        return vars(plain)
-    assert isinstance(spec.bias_correction, ParametricBootstrap)
-    draws, samples = spec.bias_correction.draws, latents.values.shape[1]
-    mean, spread = wishart_moments(cov, dims, samples, measure, draws, key)
-    other, share = None, 0.0
-    if latents.replicates is not None and latents.refitted is not None:
-        mean, *others = _expect(mean, latents, dims, measure)
-        if others and latents.fit is not None:
-            other, share = others[0], latents.fit.spec.gaussian_share or 0.0
-    if latents.folds is not None and latents.refitted is not None:
-        held_out = _cross_fitted(latents.folds, dims, samples, measure, draws, jax.random.fold_in(key, 1))
-        # What the correction takes off is then how far the plain atoms are from those of the folds.
-        mirrored = jax.tree.map(lambda all_, wanted: 2 * all_[latents.refitted] - wanted, plain, held_out)
-        mean = jax.tree.map(partial(_put, latents.refitted), mean, mirrored)
-    if latents.refitted is not None and other is None:  # sampling alone says nothing about the flows
-        unknown = partial(_put, latents.refitted, some=np.full(len(latents.refitted), np.nan))
-        spread = jax.tree.map(unknown, spread)
-    corrected = subtract_bias(plain, mean, spread, other, share)
-    ends = {"bias": corrected.bias, "lower": corrected.lower, "upper": corrected.upper}
-    return vars(corrected.found) | ends
+    return subtract_sampling(plain, sampling_errors(plain, cov, dims, samples, measure, correction, key))
 
 
-def _expect(
-    sampled: PIDSolution, latents: Latents, dims: tuple[int, ...], measure: Redundancy
-) -> Iterator[PIDSolution]:
-    """Add what fits do, by each model, to the mean decomposition of sample covariances.
-
-    It is the difference between what a refit finds and what its very samples have: with these beside it, a single
-    refit does not bring the scatter of its samples into the correction.
-    """
-    rows = latents.refitted
-    assert latents.replicates is not None
-    assert rows is not None
-    for drawn, found in zip(latents.replicates.drawn, latents.replicates.found, strict=True):
-        with_fit, without = mean_over_draws(found, dims, measure), mean_over_draws(drawn, dims, measure)
-        by_fit = jax.tree.map(lambda all_, one, other: all_[rows] + one - other, sampled, with_fit, without)
-        yield jax.tree.map(partial(_put, rows), sampled, by_fit)
+def _bias_of_fit(drawn: np.ndarray, found: np.ndarray, dims: tuple[int, ...], measure: Redundancy) -> Amounts:
+    """Compute what refits find beyond what their very samples have: without the scatter of those samples."""
+    with_fit, without = mean_over_draws(found, dims, measure), mean_over_draws(drawn, dims, measure)
+    return jax.tree.map(np.subtract, (with_fit.atoms, with_fit.information), (without.atoms, without.information))
 
 
 def _cross_fitted(
-    cov: np.ndarray, dims: tuple[int, ...], samples: int, measure: Redundancy, draws: int, key: jax.Array
-) -> PIDSolution:
+    latents: Latents, measure: Redundancy, dims: tuple[int, int, int], correction: Any, key: jax.Array
+) -> Amounts:
     """Decompose the covariances of all folds, correct each for the sampling of its few samples, and average."""
-    moments = wishart_moments(cov, dims, samples // len(cov), measure, draws, key)
-    corrected = subtract_bias(solve_pid(cov, dims, measure), *moments).found
-    return jax.tree.map(lambda value: value.mean(axis=0), corrected)
-
-
-def _put(rows: np.ndarray, all_: np.ndarray, some: np.ndarray) -> np.ndarray:
-    changed = all_.copy()
-    changed[rows] = some
-    return changed
+    assert latents.folds is not None
+    each = _correct(latents.folds, latents.values.shape[1] // len(latents.folds), dims, measure, correction, key).found
+    return jax.tree.map(lambda value: value.mean(axis=0), (each.atoms, each.information))
 
 
 def _estimate_covariance(

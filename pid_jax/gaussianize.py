@@ -21,7 +21,7 @@ from pid_jax.precision import double_precision
 from pid_jax.progress import Progress, part_of
 from pid_jax.result import VARIABLES
 from pid_jax.side_by_side import side_by_side
-from pid_jax.spec import MMI, PCA, ParametricBootstrap, PIDSpec, SampleCovariance
+from pid_jax.spec import MMI, PCA, NoCorrection, PIDSpec, SampleCovariance
 from pid_jax.status import Status
 
 if TYPE_CHECKING:  # flows are loaded on first use: Flax and Distrax take seconds
@@ -61,7 +61,7 @@ class Latents:
 
 def is_corrected(spec: PIDSpec) -> bool:
     """Tell whether the bias of the atoms is estimated and subtracted."""
-    return isinstance(spec.bias_correction, ParametricBootstrap) and isinstance(spec.covariance, SampleCovariance)
+    return not isinstance(spec.bias_correction, NoCorrection) and isinstance(spec.covariance, SampleCovariance)
 
 
 def gaussianize(

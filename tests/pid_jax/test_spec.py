@@ -98,7 +98,7 @@ def test_dtypes_that_cannot_be_computed_in(dtype):
     [
         ("reduction", Copula(), r"PCA\(\) or NoReduction\(\)"),
         ("gaussianize", None, r"RealNVP\(\) or Copula\(\) or NoGaussianization\(\) or Auto\(\)"),
-        ("bias_correction", 3, r"ParametricBootstrap\(\) or NoCorrection\(\)"),
+        ("bias_correction", 3, r"IndirectInference\(\) or ParametricBootstrap\(\) or NoCorrection\(\)"),
         ("covariance", "sample", r"SampleCovariance\(\) or LedoitWolf\(\) or OAS\(\)"),
         ("redundancy", BROJA, r"MMI\(\) or BROJA\(\)"),
     ],
@@ -118,5 +118,5 @@ def test_description_is_plain_json_with_every_field():
         "gaussianize": {"method": "Copula", "tie_tolerance": 1e-5},
         "covariance": {"method": "SampleCovariance"},
         "redundancy": {"method": "MMI", "rank_cut": 1e-13},
-        "bias_correction": {"method": "ParametricBootstrap", "draws": 100},
+        "bias_correction": {"method": "IndirectInference", "draws": 100},
     }

@@ -1,0 +1,165 @@
+"""What the contrast between two sources was before sampling spread it: the model whose samples look like the data."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from pid_jax.gaussian.channels import Channels, noise_factor, sample_gains
+from pid_jax.gaussian.information import Information
+from pid_jax.gaussian.linalg import symmetric_eigen
+from pid_jax.pid.gains import Contrast, contrast_of, half_log_ratios
+
+# A direction counts as different from the center where it is this many standard deviations away, ...
+THRESHOLD = 1.75
+# ... and this many steps find the directions that are.
+STEPS = 8
+# Directions that are farther from the center than this many standard deviations are so beyond doubt.
+CERTAIN = 4.0
+# The center, and the difference of both informations, count as zero below the first number of standard deviations, and
+# as they are from one more on.
+DOUBTFUL = 1.5
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class Frame:
+    """Channels whose contrast can be replaced while all else stays.
+
+    Attributes:
+        channels: The channels of the sample covariance.
+        contrast: Their contrast, after both informations were lowered to what they are without bias.
+    """
+
+    channels: Channels
+    contrast: Contrast
+
+    def replaced(self, half_log_ratio: Float[Array, "dt"]) -> Channels:
+        """Return channels with another contrast along the same directions of the target."""
+        common, axes = self.contrast.common, self.contrast.axes
+        known = [(axes * (common * jnp.exp(sign * half_log_ratio))) @ axes.T for sign in (-1, 1)]
+        return Channels(
+            gain_1=_gain_like(self.channels.gain_1, known[0]),
+            gain_2=_gain_like(self.channels.gain_2, known[1]),
+            coupling=self.channels.coupling,
+        )
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class Unsampled:
+    """A contrast without what sampling added.
+
+    Attributes:
+        center: l of the directions that do not differ.
+        half_log_ratio: l of all directions, ascending.
+        least: The same with those directions at the center that are not away from it beyond doubt.
+        spread: What sampling makes of equal directions around a center of 0, ascending.
+        difference_deviation: Standard deviation of I_2 − I_1 of samples, in nats.
+    """
+
+    center: Float[Array, ""]
+    half_log_ratio: Float[Array, "dt"]
+    least: Float[Array, "dt"]
+    spread: Float[Array, "dt"]
+    difference_deviation: Float[Array, ""]
+
+
+def frame_of(channels: Channels, information: Information) -> Frame:
+    """Prepare channels for another contrast.
+
+    Args:
+        channels: The channels of a sample covariance.
+        information: The informations without bias, to which those of the channels are lowered.
+    """
+    known = [
+        _lowered(gain, target)
+        for gain, target in (
+            (channels.gain_1, jnp.asarray(information.i_1)),
+            (channels.gain_2, jnp.asarray(information.i_2)),
+        )
+    ]
+    return Frame(channels=channels, contrast=contrast_of(*known))
+
+
+def unsampled_contrast(frame: Frame, observed: Float[Array, "dt"], whites: Float[Array, "draws D D"]) -> Unsampled:
+    """Find the contrast whose samples have the observed one on average, with as many equal directions as possible.
+
+    Starting from a contrast that is the same in all directions, those whose observed value is farther from what samples
+    show than `THRESHOLD` standard deviations take the value that makes up for it; the others keep the center, and the
+    center follows the median (iterative hard thresholding). Sorted values of samples repel each other: where all
+    directions are equal in truth they are spread, and all of that spread is taken away.
+
+    Args:
+        frame: The channels.
+        observed: l of the sample covariance, ascending; see `Contrast`.
+        whites: Factors of white Wishart matrices.
+
+    Source: indirect inference, Gouriéroux, Monfort & Renault (1993), J. Appl. Econometrics 8, S85; hard thresholding,
+    Blumensath & Davies (2009), Appl. Comput. Harmon. Anal. 27, 265. docs/decisions/0016 has the comparison.
+    """
+
+    def sampled(half_log_ratio: Float[Array, "dt"]) -> Float[Array, "draws dt"]:
+        return sampled_ratios(frame.replaced(half_log_ratio), whites)
+
+    def clear_part(center: Float[Array, ""]) -> Float[Array, ""]:
+        return center * clarity(center, medians.std())
+
+    spread = sampled(jnp.zeros_like(observed))
+    medians = jnp.median(spread, axis=1)
+    center = clear_part(jnp.median(observed) - medians.mean())
+
+    def step(state: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], None]:
+        found, center = state[0], state[2]
+        shown = sampled(found)
+        off = observed - shown.mean(axis=0)
+        center = clear_part(center + jnp.median(off))
+        away, deviation = found + off - center, shown.std(axis=0)
+        found, least = (
+            jnp.sort(center + jnp.where(jnp.abs(away) > limit * deviation, away, 0)) for limit in (THRESHOLD, CERTAIN)
+        )
+        return (found, least, center), None
+
+    equal = jnp.full_like(observed, center)
+    (found, least, center), _ = lax.scan(step, (equal, equal, center), None, length=STEPS)
+    return Unsampled(
+        center=center,
+        half_log_ratio=found,
+        least=least,
+        spread=spread.mean(axis=0) - spread.mean(),
+        difference_deviation=spread.sum(axis=1).std(),
+    )
+
+
+def sampled_ratios(channels: Channels, whites: Float[Array, "draws D D"]) -> Float[Array, "draws dt"]:
+    """Compute l of sample covariances."""
+    root = noise_factor(channels)
+    return jax.vmap(lambda white: half_log_ratios(*sample_gains(channels, root, white)[:2]))(whites)
+
+
+def clarity(value: Float[Array, ""], deviation: Float[Array, ""]) -> Float[Array, ""]:
+    """Say how clearly a value is not zero: 1 if it is, 0 if it may well be zero, or something between."""
+    has_noise = deviation > 0
+    return jnp.where(has_noise, jnp.clip(jnp.abs(value) / jnp.where(has_noise, deviation, 1) - DOUBTFUL, 0, 1), 1)
+
+
+def _lowered(gain: Float[Array, "d dt"], information: Float[Array, ""]) -> Float[Array, "dt dt"]:
+    """Return HᵀH with every direction's information lowered by one amount, so that they sum to another information."""
+    values, vectors = symmetric_eigen(gain.T @ gain)
+    each = 0.5 * jnp.log1p(jnp.maximum(values, 0))
+    ordered = jnp.sort(each)[::-1]
+    sums = jnp.cumsum(ordered)
+    levels = (sums - information) / jnp.arange(1, len(each) + 1)
+    level = levels[jnp.maximum((ordered > levels).sum() - 1, 0)]
+    lowered = jnp.maximum(each - jnp.where(sums[-1] > information, level, 0), 0)
+    return (vectors * jnp.expm1(2 * jnp.where(information > 0, lowered, 0))) @ vectors.T
+
+
+def _gain_like(gain: Float[Array, "d dt"], precision: Float[Array, "dt dt"]) -> Float[Array, "d dt"]:
+    """Find the gain closest to another whose HᵀH is P − I, or what is left of it if there are fewer channels."""
+    values, vectors = symmetric_eigen(precision)
+    root = (vectors * jnp.sqrt(jnp.maximum(values - 1, 0))) @ vectors.T
+    left, _, right = jnp.linalg.svd(gain @ root, full_matrices=False)
+    return left @ right @ root

@@ -1,0 +1,155 @@
+"""Bias and intervals of decompositions of samples, where the truth is known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from pid_jax import BROJA, MMI, IndirectInference, ParametricBootstrap, gaussian_pid
+from pid_jax.bias import sampling_errors, subtract_sampling
+from pid_jax.decompose import solve_pid
+from pid_jax.gaussian.channels import all_gains, split_channels
+from pid_jax.gaussian.wishart import WhiteFactors
+from pid_jax.pid.gains import half_log_ratios, information_of_gains
+from pid_jax.pid.unsampled import frame_of, unsampled_contrast
+from pid_jax.precision import double_precision
+from pid_jax.result import ATOMS
+from pid_jax.testing.problems import random_channel
+from pid_jax.testing.systems import parallel_channels
+
+SETS, SAMPLES = 60, 400
+INDIRECT = IndirectInference()
+
+
+def sample_covariances(problem, samples=SAMPLES, sets=SETS, seed=0):
+    rng = np.random.default_rng(seed)
+    noise = rng.standard_normal((sets, samples, len(problem.cov)))
+    return np.stack([np.cov(one.T) for one in noise @ np.linalg.cholesky(problem.cov).T])
+
+
+def correct(cov, dims, correction=INDIRECT, redundancy=BROJA(), samples=SAMPLES, **options):
+    plain = solve_pid(cov, dims, redundancy)
+    key = jax.random.key(1)
+    return subtract_sampling(plain, sampling_errors(plain, cov, dims, samples, redundancy, correction, key, **options))
+
+
+def stacked(atoms):
+    return np.stack([np.asarray(getattr(atoms, name)) for name in ATOMS], axis=-1)
+
+
+@pytest.fixture(scope="module")
+def equal_sources():
+    return parallel_channels(np.full(4, 1.5), 1.5, 0.2)
+
+
+@pytest.fixture(scope="module")
+def covariances(equal_sources):
+    return sample_covariances(equal_sources.problem)
+
+
+def test_atoms_of_equal_sources_are_right_where_the_bootstrap_leaves_half_of_their_bias(equal_sources, covariances):
+    truth = stacked(equal_sources.atoms)
+    plug_in = stacked(solve_pid(covariances, equal_sources.problem.dims, BROJA()).atoms).mean(axis=0) - truth
+    found, bootstrap = (
+        stacked(correct(covariances, equal_sources.problem.dims, way).found.atoms).mean(axis=0) - truth
+        for way in (INDIRECT, ParametricBootstrap())
+    )
+    assert (np.abs(plug_in) > 0.05).all()
+    assert (np.abs(found) < 0.25 * np.abs(plug_in)).all()
+    assert (np.abs(bootstrap) > 0.4 * np.abs(plug_in)).all()
+
+
+def test_intervals_hold_the_truth(equal_sources, covariances):
+    """Of 60 intervals of each atom 54 are expected at the level .9; 46 is three standard deviations below."""
+    truth = stacked(equal_sources.atoms)
+    found = correct(covariances, equal_sources.problem.dims)
+    lower, upper = stacked(found.lower), stacked(found.upper)
+    inside = ((lower <= truth) & (truth <= upper)).sum(axis=0)
+    assert (inside >= 46).all()
+    assert (inside[[0, 3]] < SETS).all()  # and they are not wide beyond measure
+    assert (upper - lower).mean() < 0.45  # the mean absolute atom is .7
+
+
+def test_atoms_lie_in_their_intervals_and_keep_their_identities():
+    problem = random_channel(np.random.default_rng(2), (3, 2, 4), (0.8, 0.3))
+    for redundancy in (BROJA(), MMI()):
+        found = correct(sample_covariances(problem), problem.dims, redundancy=redundancy)
+        atoms, information = found.found.atoms, found.found.information
+        np.testing.assert_allclose(atoms.redundancy + atoms.unique_1, information.i_1, atol=1e-12)
+        np.testing.assert_allclose(atoms.redundancy + atoms.unique_2, information.i_2, atol=1e-12)
+        np.testing.assert_allclose(stacked(atoms).sum(axis=-1), information.i_12, atol=1e-12)
+        assert (stacked(found.lower) <= stacked(atoms) + 1e-12).all()
+        assert (stacked(atoms) - 1e-12 <= stacked(found.upper)).all()
+
+
+def test_wider_levels_hold_narrower_ones(equal_sources, covariances):
+    half, most = (correct(covariances[:10], equal_sources.problem.dims, level=level) for level in (0.5, 0.95))
+    assert (stacked(most.lower) <= stacked(half.lower)).all()
+    assert (stacked(half.upper) <= stacked(most.upper)).all()
+    assert (stacked(most.upper) - stacked(most.lower)).mean() > 1.5 * (stacked(half.upper) - stacked(half.lower)).mean()
+
+
+def test_mmi_atoms_at_the_kink_and_away_from_it():
+    """Five standard errors of the mean over 60 data sets, and 46 of 60 intervals as above."""
+    for snr_2 in (1.0, 0.3):
+        system = parallel_channels(np.full(2, 1.0), snr_2, 0.0)
+        truth = stacked(gaussian_pid(*system.problem, redundancy=MMI()).atoms)
+        found = correct(sample_covariances(system.problem), system.problem.dims, redundancy=MMI())
+        error = stacked(found.found.atoms) - truth
+        assert (np.abs(error.mean(axis=0)) <= 5 * error.std(axis=0) / np.sqrt(SETS)).all()
+        inside = (stacked(found.lower) <= truth + 1e-9) & (truth - 1e-9 <= stacked(found.upper))
+        assert (inside.sum(axis=0) >= 46).all()
+
+
+def test_singular_covariances_have_the_bootstrap(equal_sources, covariances):
+    dims = equal_sources.problem.dims
+    singular = covariances[:3].copy()
+    singular[1, 0, :] = singular[1, :, 0] = 0
+    mixed, whole = correct(singular, dims), correct(singular[1:2], dims, ParametricBootstrap(INDIRECT.draws))
+    regular = correct(covariances[:3], dims)
+    np.testing.assert_allclose(stacked(mixed.found.atoms)[1:2], stacked(whole.found.atoms), atol=1e-12)
+    np.testing.assert_allclose(stacked(mixed.lower)[::2], stacked(regular.lower)[::2], atol=1e-12)
+    assert np.isfinite(stacked(mixed.upper)).all()
+
+
+def test_other_units_change_nothing(equal_sources, covariances):
+    dims = equal_sources.problem.dims
+    units = np.geomspace(1e-6, 1e6, covariances.shape[-1])
+    scaled = correct(covariances[:5] * units[:, None] * units, dims)
+    plain = correct(covariances[:5], dims)
+    for name in ("bias", "lower", "upper"):
+        np.testing.assert_allclose(stacked(getattr(scaled, name)), stacked(getattr(plain, name)), atol=1e-8)
+
+
+def test_contrast_of_equal_directions_is_found_equal_and_a_clear_one_stays():
+    """Of eight directions two are known far better by one source, the others by both alike."""
+    system = parallel_channels([4.0, *np.ones(7)], [*np.ones(7), 4.0], 0.2)
+    dims, freedom = system.problem.dims, 999
+    (cov,) = sample_covariances(system.problem, samples=1000, sets=1, seed=3)
+    with double_precision():
+        channels = split_channels(jnp.asarray(cov), dims)
+        gains = all_gains(channels)
+        frame = frame_of(channels, information_of_gains(*gains))
+        whites = jnp.asarray(WhiteFactors(jax.random.key(0), 24, freedom).draw(50))
+        observed = half_log_ratios(*gains[:2])
+        found = jax.tree.map(np.asarray, unsampled_contrast(frame, observed, whites))
+    clear = 0.5 * np.log(2.5)  # half the logarithm of (1 + 4) / (1 + 1)
+    assert found.center == 0
+    np.testing.assert_allclose(found.half_log_ratio[[0, -1]], [-clear, clear], atol=0.1)
+    assert np.abs(found.half_log_ratio[1:-1]).sum() < 0.5 * np.abs(np.asarray(observed)[1:-1]).sum()
+    np.testing.assert_allclose(found.least[1:-1], 0, atol=1e-12)
+
+
+def test_a_frame_takes_any_contrast():
+    problem = random_channel(np.random.default_rng(6), (4, 5, 3), (1.0, 1.0))
+    with double_precision():
+        channels = split_channels(jnp.asarray(problem.cov), problem.dims)
+        gains = all_gains(channels)
+        frame = frame_of(channels, information_of_gains(*gains))
+        own = frame.contrast.half_log_ratio
+        for asked in (own, 0.5 * own, jnp.zeros(3), jnp.asarray([-0.3, 0.0, 0.2])):
+            changed = frame.replaced(asked)
+            found = half_log_ratios(changed.gain_1, changed.gain_2)
+            np.testing.assert_allclose(np.asarray(found), np.asarray(asked), atol=1e-10)
+        same = frame.replaced(own)
+        np.testing.assert_allclose(np.asarray(same.gain_1), np.asarray(channels.gain_1), atol=1e-8)
