@@ -25,9 +25,11 @@ if TYPE_CHECKING:
         Shared,
         Standardize,
     )
+    from pid_jax.inference.bootstrap import PIDBootstrap, bootstrap_pid
     from pid_jax.pid.atoms import PIDAtoms
     from pid_jax.pid.broja import pid_broja
     from pid_jax.pid.mmi import pid_mmi
+    from pid_jax.resampling import Basic, BCa, Block, Calibrated, Pairs, Parametric, Percentile
     from pid_jax.result import PIDEstimate
     from pid_jax.spec import (
         BROJA,
@@ -58,6 +60,10 @@ __all__ = [
     "PCA",
     "ActivationStore",
     "Auto",
+    "BCa",
+    "Basic",
+    "Block",
+    "Calibrated",
     "Copula",
     "Exact",
     "FlowFit",
@@ -72,9 +78,13 @@ __all__ = [
     "NoReduction",
     "OptimalCoupling",
     "PIDAtoms",
+    "PIDBootstrap",
     "PIDEstimate",
     "PIDSpec",
+    "Pairs",
+    "Parametric",
     "ParametricBootstrap",
+    "Percentile",
     "Randomized",
     "RealNVP",
     "SampleCovariance",
@@ -85,6 +95,7 @@ __all__ = [
     "StudySpec",
     "UnionEstimate",
     "UniqueSpectrum",
+    "bootstrap_pid",
     "estimate_pid",
     "fit_flow",
     "gaussian_pid",
@@ -120,6 +131,8 @@ _HOME = {
     "pid.atoms": ("PIDAtoms",),
     "pid.broja": ("pid_broja",),
     "pid.mmi": ("pid_mmi",),
+    "inference.bootstrap": ("PIDBootstrap", "bootstrap_pid"),
+    "resampling": ("Basic", "BCa", "Block", "Calibrated", "Pairs", "Parametric", "Percentile"),
     "result": ("PIDEstimate",),
     "spec": (
         "BROJA",

@@ -16,7 +16,8 @@ from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.linalg import symmetric_eigen
 from pid_jax.gaussian.wishart import WhiteFactors
 from pid_jax.pid.atoms import PIDAtoms, PIDSolution
-from pid_jax.pid.calibrated import Calibration, calibrate, calibrate_mmi
+from pid_jax.pid.calibrated import Calibration, calibrate
+from pid_jax.pid.calibrated_mmi import calibrate_mmi
 from pid_jax.precision import double_precision
 from pid_jax.spec import MMI, IndirectInference, ParametricBootstrap, Redundancy
 from pid_jax.threads import one_blas_thread
@@ -78,7 +79,7 @@ def sampling_errors(
         errors = _bootstrap(each, flat, **options)
     else:
         errors = _calibrate(flat, **options)
-        rows = np.flatnonzero(_is_singular(flat))
+        rows = np.flatnonzero(is_singular(flat))
         if rows.size:
             plain = _bootstrap(jax.tree.map(lambda x: x[rows], each), flat[rows], **options)
             errors = jax.tree.map(partial(_put, rows), errors, plain)
@@ -157,8 +158,7 @@ def wishart_moments(
     total, squares = None, None
     for first in range(0, draws, block):
         whites = factors.draw(min(block, draws - first)) / np.sqrt(samples - 1)
-        with double_precision():
-            drawn = np.asarray(_sample_covariances(whites, flat))
+        drawn = sample_covariances(whites, flat)
         solved = solve_pid(drawn, dims, redundancy)
         total, squares = _add(total, solved), _add(squares, jax.tree.map(np.square, solved.atoms))
     mean, square = (jax.tree.map(lambda x: (x / draws).reshape(leading), added) for added in (total, squares))
@@ -223,8 +223,8 @@ def _bootstrap(
     )
 
 
-def _is_singular(cov: np.ndarray) -> Bool[np.ndarray, "B"]:
-    """Tell which covariances are singular, or nearly so, or not finite."""
+def is_singular(cov: np.ndarray) -> Bool[np.ndarray, "B"]:
+    """Tell which covariances (B, D, D) are singular, or nearly so, or not finite."""
     variance = np.diagonal(cov, axis1=-2, axis2=-1)
     is_good = np.asarray(np.isfinite(cov).all(axis=(-2, -1)) & (variance > 0).all(axis=-1))
     scale = 1 / np.sqrt(np.where(is_good[:, None], variance, 1))
@@ -251,6 +251,12 @@ def _put(rows: np.ndarray, all_: np.ndarray, some: np.ndarray) -> np.ndarray:
 def _add(total: Any, solved: Any) -> Any:
     summed = jax.tree.map(lambda value: value.sum(axis=0), solved)
     return summed if total is None else jax.tree.map(np.add, total, summed)
+
+
+def sample_covariances(whites: np.ndarray, cov: np.ndarray) -> np.ndarray:
+    """Make sample covariances (draws, B, D, D) from factors of white ones (draws, D, D) and covariances (B, D, D)."""
+    with double_precision():
+        return np.asarray(_sample_covariances(whites, cov))
 
 
 @jax.jit

@@ -97,6 +97,12 @@ def check_at_least(name: str, value: object, least: float, is_open: bool = False
         raise ValueError(f"{name} needs a number {'above' if is_open else 'of at least'} {least:g}, got {value!r}.")
 
 
+def check_between(name: str, value: object, low: float, high: float) -> None:
+    """Refuse what is no number between two others, ends excluded."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low < value < high:
+        raise ValueError(f"{name} needs a number between {low:g} and {high:g}, got {value!r}.")
+
+
 def check_key(key: object) -> None:
     """Refuse anything but a JAX random key."""
     if not isinstance(key, jax.Array) or not jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key):

@@ -59,9 +59,28 @@ def estimate_pid(
     Not guaranteed: the atoms describe the Gaussian with the covariance of the latents. Dependence that is not Gaussian
     after these maps is not seen.
     """
+    spec = check_spec(spec)
+    reduced, leading, for_estimate = reduce_variables(source_1, source_2, target, spec, key)
+    (found,) = estimate_reduced(reduced, spec, (spec.redundancy,), for_estimate, progress)
+    return found.reshape(leading)
+
+
+def check_spec(spec: PIDSpec | None) -> PIDSpec:
+    """Return settings, those of `PIDSpec()` for None."""
     spec = PIDSpec() if spec is None else spec
     if not isinstance(spec, PIDSpec):
         raise TypeError(f"spec needs a PIDSpec, got {type(spec).__name__}.")
+    return spec
+
+
+def reduce_variables(
+    source_1: ArrayLike, source_2: ArrayLike, target: ArrayLike, spec: PIDSpec, key: jax.Array
+) -> tuple[list[Reduced], tuple[int, ...], jax.Array]:
+    """Check samples and reduce each variable by itself; see `estimate_pid`.
+
+    Returns:
+        The reduced variables with one leading axis, the leading axes of the input, and the key for what comes after.
+    """
     check_key(key)
     named = [
         (name, check_samples(name, value)) for name, value in zip(VARIABLES, (source_1, source_2, target), strict=True)
@@ -75,8 +94,7 @@ def estimate_pid(
     for_reduction, for_estimate = jax.random.split(key)
     keys = jax.random.split(for_reduction, len(named))
     reduced = [_reduce_all(array, d, spec, k) for (_, array), d, k in zip(named, dims, keys, strict=True)]
-    (found,) = estimate_reduced(reduced, spec, (spec.redundancy,), for_estimate, progress)
-    return found.reshape(leading)
+    return reduced, leading, for_estimate
 
 
 def _reduce_all(array: np.ndarray, dim: int, spec: PIDSpec, key: jax.Array) -> Reduced:

@@ -10,7 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from pid_jax.bias import Amounts, Corrected, mean_over_draws, sampling_errors, subtract_fit, subtract_sampling
+from pid_jax.bias import (
+    INTERVAL_LEVEL,
+    Amounts,
+    Corrected,
+    mean_over_draws,
+    sampling_errors,
+    subtract_fit,
+    subtract_sampling,
+)
 from pid_jax.decompose import solve_pid
 from pid_jax.diagnose import describe_problems, diagnose_latents
 from pid_jax.gaussian.covariance import ledoit_wolf, oracle_approximating, sample_covariance
@@ -58,9 +66,37 @@ def estimate_reduced(
     Raises:
         ValueError: If a flow was asked for that no problem can have.
     """
+    latents, for_bias = map_to_latents(reduced, spec, key, progress, labels=labels, problem=problem)
+    return estimate_latents(latents, reduced, spec, measures, for_bias, labels=labels, problem=problem)
+
+
+def map_to_latents(
+    reduced: Sequence[Reduced],
+    spec: PIDSpec,
+    key: jax.Array,
+    progress: Progress,
+    *,
+    labels: Sequence[str] = VARIABLES,
+    problem: str = "problem",
+) -> tuple[Latents, jax.Array]:
+    """Map reduced variables to latents, and return with them the key for what comes after; see `estimate_reduced`."""
     for_latents, for_bias = jax.random.split(key)
     scores = [np.asarray(one.scores) for one in reduced]
-    latents = gaussianize(scores, spec, for_latents, progress, labels=labels, problem=problem)
+    return gaussianize(scores, spec, for_latents, progress, labels=labels, problem=problem), for_bias
+
+
+def estimate_latents(
+    latents: Latents,
+    reduced: Sequence[Reduced],
+    spec: PIDSpec,
+    measures: Sequence[Redundancy],
+    key: jax.Array,
+    *,
+    labels: Sequence[str] = VARIABLES,
+    problem: str = "problem",
+    level: float = INTERVAL_LEVEL,
+) -> list[PIDEstimate]:
+    """Decompose latents by several measures, with intervals of some level; see `estimate_reduced`."""
     with double_precision():
         estimator = partial(_estimate_covariances, estimator=spec.covariance)
         cov, shrinkage = jax.tree.map(np.asarray, estimator(jnp.asarray(latents.values)))
@@ -69,7 +105,7 @@ def estimate_reduced(
         np.stack([np.broadcast_to(getattr(one, name), count) for one in reduced], axis=-1)
         for name in ("explained_variance", "rank")
     )
-    d1, d2, dt = (x.shape[-1] for x in scores)
+    d1, d2, dt = (one.scores.shape[-1] for one in reduced)
     common = {
         "cov": cov,
         "dims": (d1, d2, dt),
@@ -84,7 +120,7 @@ def estimate_reduced(
     }
     estimates = []
     for measure in measures:
-        decomposed = _decompose(cov, (d1, d2, dt), latents, spec, measure, for_bias)
+        decomposed = _decompose(cov, (d1, d2, dt), latents, spec, measure, key, level)
         settings = spec_to_dict(dataclasses.replace(spec, redundancy=measure))
         estimates.append(PIDEstimate(**decomposed, settings=settings, **common))
     return estimates
@@ -111,12 +147,21 @@ def _diagnose(latents: Latents, dims: tuple[int, int, int], labels: Sequence[str
 
 
 def _decompose(
-    cov: np.ndarray, dims: tuple[int, int, int], latents: Latents, spec: PIDSpec, measure: Redundancy, key: jax.Array
+    cov: np.ndarray,
+    dims: tuple[int, int, int],
+    latents: Latents,
+    spec: PIDSpec,
+    measure: Redundancy,
+    key: jax.Array,
+    level: float,
 ) -> dict[str, Any]:
     """Decompose covariances, take off the bias of sampling and of fits; return fields of `PIDEstimate`."""
     if isinstance(spec.bias_correction, NoCorrection) or not is_corrected(spec):
         return vars(solve_pid(cov, dims, measure))
-    corrected, rows = _correct(cov, latents.values.shape[1], dims, measure, spec.bias_correction, key), latents.refitted
+    corrected, rows = (
+        _correct(cov, latents.values.shape[1], dims, measure, spec.bias_correction, key, level),
+        latents.refitted,
+    )
     if rows is not None and latents.replicates is not None:
         biases = [
             _bias_of_fit(drawn, found, dims, measure)
@@ -132,11 +177,17 @@ def _decompose(
 
 
 def _correct(
-    cov: np.ndarray, samples: int, dims: tuple[int, int, int], measure: Redundancy, correction: Any, key: jax.Array
+    cov: np.ndarray,
+    samples: int,
+    dims: tuple[int, int, int],
+    measure: Redundancy,
+    correction: Any,
+    key: jax.Array,
+    level: float = INTERVAL_LEVEL,
 ) -> Corrected:
     """Decompose covariances, and take off the bias of sampling."""
     plain = solve_pid(cov, dims, measure)
-    return subtract_sampling(plain, sampling_errors(plain, cov, dims, samples, measure, correction, key))
+    return subtract_sampling(plain, sampling_errors(plain, cov, dims, samples, measure, correction, key, level))
 
 
 def _bias_of_fit(drawn: np.ndarray, found: np.ndarray, dims: tuple[int, ...], measure: Redundancy) -> Amounts:

@@ -10,12 +10,12 @@ from jax import lax
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float
 
-from pid_jax.gaussian.channels import all_gains, noise_factor, sample_gains, split_channels
+from pid_jax.gaussian.channels import all_gains
 from pid_jax.gaussian.information import Information
-from pid_jax.gaussian.wishart import information_bias
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.pid.gains import half_log_ratios, information_of_gains
-from pid_jax.pid.unsampled import Frame, clarity, frame_of, unsampled_contrast
+from pid_jax.pid.typical import find_typical, sampled_amounts
+from pid_jax.pid.unsampled import Frame, clarity
 
 # Places on the path of models: as many directions equal as may be (0), the contrast before sampling (1), that of the
 # sample covariance (2), and one that is wider still by `WIDER` times what sampling adds (3).
@@ -106,17 +106,12 @@ def calibrate(
     Source: the test inversion is that of Neyman (1937), Phil. Trans. R. Soc. A 236, 333; docs/decisions/0016 has the
     choice of the path and what was measured.
     """
-    channels = split_channels(cov, dims)
-    bias = information_bias(freedom, dims)
-    plain = information_of_gains(*all_gains(channels))
-    corrected = jax.tree.map(jnp.subtract, plain, bias)
-    observed = half_log_ratios(channels.gain_1, channels.gain_2)
-    frame = frame_of(channels, corrected)
-    unsampled = unsampled_contrast(frame, observed, whites[::SEARCH])
+    fitted = find_typical(cov, dims, freedom, whites[::SEARCH])
+    frame, unsampled, corrected, bias = fitted.frame, fitted.unsampled, fitted.information, fitted.bias
     dense = frame.contrast.half_log_ratio
     knots = jnp.stack([unsampled.least, unsampled.half_log_ratio, dense, dense + WIDER * unsampled.spread])
 
-    difference = corrected.i_2 - corrected.i_1
+    difference = jnp.asarray(corrected.i_2 - corrected.i_1)
     sides = (1 - level) / 2
     slope = jnp.sign(difference) * clarity(difference, unsampled.difference_deviation)
 
@@ -128,7 +123,7 @@ def calibrate(
     places = jnp.asarray(PLACES)
     shown = lax.map(show, places)
     reads_high = shown.mean[ESTIMATE]
-    unique = jnp.abs(observed).sum()
+    unique = jnp.abs(fitted.observed).sum()
     along = jax.vmap(lambda truth: compose_atoms(corrected, slope * difference + truth))(shown.truth)
     seen, atoms = compose_atoms(corrected, unique), compose_atoms(corrected, unique - reads_high)
     ends = partial(_ends, places=places, quantile=-ndtri(sides))
@@ -150,20 +145,6 @@ def calibrate(
     )
 
 
-def _sampled(
-    frame: Frame, half_log_ratio: Float[Array, "dt"], whites: Float[Array, "draws D D"]
-) -> tuple[Information, Float[Array, "draws"]]:
-    """Informations and U_1 + U_2 of sample covariances of a model."""
-    channels = frame.replaced(half_log_ratio)
-    root = noise_factor(channels)
-
-    def one(white: Float[Array, "D D"]) -> tuple[Information, Array]:
-        gains = sample_gains(channels, root, white)
-        return information_of_gains(*gains), jnp.abs(half_log_ratios(*gains[:2])).sum()
-
-    return jax.vmap(one)(whites)
-
-
 def _show(
     frame: Frame,
     half_log_ratio: Float[Array, "dt"],
@@ -175,7 +156,7 @@ def _show(
     channels = frame.replaced(half_log_ratio)
     truth = information_of_gains(*all_gains(channels))
     unique = jnp.abs(half_log_ratios(channels.gain_1, channels.gain_2)).sum()
-    sampled, sampled_unique = _sampled(frame, half_log_ratio, whites)
+    sampled, sampled_unique = sampled_amounts(channels, whites)
     error = jax.tree.map(lambda one, off, true: one - off - true, sampled, bias, truth)
     by_difference = error.i_2 - error.i_1
     known = unique - slope * (truth.i_2 - truth.i_1)
@@ -231,44 +212,3 @@ def _regressed(values: Array, on: Array) -> Array:
     centered = on - on.mean()
     square = (centered**2).mean()
     return (values * centered).mean() / jnp.where(square > 0, square, 1) * centered
-
-
-def calibrate_mmi(
-    cov: Float[Array, "D D"],
-    dims: tuple[int, int, int],
-    freedom: Float[Array, ""],
-    whites: Float[Array, "draws D D"],
-    level: Float[Array, ""],
-) -> Calibration:
-    """Find bias and intervals of the MMI atoms of a sample covariance; the arguments are those of `calibrate`.
-
-    Beyond the informations only the kink of U_1 + U_2 = |D| at D = I_2 − I_1 = 0 reads high.
-    """
-    channels = split_channels(cov, dims)
-    bias = information_bias(freedom, dims)
-    plain = information_of_gains(*all_gains(channels))
-    corrected = jax.tree.map(jnp.subtract, plain, bias)
-    root = noise_factor(channels)
-    sampled = jax.vmap(lambda white: information_of_gains(*sample_gains(channels, root, white)))(whites)
-    error = jax.tree.map(lambda x: x - x.mean(), sampled)
-    by_difference = error.i_2 - error.i_1
-    difference = corrected.i_2 - corrected.i_1
-    slope = jnp.sign(difference) * clarity(difference, by_difference.std())
-    in_doubt = 1 - jnp.abs(slope)
-    clear = jnp.abs(slope) * difference
-    reads_high = in_doubt * (jnp.abs(clear + by_difference).mean() - jnp.abs(clear))
-    quantile = -ndtri((1 - level) / 2)
-    reach = jax.tree.map(lambda x: quantile * x.std(), compose_atoms(error, slope * by_difference))
-    # Where it is not clear which source tells more, |D| may be anything from zero to what its sampling allows.
-    kink = in_doubt * (jnp.abs(difference) + quantile * by_difference.std())
-    unique = jnp.abs(difference) - reads_high
-    atoms = compose_atoms(corrected, unique)
-    ends = [compose_atoms(corrected, slope * difference + part) for part in (0, kink)]
-    sides = jax.tree.map(lambda one, other: (jnp.minimum(one, other), jnp.maximum(one, other)), *ends)
-    lower, upper = (PIDAtoms(**{f.name: getattr(sides, f.name)[i] for f in fields(PIDAtoms)}) for i in (0, 1))
-    return Calibration(
-        bias=compose_atoms(bias, jnp.abs(plain.i_2 - plain.i_1) - unique),
-        information_bias=bias,
-        lower=jax.tree.map(lambda x, one, r: jnp.minimum(x, one) - r, lower, atoms, reach),
-        upper=jax.tree.map(lambda x, one, r: jnp.maximum(x, one) + r, upper, atoms, reach),
-    )

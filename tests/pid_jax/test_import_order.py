@@ -15,7 +15,7 @@ ROOT = Path(pid_jax.__file__).parent.parent
 # A module may import what stands in its own group or before it.
 ORDER = (
     {"status", "precision", "threads", "progress", "checks", "atomic", "compilation_cache", "side_by_side"},
-    {"gaussianizers"},
+    {"gaussianizers", "resampling"},
     {"spec", "gaussian"},
     {"pid", "reduce", "flow"},
     {"flow_fit", "fit_loops"},
@@ -27,6 +27,7 @@ ORDER = (
     {"bias", "gaussianize"},
     {"estimate_reduced"},
     {"estimate"},
+    {"inference"},
     {"testing"},
     {"manifest", "shard", "store"},
     {"scores"},

@@ -1,0 +1,1 @@
+"""How sure atoms are: bootstrap intervals."""

@@ -1,0 +1,277 @@
+"""Bootstrap intervals of the atoms, for all leading axes at once."""
+
+import dataclasses
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pid_jax.checks import check_at_least, check_between, check_positive_int
+from pid_jax.estimate import check_spec, estimate_pid, reduce_variables
+from pid_jax.estimate_reduced import estimate_latents, map_to_latents
+from pid_jax.gaussianize import Latents
+from pid_jax.inference.acceleration import acceleration_of_gaussians, acceleration_of_rows
+from pid_jax.inference.intervals import interval_from
+from pid_jax.inference.replicates import gaussian_replicates, row_replicates
+from pid_jax.pid.atoms import PIDAtoms
+from pid_jax.progress import Progress, no_progress, part_of
+from pid_jax.resampling import Basic, BCa, Block, Calibrated, Interval, Kind, Pairs, Parametric, Percentile
+from pid_jax.result import ATOMS, PIDEstimate, to_bits
+from pid_jax.spec import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
+
+# Replicates that have to lie beyond either end of an interval, and blocks that rows have to have.
+FEWEST_BEYOND, FEWEST_BLOCKS = 5, 5
+# Standard errors 1/√n by which no column of independent rows is correlated with the row before: chance is 1e-5 for a
+# hundred columns.
+CHANCE = 5.5
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class PIDBootstrap:
+    """Atoms with bootstrap intervals. Every array has the leading axes of the input.
+
+    Attributes:
+        estimate: Atoms without bias, as in `estimated`.
+        lower: Lower ends of the intervals.
+        upper: Upper ends.
+        standard_error: Standard deviations of the replicates.
+        replicates: Atoms of all replicates (resamples, ...), without bias.
+        estimated: What `estimate_pid` returns for the same arguments.
+        level: Probability that an interval is to hold the truth.
+        notes: What speaks against the intervals, in plain words.
+        settings: What was chosen, JSON-ready.
+        unit: "nats" or "bits".
+    """
+
+    estimate: PIDAtoms
+    lower: PIDAtoms
+    upper: PIDAtoms
+    standard_error: PIDAtoms
+    replicates: PIDAtoms
+    estimated: PIDEstimate
+    level: float
+    notes: tuple[str, ...]
+    settings: Mapping[str, Any]
+    unit: str = "nats"
+
+    def reshape(self, leading: tuple[int, ...]) -> "PIDBootstrap":
+        """Return the same with other leading axes."""
+        changed = {
+            name: jax.tree.map(lambda x: np.reshape(x, leading), getattr(self, name))
+            for name in ("estimate", "lower", "upper", "standard_error")
+        }
+        replicates = jax.tree.map(lambda x: np.reshape(x, (len(x), *leading)), self.replicates)
+        return dataclasses.replace(self, **changed, replicates=replicates, estimated=self.estimated.reshape(leading))
+
+    def in_bits(self) -> "PIDBootstrap":
+        """Return the same in bits."""
+        changed = to_bits(self, "estimate", "lower", "upper", "standard_error", "replicates")
+        return dataclasses.replace(changed, estimated=self.estimated.in_bits())
+
+
+def bootstrap_pid(
+    source_1: ArrayLike,
+    source_2: ArrayLike,
+    target: ArrayLike,
+    *,
+    spec: PIDSpec | None = None,
+    key: jax.Array,
+    resamples: int = 1000,
+    level: float = 0.95,
+    kind: Kind | None = None,
+    interval: Interval | None = None,
+    budget_gb: float = 2.0,
+    progress: Progress = no_progress,
+) -> PIDBootstrap:
+    """Decompose what two sources tell about a target, from samples, and say how sure every atom is.
+
+    Args:
+        source_1: Samples (..., n, p1).
+        source_2: Samples (..., n, p2), row i from the same sample as row i of `source_1`.
+        target: Samples (..., n, pt). Any variable may leave out the leading axes: it is then the same for all.
+        spec: The settings of every stage, `PIDSpec()` if not given.
+        key: A JAX random key.
+        resamples: Number of replicates.
+        level: Probability that an interval is to hold the truth.
+        kind: `Parametric()` (default), `Pairs()`, or `Block(length)` for rows that depend on their neighbors.
+        interval: `Calibrated()` (default with `Parametric()`), `BCa()` (default with the others), `Basic()` or
+            `Percentile()`.
+        budget_gb: Memory for what exists of the replicates at a time, in GB.
+        progress: Called with steps done and all there are.
+
+    Returns:
+        Atoms without bias, the ends of their intervals, standard errors and replicates, in nats.
+
+    Raises:
+        TypeError: For settings of the wrong kind, and as `estimate_pid`.
+        ValueError: For too few resamples for the level, a shrunk covariance, blocks longer than the data, and as
+            `estimate_pid`.
+
+    Not guaranteed: intervals know of sampling (and, with `Calibrated` or `refit`, of the fit of flows), not of
+    dependence that is not Gaussian behind the maps.
+    """
+    spec = check_spec(spec)
+    kind = Parametric() if kind is None else kind
+    interval = (Calibrated() if isinstance(kind, Parametric) else BCa()) if interval is None else interval
+    _check(spec, kind, interval, resamples, level, budget_gb)
+    for_estimate, for_replicates = jax.random.split(key)
+    reduced, leading, rest = reduce_variables(source_1, source_2, target, spec, for_estimate)
+    latents, for_bias = map_to_latents(reduced, spec, rest, part_of(progress, 0, 2))
+    samples = latents.values.shape[1]
+    _check_block(kind, samples)
+    notes = _notice_neighbors(latents.values, kind)
+    (found,) = estimate_latents(latents, reduced, spec, (spec.redundancy,), for_bias, level=level)
+    draw = partial(
+        _replicates, kind=kind, spec=spec, resamples=resamples, key=for_replicates, budget_bytes=1e9 * budget_gb
+    )
+    replicates = draw(latents, found, (source_1, source_2, target), progress=part_of(progress, 1, 2))
+    errors = jax.tree.map(lambda x: x - x.mean(axis=0), replicates)
+    lower, upper = found.lower, found.upper
+    if not isinstance(interval, Calibrated):
+        lower, upper = _intervals(found, errors, level, kind, interval, latents.values)
+    assert lower is not None
+    assert upper is not None
+    result = PIDBootstrap(
+        estimate=found.atoms,
+        lower=lower,
+        upper=upper,
+        standard_error=jax.tree.map(lambda x: x.std(axis=0), errors),
+        replicates=jax.tree.map(lambda value, error: value + error, found.atoms, errors),
+        estimated=found,
+        level=level,
+        notes=notes,
+        settings={
+            "spec": spec_to_dict(spec),
+            "kind": spec_to_dict(kind),
+            "interval": spec_to_dict(interval),
+            "resamples": resamples,
+            "level": level,
+        },
+    )
+    return result.reshape(leading)
+
+
+def _replicates(
+    latents: Latents,
+    found: PIDEstimate,
+    variables: Sequence[ArrayLike],
+    *,
+    kind: Kind,
+    spec: PIDSpec,
+    resamples: int,
+    key: jax.Array,
+    budget_bytes: float,
+    progress: Progress,
+) -> PIDAtoms:
+    samples = latents.values.shape[1]
+    common: dict[str, Any] = {"dims": found.dims, "redundancy": spec.redundancy, "resamples": resamples}
+    common |= {"budget_bytes": budget_bytes, "progress": progress, "key": key}
+    if isinstance(kind, Parametric):
+        return gaussian_replicates(found.cov, samples=samples, **common)
+    if isinstance(kind, Pairs) and kind.refit:
+        return _refitted(variables, spec, resamples, key, progress)
+    length = kind.length if isinstance(kind, Block) else 1
+    return row_replicates(latents.values, block_length=length, **common)
+
+
+def _refitted(
+    variables: Sequence[ArrayLike], spec: PIDSpec, resamples: int, key: jax.Array, progress: Progress
+) -> PIDAtoms:
+    """Estimate from rows drawn with replacement, with every stage fitted anew."""
+    arrays = [np.asarray(x) for x in variables]
+    plain = dataclasses.replace(spec, bias_correction=NoCorrection())
+    found = []
+    for place, one in enumerate(jax.random.split(key, resamples)):
+        for_rows, for_fit = jax.random.split(one)
+        rows = np.asarray(jax.random.choice(for_rows, arrays[0].shape[-2], (arrays[0].shape[-2],)))
+        estimate = estimate_pid(*(x[..., rows, :] for x in arrays), spec=plain, key=for_fit)
+        found.append(jax.tree.map(np.ravel, estimate.atoms))
+        progress(place + 1, resamples)
+    return jax.tree.map(lambda *parts: np.stack(parts), *found)
+
+
+def _intervals(
+    found: PIDEstimate,
+    errors: PIDAtoms,
+    level: float,
+    kind: Kind,
+    interval: Percentile | Basic | BCa,
+    latents: np.ndarray,
+) -> tuple[PIDAtoms, PIDAtoms]:
+    if isinstance(interval, BCa):
+        is_mmi = found.settings["redundancy"]["method"] == "MMI"
+        if isinstance(kind, Parametric):
+            acceleration = acceleration_of_gaussians(found.cov, found.dims, is_mmi, latents.shape[1])
+        else:
+            acceleration = acceleration_of_rows(found.cov, found.dims, is_mmi, latents)
+    else:
+        acceleration = jax.tree.map(np.zeros_like, found.atoms)
+    pairs = {
+        name: interval_from(
+            getattr(found.atoms, name), getattr(errors, name), level, interval, getattr(acceleration, name)
+        )
+        for name in ATOMS
+    }
+    lower, upper = (PIDAtoms(**{name: ends[side] for name, ends in pairs.items()}) for side in (0, 1))
+    return lower, upper
+
+
+def _check(spec: PIDSpec, kind: object, interval: object, resamples: object, level: object, budget_gb: object) -> None:
+    if not isinstance(kind, (Parametric, Pairs, Block)):
+        raise TypeError(f"kind needs Parametric(), Pairs() or Block(length), got {kind!r}.")
+    if not isinstance(interval, (Calibrated, Percentile, Basic, BCa)):
+        raise TypeError(f"interval needs Calibrated(), Percentile(), Basic() or BCa(), got {interval!r}.")
+    if isinstance(interval, Calibrated) and not isinstance(kind, Parametric):
+        raise ValueError(
+            f"interval=Calibrated() needs kind=Parametric(), got {kind!r}: it compares samples of Gaussian models with "
+            "the data; use BCa() for rows."
+        )
+    if not isinstance(spec.covariance, SampleCovariance) or isinstance(spec.bias_correction, NoCorrection):
+        raise ValueError(
+            "spec needs covariance=SampleCovariance() and a bias_correction, got "
+            f"{type(spec.covariance).__name__} and {type(spec.bias_correction).__name__}: without them atoms are "
+            "biased, and intervals around them hold something else."
+        )
+    check_positive_int("resamples", resamples)
+    check_between("level", level, 0, 1)
+    check_at_least("budget_gb", budget_gb, 0, is_open=True)
+    assert isinstance(resamples, int)
+    assert isinstance(level, float)
+    needed = math.ceil(2 * FEWEST_BEYOND / (1 - level) - 1e-9)
+    if resamples < needed:
+        raise ValueError(
+            f"resamples={resamples} are too few for level={level:g}: at least {FEWEST_BEYOND} have to lie beyond "
+            f"either end, which takes {needed}."
+        )
+
+
+def _check_block(kind: Kind, samples: int) -> None:
+    if isinstance(kind, Block) and kind.length > samples // FEWEST_BLOCKS:
+        raise ValueError(
+            f"Block(length={kind.length}) leaves fewer than {FEWEST_BLOCKS} blocks in {samples} rows: use "
+            f"{samples // FEWEST_BLOCKS} rows or fewer."
+        )
+
+
+def _notice_neighbors(latents: np.ndarray, kind: Kind) -> tuple[str, ...]:
+    """Say so if rows are correlated with the row before them, and the kind of bootstrap takes them as independent."""
+    if isinstance(kind, Block):
+        return ()
+    centered = latents - latents.mean(axis=1, keepdims=True)
+    square = (centered**2).sum(axis=1)
+    lag = (centered[:, 1:] * centered[:, :-1]).sum(axis=1) / np.where(square > 0, square, 1)
+    largest = float(np.abs(lag).max())
+    if largest <= CHANCE / math.sqrt(latents.shape[1]):
+        return ()
+    note = (
+        f"rows depend on their neighbors (correlation with the row before up to {largest:.2f}): intervals are too "
+        "short; use kind=Block(length) with blocks many times longer than the dependence lasts"
+    )
+    warnings.warn(note, stacklevel=3)
+    return (note,)

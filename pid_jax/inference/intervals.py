@@ -1,0 +1,46 @@
+"""Intervals from replicates."""
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from pid_jax.resampling import Basic, BCa, Percentile
+
+
+def interval_from(
+    estimate: np.ndarray, errors: np.ndarray, level: float, kind: Percentile | Basic | BCa, acceleration: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the ends of the intervals of some quantity.
+
+    Args:
+        estimate: The estimates without bias (...).
+        errors: What replicates differ from the truth of their model (resamples, ...); their mean is the bias.
+        level: Probability that an interval is to hold the truth.
+        kind: How.
+        acceleration: For BCa, a sixth of the skewness of the influence of one sample over √n (...).
+
+    Returns:
+        Lower and upper ends (...).
+    """
+    tail = (1 - level) / 2
+    centered = errors - errors.mean(axis=0)
+    if isinstance(kind, Basic):
+        return estimate - np.quantile(centered, 1 - tail, axis=0), estimate - np.quantile(centered, tail, axis=0)
+    if isinstance(kind, Percentile):
+        return estimate + np.quantile(centered, tail, axis=0), estimate + np.quantile(centered, 1 - tail, axis=0)
+    below = (centered < 0).mean(axis=0)
+    bias = ndtri(np.clip(below, 0.5 / len(errors), 1 - 0.5 / len(errors)))
+    ends = []
+    for probability in (tail, 1 - tail):
+        moved = bias + ndtri(probability)
+        adjusted = ndtr(bias + moved / (1 - acceleration * moved))
+        ends.append(estimate + _quantile_of_each(centered, adjusted))
+    return ends[0], ends[1]
+
+
+def _quantile_of_each(values: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """Compute quantiles along the first axis, another one for every column."""
+    ordered = np.sort(values, axis=0).reshape(len(values), -1)
+    places = np.clip(probability, 0, 1).ravel() * (len(values) - 1)
+    index = np.arange(len(values))
+    found = [np.interp(place, index, column) for place, column in zip(places, ordered.T, strict=True)]
+    return np.asarray(found).reshape(probability.shape)

@@ -1,0 +1,155 @@
+"""Replicates of decompositions: of sample covariances of a Gaussian model, and of rows drawn again."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from pid_jax.bias import is_singular, sample_covariances
+from pid_jax.decompose import solve_pid
+from pid_jax.gaussian.channels import Channels
+from pid_jax.gaussian.wishart import WhiteFactors
+from pid_jax.pid.atoms import PIDAtoms
+from pid_jax.pid.calibrated import compose_atoms
+from pid_jax.pid.typical import find_typical, sampled_amounts
+from pid_jax.precision import double_precision
+from pid_jax.progress import Progress
+from pid_jax.spec import MMI, Redundancy
+from pid_jax.threads import one_blas_thread
+
+# Draws for the search of the model whose samples look like the data.
+SEARCH_DRAWS = 50
+# Arrays as large as all covariances of a block that exist at a time.
+COPIES = 10
+
+
+def gaussian_replicates(
+    cov: np.ndarray,
+    dims: tuple[int, int, int],
+    samples: int,
+    redundancy: Redundancy,
+    resamples: int,
+    key: jax.Array,
+    budget_bytes: float,
+    progress: Progress,
+) -> PIDAtoms:
+    """Decompose sample covariances of the Gaussians among whose samples those at hand are typical.
+
+    Args:
+        cov: Sample covariances (problems, D, D). For singular ones the Gaussian is that with this very covariance.
+        dims: (d1, d2, dt).
+        samples: n.
+        redundancy: The measure.
+        resamples: Number of replicates.
+        key: A JAX random key; all problems use the same white noise.
+        budget_bytes: Memory for what exists at a time.
+        progress: Called with replicates done and all there are.
+
+    Returns:
+        Atoms (resamples, problems) in nats, as biased as those of samples are.
+    """
+    for_search, for_draws = jax.random.split(key)
+    size, singular = cov.shape[-1], is_singular(cov)
+    with double_precision(), one_blas_thread(size):
+        whites = WhiteFactors(for_search, size, samples - 1).draw(SEARCH_DRAWS)
+        channels = None if singular.all() else _find_channels(cov[~singular], samples - 1.0, whites, dims)
+        factors, parts, done = WhiteFactors(for_draws, size, samples - 1), [], 0
+        # Regular problems are decomposed one at a time, singular ones all at once.
+        at_once = max(1, int(singular.sum()))
+        for count in _blocks(resamples, _at_a_time(at_once, size, budget_bytes)):
+            drawn = factors.draw(count)
+            found = np.full((4, count, len(cov)), np.nan)  # atoms in the order of their fields
+            if channels is not None:
+                found[:, :, ~singular] = _replicate(channels, drawn, isinstance(redundancy, MMI))
+            if singular.any():
+                replicates = sample_covariances(drawn / np.sqrt(samples - 1), cov[singular])
+                found[:, :, singular] = np.stack(jax.tree.leaves(solve_pid(replicates, dims, redundancy).atoms))
+            parts.append(found)
+            done += count
+            progress(done, resamples)
+    return _as_atoms(np.concatenate(parts, axis=1))
+
+
+def row_replicates(
+    latents: np.ndarray,
+    dims: tuple[int, int, int],
+    redundancy: Redundancy,
+    resamples: int,
+    block_length: int,
+    key: jax.Array,
+    budget_bytes: float,
+    progress: Progress,
+) -> PIDAtoms:
+    """Decompose the covariances of rows drawn with replacement, alone or in blocks.
+
+    Args:
+        latents: Latents (problems, n, D) of all variables.
+        dims: (d1, d2, dt).
+        redundancy: The measure.
+        resamples: Number of replicates.
+        block_length: Rows of a block, 1 for rows alone. All problems have the same rows.
+        key: A JAX random key.
+        budget_bytes: Memory for what exists at a time.
+        progress: Called with replicates done and all there are.
+
+    Returns:
+        Atoms (resamples, problems) in nats, as biased as those of samples are.
+    """
+    problems, samples, size = latents.shape
+    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+    centered = latents - latents.mean(axis=1, keepdims=True)
+    parts, done = [], 0
+    for count in _blocks(resamples, _at_a_time(problems, size, budget_bytes)):
+        times = [draw_counts(generator, samples, block_length) for _ in range(count)]
+        cov = np.stack([_weighted_covariances(centered, one) for one in times])
+        parts.append(np.stack(jax.tree.leaves(solve_pid(cov, dims, redundancy).atoms)))
+        done += count
+        progress(done, resamples)
+    return _as_atoms(np.concatenate(parts, axis=1))
+
+
+def draw_counts(generator: np.random.Generator, samples: int, block_length: int) -> Float[np.ndarray, "n"]:
+    """Draw how often each of n rows is in a replicate of n rows."""
+    starts = generator.integers(samples, size=-(-samples // block_length))
+    rows = (starts[:, None] + np.arange(block_length)).ravel()[:samples] % samples
+    return np.bincount(rows, minlength=samples).astype(np.float64)
+
+
+def _as_atoms(values: np.ndarray) -> PIDAtoms:
+    return PIDAtoms(redundancy=values[0], unique_1=values[1], unique_2=values[2], synergy=values[3])
+
+
+def _at_a_time(problems: int, size: int, budget_bytes: float) -> int:
+    return int(max(1, budget_bytes // (8 * COPIES * problems * size**2)))
+
+
+def _blocks(total: int, most: int) -> Iterator[int]:
+    """Divide replicates into blocks of one length, so that few programs are compiled, and a rest."""
+    yield from (min(most, total - first) for first in range(0, total, most))
+
+
+def _weighted_covariances(centered: np.ndarray, times: np.ndarray) -> np.ndarray:
+    samples = centered.shape[1]
+    mean = times @ centered / samples
+    product = np.swapaxes(centered, -1, -2) @ (centered * times[:, None])
+    return (product - samples * mean[:, :, None] * mean[:, None, :]) / (samples - 1)
+
+
+@partial(jax.jit, static_argnums=3)
+def _find_channels(
+    cov: Float[Array, "B D D"], freedom: Float[Array, ""], whites: Float[Array, "draws D D"], dims: tuple[int, int, int]
+) -> Channels:
+    return lax.map(lambda one: find_typical(one, dims, freedom, whites).channels, cov)
+
+
+@partial(jax.jit, static_argnums=2)
+def _replicate(channels: Channels, whites: Float[Array, "draws D D"], is_mmi: bool) -> Float[Array, "4 draws B"]:
+    def one(channels: Channels) -> PIDAtoms:
+        information, unique = sampled_amounts(channels, whites)
+        return compose_atoms(information, jnp.abs(information.i_2 - information.i_1) if is_mmi else unique)
+
+    return jnp.stack([jnp.transpose(x) for x in jax.tree.leaves(lax.map(one, channels))])

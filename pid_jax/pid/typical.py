@@ -1,0 +1,69 @@
+"""The model among whose samples the data are typical, and what its samples show."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from pid_jax.gaussian.channels import Channels, all_gains, noise_factor, sample_gains, split_channels
+from pid_jax.gaussian.information import Information
+from pid_jax.gaussian.wishart import information_bias
+from pid_jax.pid.gains import half_log_ratios, information_of_gains
+from pid_jax.pid.unsampled import Frame, Unsampled, frame_of, unsampled_contrast
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class Typical:
+    """A model among whose samples a sample covariance is typical.
+
+    Attributes:
+        frame: The channels of the sample covariance, whose contrast can be replaced.
+        unsampled: The contrast before sampling.
+        observed: l of the sample covariance, ascending.
+        information: The informations without bias, in nats.
+        bias: The bias.
+    """
+
+    frame: Frame
+    unsampled: Unsampled
+    observed: Float[Array, "dt"]
+    information: Information
+    bias: Information
+
+    @property
+    def channels(self) -> Channels:
+        """The model."""
+        return self.frame.replaced(self.unsampled.half_log_ratio)
+
+
+def find_typical(
+    cov: Float[Array, "D D"], dims: tuple[int, int, int], freedom: Float[Array, ""], whites: Float[Array, "draws D D"]
+) -> Typical:
+    """Find the model whose samples look like a sample covariance.
+
+    Args:
+        cov: The sample covariance, positive definite.
+        dims: (d1, d2, dt).
+        freedom: n − 1.
+        whites: Factors of white Wishart matrices, see `WhiteFactors`.
+    """
+    channels = split_channels(cov, dims)
+    bias = information_bias(freedom, dims)
+    information = jax.tree.map(jnp.subtract, information_of_gains(*all_gains(channels)), bias)
+    observed = half_log_ratios(channels.gain_1, channels.gain_2)
+    frame = frame_of(channels, information)
+    unsampled = unsampled_contrast(frame, observed, whites)
+    return Typical(frame=frame, unsampled=unsampled, observed=observed, information=information, bias=bias)
+
+
+def sampled_amounts(channels: Channels, whites: Float[Array, "draws D D"]) -> tuple[Information, Float[Array, "draws"]]:
+    """Compute informations and U_1 + U_2 of sample covariances, in nats and as biased as they are."""
+    root = noise_factor(channels)
+
+    def one(white: Float[Array, "D D"]) -> tuple[Information, Array]:
+        gains = sample_gains(channels, root, white)
+        return information_of_gains(*gains), jnp.abs(half_log_ratios(*gains[:2])).sum()
+
+    return jax.vmap(one)(whites)
