@@ -149,7 +149,8 @@ def _find_channels(
 @partial(jax.jit, static_argnums=2)
 def _replicate(channels: Channels, whites: Float[Array, "draws D D"], is_mmi: bool) -> Float[Array, "4 draws B"]:
     def one(channels: Channels) -> PIDAtoms:
-        information, unique = sampled_amounts(channels, whites)
-        return compose_atoms(information, jnp.abs(information.i_2 - information.i_1) if is_mmi else unique)
+        information, ratios = sampled_amounts(channels, whites)
+        unique = jnp.abs(information.i_2 - information.i_1) if is_mmi else jnp.abs(ratios).sum(axis=-1)
+        return compose_atoms(information, unique)
 
     return jnp.stack([jnp.transpose(x) for x in jax.tree.leaves(lax.map(one, channels))])

@@ -15,7 +15,7 @@ from pid_jax.gaussian.information import Information
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.pid.gains import half_log_ratios, information_of_gains
 from pid_jax.pid.typical import find_typical, sampled_amounts
-from pid_jax.pid.unsampled import Frame, clarity
+from pid_jax.pid.unsampled import Frame
 
 # Places on the path of models: as many directions equal as may be (0), the contrast before sampling (1), that of the
 # sample covariance (2), and one that is wider still by `WIDER` times what sampling adds (3).
@@ -53,14 +53,14 @@ class _Shown:
     """What samples of one model show.
 
     Attributes:
-        truth: The amount in the model that sampling distorts.
+        unique: N = U_1 + U_2 in the model, with the observed I_2 − I_1.
         mean: By how much it reads high.
         low: Lower quantiles of the errors of the atoms.
         high: Upper quantiles.
-        deviation: Standard deviations of the part of the atoms that is linear in the informations.
+        deviation: Standard deviations of what the errors of the informations do to the atoms of models.
     """
 
-    truth: Array
+    unique: Array
     mean: Array
     low: PIDAtoms
     high: PIDAtoms
@@ -93,8 +93,9 @@ def calibrate(
     of l as may be to more than the data show: it ends where the observed atom is as extreme as the level allows among
     samples of a model.
 
-    Where the sources clearly differ by D = I_2 − I_1, N is |D| and little more; then what is followed along the path is
-    N − |D|, as far as the sampling of D does not explain it.
+    Where one source knows more in every direction, N = |D| with D = I_2 − I_1, and D is known as well as the
+    informations are. So along the path models keep the observed D: where theirs is another all l are moved, which
+    changes N by the mean sign of l, and of the scatter of N that part is left out which moves all l of a sample.
 
     Args:
         cov: The sample covariance, positive definite.
@@ -111,20 +112,18 @@ def calibrate(
     dense = frame.contrast.half_log_ratio
     knots = jnp.stack([unsampled.least, unsampled.half_log_ratio, dense, dense + WIDER * unsampled.spread])
 
-    difference = jnp.asarray(corrected.i_2 - corrected.i_1)
     sides = (1 - level) / 2
-    slope = jnp.sign(difference) * clarity(difference, unsampled.difference_deviation)
 
     def show(place: Array) -> _Shown:
         first = jnp.clip(jnp.floor(place).astype(int), 0, len(knots) - 2)
         half_log_ratio = knots[first] + (place - first) * (knots[first + 1] - knots[first])
-        return _show(frame, half_log_ratio, whites, bias, slope, sides)
+        return _show(frame, half_log_ratio, whites, corrected, bias, sides)
 
     places = jnp.asarray(PLACES)
     shown = lax.map(show, places)
     reads_high = shown.mean[ESTIMATE]
     unique = jnp.abs(fitted.observed).sum()
-    along = jax.vmap(lambda truth: compose_atoms(corrected, slope * difference + truth))(shown.truth)
+    along = jax.vmap(partial(compose_atoms, corrected))(shown.unique)
     seen, atoms = compose_atoms(corrected, unique), compose_atoms(corrected, unique - reads_high)
     ends = partial(_ends, places=places, quantile=-ndtri(sides))
     pairs = jax.tree.map(
@@ -149,29 +148,26 @@ def _show(
     frame: Frame,
     half_log_ratio: Float[Array, "dt"],
     whites: Float[Array, "draws D D"],
+    corrected: Information,
     bias: Information,
-    slope: Array,
     sides: Array,
 ) -> _Shown:
     channels = frame.replaced(half_log_ratio)
     truth = information_of_gains(*all_gains(channels))
     unique = jnp.abs(half_log_ratios(channels.gain_1, channels.gain_2)).sum()
-    sampled, sampled_unique = sampled_amounts(channels, whites)
+    sampled, ratios = sampled_amounts(channels, whites)
     error = jax.tree.map(lambda one, off, true: one - off - true, sampled, bias, truth)
     by_difference = error.i_2 - error.i_1
-    known = unique - slope * (truth.i_2 - truth.i_1)
-    amount = sampled_unique - slope * (by_difference + truth.i_2 - truth.i_1)
-    # The models at hand have the observed difference. What its sampling does to the amount is in the bias already.
-    amount = amount - jnp.abs(slope) * _regressed(amount, by_difference)
-    rest = compose_atoms(error, slope * by_difference)
-    tail = _tail(sides, len(whites))
-    off = jax.tree.map(lambda x, sign: x + 0.5 * sign * (amount - known), rest, _SIGNS)
+    # How N changes if all l are moved so that D grows by one, in the model and in its samples.
+    tilt, sampled_tilt = jnp.sign(half_log_ratio).mean(), jnp.sign(ratios).mean()
+    reads_high = jnp.abs(ratios).sum(axis=-1) - unique - (sampled_tilt - tilt) * by_difference
+    off, tail = compose_atoms(error, reads_high), _tail(sides, len(whites))
     return _Shown(
-        truth=known,
-        mean=(amount - known).mean(),
+        unique=unique + tilt * (corrected.i_2 - corrected.i_1 - truth.i_2 + truth.i_1),
+        mean=reads_high.mean(),
         low=jax.tree.map(lambda x: jnp.quantile(x, tail), off),
         high=jax.tree.map(lambda x: jnp.quantile(x, 1 - tail), off),
-        deviation=jax.tree.map(lambda x: x.std(), rest),
+        deviation=jax.tree.map(lambda x: x.std(), compose_atoms(error, tilt * by_difference)),
     )
 
 
@@ -205,10 +201,3 @@ def _ends(
     start = path[0] + sign * quantile * deviation[0]
     lower, upper = end(high), end(low)
     return (jnp.minimum(lower, start), upper) if sign < 0 else (lower, jnp.maximum(upper, start))
-
-
-def _regressed(values: Array, on: Array) -> Array:
-    """What of the scatter of some values another explains."""
-    centered = on - on.mean()
-    square = (centered**2).mean()
-    return (values * centered).mean() / jnp.where(square > 0, square, 1) * centered

@@ -58,12 +58,14 @@ def find_typical(
     return Typical(frame=frame, unsampled=unsampled, observed=observed, information=information, bias=bias)
 
 
-def sampled_amounts(channels: Channels, whites: Float[Array, "draws D D"]) -> tuple[Information, Float[Array, "draws"]]:
-    """Compute informations and U_1 + U_2 of sample covariances, in nats and as biased as they are."""
+def sampled_amounts(
+    channels: Channels, whites: Float[Array, "draws D D"]
+) -> tuple[Information, Float[Array, "draws dt"]]:
+    """Compute informations in nats, as biased as they are, and l of sample covariances."""
     root = noise_factor(channels)
 
     def one(white: Float[Array, "D D"]) -> tuple[Information, Array]:
         gains = sample_gains(channels, root, white)
-        return information_of_gains(*gains), jnp.abs(half_log_ratios(*gains[:2])).sum()
+        return information_of_gains(*gains), half_log_ratios(*gains[:2])
 
     return jax.vmap(one)(whites)

@@ -12,14 +12,12 @@ from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.linalg import symmetric_eigen
 from pid_jax.pid.gains import Contrast, contrast_of, half_log_ratios
 
-# A direction counts as different from the center where it is this many standard deviations away, ...
-THRESHOLD = 1.75
-# ... and this many steps find the directions that are.
-STEPS = 8
-# Directions that are farther from the center than this many standard deviations are so beyond doubt.
+# A direction counts as different from the center where it is so many standard deviations away, one number for each step
+# of the search: clear directions first, since those move what samples show of the others.
+THRESHOLDS = (8.0, 8.0, 4.0, 4.0, 4.0, 2.5, 2.5, 1.75, 1.75, 1.75)
+# Directions that are found down to this threshold differ beyond doubt.
 CERTAIN = 4.0
-# The center, and the difference of both informations, count as zero below the first number of standard deviations, and
-# as they are from one more on.
+# The center counts as zero below this number of standard deviations, and as it is from one more on.
 DOUBTFUL = 1.5
 
 
@@ -57,14 +55,12 @@ class Unsampled:
         half_log_ratio: l of all directions, ascending.
         least: The same with those directions at the center that are not away from it beyond doubt.
         spread: What sampling makes of equal directions around a center of 0, ascending.
-        difference_deviation: Standard deviation of I_2 − I_1 of samples, in nats.
     """
 
     center: Float[Array, ""]
     half_log_ratio: Float[Array, "dt"]
     least: Float[Array, "dt"]
     spread: Float[Array, "dt"]
-    difference_deviation: Float[Array, ""]
 
 
 def frame_of(channels: Channels, information: Information) -> Frame:
@@ -88,9 +84,9 @@ def unsampled_contrast(frame: Frame, observed: Float[Array, "dt"], whites: Float
     """Find the contrast whose samples have the observed one on average, with as many equal directions as possible.
 
     Starting from a contrast that is the same in all directions, those whose observed value is farther from what samples
-    show than `THRESHOLD` standard deviations take the value that makes up for it; the others keep the center, and the
-    center follows the median (iterative hard thresholding). Sorted values of samples repel each other: where all
-    directions are equal in truth they are spread, and all of that spread is taken away.
+    show than so many standard deviations take the value that makes up for it; the others keep the center, and the
+    center follows the median (iterative hard thresholding, with thresholds that fall). Sorted values of samples repel
+    each other: where all directions are equal in truth they are spread, and all of that spread is taken away.
 
     Args:
         frame: The channels.
@@ -111,25 +107,22 @@ def unsampled_contrast(frame: Frame, observed: Float[Array, "dt"], whites: Float
     medians = jnp.median(spread, axis=1)
     center = clear_part(jnp.median(observed) - medians.mean())
 
-    def step(state: tuple[Array, Array, Array], _: None) -> tuple[tuple[Array, Array, Array], None]:
-        found, center = state[0], state[2]
+    def step(state: tuple[Array, Array, Array], threshold: Float[Array, ""]) -> tuple[tuple[Array, Array, Array], None]:
+        found, least, center = state
         shown = sampled(found)
         off = observed - shown.mean(axis=0)
         center = clear_part(center + jnp.median(off))
-        away, deviation = found + off - center, shown.std(axis=0)
-        found, least = (
-            jnp.sort(center + jnp.where(jnp.abs(away) > limit * deviation, away, 0)) for limit in (THRESHOLD, CERTAIN)
-        )
-        return (found, least, center), None
+        away = found + off - center
+        found = jnp.sort(center + jnp.where(jnp.abs(away) > threshold * shown.std(axis=0), away, 0))
+        return (found, jnp.where(threshold >= CERTAIN, found, least), center), None
 
     equal = jnp.full_like(observed, center)
-    (found, least, center), _ = lax.scan(step, (equal, equal, center), None, length=STEPS)
+    (found, least, center), _ = lax.scan(step, (equal, equal, center), jnp.asarray(THRESHOLDS))
     return Unsampled(
         center=center,
         half_log_ratio=found,
         least=least,
         spread=spread.mean(axis=0) - spread.mean(),
-        difference_deviation=spread.sum(axis=1).std(),
     )
 
 
