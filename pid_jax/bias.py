@@ -94,8 +94,8 @@ def subtract_sampling(found: PIDSolution, errors: Calibration) -> Corrected:
     return Corrected(
         found=PIDSolution(atoms=atoms, information=information, status=found.status, gap=found.gap),
         bias=errors.bias,
-        lower=errors.lower,
-        upper=errors.upper,
+        lower=jax.tree.map(np.minimum, errors.lower, atoms),  # up to rounding they are
+        upper=jax.tree.map(np.maximum, errors.upper, atoms),
     )
 
 

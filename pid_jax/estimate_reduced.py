@@ -158,21 +158,13 @@ def _decompose(
     """Decompose covariances, take off the bias of sampling and of fits; return fields of `PIDEstimate`."""
     if isinstance(spec.bias_correction, NoCorrection) or not is_corrected(spec):
         return vars(solve_pid(cov, dims, measure))
-    corrected, rows = (
-        _correct(cov, latents.values.shape[1], dims, measure, spec.bias_correction, key, level),
-        latents.refitted,
-    )
-    if rows is not None and latents.replicates is not None:
-        biases = [
-            _bias_of_fit(drawn, found, dims, measure)
-            for drawn, found in zip(latents.replicates.drawn, latents.replicates.found, strict=True)
-        ]
+    corrected = _correct(cov, latents.values.shape[1], dims, measure, spec.bias_correction, key, level)
+    rows = latents.refitted
+    if rows is not None:
+        here = jax.tree.map(lambda x: x[rows], (corrected.found.atoms, corrected.found.information))
+        first, second = _biases_of_fits(latents, here, measure, dims, spec, jax.random.fold_in(key, 1))
         share = latents.fit.spec.gaussian_share if latents.fit is not None else None
-        corrected = subtract_fit(corrected, rows, biases[0], biases[1] if len(biases) > 1 else None, share or 0.0)
-    if rows is not None and latents.folds is not None:
-        held_out = _cross_fitted(latents, measure, dims, spec.bias_correction, jax.random.fold_in(key, 1))
-        all_rows = jax.tree.map(lambda x: x[rows], (corrected.found.atoms, corrected.found.information))
-        corrected = subtract_fit(corrected, rows, jax.tree.map(np.subtract, all_rows, held_out), None, 0.0)
+        corrected = subtract_fit(corrected, rows, first, second, share or 0.0)
     return vars(corrected.found) | {name: getattr(corrected, name) for name in ("bias", "lower", "upper")}
 
 
@@ -188,6 +180,22 @@ def _correct(
     """Decompose covariances, and take off the bias of sampling."""
     plain = solve_pid(cov, dims, measure)
     return subtract_sampling(plain, sampling_errors(plain, cov, dims, samples, measure, correction, key, level))
+
+
+def _biases_of_fits(
+    latents: Latents, here: Amounts, measure: Redundancy, dims: tuple[int, int, int], spec: PIDSpec, key: jax.Array
+) -> tuple[Amounts, Amounts | None]:
+    """Say by how much atoms behind flows read high by the fitted model, or by folds, and by the Gaussian model."""
+    if latents.folds is not None:
+        held_out = _cross_fitted(latents, measure, dims, spec.bias_correction, key)
+        return jax.tree.map(np.subtract, here, held_out), None
+    if latents.replicates is None:
+        return jax.tree.map(np.zeros_like, here), None
+    biases = [
+        _bias_of_fit(drawn, found, dims, measure)
+        for drawn, found in zip(latents.replicates.drawn, latents.replicates.found, strict=True)
+    ]
+    return biases[0], biases[1] if len(biases) > 1 else None
 
 
 def _bias_of_fit(drawn: np.ndarray, found: np.ndarray, dims: tuple[int, ...], measure: Redundancy) -> Amounts:

@@ -1,12 +1,16 @@
 """Setup of all tests. Float64 is not switched on here: the library has to manage its precision itself."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.reference import ReferenceCase, solve_all
+
+# Every compiled program takes hundreds of mappings, and 65,530 is the usual limit.
+MAPPINGS, MOST_MAPPINGS = Path("/proc/self/maps"), 25_000
 
 # Examples are derived from the test itself, so that every run checks the same ones.
 _REPRODUCIBLE = {"deadline": None, "derandomize": True, "suppress_health_check": [HealthCheck.too_slow]}
@@ -25,6 +29,14 @@ def precision_is_left_alone():
     assert not jax.config.jax_enable_x64
     yield
     assert not jax.config.jax_enable_x64
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled_programs_stay_few():
+    """Forget compiled programs before there are more mappings of memory than a process of Linux may have."""
+    yield
+    if MAPPINGS.exists() and len(MAPPINGS.read_text().splitlines()) > MOST_MAPPINGS:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")
