@@ -74,6 +74,14 @@ class PIDBootstrap:
         changed = to_bits(self, "estimate", "lower", "upper", "standard_error", "replicates")
         return dataclasses.replace(changed, estimated=self.estimated.in_bits())
 
+    def __repr__(self) -> str:
+        """Show the estimate with these intervals instead of its own."""
+        kind, interval = (self.settings[name]["method"] for name in ("kind", "interval"))
+        head = f"{kind} bootstrap, {self.settings['resamples']} replicates, {self.level:.0%} intervals ({interval})"
+        notes = (*self.estimated.notes, *self.notes)
+        shown = dataclasses.replace(self.estimated, lower=self.lower, upper=self.upper, notes=notes)
+        return f"{head} of {shown!r}"
+
 
 def bootstrap_pid(
     source_1: ArrayLike,

@@ -80,6 +80,9 @@ def test_the_estimate_is_that_of_estimate_pid_and_axes_are_kept(key):
     same = estimate_pid(shaped, source_2.reshape(2, 3, N, 2), target[0], spec=SPEC, key=for_estimate)
     np.testing.assert_allclose(stacked(found.estimate), stacked(same.atoms), atol=1e-12)
     np.testing.assert_allclose(stacked(found.replicates).mean(axis=0), stacked(found.estimate), atol=1e-12)
+    assert repr(found).startswith(
+        "Parametric bootstrap, 200 replicates, 95% intervals (Calibrated) of PIDEstimate of 6"
+    )
     bits = found.in_bits()
     assert bits.unit == bits.estimated.unit == "bits"
     np.testing.assert_allclose(bits.upper.synergy, found.upper.synergy / np.log(2))
