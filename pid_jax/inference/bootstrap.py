@@ -27,7 +27,7 @@ from pid_jax.spec import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
 
 # Replicates that have to lie beyond either end of an interval, and blocks that rows have to have.
 FEWEST_BEYOND, FEWEST_BLOCKS = 5, 5
-# Standard errors 1/√n by which no column of independent rows is correlated with the row before: chance is 1e-5 for a
+# Standard errors 1/√n by which no column of independent rows is correlated with the row before: chance is 4e-6 for a
 # hundred columns.
 CHANCE = 5.5
 
