@@ -22,8 +22,9 @@ from pid_jax.precision import double_precision
 from pid_jax.spec import MMI, IndirectInference, ParametricBootstrap, Redundancy
 from pid_jax.threads import one_blas_thread
 
-# Memory for the replicates that are decomposed at a time, and for the white noise that all models share.
-BUDGET_BYTES, NOISE_BYTES = 2**28, 2**30
+# Memory for the covariances that are decomposed at a time, which takes up to 20 times as much, and for the white noise
+# that all models share.
+BUDGET_BYTES, NOISE_BYTES = 2**26, 2**30
 FEWEST_DRAWS = 20
 # Intervals hold the truth with this probability where sampling is the only error.
 INTERVAL_LEVEL = 0.9
