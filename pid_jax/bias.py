@@ -120,17 +120,17 @@ def subtract_fit(
     atoms, information = jax.tree.map(lambda one, two: one + share * (two - one), first, other)
     apart = jax.tree.map(lambda one, two: np.nan if second is None else np.abs(one - two), first[0], other[0])
     found = corrected.found
-    add = partial(_add_to, rows)
+    add, take_off = partial(_add_to, rows), lambda all_, some: _add_to(rows, all_, -some)
     return Corrected(
         found=PIDSolution(
-            atoms=jax.tree.map(add, found.atoms, _minus(atoms)),
-            information=jax.tree.map(add, found.information, _minus(information)),
+            atoms=jax.tree.map(take_off, found.atoms, atoms),
+            information=jax.tree.map(take_off, found.information, information),
             status=found.status,
             gap=found.gap,
         ),
         bias=jax.tree.map(add, corrected.bias, atoms),
-        lower=jax.tree.map(lambda x, off, reach: add(x, -off - reach), corrected.lower, atoms, apart),
-        upper=jax.tree.map(lambda x, off, reach: add(x, -off + reach), corrected.upper, atoms, apart),
+        lower=jax.tree.map(lambda x, off, reach: take_off(x, off + reach), corrected.lower, atoms, apart),
+        upper=jax.tree.map(lambda x, off, reach: take_off(x, off - reach), corrected.upper, atoms, apart),
     )
 
 
@@ -231,10 +231,6 @@ def is_singular(cov: np.ndarray) -> Bool[np.ndarray, "B"]:
     scale = 1 / np.sqrt(np.where(is_good[:, None], variance, 1))
     safe = np.where(is_good[:, None, None], cov * scale[:, :, None] * scale[:, None, :], np.eye(cov.shape[-1]))
     return ~is_good | (np.linalg.eigvalsh(safe)[:, 0] < SINGULAR)
-
-
-def _minus(amounts: Any) -> Any:
-    return jax.tree.map(np.negative, amounts)
 
 
 def _add_to(rows: np.ndarray, all_: np.ndarray, some: np.ndarray) -> np.ndarray:

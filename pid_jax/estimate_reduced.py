@@ -31,7 +31,6 @@ from pid_jax.spec import (
     OAS,
     CovarianceEstimator,
     LedoitWolf,
-    NoCorrection,
     PIDSpec,
     Redundancy,
     SampleCovariance,
@@ -156,7 +155,7 @@ def _decompose(
     level: float,
 ) -> dict[str, Any]:
     """Decompose covariances, take off the bias of sampling and of fits; return fields of `PIDEstimate`."""
-    if isinstance(spec.bias_correction, NoCorrection) or not is_corrected(spec):
+    if not is_corrected(spec):
         return vars(solve_pid(cov, dims, measure))
     corrected = _correct(cov, latents.values.shape[1], dims, measure, spec.bias_correction, key, level)
     rows = latents.refitted

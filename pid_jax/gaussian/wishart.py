@@ -9,6 +9,11 @@ from jaxtyping import Array, Float
 from pid_jax.gaussian.information import Information
 
 
+def numpy_generator(key: jax.Array) -> np.random.Generator:
+    """Make a generator of NumPy from a JAX random key."""
+    return np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+
+
 class WhiteFactors:
     """Draws lower triangular factors of Wishart matrices with unit scale, by Bartlett's decomposition.
 
@@ -24,7 +29,7 @@ class WhiteFactors:
     """
 
     def __init__(self, key: jax.Array, size: int, freedom: int) -> None:
-        self._generator = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+        self._generator = numpy_generator(key)
         self._size, self._freedom = size, freedom - np.arange(size)
 
     def draw(self, count: int) -> Float[np.ndarray, "draws D D"]:

@@ -5,7 +5,6 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -42,7 +41,7 @@ class PIDBootstrap:
         upper: Upper ends.
         standard_error: Standard deviations of the replicates.
         replicates: Atoms of all replicates (resamples, ...), without bias.
-        estimated: What `estimate_pid` returns for the same arguments.
+        estimated: All that `estimate_pid` returns, its intervals at this level.
         level: Probability that an interval is to hold the truth.
         notes: What speaks against the intervals, in plain words.
         settings: What was chosen, JSON-ready.
@@ -131,14 +130,20 @@ def bootstrap_pid(
     for_estimate, for_replicates = jax.random.split(key)
     reduced, leading, rest = reduce_variables(source_1, source_2, target, spec, for_estimate)
     latents, for_bias = map_to_latents(reduced, spec, rest, part_of(progress, 0, 2))
-    samples = latents.values.shape[1]
-    _check_block(kind, samples)
+    _check_block(kind, latents.values.shape[1])
     notes = _notice_neighbors(latents.values, kind)
     (found,) = estimate_latents(latents, reduced, spec, (spec.redundancy,), for_bias, level=level)
-    draw = partial(
-        _replicates, kind=kind, spec=spec, resamples=resamples, key=for_replicates, budget_bytes=1e9 * budget_gb
+    replicates = _replicates(
+        latents,
+        found,
+        (source_1, source_2, target),
+        kind=kind,
+        spec=spec,
+        resamples=resamples,
+        key=for_replicates,
+        budget_bytes=1e9 * budget_gb,
+        progress=part_of(progress, 1, 2),
     )
-    replicates = draw(latents, found, (source_1, source_2, target), progress=part_of(progress, 1, 2))
     errors = jax.tree.map(lambda x: x - x.mean(axis=0), replicates)
     lower, upper = found.lower, found.upper
     if not isinstance(interval, Calibrated):
@@ -158,7 +163,7 @@ def bootstrap_pid(
             "spec": spec_to_dict(spec),
             "kind": spec_to_dict(kind),
             "interval": spec_to_dict(interval),
-            "resamples": resamples,
+            "resamples": int(resamples),
             "level": level,
         },
     )
@@ -230,7 +235,7 @@ def _intervals(
     return lower, upper
 
 
-def _check(spec: PIDSpec, kind: object, interval: object, resamples: object, level: object, budget_gb: object) -> None:
+def _check(spec: PIDSpec, kind: object, interval: object, resamples: int, level: float, budget_gb: float) -> None:
     if not isinstance(kind, (Parametric, Pairs, Block)):
         raise TypeError(f"kind needs Parametric(), Pairs() or Block(length), got {kind!r}.")
     if not isinstance(interval, (Calibrated, Percentile, Basic, BCa)):
@@ -249,8 +254,6 @@ def _check(spec: PIDSpec, kind: object, interval: object, resamples: object, lev
     check_positive_int("resamples", resamples)
     check_between("level", level, 0, 1)
     check_at_least("budget_gb", budget_gb, 0, is_open=True)
-    assert isinstance(resamples, int)
-    assert isinstance(level, float)
     needed = math.ceil(2 * FEWEST_BEYOND / (1 - level) - 1e-9)
     if resamples < needed:
         raise ValueError(

@@ -12,10 +12,11 @@ from jaxtyping import Array, Float
 from pid_jax.bias import is_singular, sample_covariances
 from pid_jax.decompose import solve_pid
 from pid_jax.gaussian.channels import Channels
-from pid_jax.gaussian.wishart import WhiteFactors
+from pid_jax.gaussian.wishart import WhiteFactors, numpy_generator
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.pid.calibrated import compose_atoms
-from pid_jax.pid.typical import find_typical, sampled_amounts
+from pid_jax.pid.typical import find_typical
+from pid_jax.pid.unsampled import sampled_amounts
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress
 from pid_jax.spec import MMI, Redundancy
@@ -100,7 +101,7 @@ def row_replicates(
         Atoms (resamples, problems) in nats, as biased as those of samples are.
     """
     problems, samples, size = latents.shape
-    generator = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+    generator = numpy_generator(key)
     centered = latents - latents.mean(axis=1, keepdims=True)
     parts, done = [], 0
     for count in _blocks(resamples, _at_a_time(problems, size, budget_bytes)):

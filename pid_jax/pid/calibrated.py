@@ -14,8 +14,8 @@ from pid_jax.gaussian.channels import all_gains
 from pid_jax.gaussian.information import Information
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.pid.gains import half_log_ratios, information_of_gains
-from pid_jax.pid.typical import find_typical, sampled_amounts
-from pid_jax.pid.unsampled import Frame
+from pid_jax.pid.typical import find_typical
+from pid_jax.pid.unsampled import Frame, sampled_amounts
 
 # Places on the path of models: as many directions equal as may be (0), the contrast before sampling (1), that of the
 # sample covariance (2), and one that is wider still by `WIDER` times what sampling adds (3).

@@ -1,7 +1,5 @@
 """Bias and intervals of MMI atoms of samples."""
 
-from dataclasses import fields
-
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import ndtri
@@ -9,11 +7,9 @@ from jaxtyping import Array, Float
 
 from pid_jax.gaussian.channels import all_gains, split_channels
 from pid_jax.gaussian.wishart import information_bias
-from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.pid.calibrated import Calibration, compose_atoms
 from pid_jax.pid.gains import information_of_gains
-from pid_jax.pid.typical import sampled_amounts
-from pid_jax.pid.unsampled import clarity
+from pid_jax.pid.unsampled import clarity, sampled_amounts
 
 
 def calibrate_mmi(
@@ -46,8 +42,7 @@ def calibrate_mmi(
     unique = jnp.abs(difference) - reads_high
     atoms = compose_atoms(corrected, unique)
     ends = [compose_atoms(corrected, slope * difference + part) for part in (0, kink)]
-    sides = jax.tree.map(lambda one, other: (jnp.minimum(one, other), jnp.maximum(one, other)), *ends)
-    lower, upper = (PIDAtoms(**{f.name: getattr(sides, f.name)[i] for f in fields(PIDAtoms)}) for i in (0, 1))
+    lower, upper = (jax.tree.map(side, *ends) for side in (jnp.minimum, jnp.maximum))
     return Calibration(
         bias=compose_atoms(bias, jnp.abs(plain.i_2 - plain.i_1) - unique),
         information_bias=bias,

@@ -1,4 +1,4 @@
-"""The model among whose samples the data are typical, and what its samples show."""
+"""The model among whose samples the data are typical."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pid_jax.gaussian.channels import Channels, all_gains, noise_factor, sample_gains, split_channels
+from pid_jax.gaussian.channels import Channels, all_gains, split_channels
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.wishart import information_bias
 from pid_jax.pid.gains import half_log_ratios, information_of_gains
@@ -56,16 +56,3 @@ def find_typical(
     frame = frame_of(channels, information)
     unsampled = unsampled_contrast(frame, observed, whites)
     return Typical(frame=frame, unsampled=unsampled, observed=observed, information=information, bias=bias)
-
-
-def sampled_amounts(
-    channels: Channels, whites: Float[Array, "draws D D"]
-) -> tuple[Information, Float[Array, "draws dt"]]:
-    """Compute informations in nats, as biased as they are, and l of sample covariances."""
-    root = noise_factor(channels)
-
-    def one(white: Float[Array, "D D"]) -> tuple[Information, Array]:
-        gains = sample_gains(channels, root, white)
-        return information_of_gains(*gains), half_log_ratios(*gains[:2])
-
-    return jax.vmap(one)(whites)

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from pid_jax.gaussian.channels import Channels, noise_factor, sample_gains
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.linalg import symmetric_eigen
-from pid_jax.pid.gains import Contrast, contrast_of, half_log_ratios
+from pid_jax.pid.gains import Contrast, contrast_of, half_log_ratios, information_of_gains
 
 # A direction counts as different from the center where it is so many standard deviations away, one number for each step
 # of the search: clear directions first, since those move what samples show of the others.
@@ -98,7 +98,8 @@ def unsampled_contrast(frame: Frame, observed: Float[Array, "dt"], whites: Float
     """
 
     def sampled(half_log_ratio: Float[Array, "dt"]) -> Float[Array, "draws dt"]:
-        return sampled_ratios(frame.replaced(half_log_ratio), whites)
+        _, ratios = sampled_amounts(frame.replaced(half_log_ratio), whites)
+        return ratios
 
     def clear_part(center: Float[Array, ""]) -> Float[Array, ""]:
         return center * clarity(center, medians.std())
@@ -126,10 +127,17 @@ def unsampled_contrast(frame: Frame, observed: Float[Array, "dt"], whites: Float
     )
 
 
-def sampled_ratios(channels: Channels, whites: Float[Array, "draws D D"]) -> Float[Array, "draws dt"]:
-    """Compute l of sample covariances."""
+def sampled_amounts(
+    channels: Channels, whites: Float[Array, "draws D D"]
+) -> tuple[Information, Float[Array, "draws dt"]]:
+    """Compute informations in nats, as biased as they are, and l of sample covariances."""
     root = noise_factor(channels)
-    return jax.vmap(lambda white: half_log_ratios(*sample_gains(channels, root, white)[:2]))(whites)
+
+    def one(white: Float[Array, "D D"]) -> tuple[Information, Array]:
+        gains = sample_gains(channels, root, white)
+        return information_of_gains(*gains), half_log_ratios(*gains[:2])
+
+    return jax.vmap(one)(whites)
 
 
 def clarity(value: Float[Array, ""], deviation: Float[Array, ""]) -> Float[Array, ""]:

@@ -1,5 +1,7 @@
 """Bootstrap intervals of atoms, where the truth is known."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -73,7 +75,9 @@ def test_intervals_hold_the_truth(kind, interval, key):
 def test_the_estimate_is_that_of_estimate_pid_and_axes_are_kept(key):
     source_1, source_2, target = draw(6)
     shaped = source_1.reshape(2, 3, N, 2)
-    found = bootstrap_pid(shaped, source_2.reshape(2, 3, N, 2), target[0], spec=SPEC, key=key, resamples=200)
+    resamples = np.int64(200)
+    found = bootstrap_pid(shaped, source_2.reshape(2, 3, N, 2), target[0], spec=SPEC, key=key, resamples=resamples)
+    assert json.loads(json.dumps(found.settings))["resamples"] == 200
     assert found.lower.synergy.shape == (2, 3)
     assert found.replicates.synergy.shape == (200, 2, 3)
     for_estimate, _ = jax.random.split(key)
