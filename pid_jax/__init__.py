@@ -26,10 +26,24 @@ if TYPE_CHECKING:
         Standardize,
     )
     from pid_jax.inference.bootstrap import PIDBootstrap, bootstrap_pid
+    from pid_jax.inference.comparison import PIDComparison, compare_pid
+    from pid_jax.inference.permutation import PIDTest, permutation_test
+    from pid_jax.inference.power import SampleSize, samples_needed
     from pid_jax.pid.atoms import PIDAtoms
     from pid_jax.pid.broja import pid_broja
     from pid_jax.pid.mmi import pid_mmi
-    from pid_jax.resampling import Basic, BCa, Block, Calibrated, Pairs, Parametric, Percentile
+    from pid_jax.pid.quantities import PIDQuantities
+    from pid_jax.resampling import (
+        Basic,
+        BCa,
+        Block,
+        Calibrated,
+        ConditionalIndependence,
+        Independence,
+        Pairs,
+        Parametric,
+        Percentile,
+    )
     from pid_jax.result import PIDEstimate
     from pid_jax.spec import (
         BROJA,
@@ -64,9 +78,11 @@ __all__ = [
     "Basic",
     "Block",
     "Calibrated",
+    "ConditionalIndependence",
     "Copula",
     "Exact",
     "FlowFit",
+    "Independence",
     "IndirectInference",
     "Information",
     "Joint",
@@ -79,8 +95,11 @@ __all__ = [
     "OptimalCoupling",
     "PIDAtoms",
     "PIDBootstrap",
+    "PIDComparison",
     "PIDEstimate",
+    "PIDQuantities",
     "PIDSpec",
+    "PIDTest",
     "Pairs",
     "Parametric",
     "ParametricBootstrap",
@@ -88,6 +107,7 @@ __all__ = [
     "Randomized",
     "RealNVP",
     "SampleCovariance",
+    "SampleSize",
     "Separate",
     "Shared",
     "Standardize",
@@ -96,6 +116,7 @@ __all__ = [
     "UnionEstimate",
     "UniqueSpectrum",
     "bootstrap_pid",
+    "compare_pid",
     "estimate_pid",
     "fit_flow",
     "gaussian_pid",
@@ -103,9 +124,11 @@ __all__ = [
     "load_study",
     "mutual_information",
     "optimal_coupling",
+    "permutation_test",
     "pid_broja",
     "pid_mmi",
     "run_study",
+    "samples_needed",
     "unique_spectrum",
 ]
 
@@ -131,8 +154,22 @@ _HOME = {
     "pid.atoms": ("PIDAtoms",),
     "pid.broja": ("pid_broja",),
     "pid.mmi": ("pid_mmi",),
+    "pid.quantities": ("PIDQuantities",),
     "inference.bootstrap": ("PIDBootstrap", "bootstrap_pid"),
-    "resampling": ("Basic", "BCa", "Block", "Calibrated", "Pairs", "Parametric", "Percentile"),
+    "inference.comparison": ("PIDComparison", "compare_pid"),
+    "inference.permutation": ("PIDTest", "permutation_test"),
+    "inference.power": ("SampleSize", "samples_needed"),
+    "resampling": (
+        "Basic",
+        "BCa",
+        "Block",
+        "Calibrated",
+        "ConditionalIndependence",
+        "Independence",
+        "Pairs",
+        "Parametric",
+        "Percentile",
+    ),
     "result": ("PIDEstimate",),
     "spec": (
         "BROJA",

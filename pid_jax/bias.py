@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Bool, Float
 from scipy.special import ndtri
 
@@ -182,23 +181,22 @@ def _calibrate(
     with double_precision(), one_blas_thread(size):
         freedom = jnp.asarray(float(samples - 1))
         whites = jnp.asarray(WhiteFactors(key, size, samples - 1).draw(draws))
-        is_mmi = isinstance(redundancy, MMI)
-        return jax.tree.map(
-            np.asarray, _calibrate_all(jnp.asarray(cov), freedom, whites, jnp.asarray(level), dims, is_mmi)
-        )
+        options = (dims, freedom, whites, jnp.asarray(level), isinstance(redundancy, MMI))
+        # One after another: one program for all would do the same, and be compiled anew for every number of problems.
+        each = [jax.tree.map(np.asarray, _calibrate_one(jnp.asarray(one), *options)) for one in cov]
+    return jax.tree.map(lambda *parts: np.stack(parts), *each)
 
 
-@partial(jax.jit, static_argnums=(4, 5))
-def _calibrate_all(
-    cov: Float[Array, "B D D"],
+@partial(jax.jit, static_argnums=(1, 5))
+def _calibrate_one(
+    cov: Float[Array, "D D"],
+    dims: tuple[int, int, int],
     freedom: Float[Array, ""],
     whites: Float[Array, "draws D D"],
     level: Float[Array, ""],
-    dims: tuple[int, int, int],
     is_mmi: bool,
 ) -> Calibration:
-    of = calibrate_mmi if is_mmi else calibrate
-    return lax.map(lambda one: of(one, dims, freedom, whites, level), cov)
+    return (calibrate_mmi if is_mmi else calibrate)(cov, dims, freedom, whites, level)
 
 
 def _bootstrap(

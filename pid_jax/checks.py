@@ -128,6 +128,35 @@ def check_paired(named: Sequence[tuple[str, np.ndarray]]) -> int:
     return first.shape[-2]
 
 
+def check_same_ids(ids: object, samples: int) -> None:
+    """Refuse two lists of ids that do not name the same samples in the same order, and name those that differ."""
+    if not isinstance(ids, (tuple, list)) or len(ids) != 2:
+        raise TypeError(f"ids needs those of the baseline and of the intervention, got {type(ids).__name__}.")
+    before, after = (np.asarray(one).ravel().tolist() for one in ids)
+    for name, one, other in (("baseline", before, after), ("intervention", after, before)):
+        missing = sorted(set(one) - set(other), key=str)
+        if missing:
+            raise ValueError(
+                f"ids do not agree: {len(missing)} are in the {name} only, such as {missing[:3]}; leave out what is "
+                "not in both."
+            )
+        if len(one) != samples:
+            raise ValueError(f"ids of the {name} name {len(one)} samples, there are {samples} rows: one id a row.")
+        if len(set(one)) < len(one):
+            raise ValueError(f"ids of the {name} repeat {_repeated(one)!r}: every row needs an id of its own.")
+    for row, (one, other) in enumerate(zip(before, after, strict=True)):
+        if one != other:
+            raise ValueError(
+                f"ids are in different order, first in row {row}: {one!r} in the baseline, {other!r} in the "
+                "intervention; sort the rows of both by id."
+            )
+
+
+def _repeated(ids: list) -> object:
+    seen: set = set()
+    return next(x for x in ids if x in seen or seen.add(x))
+
+
 def check_leading_axes(named: Sequence[tuple[str, np.ndarray]]) -> tuple[int, ...]:
     """Check that leading axes are equal or absent, and return them."""
     leading: tuple[int, ...] = ()

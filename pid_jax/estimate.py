@@ -1,5 +1,7 @@
 """Decompose what two sources tell about a target, from samples."""
 
+import dataclasses
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -74,17 +76,32 @@ def check_spec(spec: PIDSpec | None) -> PIDSpec:
 
 
 def reduce_variables(
-    source_1: ArrayLike, source_2: ArrayLike, target: ArrayLike, spec: PIDSpec, key: jax.Array
+    source_1: ArrayLike,
+    source_2: ArrayLike,
+    target: ArrayLike,
+    spec: PIDSpec,
+    key: jax.Array,
+    *,
+    fitted_on: Sequence[ArrayLike] | None = None,
 ) -> tuple[list[Reduced], tuple[int, ...], jax.Array]:
     """Check samples and reduce each variable by itself; see `estimate_pid`.
+
+    Args:
+        source_1: Samples (..., n, p1).
+        source_2: Samples (..., n, p2).
+        target: Samples (..., n, pt).
+        spec: The settings.
+        key: A JAX random key.
+        fitted_on: Other samples of the same three variables, of the same shapes, whose components are taken; those of
+            each variable itself if not given.
 
     Returns:
         The reduced variables with one leading axis, the leading axes of the input, and the key for what comes after.
     """
     check_key(key)
-    named = [
-        (name, check_samples(name, value)) for name, value in zip(VARIABLES, (source_1, source_2, target), strict=True)
-    ]
+    variables = (source_1, source_2, target)
+    named = [(name, check_samples(name, value)) for name, value in zip(VARIABLES, variables, strict=True)]
+    bases = [None] * 3 if fitted_on is None else [np.asarray(x) for x in fitted_on]
     n, leading = check_paired(named), check_leading_axes(named)
     dims = _reduced_dims(spec, n, [array.shape[-1] for _, array in named])
     if isinstance(spec.covariance, SampleCovariance):
@@ -93,29 +110,36 @@ def reduce_variables(
         check_not_constant(name, array, whole=isinstance(spec.reduction, PCA))
     for_reduction, for_estimate = jax.random.split(key)
     keys = jax.random.split(for_reduction, len(named))
-    reduced = [_reduce_all(array, d, spec, k) for (_, array), d, k in zip(named, dims, keys, strict=True)]
-    return reduced, leading, for_estimate
+    each = zip(named, bases, dims, keys, strict=True)
+    return [_reduce_all(array, base, d, spec, k) for (_, array), base, d, k in each], leading, for_estimate
 
 
-def _reduce_all(array: np.ndarray, dim: int, spec: PIDSpec, key: jax.Array) -> Reduced:
+def _reduce_all(array: np.ndarray, fitted_on: np.ndarray | None, dim: int, spec: PIDSpec, key: jax.Array) -> Reduced:
     """Reduce all problems at once in float64, or one after another in float32 where components are not exact."""
     flat = array.reshape(-1, *array.shape[-2:])
+    base = None if fitted_on is None else fitted_on.reshape(flat.shape)
     is_whole = not isinstance(spec.reduction, PCA) or is_exact(flat.shape[1:], dim, spec.reduction)
+    dtype = jnp.float64 if is_whole else jnp.float32
+    at_once = [slice(None)] if is_whole else [slice(i, i + 1) for i in range(len(flat))]
     with double_precision():
-        if is_whole:
-            return jax.tree.map(np.asarray, _reduce(jnp.asarray(flat, jnp.float64), key, spec=spec, dim=dim))
-        each = [_reduce(jnp.asarray(one[None], jnp.float32), key, spec=spec, dim=dim) for one in flat]
-        return jax.tree.map(lambda *parts: np.concatenate(parts).astype(np.float64), *each)
+        parts = []
+        for some in at_once:
+            samples, its_base = (None if x is None else jnp.asarray(x[some], dtype) for x in (flat, base))
+            parts.append(jax.tree.map(np.asarray, _reduce(samples, its_base, key, spec=spec, dim=dim)))
+    joined = jax.tree.map(lambda *found: np.concatenate(found), *parts)
+    return dataclasses.replace(joined, scores=joined.scores.astype(np.float64))
 
 
 @partial(jax.jit, static_argnames=("spec", "dim"))
-def _reduce(samples: Float[Array, "B n p"], key: jax.Array, *, spec: PIDSpec, dim: int) -> Reduced:
-    def one(samples: Float[Array, "n p"]) -> Reduced:
+def _reduce(
+    samples: Float[Array, "B n p"], fitted_on: Float[Array, "B n p"] | None, key: jax.Array, *, spec: PIDSpec, dim: int
+) -> Reduced:
+    def one(samples: Float[Array, "n p"], fitted_on: Float[Array, "n p"]) -> Reduced:
         if isinstance(spec.reduction, PCA):
-            return project(samples, fit_reduction(samples, dim, spec.reduction, key))
+            return project(samples, fit_reduction(fitted_on, dim, spec.reduction, key))
         return keep_all(samples)
 
-    return jax.vmap(one)(samples)
+    return jax.vmap(one)(samples, samples if fitted_on is None else fitted_on)
 
 
 def _reduced_dims(spec: PIDSpec, n: int, raw: list[int]) -> tuple[int, int, int]:

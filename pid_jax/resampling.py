@@ -1,4 +1,4 @@
-"""Settings of the bootstrap: what is drawn again, and how intervals come from it."""
+"""Settings of inference by resampling: what is drawn again, how intervals come from it, and what is tested."""
 
 from dataclasses import dataclass
 
@@ -68,5 +68,35 @@ class BCa:
     """
 
 
+@dataclass(frozen=True)
+class Independence:
+    """The target is independent of both sources together: rows of the target are permuted against those of the sources.
+
+    Exact for independent rows of any distribution.
+    """
+
+
+@dataclass(frozen=True)
+class ConditionalIndependence:
+    """The target is independent of one source given the other.
+
+    What the other source does not predict of this one is permuted, and keeps its covariance and its independence of the
+    other one. Exact up to O(1/n) where both sources are jointly Gaussian.
+
+    Attributes:
+        source: 1 or 2: the source that is to tell nothing beyond the other.
+
+    Source: conditional randomization, Candès, Fan, Janson & Lv (2018), J. R. Stat. Soc. B 80, 551; permuted residuals,
+    Freedman & Lane (1983), J. Bus. Econ. Stat. 1, 292.
+    """
+
+    source: int = 1
+
+    def __post_init__(self) -> None:
+        if isinstance(self.source, bool) or self.source not in (1, 2):
+            raise ValueError(f"ConditionalIndependence(source=...) needs 1 or 2, got {self.source!r}.")
+
+
 Kind = Parametric | Pairs | Block
 Interval = Calibrated | Percentile | Basic | BCa
+Null = Independence | ConditionalIndependence

@@ -58,6 +58,13 @@ def all_gains(channels: Channels) -> tuple[Float[Array, "d1 dt"], Float[Array, "
     return channels.gain_1, channels.gain_2, solve_lower(noise_factor(channels), gain)
 
 
+def joint_covariance(channels: Channels) -> Float[Array, "D D"]:
+    """Return the covariance of source_1, source_2 and target, with the target and both noises white."""
+    gain, root = jnp.concatenate([channels.gain_1, channels.gain_2]), noise_factor(channels)
+    target = jnp.eye(gain.shape[1], dtype=gain.dtype)
+    return jnp.block([[gain @ gain.T + root @ root.T, gain], [gain.T, target]])
+
+
 def noise_factor(channels: Channels) -> Float[Array, "d d"]:
     """Factor the covariance of both noises, [[I, K], [Kᵀ, I]] = L Lᵀ."""
     coupling = channels.coupling

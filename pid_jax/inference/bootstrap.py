@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ from pid_jax.estimate_reduced import estimate_latents, map_to_latents
 from pid_jax.gaussianize import Latents
 from pid_jax.inference.acceleration import acceleration_of_gaussians, acceleration_of_rows
 from pid_jax.inference.intervals import interval_from
+from pid_jax.inference.neighbors import check_block, notice_neighbors
 from pid_jax.inference.replicates import gaussian_replicates, row_replicates
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.progress import Progress, no_progress, part_of
@@ -24,11 +24,9 @@ from pid_jax.resampling import Basic, BCa, Block, Calibrated, Interval, Kind, Pa
 from pid_jax.result import ATOMS, PIDEstimate, to_bits
 from pid_jax.spec import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
 
-# Replicates that have to lie beyond either end of an interval, and blocks that rows have to have.
-FEWEST_BEYOND, FEWEST_BLOCKS = 5, 5
-# Standard errors 1/√n by which no column of independent rows is correlated with the row before: chance is 4e-6 for a
-# hundred columns.
-CHANCE = 5.5
+# Replicates that have to lie beyond either end of an interval.
+FEWEST_BEYOND = 5
+_SO = "intervals are too short; use kind=Block(length) with blocks many times longer than the dependence lasts"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -130,8 +128,9 @@ def bootstrap_pid(
     for_estimate, for_replicates = jax.random.split(key)
     reduced, leading, rest = reduce_variables(source_1, source_2, target, spec, for_estimate)
     latents, for_bias = map_to_latents(reduced, spec, rest, part_of(progress, 0, 2))
-    _check_block(kind, latents.values.shape[1])
-    notes = _notice_neighbors(latents.values, kind)
+    if isinstance(kind, Block):
+        check_block(kind, latents.values.shape[1])
+    notes = () if isinstance(kind, Block) else notice_neighbors(latents.values, _SO)
     (found,) = estimate_latents(latents, reduced, spec, (spec.redundancy,), for_bias, level=level)
     replicates = _replicates(
         latents,
@@ -260,29 +259,3 @@ def _check(spec: PIDSpec, kind: object, interval: object, resamples: int, level:
             f"resamples={resamples} are too few for level={level:g}: at least {FEWEST_BEYOND} have to lie beyond "
             f"either end, which takes {needed}."
         )
-
-
-def _check_block(kind: Kind, samples: int) -> None:
-    if isinstance(kind, Block) and kind.length > samples // FEWEST_BLOCKS:
-        raise ValueError(
-            f"Block(length={kind.length}) leaves fewer than {FEWEST_BLOCKS} blocks in {samples} rows: use "
-            f"{samples // FEWEST_BLOCKS} rows or fewer."
-        )
-
-
-def _notice_neighbors(latents: np.ndarray, kind: Kind) -> tuple[str, ...]:
-    """Say so if rows are correlated with the row before them, and the kind of bootstrap takes them as independent."""
-    if isinstance(kind, Block):
-        return ()
-    centered = latents - latents.mean(axis=1, keepdims=True)
-    square = (centered**2).sum(axis=1)
-    lag = (centered[:, 1:] * centered[:, :-1]).sum(axis=1) / np.where(square > 0, square, 1)
-    largest = float(np.abs(lag).max())
-    if largest <= CHANCE / math.sqrt(latents.shape[1]):
-        return ()
-    note = (
-        f"rows depend on their neighbors (correlation with the row before up to {largest:.2f}): intervals are too "
-        "short; use kind=Block(length) with blocks many times longer than the dependence lasts"
-    )
-    warnings.warn(note, stacklevel=3)
-    return (note,)

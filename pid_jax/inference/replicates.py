@@ -6,7 +6,6 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float
 
 from pid_jax.bias import is_singular, sample_covariances
@@ -57,15 +56,18 @@ def gaussian_replicates(
     size, singular = cov.shape[-1], is_singular(cov)
     with double_precision(), one_blas_thread(size):
         whites = WhiteFactors(for_search, size, samples - 1).draw(SEARCH_DRAWS)
-        channels = None if singular.all() else _find_channels(cov[~singular], samples - 1.0, whites, dims)
+        # One problem after another: programs for all would be compiled anew for every number of problems.
+        channels = {
+            place: _find_channels(cov[place], samples - 1.0, whites, dims) for place in np.flatnonzero(~singular)
+        }
         factors, parts, done = WhiteFactors(for_draws, size, samples - 1), [], 0
         # Regular problems are decomposed one at a time, singular ones all at once.
         at_once = max(1, int(singular.sum()))
         for count in _blocks(resamples, _at_a_time(at_once, size, budget_bytes)):
             drawn = factors.draw(count)
             found = np.full((4, count, len(cov)), np.nan)  # atoms in the order of their fields
-            if channels is not None:
-                found[:, :, ~singular] = _replicate(channels, drawn, isinstance(redundancy, MMI))
+            for place, one in channels.items():
+                found[:, :, place] = _replicate(one, drawn, isinstance(redundancy, MMI))
             if singular.any():
                 replicates = sample_covariances(drawn / np.sqrt(samples - 1), cov[singular])
                 found[:, :, singular] = np.stack(jax.tree.leaves(solve_pid(replicates, dims, redundancy).atoms))
@@ -106,7 +108,8 @@ def row_replicates(
     parts, done = [], 0
     for count in _blocks(resamples, _at_a_time(problems, size, budget_bytes)):
         times = [draw_counts(generator, samples, block_length) for _ in range(count)]
-        cov = np.stack([_weighted_covariances(centered, one) for one in times])
+        with one_blas_thread(size):
+            cov = np.stack([_weighted_covariances(centered, one) for one in times])
         parts.append(np.stack(jax.tree.leaves(solve_pid(cov, dims, redundancy).atoms)))
         done += count
         progress(done, resamples)
@@ -142,16 +145,13 @@ def _weighted_covariances(centered: np.ndarray, times: np.ndarray) -> np.ndarray
 
 @partial(jax.jit, static_argnums=3)
 def _find_channels(
-    cov: Float[Array, "B D D"], freedom: Float[Array, ""], whites: Float[Array, "draws D D"], dims: tuple[int, int, int]
+    cov: Float[Array, "D D"], freedom: Float[Array, ""], whites: Float[Array, "draws D D"], dims: tuple[int, int, int]
 ) -> Channels:
-    return lax.map(lambda one: find_typical(one, dims, freedom, whites).channels, cov)
+    return find_typical(cov, dims, freedom, whites).channels
 
 
 @partial(jax.jit, static_argnums=2)
-def _replicate(channels: Channels, whites: Float[Array, "draws D D"], is_mmi: bool) -> Float[Array, "4 draws B"]:
-    def one(channels: Channels) -> PIDAtoms:
-        information, ratios = sampled_amounts(channels, whites)
-        unique = jnp.abs(information.i_2 - information.i_1) if is_mmi else jnp.abs(ratios).sum(axis=-1)
-        return compose_atoms(information, unique)
-
-    return jnp.stack([jnp.transpose(x) for x in jax.tree.leaves(lax.map(one, channels))])
+def _replicate(channels: Channels, whites: Float[Array, "draws D D"], is_mmi: bool) -> Float[Array, "4 draws"]:
+    information, ratios = sampled_amounts(channels, whites)
+    unique = jnp.abs(information.i_2 - information.i_1) if is_mmi else jnp.abs(ratios).sum(axis=-1)
+    return jnp.stack(jax.tree.leaves(compose_atoms(information, unique)))

@@ -1,0 +1,316 @@
+"""Differences between two conditions of the same samples, for all leading axes at once."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import ndtr, ndtri
+
+from pid_jax.checks import check_at_least, check_between, check_positive_int, check_same_ids, check_samples
+from pid_jax.estimate import check_spec, reduce_variables
+from pid_jax.estimate_reduced import estimate_latents, map_to_latents
+from pid_jax.gaussianize import Latents
+from pid_jax.inference.influence import influence_of_rows
+from pid_jax.inference.multiplicity import false_discovery_rate, family_wise_by_maximum
+from pid_jax.inference.neighbors import check_block, notice_neighbors
+from pid_jax.inference.replicates import row_replicates
+from pid_jax.pid.atoms import PIDAtoms
+from pid_jax.pid.quantities import QUANTITIES, PIDQuantities, quantities_of
+from pid_jax.progress import Progress, no_progress, part_of
+from pid_jax.resampling import Block
+from pid_jax.result import VARIABLES, PIDEstimate, to_bits
+from pid_jax.spec import MMI, NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
+
+# The jackknife is believed unless it sees less than this part of the scatter of replicates, as it does where an atom is
+# zero because one source is ahead in every direction.
+LEAST_SHARE = 0.8
+# Fewer replicates tell a standard error to 10 % or worse.
+FEWEST_RESAMPLES = 50
+_SO = "intervals are too short; use blocks=Block(length) with blocks many times longer than the dependence lasts"
+_FITTED = "flows were fitted to each condition; intervals know of sampling, not of how far two fits are apart"
+_PER_PROBLEM = ("difference", "lower", "upper", "standard_error", "p_value", "false_discovery", "family_wise")
+
+Condition = Sequence[ArrayLike]
+"""source_1, source_2 and target under one condition."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class PIDComparison:
+    """Differences of atoms and informations, intervention minus baseline. Arrays have the leading axes of the input.
+
+    Attributes:
+        difference: Differences of the values without bias.
+        lower: Lower ends of the intervals.
+        upper: Upper ends.
+        standard_error: Their standard errors.
+        p_value: Probability of a difference as large, of either sign, where there is none.
+        false_discovery: P-values adjusted over all problems, for each quantity alone: rejecting those up to q makes a
+            share q of false rejections on average at most (Benjamini & Hochberg).
+        family_wise: P-values adjusted in the same way for the probability of any false rejection (step-down maxT).
+        baseline: The decomposition of the baseline.
+        intervention: The decomposition of the intervention.
+        level: Probability that an interval is to hold the truth.
+        notes: What speaks against intervals and p-values, in plain words.
+        settings: What was chosen, JSON-ready.
+        unit: "nats" or "bits".
+    """
+
+    difference: PIDQuantities
+    lower: PIDQuantities
+    upper: PIDQuantities
+    standard_error: PIDQuantities
+    p_value: PIDQuantities
+    false_discovery: PIDQuantities
+    family_wise: PIDQuantities
+    baseline: PIDEstimate
+    intervention: PIDEstimate
+    level: float
+    notes: tuple[str, ...]
+    settings: Mapping[str, Any]
+    unit: str = "nats"
+
+    def reshape(self, leading: tuple[int, ...]) -> "PIDComparison":
+        """Return the same with other leading axes."""
+        changed: dict[str, Any] = {
+            name: jax.tree.map(lambda x: np.reshape(x, leading), getattr(self, name)) for name in _PER_PROBLEM
+        }
+        changed |= {name: getattr(self, name).reshape(leading) for name in ("baseline", "intervention")}
+        return dataclasses.replace(self, **changed)
+
+    def in_bits(self) -> "PIDComparison":
+        """Return the same in bits."""
+        changed = to_bits(self, "difference", "lower", "upper", "standard_error")
+        return dataclasses.replace(changed, baseline=self.baseline.in_bits(), intervention=self.intervention.in_bits())
+
+    def __repr__(self) -> str:
+        """Show differences with intervals and p-values: those of one problem, or the ranges of many."""
+        count = np.size(self.p_value.i_12)
+        head = f"PIDComparison of {count} problem{'s' * (count != 1)}, intervention − baseline in {self.unit}"
+        lines = [f"{head}, {self.level:.0%} intervals"]
+        for name in QUANTITIES:
+            value, low, high, p, family = (
+                np.ravel(getattr(getattr(self, part), name))
+                for part in ("difference", "lower", "upper", "p_value", "family_wise")
+            )
+            if count == 1:
+                text = f"{value[0]:>+9.4f} [{low[0]:+.4f}, {high[0]:+.4f}]  p = {p[0]:.3g}"
+            else:
+                below, clear = (int((x <= 1 - self.level + 1e-12).sum()) for x in (p, family))
+                text = f"{np.nanmin(value):>+9.4f} to {np.nanmax(value):+.4f}"
+                text += f"  p ≤ {1 - self.level:.2g} in {below} ({clear} family-wise)"
+            lines.append(f"  {name:<12}{text}")
+        return "\n".join([*lines, *(f"  {'note:':<12}{note}" for note in self.notes)])
+
+
+def compare_pid(
+    baseline: Condition,
+    intervention: Condition,
+    *,
+    spec: PIDSpec | None = None,
+    key: jax.Array,
+    ids: tuple[Sequence[Any], Sequence[Any]] | None = None,
+    share_reduction: bool = True,
+    resamples: int = 400,
+    level: float = 0.95,
+    blocks: Block | None = None,
+    budget_gb: float = 2.0,
+    progress: Progress = no_progress,
+) -> PIDComparison:
+    """Say how far the atoms of two conditions of the same samples differ: of a knockout, or of two models.
+
+    Both conditions are estimated alike and with the same random numbers; what is said of the differences knows that
+    their rows belong together. The standard error of a difference is the larger of two, both from rows of latents: that
+    of the infinitesimal jackknife, right where sources are nearly equal, and that of drawing rows with replacement,
+    right where one source is ahead in every direction and the first sees no scatter. Intervals and p-values are normal.
+
+    Args:
+        baseline: (source_1, source_2, target), each (..., n, p).
+        intervention: The same for the other condition, row i from the same sample as row i of the baseline.
+        spec: The settings of every stage, `PIDSpec()` if not given.
+        key: A JAX random key.
+        ids: Names of the rows of both, to be sure that they belong together.
+        share_reduction: Whether the intervention is projected on the components of the baseline, as knockouts are to
+            be; False for two models, whose features have nothing to do with each other.
+        resamples: How often rows are drawn.
+        level: Probability that an interval is to hold the truth.
+        blocks: `Block(length)` to draw blocks of consecutive rows, for rows that depend on their neighbors.
+        budget_gb: Memory for what exists of the replicates at a time, in GB.
+        progress: Called with steps done and all there are.
+
+    Returns:
+        Differences in nats, with their intervals and p-values, those also adjusted for all problems.
+
+    Raises:
+        TypeError: For settings of the wrong kind, and as `estimate_pid`.
+        ValueError: For conditions that are not paired, features that differ although the reduction is to be shared,
+            too few resamples, a shrunk covariance, and as `estimate_pid`.
+
+    Source: docs/decisions/0017 has what was measured.
+    """
+    spec = check_spec(spec)
+    _check(spec, blocks, resamples, level, budget_gb)
+    pair = _check_conditions(baseline, intervention, ids, share_reduction)
+    for_estimate, for_rows = jax.random.split(key)
+    parts = [part_of(progress, i, 3) for i in range(3)]
+    latents, estimates = [], []
+    leading: tuple[int, ...] = ()
+    for place, (condition, part) in enumerate(zip(pair, parts[:2], strict=True)):
+        fitted_on = pair[0] if place and share_reduction else None
+        reduced, leading, rest = reduce_variables(*condition, spec, for_estimate, fitted_on=fitted_on)
+        found, for_bias = map_to_latents(reduced, spec, rest, part)
+        latents.append(found)
+        estimates += estimate_latents(found, reduced, spec, (spec.redundancy,), for_bias, level=level)
+    samples = latents[0].values.shape[1]
+    if blocks is not None:
+        check_block(blocks, samples)
+    notes = () if blocks is not None else notice_neighbors(np.concatenate([x.values for x in latents]), _SO)
+    notes += (_FITTED,) if any(x.fit is not None for x in latents) else ()
+    length = 1 if blocks is None else blocks.length
+    replicates = _replicates(latents, estimates, spec, length, resamples, for_rows, 1e9 * budget_gb, parts[2])
+    jackknife = _jackknife(latents, estimates, isinstance(spec.redundancy, MMI), length)
+    before, after = (quantities_of(e.atoms, e.information) for e in estimates)
+    settings = {"spec": spec_to_dict(spec), "resamples": int(resamples), "level": level}
+    settings |= {"share_reduction": share_reduction, "blocks": None if blocks is None else spec_to_dict(blocks)}
+    result = PIDComparison(
+        **_infer(jax.tree.map(np.subtract, after, before), replicates, jackknife, level),
+        baseline=estimates[0],
+        intervention=estimates[1],
+        level=level,
+        notes=notes,
+        settings=settings,
+    )
+    return result.reshape(leading)
+
+
+def _replicates(
+    latents: Sequence[Latents],
+    estimates: Sequence[PIDEstimate],
+    spec: PIDSpec,
+    block_length: int,
+    resamples: int,
+    key: jax.Array,
+    budget_bytes: float,
+    progress: Progress,
+) -> PIDQuantities:
+    """Draw rows, the same for both conditions because their key is, and take the differences of the plug-in values."""
+    before, after = (
+        row_replicates(
+            x.values,
+            e.dims,
+            spec.redundancy,
+            resamples,
+            block_length,
+            key,
+            budget_bytes,
+            part_of(progress, place, 2),
+        )
+        for place, (x, e) in enumerate(zip(latents, estimates, strict=True))
+    )
+    return _with_information(jax.tree.map(np.subtract, after, before))
+
+
+def _with_information(atoms: PIDAtoms) -> PIDQuantities:
+    i_1, i_2 = (atoms.redundancy + unique for unique in (atoms.unique_1, atoms.unique_2))
+    return PIDQuantities(**vars(atoms), i_1=i_1, i_2=i_2, i_12=i_1 + atoms.unique_2 + atoms.synergy)
+
+
+def _jackknife(
+    latents: Sequence[Latents], estimates: Sequence[PIDEstimate], is_mmi: bool, block_length: int
+) -> PIDQuantities:
+    """Compute standard errors of the differences from the influence of every row, or block of rows."""
+    before, after = (
+        influence_of_rows(e.cov, e.dims, is_mmi, x.values) for e, x in zip(estimates, latents, strict=True)
+    )
+
+    def error(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        difference = other - one
+        n = difference.shape[-1]
+        around = np.concatenate([difference, difference[:, : block_length - 1]], axis=-1)
+        sums = np.cumsum(np.pad(around, ((0, 0), (1, 0))), axis=-1)
+        blocks = sums[:, block_length:] - sums[:, :-block_length]
+        return np.sqrt((blocks**2).sum(axis=-1) / block_length) / n
+
+    return jax.tree.map(error, before, after)
+
+
+def _infer(
+    difference: PIDQuantities, replicates: PIDQuantities, jackknife: PIDQuantities, level: float
+) -> dict[str, PIDQuantities]:
+    drawn = jax.tree.map(lambda x: x.std(axis=0), replicates)
+    error = jax.tree.map(_standard_error, jackknife, drawn, difference)
+    reach = jax.tree.map(lambda x: ndtri(0.5 + 0.5 * level) * x, error)
+    distance = jax.tree.map(_in_units, difference, error)
+    p_value = jax.tree.map(lambda x: 2 * ndtr(-x), distance)
+    scatter = jax.tree.map(lambda x, sd: _in_units(x - x.mean(axis=0), sd), replicates, drawn)
+    return {
+        "difference": difference,
+        "lower": jax.tree.map(np.subtract, difference, reach),
+        "upper": jax.tree.map(np.add, difference, reach),
+        "standard_error": error,
+        "p_value": p_value,
+        "false_discovery": jax.tree.map(false_discovery_rate, p_value),
+        "family_wise": jax.tree.map(family_wise_by_maximum, distance, scatter),
+    }
+
+
+def _standard_error(jackknife: np.ndarray, drawn: np.ndarray, difference: np.ndarray) -> np.ndarray:
+    """Choose between both standard errors; what never varies cannot be told from what the corrections leave."""
+    chosen = np.where(jackknife < LEAST_SHARE * drawn, drawn, jackknife)
+    return np.where(chosen > 0, chosen, np.abs(difference))
+
+
+def _in_units(value: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Measure the size of values in standard errors, zero where there is neither."""
+    return np.abs(value) / np.where(error > 0, error, 1)
+
+
+def _check(spec: PIDSpec, blocks: object, resamples: int, level: float, budget_gb: float) -> None:
+    if blocks is not None and not isinstance(blocks, Block):
+        raise TypeError(f"blocks needs Block(length) or None, got {blocks!r}.")
+    if not isinstance(spec.covariance, SampleCovariance) or isinstance(spec.bias_correction, NoCorrection):
+        raise ValueError(
+            "spec needs covariance=SampleCovariance() and a bias_correction, got "
+            f"{type(spec.covariance).__name__} and {type(spec.bias_correction).__name__}: without them both conditions "
+            "are biased, and so are differences between conditions that have different biases."
+        )
+    check_positive_int("resamples", resamples)
+    if resamples < FEWEST_RESAMPLES:
+        raise ValueError(
+            f"resamples={resamples} are too few for standard errors: use at least {FEWEST_RESAMPLES}, better 400."
+        )
+    check_between("level", level, 0, 1)
+    check_at_least("budget_gb", budget_gb, 0, is_open=True)
+
+
+def _check_conditions(
+    baseline: Condition, intervention: Condition, ids: object, share_reduction: bool
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return the arrays of both conditions after checking that they can be compared."""
+    pair = []
+    for name, condition in (("baseline", baseline), ("intervention", intervention)):
+        if not isinstance(condition, (tuple, list)) or len(condition) != len(VARIABLES):
+            raise TypeError(f"{name} needs (source_1, source_2, target), got {type(condition).__name__}.")
+        pair.append([check_samples(f"{name} {label}", x) for label, x in zip(VARIABLES, condition, strict=True)])
+    if ids is not None:
+        check_same_ids(ids, pair[0][0].shape[-2])
+    for label, one, other in zip(VARIABLES, *pair, strict=True):
+        if one.shape[-2] != other.shape[-2]:
+            raise ValueError(
+                f"intervention {label} has {other.shape[-2]} samples, that of the baseline has {one.shape[-2]}; they "
+                "must be paired: row i of both from the same sample. Leave out what only one of them has."
+            )
+        if one.shape[:-2] != other.shape[:-2]:
+            raise ValueError(
+                f"intervention {label} has leading axes {other.shape[:-2]}, that of the baseline has {one.shape[:-2]}; "
+                "they must be equal."
+            )
+        if share_reduction and one.shape[-1] != other.shape[-1]:
+            raise ValueError(
+                f"intervention {label} has {other.shape[-1]} features, that of the baseline has {one.shape[-1]}: they "
+                "cannot be projected on the same components; use share_reduction=False for two models."
+            )
+    return pair[0], pair[1]

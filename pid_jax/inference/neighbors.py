@@ -1,0 +1,45 @@
+"""Rows that depend on the rows before them, as those of time series do."""
+
+import math
+import warnings
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import rankdata
+
+from pid_jax.resampling import Block
+
+# Standard errors 1/√n by which no column of independent rows is correlated with the row before: chance is 4e-6 for a
+# hundred columns.
+CHANCE = 5.5
+# Blocks that rows have to have.
+FEWEST_BLOCKS = 5
+
+
+def notice_neighbors(latents: Float[np.ndarray, "problems n D"], so: str, stacklevel: int = 3) -> tuple[str, ...]:
+    """Warn, and return what was said, if the ranks of rows are correlated with those of the rows before them.
+
+    Args:
+        latents: The rows.
+        so: What follows from it, and what to do.
+        stacklevel: Of the warning: 3 is the caller of whoever calls this.
+    """
+    ranks = rankdata(latents, axis=1)  # a few huge values in a row say nothing
+    centered = ranks - ranks.mean(axis=1, keepdims=True)
+    square = (centered**2).sum(axis=1)
+    lag = (centered[:, 1:] * centered[:, :-1]).sum(axis=1) / np.where(square > 0, square, 1)
+    largest = float(np.abs(lag).max())
+    if largest <= CHANCE / math.sqrt(latents.shape[1]):
+        return ()
+    note = f"rows depend on their neighbors (correlation with the row before up to {largest:.2f}): {so}"
+    warnings.warn(note, stacklevel=stacklevel)
+    return (note,)
+
+
+def check_block(block: Block, samples: int) -> None:
+    """Refuse blocks of which there would be too few."""
+    if block.length > samples // FEWEST_BLOCKS:
+        raise ValueError(
+            f"Block(length={block.length}) leaves fewer than {FEWEST_BLOCKS} blocks in {samples} rows: use "
+            f"{samples // FEWEST_BLOCKS} rows or fewer."
+        )

@@ -1,0 +1,221 @@
+"""Permutation tests of the atoms, for all leading axes at once."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pid_jax.checks import check_positive_int
+from pid_jax.estimate import check_spec, estimate_pid, reduce_variables
+from pid_jax.estimate_reduced import estimate_latents, map_to_latents
+from pid_jax.gaussian.wishart import numpy_generator
+from pid_jax.inference.multiplicity import exceedance, false_discovery_rate, family_wise_by_maximum, standardize
+from pid_jax.inference.neighbors import check_block, notice_neighbors
+from pid_jax.inference.permuted import draw_permutations, permuted_quantities
+from pid_jax.pid.quantities import QUANTITIES, PIDQuantities, quantities_of
+from pid_jax.progress import Progress, no_progress, part_of
+from pid_jax.resampling import Block, ConditionalIndependence, Independence, Null
+from pid_jax.result import to_bits
+from pid_jax.spec import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
+
+# The smallest p-value that can be, 1 / (resamples + 1), has to be below .05.
+FEWEST_RESAMPLES = 20
+_SO = "p-values are too small; use blocks=Block(length) with blocks many times longer than the dependence lasts"
+_FITTED = (
+    "flows were fitted to the pairs as they are, which p-values do not know: they are too small where flows learn the "
+    "samples by heart; refit=True fits them to every permutation"
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class PIDTest:
+    """P-values of atoms and informations. Every array has the leading axes of the input.
+
+    Attributes:
+        statistic: What was tested: atoms and informations as the samples show them, biased as they are.
+        p_value: Probability under the null of what is at least as large.
+        false_discovery: P-values adjusted over all problems, for each quantity alone: rejecting those up to q makes a
+            share q of false rejections on average at most (Benjamini & Hochberg).
+        family_wise: P-values adjusted in the same way for the probability of any false rejection (step-down maxT).
+        replicates: Statistics under the null, (resamples, ...).
+        notes: What speaks against the p-values, in plain words.
+        settings: What was chosen, JSON-ready.
+        unit: "nats" or "bits", of statistic and replicates.
+    """
+
+    statistic: PIDQuantities
+    p_value: PIDQuantities
+    false_discovery: PIDQuantities
+    family_wise: PIDQuantities
+    replicates: PIDQuantities
+    notes: tuple[str, ...]
+    settings: Mapping[str, Any]
+    unit: str = "nats"
+
+    def reshape(self, leading: tuple[int, ...]) -> "PIDTest":
+        """Return the same with other leading axes."""
+        changed = {
+            name: jax.tree.map(lambda x: np.reshape(x, leading), getattr(self, name))
+            for name in ("statistic", "p_value", "false_discovery", "family_wise")
+        }
+        replicates = jax.tree.map(lambda x: np.reshape(x, (len(x), *leading)), self.replicates)
+        return dataclasses.replace(self, **changed, replicates=replicates)
+
+    def in_bits(self) -> "PIDTest":
+        """Return the same in bits."""
+        return to_bits(self, "statistic", "replicates")
+
+    def __repr__(self) -> str:
+        """Show p-values: those of one problem, or the smallest of many and what is left after adjustment."""
+        count = np.size(self.p_value.i_12)
+        null = self.settings["null"]
+        what = "target independent of both sources"
+        if null["method"] == ConditionalIndependence.__name__:
+            what = f"target independent of source_{null['source']} given source_{3 - null['source']}"
+        lines = [
+            f"PIDTest of {count} problem{'s' * (count != 1)}, {what}, {self.settings['resamples']} permutations",
+            f"  {'':<12}{self.unit:>18}{'p':>9}{'' if count == 1 else '  family-wise   p ≤ .05 (family-wise)'}",
+        ]
+        for name in QUANTITIES:
+            value, p, family = (np.ravel(getattr(x, name)) for x in (self.statistic, self.p_value, self.family_wise))
+            span = f"{np.nanmin(value):.4f}" + (f" to {np.nanmax(value):.4f}" if count > 1 else "")
+            line = f"  {name:<12}{span:>18}{np.nanmin(p):>9.4f}"
+            if count > 1:
+                line += f"{np.nanmin(family):>13.4f}   {int((p <= 0.05).sum())} ({int((family <= 0.05).sum())})"
+            lines.append(line)
+        return "\n".join([*lines, *(f"  {'note:':<12}{note}" for note in self.notes)])
+
+
+def permutation_test(
+    source_1: ArrayLike,
+    source_2: ArrayLike,
+    target: ArrayLike,
+    *,
+    spec: PIDSpec | None = None,
+    key: jax.Array,
+    resamples: int = 1000,
+    null: Null | None = None,
+    blocks: Block | None = None,
+    refit: bool = False,
+    progress: Progress = no_progress,
+) -> PIDTest:
+    """Test whether atoms and informations are larger than chance makes them.
+
+    Under `Independence()` the whole information is zero, and with it every atom: p-values say whether there is
+    anything at all; that of `i_12` is the plainest. Under `ConditionalIndependence(source=k)` the unique information
+    of source k and the synergy are zero, and nothing is said of the other atoms.
+
+    Args:
+        source_1: Samples (..., n, p1).
+        source_2: Samples (..., n, p2), row i from the same sample as row i of `source_1`.
+        target: Samples (..., n, pt). Any variable may leave out the leading axes: it is then the same for all.
+        spec: The settings of every stage, `PIDSpec()` if not given. `bias_correction` is not used: what is tested is as
+            biased as what it is compared with.
+        key: A JAX random key.
+        resamples: Number of permutations.
+        null: `Independence()` (default) or `ConditionalIndependence(source)`.
+        blocks: `Block(length)` to permute blocks of consecutive rows, for rows that depend on their neighbors.
+        refit: Whether reduction and maps are fitted again to every permutation: needed where flows are fitted to all
+            variables jointly, and slow. Reduction and ranks of single variables are the same for every permutation.
+        progress: Called with steps done and all there are.
+
+    Returns:
+        P-values of every problem, and adjusted for all problems.
+
+    Raises:
+        TypeError: For settings of the wrong kind, and as `estimate_pid`.
+        ValueError: For fewer than 20 resamples, a shrunk covariance, blocks longer than the data, `refit` with
+            `ConditionalIndependence`, and as `estimate_pid`.
+
+    Source: Fisher (1935), The Design of Experiments, for permutations of rows; see also the settings of the nulls.
+    """
+    spec = check_spec(spec)
+    null = Independence() if null is None else null
+    _check(spec, null, blocks, resamples, refit)
+    for_estimate, for_rows = jax.random.split(key)
+    plain = dataclasses.replace(spec, bias_correction=NoCorrection())
+    reduced, leading, rest = reduce_variables(source_1, source_2, target, plain, for_estimate)
+    latents, for_bias = map_to_latents(reduced, plain, rest, part_of(progress, 0, 2))
+    samples = latents.values.shape[1]
+    if blocks is not None:
+        check_block(blocks, samples)
+    notes = notice_neighbors(latents.values, _SO) if blocks is None else ()
+    if latents.fit is not None and not refit:
+        notes = (*notes, _FITTED)
+    (found,) = estimate_latents(latents, reduced, plain, (spec.redundancy,), for_bias)
+    rows = draw_permutations(numpy_generator(for_rows), samples, 1 if blocks is None else blocks.length)
+    second = part_of(progress, 1, 2)
+    if refit:
+        again = _refit_to(source_1, source_2, target, plain, for_estimate)
+        replicates = _take(again, rows, resamples, second)
+    else:
+        replicates = permuted_quantities(
+            latents.values, found.cov, found.dims, null, spec.redundancy, rows, resamples, second
+        )
+    result = _test(quantities_of(found.atoms, found.information), replicates)
+    settings = {"spec": spec_to_dict(plain), "null": spec_to_dict(null), "resamples": int(resamples), "refit": refit}
+    settings["blocks"] = None if blocks is None else spec_to_dict(blocks)
+    return PIDTest(**result, replicates=replicates, notes=notes, settings=settings).reshape(leading)
+
+
+def _test(statistic: PIDQuantities, replicates: PIDQuantities) -> dict[str, PIDQuantities]:
+    p_value = jax.tree.map(exceedance, statistic, replicates)
+    return {
+        "statistic": statistic,
+        "p_value": p_value,
+        "false_discovery": jax.tree.map(false_discovery_rate, p_value),
+        "family_wise": jax.tree.map(
+            lambda one, drawn: family_wise_by_maximum(*standardize(one, drawn)), statistic, replicates
+        ),
+    }
+
+
+def _refit_to(
+    source_1: ArrayLike, source_2: ArrayLike, target: ArrayLike, spec: PIDSpec, key: jax.Array
+) -> Callable[[np.ndarray], PIDQuantities]:
+    permuted = np.asarray(target)
+
+    def again(rows: np.ndarray) -> PIDQuantities:
+        estimate = estimate_pid(source_1, source_2, permuted[..., rows, :], spec=spec, key=key)
+        return jax.tree.map(np.ravel, quantities_of(estimate.atoms, estimate.information))
+
+    return again
+
+
+def _take(
+    again: Callable[[np.ndarray], PIDQuantities], rows: Iterator[np.ndarray], resamples: int, progress: Progress
+) -> PIDQuantities:
+    found = []
+    for done in range(1, resamples + 1):
+        found.append(again(next(rows)))
+        progress(done, resamples)
+    return jax.tree.map(lambda *parts: np.stack(parts), *found)
+
+
+def _check(spec: PIDSpec, null: object, blocks: object, resamples: int, refit: object) -> None:
+    if not isinstance(null, (Independence, ConditionalIndependence)):
+        raise TypeError(f"null needs Independence() or ConditionalIndependence(source), got {null!r}.")
+    if blocks is not None and not isinstance(blocks, Block):
+        raise TypeError(f"blocks needs Block(length) or None, got {blocks!r}.")
+    if not isinstance(refit, bool):
+        raise TypeError(f"refit needs True or False, got {refit!r}.")
+    if refit and isinstance(null, ConditionalIndependence):
+        raise ValueError(
+            "refit=True needs null=Independence(): what a source does not tell beyond the other is permuted behind the "
+            "maps, to which no rows of the input belong; leave refit out."
+        )
+    if not isinstance(spec.covariance, SampleCovariance):
+        raise ValueError(
+            f"spec needs covariance=SampleCovariance(), got {type(spec.covariance).__name__}: permutations are "
+            "compared with what the samples show; reduce further (PCA(dim=...)) where there are few."
+        )
+    check_positive_int("resamples", resamples)
+    if resamples < FEWEST_RESAMPLES:
+        raise ValueError(
+            f"resamples={resamples} are too few: the smallest p-value would be {1 / (resamples + 1):.2f}; use at least "
+            f"{FEWEST_RESAMPLES}, better 1000."
+        )

@@ -1,0 +1,129 @@
+"""Decompositions under a null hypothesis: of rows that were permuted so that it holds."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from pid_jax.decompose import solve_pid
+from pid_jax.gaussian.joint import block_slices
+from pid_jax.pid.quantities import PIDQuantities, quantities_of
+from pid_jax.progress import Progress
+from pid_jax.resampling import ConditionalIndependence, Null
+from pid_jax.spec import Redundancy
+from pid_jax.threads import one_blas_thread
+
+# Directions of a variable with less than this part of its largest variance do not exist.
+RANK_CUT = 1e-12
+# Memory for the covariances that are decomposed at a time, which takes up to 20 times as much.
+BUDGET_BYTES = 2**26
+
+Permuted = Callable[[Int[np.ndarray, "n"]], Float[np.ndarray, "B dt d"]]
+"""The covariance of the target with some sources after the rows were permuted."""
+
+
+def permuted_quantities(
+    latents: Float[np.ndarray, "B n D"],
+    cov: Float[np.ndarray, "B D D"],
+    dims: tuple[int, int, int],
+    null: Null,
+    redundancy: Redundancy,
+    rows: Iterator[Int[np.ndarray, "n"]],
+    resamples: int,
+    progress: Progress,
+) -> PIDQuantities:
+    """Decompose what is left after permutations, as biased as samples are.
+
+    Args:
+        latents: Latents of all variables.
+        cov: Their sample covariances.
+        dims: (d1, d2, dt).
+        null: What the permutations make true.
+        redundancy: The measure.
+        rows: Permutations; all problems have the same, so that they stay as dependent on each other as they are.
+        resamples: How many to take.
+        progress: Called with replicates done and all there are.
+
+    Returns:
+        Atoms and informations (resamples, problems) in nats.
+    """
+    at_1, at_2, target = block_slices(dims)
+    centered = latents - latents.mean(axis=1, keepdims=True)
+    if isinstance(null, ConditionalIndependence):
+        at, other = (at_1, at_2) if null.source == 1 else (at_2, at_1)
+        of = _permute_rest(centered[..., at], centered[..., other], centered[..., target])
+    else:
+        at = slice(0, target.start)
+        of = _permute_target(centered[..., at], centered[..., target])
+    parts, done = [], 0
+    while done < resamples:
+        count = min(resamples - done, max(1, BUDGET_BYTES // cov.nbytes))
+        replicates = np.repeat(cov[None], count, axis=0)
+        with one_blas_thread(sum(dims)):
+            for one in replicates:
+                cross = of(next(rows))
+                one[:, target, at], one[:, at, target] = cross, np.swapaxes(cross, -1, -2)
+        solved = solve_pid(replicates, dims, redundancy)
+        parts.append(quantities_of(solved.atoms, solved.information))
+        done += count
+        progress(done, resamples)
+    return PIDQuantities(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])})
+
+
+def draw_permutations(
+    generator: np.random.Generator, samples: int, block_length: int = 1
+) -> Iterator[Int[np.ndarray, "n"]]:
+    """Draw permutations of n rows, or of blocks of consecutive rows that begin at a row drawn at random."""
+    count = -(-samples // block_length)
+    while True:
+        order = generator.permutation(count)
+        rows = (order[:, None] * block_length + np.arange(block_length)).ravel()
+        yield (rows[rows < samples] + generator.integers(samples)) % samples
+
+
+def _permute_target(sources: np.ndarray, target: np.ndarray) -> Permuted:
+    scaled = sources / (target.shape[1] - 1)
+    return lambda rows: np.swapaxes(target[:, rows], -1, -2) @ scaled
+
+
+def _permute_rest(source: np.ndarray, other: np.ndarray, target: np.ndarray) -> Permuted:
+    """Permute what `other` does not predict of `source`.
+
+    In white coordinates the rest has orthonormal columns F, and W stands for `other`. Permuted columns π F are made
+    independent of `other` and orthonormal again, by (π F − W Wᵀ π F) M with M⁻² = I − (Wᵀ π F)ᵀ (Wᵀ π F); what they
+    share with the target is then Eᵀ π F M, with E the rest of the target.
+    """
+    freedom = source.shape[1] - 1
+    white, _ = _whiten(other, np.linalg.norm(other, axis=(-2, -1)))
+    (rest, rest_of_target), (predicted, predicted_of_target) = zip(
+        *(_split(white, one) for one in (source, target)), strict=True
+    )
+    columns, root = _whiten(rest, np.linalg.norm(source, axis=(-2, -1)))
+    both = np.concatenate([np.swapaxes(white, -1, -2), np.swapaxes(rest_of_target, -1, -2)], axis=1)
+    by_other = np.swapaxes(predicted_of_target, -1, -2) @ predicted
+    eye, size = np.eye(columns.shape[-1]), white.shape[-1]
+
+    def cross(rows: Int[np.ndarray, "n"]) -> Float[np.ndarray, "B dt d"]:
+        products = both @ columns[:, rows]
+        along, with_target = products[:, :size], products[:, size:]
+        left, turn = np.linalg.eigh(eye - np.swapaxes(along, -1, -2) @ along)
+        inverse_root = (turn / np.sqrt(left)[:, None, :]) @ np.swapaxes(turn, -1, -2)
+        return (by_other + with_target @ inverse_root @ root) / freedom
+
+    return cross
+
+
+def _split(white: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what orthonormal columns do not predict of values, and the coefficients of what they do."""
+    coefficients = np.swapaxes(white, -1, -2) @ values
+    return values - white @ coefficients, coefficients
+
+
+def _whiten(values: Float[np.ndarray, "B n d"], size: Float[np.ndarray, "B"]) -> tuple[np.ndarray, np.ndarray]:
+    """Find orthonormal columns F and a root A with values = F A; directions that are tiny next to `size` are zero."""
+    square, vectors = np.linalg.eigh(np.swapaxes(values, -1, -2) @ values)
+    length = np.sqrt(np.maximum(square, 0))
+    exists = length > np.sqrt(RANK_CUT) * size[:, None]
+    inverse = np.where(exists, 1 / np.where(exists, length, 1), 0)
+    columns = values @ (vectors * inverse[:, None, :])
+    return columns, np.where(exists, length, 0)[:, :, None] * np.swapaxes(vectors, -1, -2)
