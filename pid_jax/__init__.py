@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         Standardize,
     )
     from pid_jax.inference.bootstrap import PIDBootstrap, bootstrap_pid
+    from pid_jax.inference.posterior import PIDPosterior, posterior_pid
+    from pid_jax.likelihoods import LKJ, NUTS, Conjugate, GaussianLikelihood, InverseWishart, StudentTLikelihood
     from pid_jax.pid.atoms import PIDAtoms
     from pid_jax.pid.broja import pid_broja
     from pid_jax.pid.mmi import pid_mmi
@@ -55,7 +57,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "BROJA",
+    "LKJ",
     "MMI",
+    "NUTS",
     "OAS",
     "PCA",
     "ActivationStore",
@@ -64,11 +68,14 @@ __all__ = [
     "Basic",
     "Block",
     "Calibrated",
+    "Conjugate",
     "Copula",
     "Exact",
     "FlowFit",
+    "GaussianLikelihood",
     "IndirectInference",
     "Information",
+    "InverseWishart",
     "Joint",
     "JointGaussian",
     "LedoitWolf",
@@ -80,6 +87,7 @@ __all__ = [
     "PIDAtoms",
     "PIDBootstrap",
     "PIDEstimate",
+    "PIDPosterior",
     "PIDSpec",
     "Pairs",
     "Parametric",
@@ -92,6 +100,7 @@ __all__ = [
     "Shared",
     "Standardize",
     "Status",
+    "StudentTLikelihood",
     "StudySpec",
     "UnionEstimate",
     "UniqueSpectrum",
@@ -105,6 +114,7 @@ __all__ = [
     "optimal_coupling",
     "pid_broja",
     "pid_mmi",
+    "posterior_pid",
     "run_study",
     "unique_spectrum",
 ]
@@ -132,6 +142,8 @@ _HOME = {
     "pid.broja": ("pid_broja",),
     "pid.mmi": ("pid_mmi",),
     "inference.bootstrap": ("PIDBootstrap", "bootstrap_pid"),
+    "inference.posterior": ("PIDPosterior", "posterior_pid"),
+    "likelihoods": ("LKJ", "NUTS", "Conjugate", "GaussianLikelihood", "InverseWishart", "StudentTLikelihood"),
     "resampling": ("Basic", "BCa", "Block", "Calibrated", "Pairs", "Parametric", "Percentile"),
     "result": ("PIDEstimate",),
     "spec": (

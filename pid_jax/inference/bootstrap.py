@@ -1,7 +1,6 @@
 """Bootstrap intervals of the atoms, for all leading axes at once."""
 
 import dataclasses
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +10,13 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pid_jax.checks import check_at_least, check_between, check_positive_int
+from pid_jax.checks import check_at_least
 from pid_jax.estimate import check_spec, estimate_pid, reduce_variables
 from pid_jax.estimate_reduced import estimate_latents, map_to_latents
 from pid_jax.gaussianize import Latents
 from pid_jax.inference.acceleration import acceleration_of_gaussians, acceleration_of_rows
-from pid_jax.inference.intervals import interval_from
+from pid_jax.inference.intervals import check_enough_draws, interval_from
+from pid_jax.inference.neighbors import correlation_with_neighbors
 from pid_jax.inference.replicates import gaussian_replicates, row_replicates
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.progress import Progress, no_progress, part_of
@@ -24,11 +24,8 @@ from pid_jax.resampling import Basic, BCa, Block, Calibrated, Interval, Kind, Pa
 from pid_jax.result import ATOMS, PIDEstimate, to_bits
 from pid_jax.spec import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
 
-# Replicates that have to lie beyond either end of an interval, and blocks that rows have to have.
-FEWEST_BEYOND, FEWEST_BLOCKS = 5, 5
-# Standard errors 1/√n by which no column of independent rows is correlated with the row before: chance is 4e-6 for a
-# hundred columns.
-CHANCE = 5.5
+# Blocks that rows have to have.
+FEWEST_BLOCKS = 5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -251,15 +248,8 @@ def _check(spec: PIDSpec, kind: object, interval: object, resamples: int, level:
             f"{type(spec.covariance).__name__} and {type(spec.bias_correction).__name__}: without them atoms are "
             "biased, and intervals around them hold something else."
         )
-    check_positive_int("resamples", resamples)
-    check_between("level", level, 0, 1)
     check_at_least("budget_gb", budget_gb, 0, is_open=True)
-    needed = math.ceil(2 * FEWEST_BEYOND / (1 - level) - 1e-9)
-    if resamples < needed:
-        raise ValueError(
-            f"resamples={resamples} are too few for level={level:g}: at least {FEWEST_BEYOND} have to lie beyond "
-            f"either end, which takes {needed}."
-        )
+    check_enough_draws("resamples", resamples, level)
 
 
 def _check_block(kind: Kind, samples: int) -> None:
@@ -272,13 +262,8 @@ def _check_block(kind: Kind, samples: int) -> None:
 
 def _notice_neighbors(latents: np.ndarray, kind: Kind) -> tuple[str, ...]:
     """Say so if rows are correlated with the row before them, and the kind of bootstrap takes them as independent."""
-    if isinstance(kind, Block):
-        return ()
-    centered = latents - latents.mean(axis=1, keepdims=True)
-    square = (centered**2).sum(axis=1)
-    lag = (centered[:, 1:] * centered[:, :-1]).sum(axis=1) / np.where(square > 0, square, 1)
-    largest = float(np.abs(lag).max())
-    if largest <= CHANCE / math.sqrt(latents.shape[1]):
+    largest = 0.0 if isinstance(kind, Block) else correlation_with_neighbors(latents)
+    if not largest:
         return ()
     note = (
         f"rows depend on their neighbors (correlation with the row before up to {largest:.2f}): intervals are too "
