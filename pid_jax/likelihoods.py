@@ -77,16 +77,20 @@ class NUTS:
     Attributes:
         warmup: Steps of each chain that adapt its step size and are not kept.
         chains: Number of chains, which start apart from each other.
+        thinning: Steps to a draw. Single steps lead from one side of the posterior to the other: means of them are
+            exact to a fault, but spreads are not, and R-hat sees it. Every third is worth about one independent draw.
 
     Source: M. D. Hoffman, A. Gelman (2014), J. Mach. Learn. Res. 15, 1593.
     """
 
     warmup: int = 500
     chains: int = 4
+    thinning: int = 3
 
     def __post_init__(self) -> None:
         check_positive_int("NUTS(warmup=...)", self.warmup)
         check_positive_int("NUTS(chains=...)", self.chains)
+        check_positive_int("NUTS(thinning=...)", self.thinning)
 
 
 Likelihood = GaussianLikelihood | StudentTLikelihood

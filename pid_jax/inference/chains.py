@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.scipy.special import gammaln
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float, Int
 
 from pid_jax.gaussian.linalg import cholesky, invert_lower, solve_lower
 from pid_jax.gaussian.student import student_scatter
@@ -57,12 +57,12 @@ class Chains:
     Attributes:
         cov: Draws of the scatter matrix.
         freedom: Draws of the degrees of freedom; None where they are not inferred.
-        diverging: Whether the step to a draw left the level set of the energy.
+        diverging: Number of steps behind the warmup that left the level set of the energy.
     """
 
     cov: Float[Array, "chains draws D D"]
     freedom: Float[Array, "chains draws"] | None
-    diverging: Bool[Array, "chains draws"]
+    diverging: Int[Array, ""]
 
 
 @jax.jit
@@ -79,7 +79,7 @@ def student_evidence(rows: Float[Array, "n D"], freedom: Float[Array, ""] | None
     return Evidence(root=root, count=count, rows=solve_lower(root, (rows - location).T).T, freedom=freedom)
 
 
-@partial(jax.jit, static_argnames=("prior", "warmup", "chains", "draws"))
+@partial(jax.jit, static_argnames=("prior", "warmup", "chains", "thinning", "draws"))
 def run_chains(
     key: Array,
     evidence: Evidence,
@@ -88,6 +88,7 @@ def run_chains(
     prior: type,
     warmup: int,
     chains: int,
+    thinning: int,
     draws: int,
 ) -> Chains:
     """Sample the scatter matrix of one problem.
@@ -99,6 +100,7 @@ def run_chains(
         prior: `InverseWishart` or `LKJ`.
         warmup: Steps that adapt and are not kept.
         chains: Number of chains.
+        thinning: Steps to a draw.
         draws: Draws of each chain.
 
     Returns:
@@ -117,12 +119,12 @@ def run_chains(
         return state, (state.z, state.diverging)
 
     # One loop: a second one for the warmup alone would be compiled again.
-    _, kept = lax.scan(step, state, length=warmup + draws)
-    z, diverging = jax.tree.map(lambda x: jnp.swapaxes(x[warmup:], 0, 1), kept)
+    _, kept = lax.scan(step, state, length=warmup + thinning * draws)
+    z = jax.tree.map(lambda x: jnp.swapaxes(x[warmup + thinning - 1 :: thinning], 0, 1), kept[0])
     factor = jax.vmap(jax.vmap(lambda one: _scatter_factor(evidence, one)))(z["coordinates"])
     cov = factor @ jnp.swapaxes(factor, -1, -2)
     freedom = jnp.exp(z["log_freedom"]) if "log_freedom" in z else None
-    return Chains(cov=cov, freedom=freedom, diverging=diverging)
+    return Chains(cov=cov, freedom=freedom, diverging=kept[1][warmup:].sum())
 
 
 def _start(key: Array, evidence: Evidence, chains: int) -> dict[str, Array]:

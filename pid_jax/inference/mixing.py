@@ -13,7 +13,8 @@ def potential_scale_reduction(chains: Float[np.ndarray, "chains draws ..."]) -> 
         chains: Draws of each chain, at least four.
 
     Returns:
-        R̂, close to 1 if the chains agree; NaN where a draw is, or where all are the same.
+        R̂, close to 1 if the chains agree, infinite if none of them moves; NaN where a draw is, or where all are the
+        same.
 
     Source: A. Vehtari, A. Gelman, D. Simpson, B. Carpenter, P.-C. Bürkner (2021), Bayesian Anal. 16, 667.
     """
@@ -56,4 +57,4 @@ def _of_halves(chains: np.ndarray) -> np.ndarray:
     halves = _halves(chains)
     within, between = halves.var(axis=1, ddof=1).mean(axis=0), halves.mean(axis=1).var(axis=0, ddof=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.sqrt(1 - 1 / halves.shape[1] + between / np.where(within > 0, within, np.nan))
+        return np.sqrt(1 - 1 / halves.shape[1] + between / within)

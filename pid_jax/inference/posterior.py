@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pid_jax.checks import check_key
 from pid_jax.estimate import check_spec, reduce_variables
 from pid_jax.estimate_reduced import map_to_latents
 from pid_jax.gaussian.information import Information
@@ -166,6 +167,7 @@ def posterior_pid(
     prior = InverseWishart() if prior is None else prior
     is_conjugate = isinstance(likelihood, GaussianLikelihood) and isinstance(prior, InverseWishart)
     sampler = (Conjugate() if is_conjugate else NUTS()) if sampler is None else sampler
+    check_key(key)
     check_settings(spec, likelihood, prior, sampler, draws, level)
     for_estimate, for_draws = jax.random.split(key)
     reduced, leading, rest = reduce_variables(source_1, source_2, target, spec, for_estimate)
@@ -244,9 +246,13 @@ def _notes_on_draws(each: list[Draws], found: Mapping[str, Any], sampler: Sample
         r_hat = jax.tree.leaves(found["r_hat"])
         if found["freedom"] is not None:
             r_hat.append(_of_chains(found["freedom"], sampler, potential_scale_reduction))
-        largest = np.nanmax(np.stack(r_hat), initial=1)
-        if largest > LARGEST_R_HAT:
-            notes.append(f"chains have not mixed (R-hat up to {largest:.3f}): raise NUTS(warmup=...) or draws")
+        values = np.stack(r_hat)
+        above, known = int((values > LARGEST_R_HAT).sum()), int((~np.isnan(values)).sum())
+        if above:
+            notes.append(
+                f"chains may not have mixed: R-hat is above {LARGEST_R_HAT} for {above} of {known} quantities (up to "
+                f"{np.nanmax(values):.3f}); raise NUTS(warmup=...) or draws"
+            )
         diverging = sum(one.diverging for one in each)
         if diverging:
             notes.append(f"{diverging} steps of the chains diverged: draws may miss a part of the posterior")

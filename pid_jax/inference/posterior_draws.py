@@ -124,11 +124,12 @@ def _sample(
             prior=type(prior),
             warmup=int(sampler.warmup),
             chains=int(sampler.chains),
+            thinning=int(sampler.thinning),
             draws=int(draws) // int(sampler.chains),
         )
         cov = np.asarray(found.cov).reshape(-1, size, size)
         freedom = None if found.freedom is None else np.asarray(found.freedom).ravel()
-        return cov, freedom, int(np.asarray(found.diverging).sum())
+        return cov, freedom, int(found.diverging)
 
 
 def _decompose(cov: np.ndarray, dims: tuple[int, int, int], redundancy: Redundancy) -> tuple[PIDQuantities, int]:
