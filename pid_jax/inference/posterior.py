@@ -226,8 +226,8 @@ def _notes_on(latents: Latents, likelihood: Likelihood) -> tuple[str, ...]:
     notes = list(latents.notes)
     if isinstance(likelihood, StudentTLikelihood) and (latents.gaussianizer != RAW).any():
         notes.append(
-            "a map has made the latents Gaussian before StudentTLikelihood() saw them, so that no heavy tails are left "
-            "to find: use gaussianize=NoGaussianization()"
+            "a map has made every latent Gaussian by itself, which those of a StudentTLikelihood() are not: use "
+            "gaussianize=NoGaussianization()"
         )
     largest = correlation_with_neighbors(latents.values)
     if largest:

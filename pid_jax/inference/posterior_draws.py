@@ -21,7 +21,7 @@ from pid_jax.status import Status
 from pid_jax.threads import one_blas_thread
 
 # Memory for decompositions that exist at a time, and arrays as large as all their covariances.
-BUDGET_BYTES, COPIES = 5e8, 10
+BUDGET_BYTES, COPIES = 5e8, 30
 
 
 @dataclass(frozen=True, kw_only=True)
