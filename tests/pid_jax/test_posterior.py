@@ -25,9 +25,8 @@ from pid_jax import (
     gaussian_pid,
     posterior_pid,
 )
-from pid_jax.gaussian.student import student_scatter, tail_information
+from pid_jax.gaussian.student import tail_information
 from pid_jax.inference.chains import run_chains
-from pid_jax.inference.mixing import effective_draws, potential_scale_reduction
 from pid_jax.inference.posterior_draws import conjugate_covariances
 from pid_jax.pid.quantities import QUANTITIES
 from pid_jax.testing.problems import random_channel
@@ -165,45 +164,6 @@ def test_identities_hold_in_every_draw_and_problems_are_drawn_apart(key):
     assert np.corrcoef(same.draws.i_1.T)[0, 1] < 0.2
     quantile = np.quantile(d.i_1, 0.025, axis=0)
     np.testing.assert_allclose(found.lower.i_1, quantile)
-
-
-def test_tail_information_is_the_whole_of_uncorrelated_t_variables():
-    """The mean of log p(x, y) / p(x) p(y) over 200,000 draws, with its standard error; and none for a large ν."""
-    dims, freedom = (2, 1, 1), 3.0
-    rows = multivariate_t(np.zeros(4), np.eye(4), df=freedom, seed=2).rvs(200_000)
-    found = tail_information(jnp.asarray(freedom), dims)
-    for at, value in (([0, 1], found.i_1), ([2], found.i_2), ([0, 1, 2], found.i_12)):
-        log_densities = [
-            multivariate_t(np.zeros(len(part)), np.eye(len(part)), df=freedom).logpdf(rows[:, part])
-            for part in ([*at, 3], at, [3])
-        ]
-        ratio = log_densities[0] - log_densities[1] - log_densities[2]
-        assert abs(ratio.mean() - value) < 4 * ratio.std() / np.sqrt(len(ratio))
-        assert value > 0.03
-    assert abs(tail_information(jnp.asarray(1e3), dims).i_12) < 1e-3
-
-
-def test_robust_scatter_is_that_of_the_distribution():
-    rows = multivariate_t(np.full(5, 2.0), COV, df=1.5, seed=3).rvs(20_000)
-    location, root = student_scatter(jnp.asarray(rows, jnp.float32), 1.5)
-    np.testing.assert_allclose(location, 2, atol=0.08)
-    np.testing.assert_allclose(root @ root.T, COV, atol=0.12)
-
-
-def test_chains_that_disagree_are_noticed():
-    rng = np.random.default_rng(0)
-    white = rng.standard_normal((4, 500, 3))
-    assert (potential_scale_reduction(white) < 1.01).all()
-    assert (np.abs(effective_draws(white) / 2000 - 1) < 0.25).all()
-    moved, wider = white.copy(), white.copy()
-    moved[0] += 1
-    wider[0] *= 3
-    assert (potential_scale_reduction(moved) > 1.05).all()
-    assert (potential_scale_reduction(wider) > 1.05).all()
-    slow = np.cumsum(rng.standard_normal((4, 500)), axis=1)
-    assert effective_draws(slow) < 50
-    assert np.isnan(potential_scale_reduction(np.zeros((4, 10))))
-    assert potential_scale_reduction(np.tile(np.arange(4.0)[:, None], 10)) == np.inf
 
 
 def test_a_kink_repeats_draws_and_stays_finite(key):
