@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from pid_jax.inference.bootstrap import PIDBootstrap, bootstrap_pid
     from pid_jax.inference.comparison import PIDComparison, compare_pid
     from pid_jax.inference.permutation import PIDTest, permutation_test
+    from pid_jax.inference.posterior import PIDPosterior, posterior_pid
     from pid_jax.inference.power import SampleSize, samples_needed
+    from pid_jax.likelihoods import LKJ, NUTS, Conjugate, GaussianLikelihood, InverseWishart, StudentTLikelihood
     from pid_jax.pid.atoms import PIDAtoms
     from pid_jax.pid.broja import pid_broja
     from pid_jax.pid.mmi import pid_mmi
@@ -69,7 +71,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "BROJA",
+    "LKJ",
     "MMI",
+    "NUTS",
     "OAS",
     "PCA",
     "ActivationStore",
@@ -79,12 +83,15 @@ __all__ = [
     "Block",
     "Calibrated",
     "ConditionalIndependence",
+    "Conjugate",
     "Copula",
     "Exact",
     "FlowFit",
+    "GaussianLikelihood",
     "Independence",
     "IndirectInference",
     "Information",
+    "InverseWishart",
     "Joint",
     "JointGaussian",
     "LedoitWolf",
@@ -97,6 +104,7 @@ __all__ = [
     "PIDBootstrap",
     "PIDComparison",
     "PIDEstimate",
+    "PIDPosterior",
     "PIDQuantities",
     "PIDSpec",
     "PIDTest",
@@ -112,6 +120,7 @@ __all__ = [
     "Shared",
     "Standardize",
     "Status",
+    "StudentTLikelihood",
     "StudySpec",
     "UnionEstimate",
     "UniqueSpectrum",
@@ -127,6 +136,7 @@ __all__ = [
     "permutation_test",
     "pid_broja",
     "pid_mmi",
+    "posterior_pid",
     "run_study",
     "samples_needed",
     "unique_spectrum",
@@ -158,7 +168,9 @@ _HOME = {
     "inference.bootstrap": ("PIDBootstrap", "bootstrap_pid"),
     "inference.comparison": ("PIDComparison", "compare_pid"),
     "inference.permutation": ("PIDTest", "permutation_test"),
+    "inference.posterior": ("PIDPosterior", "posterior_pid"),
     "inference.power": ("SampleSize", "samples_needed"),
+    "likelihoods": ("LKJ", "NUTS", "Conjugate", "GaussianLikelihood", "InverseWishart", "StudentTLikelihood"),
     "resampling": (
         "Basic",
         "BCa",

@@ -195,9 +195,9 @@ class PIDEstimate:
         )
 
     def _describe(self, values: PIDAtoms | Information, name: str) -> str:
-        text = f"{name} {_span(np.asarray(getattr(values, name)))}"
+        text = f"{name} {span(np.asarray(getattr(values, name)))}"
         if values is self.atoms and self.lower is not None and self.upper is not None and self.status.size == 1:
-            ends = (_span(np.asarray(getattr(end, name))) for end in (self.lower, self.upper))
+            ends = (span(np.asarray(getattr(end, name))) for end in (self.lower, self.upper))
             text += f" [{', '.join(ends)}]"
         return text
 
@@ -270,7 +270,8 @@ def read_dataset(path: str | Path, schema: str, writer: str) -> xr.Dataset:
     return data
 
 
-def _span(values: np.ndarray) -> str:
+def span(values: np.ndarray) -> str:
+    """Say what a number is, or from where to where several go."""
     finite = values[np.isfinite(values)]
     if not finite.size:
         return "NaN"

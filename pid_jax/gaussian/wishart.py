@@ -23,12 +23,12 @@ class WhiteFactors:
     Args:
         key: A JAX random key.
         size: D.
-        freedom: Degrees of freedom, n − 1 for n samples; at least D.
+        freedom: Degrees of freedom, n − 1 for n samples; above D − 1.
 
     Source: Bartlett (1933), Proc. R. Soc. Edinb. 53, 260.
     """
 
-    def __init__(self, key: jax.Array, size: int, freedom: int) -> None:
+    def __init__(self, key: jax.Array, size: int, freedom: float) -> None:
         self._generator = numpy_generator(key)
         self._size, self._freedom = size, freedom - np.arange(size)
 

@@ -1,7 +1,6 @@
 """Bootstrap intervals of the atoms, for all leading axes at once."""
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +9,12 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pid_jax.checks import check_at_least, check_between, check_positive_int
+from pid_jax.checks import check_at_least
 from pid_jax.estimate import check_spec, estimate_pid, reduce_variables
 from pid_jax.estimate_reduced import estimate_latents, map_to_latents
 from pid_jax.gaussianize import Latents
 from pid_jax.inference.acceleration import acceleration_of_gaussians, acceleration_of_rows
-from pid_jax.inference.intervals import interval_from
+from pid_jax.inference.intervals import check_enough_draws, interval_from
 from pid_jax.inference.neighbors import check_block, notice_neighbors
 from pid_jax.inference.replicates import gaussian_replicates, row_replicates
 from pid_jax.pid.atoms import PIDAtoms
@@ -24,8 +23,6 @@ from pid_jax.resampling import Basic, BCa, Block, Calibrated, Interval, Kind, Pa
 from pid_jax.result import ATOMS, PIDEstimate, to_bits
 from pid_jax.spec import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
 
-# Replicates that have to lie beyond either end of an interval.
-FEWEST_BEYOND = 5
 _SO = "intervals are too short; use kind=Block(length) with blocks many times longer than the dependence lasts"
 
 
@@ -250,12 +247,5 @@ def _check(spec: PIDSpec, kind: object, interval: object, resamples: int, level:
             f"{type(spec.covariance).__name__} and {type(spec.bias_correction).__name__}: without them atoms are "
             "biased, and intervals around them hold something else."
         )
-    check_positive_int("resamples", resamples)
-    check_between("level", level, 0, 1)
     check_at_least("budget_gb", budget_gb, 0, is_open=True)
-    needed = math.ceil(2 * FEWEST_BEYOND / (1 - level) - 1e-9)
-    if resamples < needed:
-        raise ValueError(
-            f"resamples={resamples} are too few for level={level:g}: at least {FEWEST_BEYOND} have to lie beyond "
-            f"either end, which takes {needed}."
-        )
+    check_enough_draws("resamples", resamples, level)

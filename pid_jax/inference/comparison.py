@@ -158,9 +158,9 @@ def compare_pid(
     parts = [part_of(progress, i, 3) for i in range(3)]
     latents, estimates = [], []
     leading: tuple[int, ...] = ()
-    for place, (condition, part) in enumerate(zip(pair, parts[:2], strict=True)):
+    for place, ((one, two, target), part) in enumerate(zip(pair, parts[:2], strict=True)):
         fitted_on = pair[0] if place and share_reduction else None
-        reduced, leading, rest = reduce_variables(*condition, spec, for_estimate, fitted_on=fitted_on)
+        reduced, leading, rest = reduce_variables(one, two, target, spec, for_estimate, fitted_on=fitted_on)
         found, for_bias = map_to_latents(reduced, spec, rest, part)
         latents.append(found)
         estimates += estimate_latents(found, reduced, spec, (spec.redundancy,), for_bias, level=level)
@@ -239,7 +239,7 @@ def _jackknife(
 
 def _infer(
     difference: PIDQuantities, replicates: PIDQuantities, jackknife: PIDQuantities, level: float
-) -> dict[str, PIDQuantities]:
+) -> dict[str, Any]:
     drawn = jax.tree.map(lambda x: x.std(axis=0), replicates)
     error = jax.tree.map(_standard_error, jackknife, drawn, difference)
     reach = jax.tree.map(lambda x: ndtri(0.5 + 0.5 * level) * x, error)

@@ -1,9 +1,33 @@
-"""Intervals from replicates."""
+"""Intervals from replicates, and how many of them they take."""
+
+import math
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from pid_jax.checks import check_between, check_positive_int
 from pid_jax.resampling import Basic, BCa, Percentile
+
+# Replicates or draws that have to lie beyond either end of an interval.
+FEWEST_BEYOND = 5
+
+
+def check_enough_draws(name: str, count: int, level: float) -> None:
+    """Refuse a level that is none, and too few replicates or draws for it.
+
+    Args:
+        name: What the number is called.
+        count: How many there are.
+        level: Probability that an interval is to hold the truth.
+    """
+    check_positive_int(name, count)
+    check_between("level", level, 0, 1)
+    needed = math.ceil(2 * FEWEST_BEYOND / (1 - level) - 1e-9)
+    if count < needed:
+        raise ValueError(
+            f"{name}={count} are too few for level={level:g}: at least {FEWEST_BEYOND} have to lie beyond either end, "
+            f"which takes {needed}."
+        )
 
 
 def interval_from(

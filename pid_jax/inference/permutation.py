@@ -157,12 +157,17 @@ def permutation_test(
             latents.values, found.cov, found.dims, null, spec.redundancy, rows, resamples, second
         )
     result = _test(quantities_of(found.atoms, found.information), replicates)
-    settings = {"spec": spec_to_dict(plain), "null": spec_to_dict(null), "resamples": int(resamples), "refit": refit}
+    settings: dict[str, Any] = {
+        "spec": spec_to_dict(plain),
+        "null": spec_to_dict(null),
+        "resamples": int(resamples),
+        "refit": refit,
+    }
     settings["blocks"] = None if blocks is None else spec_to_dict(blocks)
     return PIDTest(**result, replicates=replicates, notes=notes, settings=settings).reshape(leading)
 
 
-def _test(statistic: PIDQuantities, replicates: PIDQuantities) -> dict[str, PIDQuantities]:
+def _test(statistic: PIDQuantities, replicates: PIDQuantities) -> dict[str, Any]:
     p_value = jax.tree.map(exceedance, statistic, replicates)
     return {
         "statistic": statistic,

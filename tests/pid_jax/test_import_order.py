@@ -15,7 +15,7 @@ ROOT = Path(pid_jax.__file__).parent.parent
 # A module may import what stands in its own group or before it.
 ORDER = (
     {"status", "precision", "threads", "progress", "checks", "atomic", "compilation_cache", "side_by_side"},
-    {"gaussianizers", "resampling"},
+    {"gaussianizers", "resampling", "likelihoods"},
     {"spec", "gaussian"},
     {"pid", "reduce", "flow"},
     {"flow_fit", "fit_loops"},
@@ -128,6 +128,7 @@ def test_extraction_meets_pid_jax_in_the_store_only(module):
         ("pid_jax.store", ("jax", "torch", "xarray")),
         ("extraction.cli", ("jax", "torch", "transformers")),
         ("pid_jax.estimate", ("torch", "transformers", "matplotlib", "extraction", "flax", "optax", "distrax")),
+        ("pid_jax.inference.posterior", ("numpyro",)),
         ("pid_jax.cli", ("jax", "torch", "matplotlib")),
     ],
 )

@@ -1,0 +1,50 @@
+"""Checks of what a posterior is asked of."""
+
+import numpy as np
+
+from pid_jax.bias import is_singular
+from pid_jax.inference.intervals import check_enough_draws
+from pid_jax.likelihoods import LKJ, NUTS, Conjugate, GaussianLikelihood, InverseWishart, StudentTLikelihood
+from pid_jax.spec import PIDSpec, SampleCovariance
+
+# Draws that a chain needs for its R̂ to be defined.
+FEWEST_OF_A_CHAIN = 4
+
+
+def check_settings(spec: PIDSpec, likelihood: object, prior: object, sampler: object, draws: int, level: float) -> None:
+    """Refuse settings of the wrong kind, and such that do not fit together."""
+    if not isinstance(likelihood, (GaussianLikelihood, StudentTLikelihood)):
+        raise TypeError(f"likelihood needs GaussianLikelihood() or StudentTLikelihood(), got {likelihood!r}.")
+    if not isinstance(prior, (InverseWishart, LKJ)):
+        raise TypeError(f"prior needs InverseWishart() or LKJ(), got {prior!r}.")
+    if not isinstance(sampler, (Conjugate, NUTS)):
+        raise TypeError(f"sampler needs Conjugate() or NUTS(), got {sampler!r}.")
+    if not isinstance(spec.covariance, SampleCovariance):
+        raise ValueError(
+            f"spec needs covariance=SampleCovariance(), got {type(spec.covariance).__name__}: a posterior has a prior "
+            "in place of shrinkage; use prior=LKJ() to prefer weak correlations."
+        )
+    is_gaussian = isinstance(likelihood, GaussianLikelihood)
+    if isinstance(sampler, Conjugate) and not (is_gaussian and isinstance(prior, InverseWishart)):
+        raise ValueError(
+            "sampler=Conjugate() needs likelihood=GaussianLikelihood() and prior=InverseWishart(), got "
+            f"{likelihood!r} and {prior!r}: their posterior has no exact draws; use NUTS()."
+        )
+    check_enough_draws("draws", draws, level)
+    if isinstance(sampler, NUTS) and (draws % sampler.chains or draws < FEWEST_OF_A_CHAIN * sampler.chains):
+        raise ValueError(
+            f"draws={draws} needs a multiple of the {sampler.chains} chains, and at least {FEWEST_OF_A_CHAIN} for each "
+            f"chain: use {max(FEWEST_OF_A_CHAIN, -(-draws // sampler.chains)) * sampler.chains}."
+        )
+
+
+def check_full_rank(latents: np.ndarray, leading: tuple[int, ...]) -> None:
+    """Refuse latents whose covariance is singular: their scatter matrix has no density."""
+    bad = np.flatnonzero(is_singular(np.stack([np.cov(one, rowvar=False) for one in latents])))
+    if bad.size:
+        first = tuple(int(i) for i in np.unravel_index(bad[0], leading)) if leading else ()
+        at = f" in problem {first}" if first else ""
+        raise ValueError(
+            f"source_1, source_2 and target need columns that are no linear functions of each other, got such{at}: "
+            "the posterior of their covariance has no density; remove them, or reduce with PCA() to fewer dims."
+        )

@@ -1,0 +1,152 @@
+"""Draws of the scatter matrix of latents from its posterior, and their decompositions."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from pid_jax.decompose import solve_pid
+from pid_jax.gaussian.information import Information
+from pid_jax.gaussian.student import tail_information
+from pid_jax.gaussian.wishart import WhiteFactors
+from pid_jax.inference.chains import gaussian_evidence, run_chains, student_evidence
+from pid_jax.likelihoods import NUTS, InverseWishart, Likelihood, Prior, Sampler, StudentTLikelihood
+from pid_jax.pid.quantities import QUANTITIES, PIDQuantities, quantities_of
+from pid_jax.precision import double_precision
+from pid_jax.spec import Redundancy
+from pid_jax.status import Status
+from pid_jax.threads import one_blas_thread
+
+# Memory for decompositions that exist at a time, and arrays as large as all their covariances.
+BUDGET_BYTES, COPIES = 5e8, 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draws:
+    """What was drawn for one problem, one chain after another.
+
+    Attributes:
+        quantities: Atoms and informations (draws,) in nats; NaN where a draw has none.
+        tail: What the sources tell through the common scale (draws,).
+        freedom: Degrees of freedom (draws,); None for a Gaussian likelihood.
+        failed: Draws without a decomposition.
+        diverging: Steps of chains that diverged.
+    """
+
+    quantities: PIDQuantities
+    tail: Information
+    freedom: np.ndarray | None
+    failed: int
+    diverging: int
+
+
+def draw_problem(
+    latents: np.ndarray,
+    dims: tuple[int, int, int],
+    redundancy: Redundancy,
+    key: jax.Array,
+    *,
+    likelihood: Likelihood,
+    prior: Prior,
+    sampler: Sampler,
+    draws: int,
+) -> Draws:
+    """Draw from the posterior of one problem, and decompose every draw.
+
+    Args:
+        latents: Latents (n, D) of all variables.
+        dims: (d1, d2, dt).
+        redundancy: The measure.
+        key: A JAX random key.
+        likelihood: How latents are distributed.
+        prior: What is known of their scatter before.
+        sampler: How to draw.
+        draws: How many, a multiple of the number of chains.
+    """
+    diverging, freedom = 0, None
+    if isinstance(sampler, NUTS):
+        cov, freedom, diverging = _sample(latents, likelihood, prior, sampler, draws, key)
+    else:
+        assert isinstance(prior, InverseWishart)
+        cov = conjugate_covariances(np.cov(latents, rowvar=False), len(latents), prior.excess, draws, key)
+    if isinstance(likelihood, StudentTLikelihood) and likelihood.freedom is not None:
+        freedom = np.full(draws, float(likelihood.freedom))
+    quantities, failed = _decompose(cov, dims, redundancy)
+    return Draws(
+        quantities=quantities,
+        tail=_tail(freedom, dims, draws),
+        freedom=freedom,
+        failed=failed,
+        diverging=diverging,
+    )
+
+
+def conjugate_covariances(cov: np.ndarray, samples: int, excess: float, draws: int, key: jax.Array) -> np.ndarray:
+    """Draw covariances (draws, D, D) from an inverse Wishart posterior.
+
+    Σ = (n − 1) A W⁻ᵀ W⁻¹ Aᵀ with A Aᵀ the sample covariance and W Wᵀ a white Wishart matrix of n − 1 + excess degrees
+    of freedom.
+
+    Args:
+        cov: The sample covariance (D, D), of full rank.
+        samples: n.
+        excess: That of the prior.
+        draws: How many.
+        key: A JAX random key.
+
+    Source: A. Gelman et al. (2013), Bayesian Data Analysis, third edition, section 3.6.
+    """
+    size = cov.shape[-1]
+    with one_blas_thread(size):
+        white = WhiteFactors(key, size, samples - 1 + excess).draw(draws)
+        half = math.sqrt(samples - 1) * np.linalg.solve(white, np.linalg.cholesky(cov).T)
+        return np.swapaxes(half, -1, -2) @ half
+
+
+def _sample(
+    latents: np.ndarray, likelihood: Likelihood, prior: Prior, sampler: NUTS, draws: int, key: jax.Array
+) -> tuple[np.ndarray, np.ndarray | None, int]:
+    """Run chains; return scatter matrices, degrees of freedom and the number of divergences."""
+    n, size = latents.shape
+    with double_precision(), one_blas_thread(size):
+        if isinstance(likelihood, StudentTLikelihood):
+            freedom = None if likelihood.freedom is None else jnp.asarray(likelihood.freedom, float)
+            evidence = student_evidence(latents, freedom)
+        else:
+            evidence = gaussian_evidence(np.cov(latents, rowvar=False), float(n - 1))
+        found = run_chains(
+            key,
+            evidence,
+            tuple(float(x) for x in dataclasses.astuple(prior)),
+            prior=type(prior),
+            warmup=int(sampler.warmup),
+            chains=int(sampler.chains),
+            thinning=int(sampler.thinning),
+            draws=int(draws) // int(sampler.chains),
+        )
+        cov = np.asarray(found.cov).reshape(-1, size, size)
+        freedom = None if found.freedom is None else np.asarray(found.freedom).ravel()
+        return cov, freedom, int(found.diverging)
+
+
+def _decompose(cov: np.ndarray, dims: tuple[int, int, int], redundancy: Redundancy) -> tuple[PIDQuantities, int]:
+    """Decompose all draws, some at a time, and count those that have no decomposition."""
+    at_once = int(max(1, BUDGET_BYTES // (8 * COPIES * cov.shape[-1] ** 2)))
+    parts = [solve_pid(cov[first : first + at_once], dims, redundancy) for first in range(0, len(cov), at_once)]
+    found = jax.tree.map(lambda *each: np.concatenate(each), *parts)
+    return quantities_of(found.atoms, found.information), int((found.status != Status.OK).sum())
+
+
+def _tail(freedom: np.ndarray | None, dims: tuple[int, int, int], draws: int) -> Information:
+    if freedom is None:
+        return Information(i_1=np.zeros(draws), i_2=np.zeros(draws), i_12=np.zeros(draws))
+    with double_precision():
+        return jax.tree.map(np.asarray, tail_information(jnp.asarray(freedom), dims))
+
+
+def stack_draws(each: list[PIDQuantities]) -> PIDQuantities:
+    """Put the draws of problems side by side (draws, problems)."""
+    return PIDQuantities(**{name: np.stack([getattr(one, name) for one in each], axis=1) for name in QUANTITIES})
