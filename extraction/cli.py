@@ -33,6 +33,9 @@ def run(
     images: Annotated[Path | None, typer.Option(help="Folder that image paths in --jsonl are relative to.")] = None,
     tasks: Annotated[str, typer.Option(help="'all' or task names with commas.")] = "all",
     per_task: Annotated[int | None, typer.Option(help="Samples a task at most; all if not given.")] = None,
+    one_per_image: Annotated[
+        bool, typer.Option("--one-per-image", help="One sample of each task and image only: samples are independent.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the choice of samples.")] = 0,
     template: Annotated[str, typer.Option(help="plain, vicuna_v1, chat, or a text with <image> and {q}.")] = "plain",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16: precision of the model.")] = "auto",
@@ -47,7 +50,7 @@ def run(
     """Extract the baseline: states of every layer, answers, token counts."""
     from extraction.prompts import resolve_template
 
-    data = _data_settings(easy_vqa, jsonl, images, tasks, per_task, seed)
+    data = _data_settings(easy_vqa, jsonl, images, tasks, per_task, seed, one_per_image)
     samples = load_samples(data)
     chosen = ModelSettings(name=model, revision=revision, dtype=dtype, attn_implementation=attn_implementation)
     vlm = _load(chosen, device, local_files_only)
@@ -138,7 +141,13 @@ def train_tiny_command(
 
 
 def _data_settings(
-    easy_vqa: bool, jsonl: Path | None, images: Path | None, tasks: str, per_task: int | None, seed: int
+    easy_vqa: bool,
+    jsonl: Path | None,
+    images: Path | None,
+    tasks: str,
+    per_task: int | None,
+    seed: int,
+    one_per_image: bool,
 ) -> DataSettings:
     if easy_vqa == (jsonl is not None):
         raise ValueError("Choose the samples by exactly one of --easy-vqa and --jsonl FILE.")
@@ -149,6 +158,7 @@ def _data_settings(
         tasks=parse_names(tasks),
         per_task=per_task,
         seed=seed,
+        one_per_image=one_per_image,
     )
 
 

@@ -40,6 +40,7 @@ class DataSettings:
         per_task: Samples a task at most, chosen by `seed`.
         seed: Seed of that choice.
         split: Split of easy-VQA.
+        one_per_image: Whether to keep one sample of each task and image only.
     """
 
     reader: str
@@ -49,6 +50,7 @@ class DataSettings:
     per_task: int | None = None
     seed: int = 0
     split: str = "test"
+    one_per_image: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +90,9 @@ def load_samples(data: DataSettings) -> list[Sample]:
         ValueError: If the data or a task is not there, or the cap is not positive.
     """
     if data.reader == "easy-vqa":
-        return load_easy_vqa(data.split, data.tasks, data.per_task, data.seed)
+        return load_easy_vqa(data.split, data.tasks, data.per_task, data.seed, data.one_per_image)
     samples = load_jsonl(Path(str(data.path)), Path(data.images) if data.images else None)
-    return select_samples(samples, data.tasks, data.per_task, data.seed)
+    return select_samples(samples, data.tasks, data.per_task, data.seed, data.one_per_image)
 
 
 def data_digest(samples: Sequence[Sample]) -> str:

@@ -45,13 +45,13 @@ def demo(
     out_dir: Annotated[Path, typer.Option("--out", help="Output folder; what is already there is reused.")] = Path(
         "demo"
     ),
-    per_task: Annotated[int, typer.Option(help="Questions of each of the two tasks.")] = 2000,
+    per_task: Annotated[int, typer.Option(help="Questions of each of the two tasks, of 1000 images.")] = 1000,
 ) -> None:
     """Run the main job on the small trained LLaVA and easy-VQA: extract, decompose, draw."""
     from pid_jax.demo import extract_demo
 
     paths = extract_demo(out_dir, per_task)
-    _study(paths, out_dir, _study_spec("12,12,8", "all", "all", GaussianizeBy.FLOW, intervals=False), seed=0)
+    _study(paths, out_dir, _study_spec("12,12,8", "all", "all", GaussianizeBy.FLOW), seed=0)
 
 
 @app.command()

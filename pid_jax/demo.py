@@ -21,7 +21,7 @@ def extract_demo(folder: Path, per_task: int) -> list[Path]:
 
     Args:
         folder: Output folder.
-        per_task: Questions of each task.
+        per_task: Questions of each task, each about another image; there are 1000 images.
 
     Returns:
         The stores.
@@ -30,7 +30,8 @@ def extract_demo(folder: Path, per_task: int) -> list[Path]:
         RuntimeError: If an extraction fails.
     """
     baseline, *_ = paths = demo_stores(folder)
-    _pid_extract("run", "--model", "tiny", "--easy-vqa", "--per-task", str(per_task), "--out", str(baseline))
+    data = ("--easy-vqa", "--one-per-image", "--per-task", str(per_task))
+    _pid_extract("run", "--model", "tiny", *data, "--out", str(baseline))
     _pid_extract(
         "knockout",
         "--baseline",

@@ -25,6 +25,7 @@ from pid_jax.scores import Scores, read_scores
 from pid_jax.spec import BROJA, MMI, PCA, PIDSpec, Redundancy, SampleCovariance, spec_to_dict
 from pid_jax.store import NORM, ActivationStore
 from pid_jax.study_data import accuracy, cell_data, coordinates, task_data, unknown_intervals
+from pid_jax.study_tests import LEVEL, infer_task
 
 SCHEMA = "pid_jax.study/1"
 # Of each task and condition, as far as progress is told.
@@ -40,6 +41,8 @@ class StudySpec:
         pid: How each problem is estimated.
         compared: Other maps to latents, whose atoms by the first measure stand beside those of `pid`.
         measures: Redundancy measures, each on the same covariance.
+        tested: The map behind which differences between conditions, and what each source adds to the other, are tested
+            by the first measure. Ranks need no fit, so that nothing scatters but samples; None tests nothing.
         keep: "all" samples, or those answered "correct" under the baseline.
         tasks: Tasks to study; None studies all.
         source_1_role: Token group that is source_1.
@@ -49,6 +52,7 @@ class StudySpec:
     pid: PIDSpec = field(default_factory=lambda: PIDSpec(reduction=PCA(dim=(12, 12, 8)), gaussianize=RealNVP()))
     compared: tuple[Gaussianizer, ...] = (Copula(), NoGaussianization())
     measures: tuple[Redundancy, ...] = (BROJA(), MMI())
+    tested: Gaussianizer | None = field(default_factory=Copula)
     keep: str = "all"
     tasks: tuple[str, ...] | None = None
     source_1_role: str = "image"
@@ -99,21 +103,15 @@ def run_study(
     selected = {task: [rows_of[_name(store)][labels == task] for store in stores] for task in tasks}
     reduction_key, key = jax.random.split(key)
     variables = _read_variables(stores, selected, spec, reduction_key)
-    cells = {}
-    for i, task in enumerate(tasks):
-        for j, store in enumerate(stores):
-            part = part_of(progress, i * len(stores) + j, len(tasks) * len(stores))
-            part(0, STEPS)
-            cell_key = jax.random.fold_in(key, zlib.crc32(f"{task}/{_name(store)}".encode()))
-            scores = [variable[task][j] for variable in variables]
-            try:
-                estimates, others = _estimate(scores, spec, cell_key, part)
-            except ValueError as error:
-                raise ValueError(f"task {task!r}, {_name(store)}: {error} Or leave the task out.") from error
-            part(STEPS, STEPS)
-            right = accuracy(store, selected[task][j])
-            cells[task, _name(store)] = cell_data(estimates, scores, right).merge(_compared(estimates[0], others, spec))
-    stacked = [xr.concat([cells[task, _name(s)] for s in stores], dim="condition") for task in tasks]
+    stacked = []
+    for place, task in enumerate(tasks):
+        scores = [[variable[task][j] for variable in variables] for j in range(len(stores))]
+        told = part_of(progress, place, len(tasks))
+        cells = _study_task(task, stores, scores, spec, key, told)
+        right = xr.DataArray(
+            [accuracy(s, rows) for s, rows in zip(stores, selected[task], strict=True)], dims="condition"
+        )
+        stacked.append(cells.assign(accuracy=right.assign_attrs(units="1")))
     data = xr.concat(stacked, dim="task").assign_coords(coordinates(stores, tasks))
     data = data.assign_coords(measure=[type(measure).__name__.lower() for measure in spec.measures])
     data = data.drop_vars(unknown_intervals(data)).assign(task_data(baseline, rows, labels, tasks))
@@ -158,21 +156,51 @@ def _read_variables(
     ]
 
 
+def _study_task(
+    task: str,
+    stores: Sequence[ActivationStore],
+    scores: Sequence[Sequence[Scores]],
+    spec: StudySpec,
+    key: jax.Array,
+    progress: Progress,
+) -> xr.Dataset:
+    """Decompose one task under every condition, and test it."""
+    reduced = [[_as_reduced(variable) for variable in one] for one in scores]
+    is_tested = spec.tested is not None and isinstance(spec.pid.covariance, SampleCovariance)
+    parts = [part_of(progress, place, len(stores) + is_tested) for place in range(len(stores) + is_tested)]
+    cells: list[xr.Dataset] = []
+    for store, own_scores, own, part in zip(stores, scores, reduced, parts, strict=False):
+        part(0, STEPS)
+        try:
+            estimates, others = _estimate(own, spec, _key_of(key, f"{task}/{_name(store)}"), part)
+        except ValueError as error:
+            raise ValueError(f"task {task!r}, {_name(store)}: {error} Or leave the task out.") from error
+        part(STEPS, STEPS)
+        cells.append(cell_data(estimates, own_scores).merge(_compared(estimates[0], others, spec)))
+    data = xr.concat(cells, dim="condition")
+    if spec.tested is None or not is_tested:
+        return data
+    pid = dataclasses.replace(spec.pid, redundancy=spec.measures[0])
+    tests = infer_task(reduced, pid, spec.tested, _key_of(key, f"{task}/tests"), parts[-1])
+    return xr.merge([data, tests])
+
+
+def _key_of(key: jax.Array, name: str) -> jax.Array:
+    return jax.random.fold_in(key, zlib.crc32(name.encode()))
+
+
+def _as_reduced(variable: Scores) -> Reduced:
+    rank = (np.ptp(variable.values, axis=1) > 0).sum(axis=-1)
+    return Reduced(scores=variable.values, explained_variance=variable.explained_variance, rank=rank)
+
+
 def _estimate(
-    scores: Sequence[Scores], spec: StudySpec, key: jax.Array, progress: Progress
+    reduced: Sequence[Reduced], spec: StudySpec, key: jax.Array, progress: Progress
 ) -> tuple[list[PIDEstimate], list[PIDEstimate]]:
     """Decompose the scores of one task and condition by every measure, and by the first behind each compared map."""
-    dims = tuple(variable.values.shape[-1] for variable in scores)
+    d1, d2, dt = (variable.scores.shape[-1] for variable in reduced)
     if isinstance(spec.pid.covariance, SampleCovariance):
-        check_enough_samples(scores[0].values.shape[1], (dims[0], dims[1], dims[2]))
-    reduced = [
-        Reduced(
-            scores=variable.values,
-            explained_variance=variable.explained_variance,
-            rank=(np.ptp(variable.values, axis=1) > 0).sum(axis=-1),
-        )
-        for variable in scores
-    ]
+        check_enough_samples(reduced[0].scores.shape[1], (d1, d2, dt))
     words = {"labels": _labels(spec), "problem": "layer"}
     estimates = estimate_reduced(reduced, spec.pid, spec.measures, key, progress, **words)
     ways = [dataclasses.replace(spec.pid, gaussianize=way) for way in spec.compared]
@@ -208,6 +236,9 @@ def _attributes(stores: Sequence[ActivationStore], spec: StudySpec) -> dict[str,
         "dataset": str(settings.get("data", {}).get("reader", "unknown")),
         "interval_level": str(INTERVAL_LEVEL),
         "interval_kind": "sampling of the covariance; with flows also what the fit may have missed",
+        "tested_by": "" if spec.tested is None else type(spec.tested).__name__,
+        "tested_measure": type(spec.measures[0]).__name__.lower(),
+        "tested_level": str(LEVEL),
         "reduction": (
             "components of the baseline, fitted task by task and layer by layer, for all conditions"
             if isinstance(spec.pid.reduction, PCA)

@@ -12,7 +12,7 @@ from pid_jax.scores import Scores
 from pid_jax.store import ActivationStore
 
 
-def cell_data(estimates: Sequence[PIDEstimate], scores: Sequence[Scores], accuracy: float) -> xr.Dataset:
+def cell_data(estimates: Sequence[PIDEstimate], scores: Sequence[Scores]) -> xr.Dataset:
     """Label what was found in all layers of one task and condition, by every measure."""
     first = estimates[0]
     nats = {"units": "nats"}
@@ -32,7 +32,7 @@ def cell_data(estimates: Sequence[PIDEstimate], scores: Sequence[Scores], accura
             ("reduction_angle", variable.angle, "rad"),
         ):
             data[f"{name}_{suffix}"] = ("layer", np.broadcast_to(value, first.gap.shape[:1]), {"units": unit})
-    return xr.Dataset(data | {"accuracy": ((), accuracy, {"units": "1"})})
+    return xr.Dataset(data)
 
 
 def unknown_intervals(data: xr.Dataset) -> list[str]:

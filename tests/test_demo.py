@@ -63,7 +63,8 @@ def test_files(finished):
 
 
 def test_all_cells_are_there_and_certified(results):
-    assert dict(results.sizes) == {"task": 2, "condition": 3, "measure": 2, "layer": 9, "gaussianizer": 3}
+    sizes = {"task": 2, "condition": 3, "measure": 2, "layer": 9, "gaussianizer": 3, "quantity": 7, "source": 2}
+    assert dict(results.sizes) == sizes
     assert (results.status == 0).all()
     assert float(abs(results.gap.sel(measure="broja")).max()) < 1e-10
     assert (results.n_samples == PER_TASK).all()
@@ -85,6 +86,15 @@ def test_what_the_demonstration_shows(results):
     assert (window.sel(layer=3) > 0.7 * window.sel(layer=0)).all()
     assert (window.sel(layer=6) < 0.5 * window.sel(layer=0)).all()
     assert (results.accuracy.sel(condition="baseline") > 0.95).all()
+
+
+def test_the_trapping_is_no_chance(results):
+    """In every layer behind the first block the cut leaves more to vision alone, and vision always adds to language."""
+    trapped = results.sel(condition="image-question@all", quantity="unique_1", layer=slice(2, None))
+    assert (trapped.difference_lower > 0).all()
+    assert (trapped.difference_family_wise <= 0.05).all()
+    assert (results.added_family_wise.sel(source="source_1", condition="baseline", layer=0) <= 0.05).all()
+    assert results.difference.sel(condition="baseline").isnull().all()
 
 
 @pytest.mark.slow  # .ci/run does the same

@@ -24,6 +24,7 @@ def load_easy_vqa(
     tasks: Sequence[str] | None = None,
     per_task: int | None = None,
     seed: int = 0,
+    one_per_image: bool = False,
 ) -> list[Sample]:
     """Read easy-VQA from the installed package.
 
@@ -36,7 +37,8 @@ def load_easy_vqa(
         split: "train" or "test".
         tasks: Tasks to keep, from "what" and "yes-no"; None keeps both.
         per_task: Largest number of questions of each task, see `select_samples`.
-        seed: Seed of that choice; without effect where `per_task` is None.
+        seed: Seed of that choice.
+        one_per_image: Whether to keep one question of each task and image only, see `select_samples`.
 
     Returns:
         Samples in the order of the file, with ids such as "easy-vqa-test-000123", where the
@@ -50,7 +52,7 @@ def load_easy_vqa(
     if split not in SPLITS:
         raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
     wanted = _check_tasks(tasks)
-    return select_samples(_read_split(split), wanted, per_task, seed)
+    return select_samples(_read_split(split), wanted, per_task, seed, one_per_image)
 
 
 def _check_tasks(tasks: Sequence[str] | None) -> tuple[str, ...]:

@@ -2,12 +2,17 @@
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
 
 from extraction.datasets.sample import Sample
 
 
 def select_samples(
-    samples: Sequence[Sample], tasks: Sequence[str] | None, per_task: int | None, seed: int
+    samples: Sequence[Sample],
+    tasks: Sequence[str] | None,
+    per_task: int | None,
+    seed: int,
+    one_per_image: bool = False,
 ) -> list[Sample]:
     """Keep the wanted tasks, and at most `per_task` samples of each.
 
@@ -18,6 +23,8 @@ def select_samples(
         tasks: Names of the tasks to keep; None keeps all.
         per_task: Largest number of samples a task; None keeps all.
         seed: Seed of the choice.
+        one_per_image: Whether to keep one sample of each task and image only, so that samples of a task are
+            independent: several questions about one image share its tokens.
 
     Returns:
         The chosen samples, in their old order.
@@ -33,7 +40,15 @@ def select_samples(
         raise ValueError(f"per_task must be at least 1, or left out for all samples, got {per_task}.")
     chosen: set[str] = set()
     for task in known if tasks is None else tasks:
-        ids = [sample.id for sample in samples if sample.task == task]
+        of_task, draw = [sample for sample in samples if sample.task == task], random.Random(f"{task}/{seed}")
+        ids = _one_per_image(of_task, draw) if one_per_image else [sample.id for sample in of_task]
         capped = per_task is not None and per_task < len(ids)
-        chosen.update(random.Random(f"{task}/{seed}").sample(ids, per_task) if capped else ids)  # type: ignore[arg-type]
+        chosen.update(draw.sample(ids, per_task) if capped else ids)  # type: ignore[arg-type]
     return [sample for sample in samples if sample.id in chosen]
+
+
+def _one_per_image(samples: Sequence[Sample], draw: random.Random) -> list[str]:
+    by_image: dict[Path, list[str]] = {}
+    for sample in samples:
+        by_image.setdefault(sample.image, []).append(sample.id)
+    return [draw.choice(ids) for ids in by_image.values()]

@@ -8,26 +8,19 @@ from typing import Any
 import jax
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr, ndtri
 
 from pid_jax.checks import check_at_least, check_between, check_positive_int, check_same_ids, check_samples
 from pid_jax.estimate import check_spec, reduce_variables
 from pid_jax.estimate_reduced import estimate_latents, map_to_latents
-from pid_jax.gaussianize import Latents
-from pid_jax.inference.influence import influence_of_rows
-from pid_jax.inference.multiplicity import false_discovery_rate, family_wise_by_maximum
+from pid_jax.inference.differences import infer_differences
 from pid_jax.inference.neighbors import check_block, notice_neighbors
-from pid_jax.inference.replicates import row_replicates
-from pid_jax.pid.atoms import PIDAtoms
-from pid_jax.pid.quantities import QUANTITIES, PIDQuantities, quantities_of
+from pid_jax.pid.quantities import QUANTITIES, PIDQuantities
 from pid_jax.progress import Progress, no_progress, part_of
+from pid_jax.reduce.pca import Reduced
 from pid_jax.resampling import Block
 from pid_jax.result import VARIABLES, PIDEstimate, to_bits
-from pid_jax.spec import MMI, NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
+from pid_jax.spec import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
 
-# The jackknife is believed unless it sees less than this part of the scatter of replicates, as it does where an atom is
-# zero because one source is ahead in every direction.
-LEAST_SHARE = 0.8
 # Fewer replicates tell a standard error to 10 % or worse.
 FEWEST_RESAMPLES = 50
 _SO = "intervals are too short; use blocks=Block(length) with blocks many times longer than the dependence lasts"
@@ -36,6 +29,7 @@ _PER_PROBLEM = ("difference", "lower", "upper", "standard_error", "p_value", "fa
 
 Condition = Sequence[ArrayLike]
 """source_1, source_2 and target under one condition."""
+_Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -153,119 +147,71 @@ def compare_pid(
     """
     spec = check_spec(spec)
     _check(spec, blocks, resamples, level, budget_gb)
-    pair = _check_conditions(baseline, intervention, ids, share_reduction)
+    before, after = _check_conditions(baseline, intervention, ids, share_reduction)
     for_estimate, for_rows = jax.random.split(key)
-    parts = [part_of(progress, i, 3) for i in range(3)]
+    reduced, leading, rest = reduce_variables(*before, spec=spec, key=for_estimate)
+    base = before if share_reduction else None
+    others, _, _ = reduce_variables(*after, spec=spec, key=for_estimate, fitted_on=base)
+    options: dict[str, Any] = {"resamples": resamples, "level": level, "blocks": blocks}
+    options |= {"budget_gb": budget_gb, "progress": progress}
+    result = compare_reduced(reduced, others, spec, (rest, for_rows), **options)
+    settings = {**result.settings, "share_reduction": share_reduction}
+    return dataclasses.replace(result, settings=settings).reshape(leading)
+
+
+def compare_reduced(
+    baseline: Sequence[Reduced],
+    intervention: Sequence[Reduced],
+    spec: PIDSpec,
+    keys: tuple[jax.Array, jax.Array],
+    *,
+    resamples: int,
+    level: float,
+    blocks: Block | None = None,
+    budget_gb: float = 2.0,
+    progress: Progress = no_progress,
+) -> PIDComparison:
+    """Compare two conditions whose variables have been reduced, with one leading axis; see `compare_pid`.
+
+    Args:
+        baseline: source_1, source_2 and target.
+        intervention: The same for the other condition.
+        spec: The settings.
+        keys: JAX random keys for the maps, the same for both conditions, and for the rows.
+        resamples: How often rows are drawn.
+        level: Probability that an interval is to hold the truth.
+        blocks: Blocks of rows to draw.
+        budget_gb: Memory for what exists of the replicates at a time, in GB.
+        progress: Called with steps done and all there are.
+    """
+    for_latents, for_rows = keys
+    first, second, third = (part_of(progress, i, 3) for i in range(3))
     latents, estimates = [], []
-    leading: tuple[int, ...] = ()
-    for place, ((one, two, target), part) in enumerate(zip(pair, parts[:2], strict=True)):
-        fitted_on = pair[0] if place and share_reduction else None
-        reduced, leading, rest = reduce_variables(one, two, target, spec, for_estimate, fitted_on=fitted_on)
-        found, for_bias = map_to_latents(reduced, spec, rest, part)
+    for reduced, part in ((baseline, first), (intervention, second)):
+        found, for_bias = map_to_latents(reduced, spec, for_latents, part)
         latents.append(found)
         estimates += estimate_latents(found, reduced, spec, (spec.redundancy,), for_bias, level=level)
-    samples = latents[0].values.shape[1]
     if blocks is not None:
-        check_block(blocks, samples)
-    notes = () if blocks is not None else notice_neighbors(np.concatenate([x.values for x in latents]), _SO)
+        check_block(blocks, latents[0].values.shape[1])
+    notes = () if blocks is not None else notice_neighbors(np.concatenate([x.values for x in latents], axis=-1), _SO, 4)
     notes += (_FITTED,) if any(x.fit is not None for x in latents) else ()
-    length = 1 if blocks is None else blocks.length
-    replicates = _replicates(latents, estimates, spec, length, resamples, for_rows, 1e9 * budget_gb, parts[2])
-    jackknife = _jackknife(latents, estimates, isinstance(spec.redundancy, MMI), length)
-    before, after = (quantities_of(e.atoms, e.information) for e in estimates)
+    draws: dict[str, Any] = {
+        "block_length": 1 if blocks is None else blocks.length,
+        "resamples": resamples,
+        "key": for_rows,
+    }
+    draws |= {"budget_bytes": 1e9 * budget_gb, "progress": third}
+    found = infer_differences(latents, estimates, spec.redundancy, level=level, **draws)
     settings = {"spec": spec_to_dict(spec), "resamples": int(resamples), "level": level}
-    settings |= {"share_reduction": share_reduction, "blocks": None if blocks is None else spec_to_dict(blocks)}
-    result = PIDComparison(
-        **_infer(jax.tree.map(np.subtract, after, before), replicates, jackknife, level),
+    settings["blocks"] = None if blocks is None else spec_to_dict(blocks)
+    return PIDComparison(
+        **found,
         baseline=estimates[0],
         intervention=estimates[1],
         level=level,
         notes=notes,
         settings=settings,
     )
-    return result.reshape(leading)
-
-
-def _replicates(
-    latents: Sequence[Latents],
-    estimates: Sequence[PIDEstimate],
-    spec: PIDSpec,
-    block_length: int,
-    resamples: int,
-    key: jax.Array,
-    budget_bytes: float,
-    progress: Progress,
-) -> PIDQuantities:
-    """Draw rows, the same for both conditions because their key is, and take the differences of the plug-in values."""
-    before, after = (
-        row_replicates(
-            x.values,
-            e.dims,
-            spec.redundancy,
-            resamples,
-            block_length,
-            key,
-            budget_bytes,
-            part_of(progress, place, 2),
-        )
-        for place, (x, e) in enumerate(zip(latents, estimates, strict=True))
-    )
-    return _with_information(jax.tree.map(np.subtract, after, before))
-
-
-def _with_information(atoms: PIDAtoms) -> PIDQuantities:
-    i_1, i_2 = (atoms.redundancy + unique for unique in (atoms.unique_1, atoms.unique_2))
-    return PIDQuantities(**vars(atoms), i_1=i_1, i_2=i_2, i_12=i_1 + atoms.unique_2 + atoms.synergy)
-
-
-def _jackknife(
-    latents: Sequence[Latents], estimates: Sequence[PIDEstimate], is_mmi: bool, block_length: int
-) -> PIDQuantities:
-    """Compute standard errors of the differences from the influence of every row, or block of rows."""
-    before, after = (
-        influence_of_rows(e.cov, e.dims, is_mmi, x.values) for e, x in zip(estimates, latents, strict=True)
-    )
-
-    def error(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        difference = other - one
-        n = difference.shape[-1]
-        around = np.concatenate([difference, difference[:, : block_length - 1]], axis=-1)
-        sums = np.cumsum(np.pad(around, ((0, 0), (1, 0))), axis=-1)
-        blocks = sums[:, block_length:] - sums[:, :-block_length]
-        return np.sqrt((blocks**2).sum(axis=-1) / block_length) / n
-
-    return jax.tree.map(error, before, after)
-
-
-def _infer(
-    difference: PIDQuantities, replicates: PIDQuantities, jackknife: PIDQuantities, level: float
-) -> dict[str, Any]:
-    drawn = jax.tree.map(lambda x: x.std(axis=0), replicates)
-    error = jax.tree.map(_standard_error, jackknife, drawn, difference)
-    reach = jax.tree.map(lambda x: ndtri(0.5 + 0.5 * level) * x, error)
-    distance = jax.tree.map(_in_units, difference, error)
-    p_value = jax.tree.map(lambda x: 2 * ndtr(-x), distance)
-    scatter = jax.tree.map(lambda x, sd: _in_units(x - x.mean(axis=0), sd), replicates, drawn)
-    return {
-        "difference": difference,
-        "lower": jax.tree.map(np.subtract, difference, reach),
-        "upper": jax.tree.map(np.add, difference, reach),
-        "standard_error": error,
-        "p_value": p_value,
-        "false_discovery": jax.tree.map(false_discovery_rate, p_value),
-        "family_wise": jax.tree.map(family_wise_by_maximum, distance, scatter),
-    }
-
-
-def _standard_error(jackknife: np.ndarray, drawn: np.ndarray, difference: np.ndarray) -> np.ndarray:
-    """Choose between both standard errors; what never varies cannot be told from what the corrections leave."""
-    chosen = np.where(jackknife < LEAST_SHARE * drawn, drawn, jackknife)
-    return np.where(chosen > 0, chosen, np.abs(difference))
-
-
-def _in_units(value: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Measure the size of values in standard errors, zero where there is neither."""
-    return np.abs(value) / np.where(error > 0, error, 1)
 
 
 def _check(spec: PIDSpec, blocks: object, resamples: int, level: float, budget_gb: float) -> None:
@@ -288,7 +234,7 @@ def _check(spec: PIDSpec, blocks: object, resamples: int, level: float, budget_g
 
 def _check_conditions(
     baseline: Condition, intervention: Condition, ids: object, share_reduction: bool
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
+) -> tuple[_Arrays, _Arrays]:
     """Return the arrays of both conditions after checking that they can be compared."""
     pair = []
     for name, condition in (("baseline", baseline), ("intervention", intervention)):
@@ -313,4 +259,5 @@ def _check_conditions(
                 f"intervention {label} has {other.shape[-1]} features, that of the baseline has {one.shape[-1]}: they "
                 "cannot be projected on the same components; use share_reduction=False for two models."
             )
-    return pair[0], pair[1]
+    (one, two, target), (other_one, other_two, other_target) = pair
+    return (one, two, target), (other_one, other_two, other_target)

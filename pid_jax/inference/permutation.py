@@ -1,7 +1,7 @@
 """Permutation tests of the atoms, for all leading axes at once."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from pid_jax.inference.neighbors import check_block, notice_neighbors
 from pid_jax.inference.permuted import draw_permutations, permuted_quantities
 from pid_jax.pid.quantities import QUANTITIES, PIDQuantities, quantities_of
 from pid_jax.progress import Progress, no_progress, part_of
+from pid_jax.reduce.pca import Reduced
 from pid_jax.resampling import Block, ConditionalIndependence, Independence, Null
 from pid_jax.result import to_bits
 from pid_jax.spec import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
@@ -139,35 +140,56 @@ def permutation_test(
     for_estimate, for_rows = jax.random.split(key)
     plain = dataclasses.replace(spec, bias_correction=NoCorrection())
     reduced, leading, rest = reduce_variables(source_1, source_2, target, plain, for_estimate)
-    latents, for_bias = map_to_latents(reduced, plain, rest, part_of(progress, 0, 2))
+    again = _refit_to(source_1, source_2, target, plain, for_estimate) if refit else None
+    options: dict[str, Any] = {"null": null, "resamples": resamples, "blocks": blocks, "progress": progress}
+    return permute_reduced(reduced, plain, (rest, for_rows), again=again, **options).reshape(leading)
+
+
+def permute_reduced(
+    reduced: Sequence[Reduced],
+    spec: PIDSpec,
+    keys: tuple[jax.Array, jax.Array],
+    *,
+    null: Null,
+    resamples: int,
+    blocks: Block | None = None,
+    again: Callable[[np.ndarray], PIDQuantities] | None = None,
+    progress: Progress = no_progress,
+) -> PIDTest:
+    """Test variables that have been reduced, with one leading axis; see `permutation_test`.
+
+    Args:
+        reduced: source_1, source_2 and target.
+        spec: The settings, without a correction of the bias.
+        keys: JAX random keys for the maps and for the permutations.
+        null: What the permutations make true.
+        resamples: Number of permutations.
+        blocks: Blocks of rows to permute.
+        again: Finds the quantities from permuted rows anew; without it latents are permuted.
+        progress: Called with steps done and all there are.
+    """
+    for_latents, for_rows = keys
+    first, second = (part_of(progress, i, 2) for i in range(2))
+    latents, for_bias = map_to_latents(reduced, spec, for_latents, first)
     samples = latents.values.shape[1]
     if blocks is not None:
         check_block(blocks, samples)
-    notes = notice_neighbors(latents.values, _SO) if blocks is None else ()
-    if latents.fit is not None and not refit:
-        notes = (*notes, _FITTED)
-    (found,) = estimate_latents(latents, reduced, plain, (spec.redundancy,), for_bias)
+    notes = notice_neighbors(latents.values, _SO, 4) if blocks is None else ()
+    notes += (_FITTED,) if latents.fit is not None and again is None else ()
+    (found,) = estimate_latents(latents, reduced, spec, (spec.redundancy,), for_bias)
     rows = draw_permutations(numpy_generator(for_rows), samples, 1 if blocks is None else blocks.length)
-    second = part_of(progress, 1, 2)
-    if refit:
-        again = _refit_to(source_1, source_2, target, plain, for_estimate)
-        replicates = _take(again, rows, resamples, second)
+    if again is None:
+        behind = (latents.values, found.cov, found.dims, null, spec.redundancy)
+        replicates = permuted_quantities(*behind, rows, resamples, second)
     else:
-        replicates = permuted_quantities(
-            latents.values, found.cov, found.dims, null, spec.redundancy, rows, resamples, second
-        )
-    result = _test(quantities_of(found.atoms, found.information), replicates)
-    settings: dict[str, Any] = {
-        "spec": spec_to_dict(plain),
-        "null": spec_to_dict(null),
-        "resamples": int(resamples),
-        "refit": refit,
-    }
-    settings["blocks"] = None if blocks is None else spec_to_dict(blocks)
-    return PIDTest(**result, replicates=replicates, notes=notes, settings=settings).reshape(leading)
+        replicates = _take(again, rows, resamples, second)
+    result = _infer(quantities_of(found.atoms, found.information), replicates)
+    settings = {"spec": spec_to_dict(spec), "null": spec_to_dict(null), "resamples": int(resamples)}
+    settings |= {"refit": again is not None, "blocks": None if blocks is None else spec_to_dict(blocks)}
+    return PIDTest(**result, replicates=replicates, notes=notes, settings=settings)
 
 
-def _test(statistic: PIDQuantities, replicates: PIDQuantities) -> dict[str, Any]:
+def _infer(statistic: PIDQuantities, replicates: PIDQuantities) -> dict[str, Any]:
     p_value = jax.tree.map(exceedance, statistic, replicates)
     return {
         "statistic": statistic,

@@ -115,6 +115,25 @@ def has_intervals(results: xr.Dataset) -> bool:
     return all(f"{atom}_{end}" in results.data_vars for atom in ATOMS for end in ("lower", "upper"))
 
 
+def tested_changes(results: xr.Dataset, measure: str) -> xr.Dataset | None:
+    """Return what was tested: cut minus baseline for the atoms and informations, with intervals, under their own names.
+
+    Args:
+        results: the dataset made by `pid_jax.study`.
+        measure: the measure to be shown.
+
+    Returns:
+        Differences over task, condition and layer in nats; None if none of this measure were tested.
+    """
+    if "difference" not in results or results.attrs.get("tested_measure") != measure:
+        return None
+    ends = {"": "difference", "_lower": "difference_lower", "_upper": "difference_upper"}
+    quantities = [str(name) for name in results["quantity"].values]
+    return xr.Dataset(
+        {name + end: results[full].sel(quantity=name, drop=True) for name in quantities for end, full in ends.items()}
+    )
+
+
 def shares_of_total(cell: xr.Dataset) -> dict[str, np.ndarray]:
     """Express the atoms as a percentage of I_12.
 

@@ -105,6 +105,45 @@ def _is_separated(cell: xr.Dataset, condition: int) -> bool | None:
     return bool(lower[1] > upper[0] or lower[0] > upper[1])
 
 
+def summarize_tests(task: xr.Dataset) -> dict[str, object] | None:
+    """Collect what was tested in one task: what each source adds to the other, and what each cut changes.
+
+    Args:
+        task: results of one task.
+
+    Returns:
+        Under "added" for every condition the layers at which source_1, and source_2, adds something; under "changed"
+        for every cut and quantity the layers at which it differs, and the largest difference in bits with its interval.
+        None if nothing was tested.
+    """
+    if "added_family_wise" not in task:
+        return None
+    chance = 1 - float(task.attrs.get("tested_level", 0.95)) + 1e-12
+    layers, labels = task["layer"].values, condition_labels(task)
+
+    def below(p_values: np.ndarray) -> list[int]:
+        return [int(layer) for layer in layers[p_values <= chance]]
+
+    added = [
+        {"condition": label, "layers": [below(p) for p in task["added_family_wise"].isel(condition=place).values]}
+        for place, label in enumerate(labels)
+    ]
+    changed = []
+    for place, label in enumerate(labels[1:], start=1):
+        for name in task["quantity"].values:
+            cell = task.isel(condition=place).sel(quantity=name)
+            size = np.abs(cell["difference"].values)
+            at = int(np.nanargmax(size)) if np.isfinite(size).any() else 0
+            ends = ("difference", "difference_lower", "difference_upper")
+            value, lower, upper = (float(cell[end].values[at]) * PER_NAT["bits"] for end in ends)
+            found = {"value": value, "lower": lower, "upper": upper, "layer": int(layers[at])}
+            changed.append(
+                {"condition": label, "quantity": str(name), "layers": below(cell["difference_family_wise"].values)}
+                | found
+            )
+    return {"added": added, "changed": changed}
+
+
 def contrast_measures(baseline: xr.Dataset) -> dict[str, object] | None:
     """Find the layer at which BROJA and MMI disagree most about the first source.
 

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 
 import jinja2
@@ -22,7 +23,7 @@ from pid_jax.plot.quantities import (
     has_intervals,
     measure_name,
 )
-from pid_jax.report.findings import summarize_task
+from pid_jax.report.findings import summarize_task, summarize_tests
 
 _EXPLAINED = ("explained_variance_1", "explained_variance_2", "explained_variance_target")
 _OTHERS = ("accuracy", "n_samples", "answer_entropy", "majority_rate", "status", "gap")
@@ -53,7 +54,7 @@ def write_report(results: xr.Dataset, figures: Mapping[str, Path], path: Path) -
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=_number, bits=_bits)
+    environment.filters.update(number=_number, bits=_bits, spans=_spans)
     text = environment.get_template("page.html.j2").render(_context(results, figures))
     write_text(path, text)
     return path
@@ -75,6 +76,9 @@ def _context(results: xr.Dataset, figures: Mapping[str, Path]) -> dict[str, obje
             summarize_task(results.isel(task=row), default_measure(results)) for row in range(results.task.size)
         ],
         "has_intervals": has_intervals(results),
+        "tests": [summarize_tests(results.isel(task=row)) for row in range(results.task.size)],
+        "tested_behind": MAP_NAMES.get(str(results.attrs.get("tested_by")), "an unknown map"),
+        "quantity_names": atom_labels(results) | {"i_1": "I₁", "i_2": "I₂", "i_12": "I₁₂"},
         "diagnostics": _diagnostics(results),
         "settings": list(_flatten(_read_json(results, "settings"))),
         "versions": list(_flatten(_read_json(results, "versions"))),
@@ -179,6 +183,15 @@ def _number(value: float, digits: int = 2) -> str:
         return _MISSING
     rounded = round(value, digits) + 0.0  # turns −0.0 into 0.0
     return f"{rounded:.{digits}f}".replace("-", "−")
+
+
+def _spans(numbers: list[int]) -> str:
+    """Write whole numbers as spans: "0–3, 5", or "none"."""
+    text = []
+    for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
+        ends = [number for _, number in run]
+        text.append(f"{ends[0]}–{ends[-1]}" if len(ends) > 1 else str(ends[0]))
+    return ", ".join(text) or "none"
 
 
 def _bits(nats: float, digits: int = 3) -> str:

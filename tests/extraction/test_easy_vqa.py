@@ -53,6 +53,17 @@ def test_per_task_depends_on_the_seed_alone():
     assert load_easy_vqa("test", per_task=50, seed=3) != load_easy_vqa("test", per_task=50, seed=4)
 
 
+def test_one_question_an_image_leaves_independent_samples():
+    everything = load_easy_vqa("test", one_per_image=True)
+    for task in ("what", "yes-no"):
+        images = [sample.image for sample in everything if sample.task == task]
+        assert len(set(images)) == len(images) == 1000
+    few = load_easy_vqa("test", per_task=50, one_per_image=True)
+    assert len(few) == 100
+    assert {sample.id for sample in few} <= {sample.id for sample in everything}
+    assert load_easy_vqa("test", one_per_image=True, seed=1) != everything
+
+
 def test_per_task_above_the_number_of_questions_keeps_all():
     assert load_easy_vqa("test", per_task=10**6) == load_easy_vqa("test")
 

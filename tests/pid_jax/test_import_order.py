@@ -31,7 +31,7 @@ ORDER = (
     {"testing"},
     {"manifest", "shard", "store"},
     {"scores"},
-    {"study_data"},
+    {"study_data", "study_tests"},
     {"study"},
     {"plot"},
     {"report"},

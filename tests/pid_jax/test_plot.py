@@ -193,6 +193,21 @@ def test_knockout_draws_baseline_and_differences(results):
     assert upper.get_title().endswith("accuracy 98.6 % → 98.1 %")
 
 
+def test_tested_differences_are_drawn_with_their_intervals(results):
+    dims, names = ("task", "condition", "quantity", "layer"), [*ATOMS, "i_12"]
+    ends = {"difference": 0.5, "difference_lower": 0.25, "difference_upper": 1.0}
+    values = {name: (dims, np.full((2, 3, len(names), LAYERS), value)) for name, value in ends.items()}
+    tested = results.assign(values).assign_coords(quantity=names)
+    tested.attrs["tested_measure"] = "broja"
+    lower = panels_of(plot_knockout(tested), (4, 2))[1, 0]
+    np.testing.assert_allclose(line_of(lower, "unique_1").get_ydata(), 0.5 * BITS)
+    assert len(lower.collections) == len(names)
+    spans = [band.get_paths()[0].vertices[:, 1] for band in lower.collections]
+    assert all(span.min() == pytest.approx(0.25 * BITS) and span.max() == pytest.approx(BITS) for span in spans)
+    untested = panels_of(plot_knockout(tested, measure="mmi"), (4, 2))[1, 0]
+    assert not untested.collections
+
+
 def test_measures_show_broja_and_mmi_on_one_scale(results):
     broja, mmi = panels_of(plot_measures(results), (2, 2))[0]
     assert line_of(broja, "unique_1").get_ydata()[0] == pytest.approx(5.2)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pid_jax.report.page import write_report
+from pid_jax.report.page import _spans, write_report
 
 ATOMS = ("redundancy", "unique_1", "unique_2", "synergy")
 BITS = 1.0 / math.log(2.0)
@@ -244,6 +244,35 @@ def test_intervals_are_told_or_their_absence(render, results):
     assert "overlap, or one is missing" not in text
     results["unique_1_lower"] -= 9.0
     assert "overlap, or one is missing: the difference may be due to chance" in render(results).text
+
+
+def test_tests_are_told_layer_by_layer(render, results):
+    assert "step-down" not in render(results).text
+    dims = ("task", "condition", "quantity", "layer")
+    values = np.zeros((2, 3, 2, 5))
+    values[0, 1, 0] = [0.0, 1.0, 2.0, 0.5, 0.0]
+    p_value = np.where(values > 0, 0.01, 0.8)
+    results = results.assign(
+        difference=(dims, values / BITS, NATS),
+        difference_lower=(dims, (values - 0.25) / BITS, NATS),
+        difference_upper=(dims, (values + 0.25) / BITS, NATS),
+        difference_family_wise=(dims, p_value),
+        added_family_wise=(
+            ("task", "condition", "source", "layer"),
+            np.where(np.arange(5) < 3, 0.02, 0.2) + np.zeros((2, 3, 2, 1)),
+        ),
+    ).assign_coords(quantity=["unique_1", "i_12"], source=["source_1", "source_2"])
+    results.attrs |= {"tested_by": "Copula", "tested_level": "0.95", "tested_measure": "broja"}
+    text = render(results).text
+    assert "Behind the rank copula" in text
+    assert "Unique: vision 2.00 (1.75 to 2.25) 4 2, 4, 6" in text
+    assert "I₁₂ 0.00 (−0.25 to 0.25) 0 none" in text
+    assert "Baseline 0, 2, 4 0, 2, 4" in text
+
+
+@pytest.mark.parametrize(("numbers", "text"), [([0, 1, 2, 5], "0–2, 5"), ([], "none"), ([3], "3")])
+def test_layers_are_written_as_spans(numbers, text):
+    assert _spans(numbers) == text
 
 
 def test_failures_are_listed_with_their_meaning(render, results):

@@ -7,7 +7,18 @@ import numpy as np
 import pytest
 
 from pid_jax.estimate import estimate_pid
-from pid_jax.spec import BROJA, MMI, PCA, Copula, NoCorrection, NoGaussianization, NoReduction, PIDSpec
+from pid_jax.inference.comparison import compare_pid
+from pid_jax.spec import (
+    BROJA,
+    MMI,
+    PCA,
+    Copula,
+    IndirectInference,
+    NoCorrection,
+    NoGaussianization,
+    NoReduction,
+    PIDSpec,
+)
 from pid_jax.store import NORM, ActivationStore, Manifest, tensor_name
 from pid_jax.study import StudySpec, load_study, run_study, save_study, study_digest
 
@@ -49,7 +60,8 @@ def results(stores):
 
 
 def test_labels(results):
-    assert dict(results.sizes) == {"task": 2, "condition": 2, "measure": 2, "layer": LAYERS, "gaussianizer": 3}
+    sizes = {"task": 2, "condition": 2, "measure": 2, "layer": LAYERS, "gaussianizer": 3, "quantity": 7, "source": 2}
+    assert dict(results.sizes) == sizes
     assert results.task.values.tolist() == ["a", "b"]
     assert results.condition.values.tolist() == ["baseline", "image-question@all"]
     assert results.measure.values.tolist() == ["broja", "mmi"]
@@ -115,6 +127,29 @@ def _assert_same(cell, expected):
     for name in ("redundancy", "unique_1", "unique_2", "synergy"):
         np.testing.assert_allclose(cell[name], getattr(expected.atoms, name), atol=1e-10)
     np.testing.assert_allclose(cell.i_12, expected.information.i_12, atol=1e-10)
+
+
+def test_differences_are_those_of_compare_pid(stores, results):
+    """Behind ranks, on the components of the baseline; and what a source adds is that of permutation_test."""
+    (before, before_target), (after, after_target) = (_states(store, "b") for store in stores)
+    spec = dataclasses.replace(SPEC.pid, bias_correction=IndirectInference())
+    pair = ((*before, before_target[None].repeat(LAYERS, 0)), (*after, after_target[None].repeat(LAYERS, 0)))
+    expected = compare_pid(*pair, spec=spec, key=jax.random.key(1), resamples=400)
+    cell = results.sel(task="b", condition="image-question@all")
+    for name in ("redundancy", "unique_1", "synergy", "i_12"):
+        found = cell.sel(quantity=name)
+        np.testing.assert_allclose(found.difference, getattr(expected.difference, name), atol=0.1)
+        np.testing.assert_allclose(
+            found.difference_upper - found.difference_lower,
+            getattr(expected.upper, name) - getattr(expected.lower, name),
+            rtol=0.35,
+        )
+    assert results.difference.sel(condition="baseline").isnull().all()
+    assert ((results.added_p > 0) & (results.added_p <= results.added_family_wise)).all()
+    assert results.attrs["tested_by"] == "Copula"
+    untested = run_study(stores, spec=dataclasses.replace(SPEC, tested=None), key=jax.random.key(0))
+    assert "difference" not in untested
+    assert "added_p" not in untested
 
 
 def test_answers(results):

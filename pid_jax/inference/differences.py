@@ -1,0 +1,138 @@
+"""Differences between two conditions of the same rows, their standard errors, intervals and p-values."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from pid_jax.gaussianize import Latents
+from pid_jax.inference.influence import influence_of_rows
+from pid_jax.inference.multiplicity import false_discovery_rate, family_wise_by_maximum
+from pid_jax.inference.replicates import row_replicates
+from pid_jax.pid.atoms import PIDAtoms
+from pid_jax.pid.quantities import PIDQuantities, quantities_of
+from pid_jax.progress import Progress, part_of
+from pid_jax.result import PIDEstimate
+from pid_jax.spec import MMI, Redundancy
+
+# The jackknife is believed unless it sees less than this part of the scatter of replicates, as it does where an atom is
+# zero because one source is ahead in every direction.
+LEAST_SHARE = 0.8
+
+
+def infer_differences(
+    latents: Sequence[Latents],
+    estimates: Sequence[PIDEstimate],
+    redundancy: Redundancy,
+    *,
+    block_length: int,
+    resamples: int,
+    level: float,
+    key: jax.Array,
+    budget_bytes: float,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Say how far the second of two conditions is from the first, and how sure that is.
+
+    Args:
+        latents: Those of both conditions, row i of the same sample.
+        estimates: What was found from them, without bias.
+        redundancy: The measure.
+        block_length: Rows that are drawn together.
+        resamples: How often rows are drawn.
+        level: Probability that an interval is to hold the truth.
+        key: A JAX random key.
+        budget_bytes: Memory for what exists of the replicates at a time.
+        progress: Called with steps done and all there are.
+
+    Returns:
+        By name, the fields of `PIDComparison` that these decide.
+    """
+    before, after = (quantities_of(e.atoms, e.information) for e in estimates)
+    replicates = _replicates(latents, estimates, redundancy, block_length, resamples, key, budget_bytes, progress)
+    jackknife = _jackknife(latents, estimates, isinstance(redundancy, MMI), block_length)
+    return _infer(jax.tree.map(np.subtract, after, before), replicates, jackknife, level)
+
+
+def _replicates(
+    latents: Sequence[Latents],
+    estimates: Sequence[PIDEstimate],
+    redundancy: Redundancy,
+    block_length: int,
+    resamples: int,
+    key: jax.Array,
+    budget_bytes: float,
+    progress: Progress,
+) -> PIDQuantities:
+    """Draw rows, the same for both conditions because their key is, and take the differences of the plug-in values."""
+    before, after = (
+        row_replicates(
+            x.values,
+            e.dims,
+            redundancy,
+            resamples,
+            block_length,
+            key,
+            budget_bytes,
+            part_of(progress, place, 2),
+        )
+        for place, (x, e) in enumerate(zip(latents, estimates, strict=True))
+    )
+    return _with_information(jax.tree.map(np.subtract, after, before))
+
+
+def _with_information(atoms: PIDAtoms) -> PIDQuantities:
+    i_1, i_2 = (atoms.redundancy + unique for unique in (atoms.unique_1, atoms.unique_2))
+    return PIDQuantities(**vars(atoms), i_1=i_1, i_2=i_2, i_12=i_1 + atoms.unique_2 + atoms.synergy)
+
+
+def _jackknife(
+    latents: Sequence[Latents], estimates: Sequence[PIDEstimate], is_mmi: bool, block_length: int
+) -> PIDQuantities:
+    """Compute standard errors of the differences from the influence of every row, or block of rows."""
+    before, after = (
+        influence_of_rows(e.cov, e.dims, is_mmi, x.values) for e, x in zip(estimates, latents, strict=True)
+    )
+
+    def error(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        difference = other - one
+        n = difference.shape[-1]
+        around = np.concatenate([difference, difference[:, : block_length - 1]], axis=-1)
+        sums = np.cumsum(np.pad(around, ((0, 0), (1, 0))), axis=-1)
+        blocks = sums[:, block_length:] - sums[:, :-block_length]
+        return np.sqrt((blocks**2).sum(axis=-1) / block_length) / n
+
+    return jax.tree.map(error, before, after)
+
+
+def _infer(
+    difference: PIDQuantities, replicates: PIDQuantities, jackknife: PIDQuantities, level: float
+) -> dict[str, Any]:
+    drawn = jax.tree.map(lambda x: x.std(axis=0), replicates)
+    error = jax.tree.map(_standard_error, jackknife, drawn, difference)
+    reach = jax.tree.map(lambda x: ndtri(0.5 + 0.5 * level) * x, error)
+    distance = jax.tree.map(_in_units, difference, error)
+    p_value = jax.tree.map(lambda x: 2 * ndtr(-x), distance)
+    scatter = jax.tree.map(lambda x, sd: _in_units(x - x.mean(axis=0), sd), replicates, drawn)
+    return {
+        "difference": difference,
+        "lower": jax.tree.map(np.subtract, difference, reach),
+        "upper": jax.tree.map(np.add, difference, reach),
+        "standard_error": error,
+        "p_value": p_value,
+        "false_discovery": jax.tree.map(false_discovery_rate, p_value),
+        "family_wise": jax.tree.map(family_wise_by_maximum, distance, scatter),
+    }
+
+
+def _standard_error(jackknife: np.ndarray, drawn: np.ndarray, difference: np.ndarray) -> np.ndarray:
+    """Choose between both standard errors; what never varies cannot be told from what the corrections leave."""
+    chosen = np.where(jackknife < LEAST_SHARE * drawn, drawn, jackknife)
+    return np.where(chosen > 0, chosen, np.abs(difference))
+
+
+def _in_units(value: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Measure the size of values in standard errors, zero where there is neither."""
+    return np.abs(value) / np.where(error > 0, error, 1)
