@@ -21,7 +21,14 @@ from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.resampling import Basic, BCa, Block, Calibrated, Interval, Kind, Pairs, Parametric, Percentile
 from pid_jax.result import ATOMS, PIDEstimate, to_bits
-from pid_jax.spec import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
+from pid_jax.spec import (
+    IndirectInference,
+    NoCorrection,
+    ParametricBootstrap,
+    PIDSpec,
+    SampleCovariance,
+    spec_to_dict,
+)
 
 _SO = "intervals are too short; use kind=Block(length) with blocks many times longer than the dependence lasts"
 
@@ -102,8 +109,8 @@ def bootstrap_pid(
         resamples: Number of replicates.
         level: Probability that an interval is to hold the truth.
         kind: `Parametric()` (default), `Pairs()`, or `Block(length)` for rows that depend on their neighbors.
-        interval: `Calibrated()` (default with `Parametric()`), `BCa()` (default with the others), `Basic()` or
-            `Percentile()`.
+        interval: `Calibrated()` (default with `Parametric()` and `IndirectInference()`), `BCa()` (default otherwise),
+            `Basic()` or `Percentile()`.
         budget_gb: Memory for what exists of the replicates at a time, in GB.
         progress: Called with steps done and all there are.
 
@@ -120,7 +127,7 @@ def bootstrap_pid(
     """
     spec = check_spec(spec)
     kind = Parametric() if kind is None else kind
-    interval = (Calibrated() if isinstance(kind, Parametric) else BCa()) if interval is None else interval
+    interval = _default_interval(spec, kind) if interval is None else interval
     _check(spec, kind, interval, resamples, level, budget_gb)
     for_estimate, for_replicates = jax.random.split(key)
     reduced, leading, rest = reduce_variables(source_1, source_2, target, spec, for_estimate)
@@ -231,6 +238,11 @@ def _intervals(
     return lower, upper
 
 
+def _default_interval(spec: PIDSpec, kind: Kind) -> Interval:
+    is_calibrated = isinstance(kind, Parametric) and isinstance(spec.bias_correction, IndirectInference)
+    return Calibrated() if is_calibrated else BCa()
+
+
 def _check(spec: PIDSpec, kind: object, interval: object, resamples: int, level: float, budget_gb: float) -> None:
     if not isinstance(kind, (Parametric, Pairs, Block)):
         raise TypeError(f"kind needs Parametric(), Pairs() or Block(length), got {kind!r}.")
@@ -240,6 +252,11 @@ def _check(spec: PIDSpec, kind: object, interval: object, resamples: int, level:
         raise ValueError(
             f"interval=Calibrated() needs kind=Parametric(), got {kind!r}: it compares samples of Gaussian models with "
             "the data; use BCa() for rows."
+        )
+    if isinstance(interval, Calibrated) and isinstance(spec.bias_correction, ParametricBootstrap):
+        raise ValueError(
+            "interval=Calibrated() needs bias_correction=IndirectInference(), got ParametricBootstrap(), which looks "
+            "for no models; use BCa()."
         )
     if not isinstance(spec.covariance, SampleCovariance) or isinstance(spec.bias_correction, NoCorrection):
         raise ValueError(

@@ -87,7 +87,8 @@ def _label_rows(pair: np.ndarray, task: xr.Dataset, changes: xr.Dataset, unit: s
     upper.set_ylim(*with_margins(*value_limits(task, ("unique_1",), unit)))
     upper.set_ylabel(row_label(task["task"].item(), f"{atom_labels(task)['unique_1']}\n({unit})"))
     lower.set_ylim(*with_margins(*value_limits(changes, _CHANGING, unit)))
-    lower.set_ylabel(row_label(task["task"].item(), f"cut − baseline\n({unit})"))
+    behind = f", {changes.attrs['behind']}" if "behind" in changes.attrs else ""
+    lower.set_ylabel(row_label(task["task"].item(), f"cut − baseline\n({unit}{behind})"))
 
 
 def _draw_pair(axes: Axes, pair: xr.Dataset, unit: str) -> Line2D:

@@ -123,14 +123,17 @@ def tested_changes(results: xr.Dataset, measure: str) -> xr.Dataset | None:
         measure: the measure to be shown.
 
     Returns:
-        Differences over task, condition and layer in nats; None if none of this measure were tested.
+        Differences over task, condition and layer in nats, with the name of the map that they were tested behind; None
+        if none of this measure were tested.
     """
     if "difference" not in results or results.attrs.get("tested_measure") != measure:
         return None
     ends = {"": "difference", "_lower": "difference_lower", "_upper": "difference_upper"}
     quantities = [str(name) for name in results["quantity"].values]
+    behind = str(results.attrs.get("tested_by", ""))
     return xr.Dataset(
-        {name + end: results[full].sel(quantity=name, drop=True) for name in quantities for end, full in ends.items()}
+        {name + end: results[full].sel(quantity=name, drop=True) for name in quantities for end, full in ends.items()},
+        attrs={"behind": MAP_NAMES.get(behind, behind)},
     )
 
 

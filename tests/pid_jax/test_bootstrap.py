@@ -20,6 +20,7 @@ from pid_jax import (
     NoReduction,
     Pairs,
     Parametric,
+    ParametricBootstrap,
     Percentile,
     PIDSpec,
     bootstrap_pid,
@@ -128,6 +129,12 @@ def test_rows_of_a_singular_problem_and_mmi(key):
         assert (stacked(found.standard_error) > 0).any()
 
 
+def test_the_default_interval_suits_the_correction(key):
+    spec = PIDSpec(NoReduction(), NoGaussianization(), bias_correction=ParametricBootstrap())
+    assert bootstrap_pid(*draw(1), spec=spec, key=key, resamples=200).settings["interval"] == {"method": "BCa"}
+    assert bootstrap_pid(*draw(1), spec=SPEC, key=key, resamples=200).settings["interval"] == {"method": "Calibrated"}
+
+
 def test_neighbors_that_depend_on_each_other_are_noticed(key):
     values = np.random.default_rng(3).multivariate_normal(np.zeros(6), COV, size=N + 1)
     smooth = np.split(values[1:] + values[:-1], 3, axis=-1)  # correlation with the row before: one half
@@ -182,6 +189,14 @@ def test_acceleration_of_gaussian_rows_is_that_of_the_gaussian():
         ({"kind": "pairs"}, TypeError, r"kind needs Parametric\(\), Pairs\(\) or Block"),
         ({"interval": 3}, TypeError, r"interval needs Calibrated\(\)"),
         ({"kind": Pairs(), "interval": Calibrated()}, ValueError, r"Calibrated\(\) needs kind=Parametric\(\)"),
+        (
+            {
+                "spec": PIDSpec(NoReduction(), NoGaussianization(), bias_correction=ParametricBootstrap()),
+                "interval": Calibrated(),
+            },
+            ValueError,
+            r"Calibrated\(\) needs bias_correction=IndirectInference\(\)",
+        ),
         ({"kind": Block(100)}, ValueError, r"leaves fewer than 5 blocks in 400 rows: use 80"),
         ({"budget_gb": 0}, ValueError, r"budget_gb needs a number above 0"),
         ({"spec": PIDSpec(NoReduction(), covariance=OAS())}, ValueError, r"covariance=SampleCovariance\(\)"),
