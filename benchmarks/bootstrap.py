@@ -13,7 +13,9 @@ import numpy as np
 
 from benchmarks.pages import write_page
 from benchmarks.timing import circumstances
-from pid_jax import BROJA, gaussian_pid
+from pid_jax import BROJA, Independence, gaussian_pid
+from pid_jax.gaussian.wishart import numpy_generator
+from pid_jax.inference.permuted import draw_permutations, permuted_quantities
 from pid_jax.inference.replicates import gaussian_replicates, row_replicates
 from pid_jax.progress import no_progress
 from pid_jax.testing.problems import random_channel
@@ -52,6 +54,10 @@ def main() -> None:
     def pairs(resamples: int, budget: float) -> None:
         row_replicates(rows, DIMS, BROJA(), resamples, 1, key, budget, no_progress)
 
+    def permutations(resamples: int, budget: float) -> None:
+        drawn = draw_permutations(numpy_generator(key), SAMPLES)
+        permuted_quantities(rows, cov, DIMS, Independence(), BROJA(), drawn, resamples, budget, no_progress)
+
     budget = 2e9
     parametric(RESAMPLES, budget)
     gaussian_pid(cov, DIMS)
@@ -64,7 +70,7 @@ def main() -> None:
             {"repeat": repeat + 1, "replicates": replicates, "1000 batched calls": 1000 * batched, "ratio": ratio}
         )
     memory = []
-    for name, action in (("Parametric", parametric), ("Pairs", pairs)):
+    for name, action in (("Parametric", parametric), ("Pairs", pairs), ("Permutations", permutations)):
         action(20, 2e8)
         before = peak()
         action(20 * RESAMPLES if name == "Parametric" else RESAMPLES, 2e8)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pid_jax.checks import check_positive_int
+from pid_jax.checks import check_at_least, check_positive_int
 from pid_jax.estimate import check_spec, estimate_pid, reduce_variables
 from pid_jax.estimate_reduced import estimate_latents, map_to_latents
 from pid_jax.gaussian.wishart import numpy_generator
@@ -102,6 +102,7 @@ def permutation_test(
     null: Null | None = None,
     blocks: Block | None = None,
     refit: bool = False,
+    budget_gb: float = 2.0,
     progress: Progress = no_progress,
 ) -> PIDTest:
     """Test whether atoms and informations are larger than chance makes them.
@@ -122,6 +123,7 @@ def permutation_test(
         blocks: `Block(length)` to permute blocks of consecutive rows, for rows that depend on their neighbors.
         refit: Whether reduction and maps are fitted again to every permutation: needed where flows are fitted to all
             variables jointly, and slow. Reduction and ranks of single variables are the same for every permutation.
+        budget_gb: Memory for what exists of the replicates at a time, in GB.
         progress: Called with steps done and all there are.
 
     Returns:
@@ -137,11 +139,13 @@ def permutation_test(
     spec = check_spec(spec)
     null = Independence() if null is None else null
     _check(spec, null, blocks, resamples, refit)
+    check_at_least("budget_gb", budget_gb, 0, is_open=True)
     for_estimate, for_rows = jax.random.split(key)
     plain = dataclasses.replace(spec, bias_correction=NoCorrection())
     reduced, leading, rest = reduce_variables(source_1, source_2, target, plain, for_estimate)
     again = _refit_to(source_1, source_2, target, plain, for_estimate) if refit else None
     options: dict[str, Any] = {"null": null, "resamples": resamples, "blocks": blocks, "progress": progress}
+    options["budget_gb"] = budget_gb
     return permute_reduced(reduced, plain, (rest, for_rows), again=again, **options).reshape(leading)
 
 
@@ -154,6 +158,7 @@ def permute_reduced(
     resamples: int,
     blocks: Block | None = None,
     again: Callable[[np.ndarray], PIDQuantities] | None = None,
+    budget_gb: float = 2.0,
     progress: Progress = no_progress,
 ) -> PIDTest:
     """Test variables that have been reduced, with one leading axis; see `permutation_test`.
@@ -166,6 +171,7 @@ def permute_reduced(
         resamples: Number of permutations.
         blocks: Blocks of rows to permute.
         again: Finds the quantities from permuted rows anew; without it latents are permuted.
+        budget_gb: Memory for what exists of the replicates at a time, in GB.
         progress: Called with steps done and all there are.
     """
     for_latents, for_rows = keys
@@ -174,13 +180,13 @@ def permute_reduced(
     samples = latents.values.shape[1]
     if blocks is not None:
         check_block(blocks, samples)
-    notes = notice_neighbors(latents.values, _SO, 4) if blocks is None else ()
+    notes = (*latents.notes, *(notice_neighbors(latents.values, _SO, 4) if blocks is None else ()))
     notes += (_FITTED,) if latents.fit is not None and again is None else ()
     (found,) = estimate_latents(latents, reduced, spec, (spec.redundancy,), for_bias)
     rows = draw_permutations(numpy_generator(for_rows), samples, 1 if blocks is None else blocks.length)
     if again is None:
         behind = (latents.values, found.cov, found.dims, null, spec.redundancy)
-        replicates = permuted_quantities(*behind, rows, resamples, second)
+        replicates = permuted_quantities(*behind, rows, resamples, 1e9 * budget_gb, second)
     else:
         replicates = _take(again, rows, resamples, second)
     result = _infer(quantities_of(found.atoms, found.information), replicates)

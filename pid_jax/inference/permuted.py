@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 
 from pid_jax.decompose import solve_pid
 from pid_jax.gaussian.joint import block_slices
+from pid_jax.inference.replicates import blocks_within
 from pid_jax.pid.quantities import PIDQuantities, quantities_of
 from pid_jax.progress import Progress
 from pid_jax.resampling import ConditionalIndependence, Null
@@ -15,8 +16,8 @@ from pid_jax.threads import one_blas_thread
 
 # Directions of a variable with less than this part of its largest variance do not exist.
 RANK_CUT = 1e-12
-# Memory for the covariances that are decomposed at a time, which takes up to 20 times as much.
-BUDGET_BYTES = 2**26
+# Arrays as large as all latents that exist at a time.
+ROW_COPIES = 4
 
 Permuted = Callable[[Int[np.ndarray, "n"]], Float[np.ndarray, "B dt d"]]
 """The covariance of the target with some sources after the rows were permuted."""
@@ -30,6 +31,7 @@ def permuted_quantities(
     redundancy: Redundancy,
     rows: Iterator[Int[np.ndarray, "n"]],
     resamples: int,
+    budget_bytes: float,
     progress: Progress,
 ) -> PIDQuantities:
     """Decompose what is left after permutations, as biased as samples are.
@@ -42,6 +44,7 @@ def permuted_quantities(
         redundancy: The measure.
         rows: Permutations; all problems have the same, so that they stay as dependent on each other as they are.
         resamples: How many to take.
+        budget_bytes: Memory for what exists at a time.
         progress: Called with replicates done and all there are.
 
     Returns:
@@ -56,8 +59,7 @@ def permuted_quantities(
         at = slice(0, target.start)
         of = _permute_target(centered[..., at], centered[..., target])
     parts, done = [], 0
-    while done < resamples:
-        count = min(resamples - done, max(1, BUDGET_BYTES // cov.nbytes))
+    for count in blocks_within(budget_bytes - ROW_COPIES * latents.nbytes, resamples, *cov.shape[:2]):
         replicates = np.repeat(cov[None], count, axis=0)
         with one_blas_thread(sum(dims)):
             for one in replicates:

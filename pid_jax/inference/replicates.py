@@ -63,7 +63,7 @@ def gaussian_replicates(
         factors, parts, done = WhiteFactors(for_draws, size, samples - 1), [], 0
         # Regular problems are decomposed one at a time, singular ones all at once.
         at_once = max(1, int(singular.sum()))
-        for count in _blocks(resamples, _at_a_time(at_once, size, budget_bytes)):
+        for count in blocks_within(budget_bytes, resamples, at_once, size):
             drawn = factors.draw(count)
             found = np.full((4, count, len(cov)), np.nan)  # atoms in the order of their fields
             for place, one in channels.items():
@@ -106,10 +106,13 @@ def row_replicates(
     generator = numpy_generator(key)
     centered = latents - latents.mean(axis=1, keepdims=True)
     parts, done = [], 0
-    for count in _blocks(resamples, _at_a_time(problems, size, budget_bytes)):
-        times = [draw_counts(generator, samples, block_length) for _ in range(count)]
+    for count in blocks_within(budget_bytes - centered.nbytes, resamples, problems, size):
+        cov = np.empty((count, problems, size, size))
         with one_blas_thread(size):
-            cov = np.stack([_weighted_covariances(centered, one) for one in times])
+            for replicate in cov:
+                times = draw_counts(generator, samples, block_length)
+                for place, rows in enumerate(centered):  # one by one, so that no second copy of all rows is made
+                    replicate[place] = _weighted_covariance(rows, times)
         parts.append(np.stack(jax.tree.leaves(solve_pid(cov, dims, redundancy).atoms)))
         done += count
         progress(done, resamples)
@@ -127,20 +130,26 @@ def _as_atoms(values: np.ndarray) -> PIDAtoms:
     return PIDAtoms(redundancy=values[0], unique_1=values[1], unique_2=values[2], synergy=values[3])
 
 
-def _at_a_time(problems: int, size: int, budget_bytes: float) -> int:
-    return int(max(1, budget_bytes // (8 * COPIES * problems * size**2)))
+def blocks_within(budget_bytes: float, resamples: int, problems: int, size: int) -> Iterator[int]:
+    """Divide replicates into blocks of one length, so that few programs are compiled, and a rest.
+
+    Args:
+        budget_bytes: Memory for what exists at a time.
+        resamples: All replicates.
+        problems: Problems that are decomposed at once for each.
+        size: D.
+
+    Returns:
+        Numbers of replicates that sum to all.
+    """
+    most = int(max(1, budget_bytes // (8 * COPIES * problems * size**2)))
+    yield from (min(most, resamples - first) for first in range(0, resamples, most))
 
 
-def _blocks(total: int, most: int) -> Iterator[int]:
-    """Divide replicates into blocks of one length, so that few programs are compiled, and a rest."""
-    yield from (min(most, total - first) for first in range(0, total, most))
-
-
-def _weighted_covariances(centered: np.ndarray, times: np.ndarray) -> np.ndarray:
-    samples = centered.shape[1]
+def _weighted_covariance(centered: np.ndarray, times: np.ndarray) -> np.ndarray:
+    samples = len(centered)
     mean = times @ centered / samples
-    product = np.swapaxes(centered, -1, -2) @ (centered * times[:, None])
-    return (product - samples * mean[:, :, None] * mean[:, None, :]) / (samples - 1)
+    return (centered.T @ (centered * times[:, None]) - samples * np.outer(mean, mean)) / (samples - 1)
 
 
 @partial(jax.jit, static_argnums=3)

@@ -118,6 +118,12 @@ def test_ranks_are_the_same_for_every_permutation(key):
     assert one.p_value.i_12 == other.p_value.i_12
 
 
+def test_the_memory_budget_changes_nothing(key):
+    data = related(np.random.default_rng(6), 3, 0.3, 0.3)
+    one, other = (permutation_test(*data, spec=SPEC, key=key, resamples=50, budget_gb=budget) for budget in (1e-5, 2.0))
+    np.testing.assert_allclose(one.replicates.synergy, other.replicates.synergy, atol=1e-12)
+
+
 def test_blocks_of_rows_stay_together():
     rows = next(draw_permutations(np.random.default_rng(0), 103, 10))
     assert sorted(rows) == list(range(103))
@@ -187,6 +193,7 @@ def test_p_values_count_what_is_as_large_up_to_rounding():
         ({"null": "independence"}, TypeError, r"null needs Independence\(\) or ConditionalIndependence"),
         ({"blocks": 10}, TypeError, r"blocks needs Block\(length\) or None, got 10"),
         ({"blocks": Block(50)}, ValueError, r"leaves fewer than 5 blocks in 100 rows: use 20"),
+        ({"budget_gb": 0}, ValueError, r"budget_gb needs a number above 0"),
         ({"refit": 1}, TypeError, r"refit needs True or False"),
         ({"refit": True, "null": ConditionalIndependence(1)}, ValueError, r"refit=True needs null=Independence\(\)"),
         ({"spec": PIDSpec(NoReduction(), covariance=OAS())}, ValueError, r"covariance=SampleCovariance\(\), got OAS"),
