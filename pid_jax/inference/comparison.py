@@ -19,15 +19,13 @@ from pid_jax.inference.multiplicity import false_discovery_rate, family_wise_by_
 from pid_jax.inference.neighbors import check_block, notice_neighbors
 from pid_jax.inference.replicates import row_replicates
 from pid_jax.pid.atoms import PIDAtoms
+from pid_jax.pid.calibrated import LEAST_SHARE
 from pid_jax.pid.quantities import QUANTITIES, PIDQuantities, quantities_of
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.resampling import Block
 from pid_jax.result import VARIABLES, PIDEstimate, to_bits
 from pid_jax.spec import MMI, NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
 
-# The jackknife is believed unless it sees less than this part of the scatter of replicates, as it does where an atom is
-# zero because one source is ahead in every direction.
-LEAST_SHARE = 0.8
 # Fewer replicates tell a standard error to 10 % or worse.
 FEWEST_RESAMPLES = 50
 _SO = "intervals are too short; use blocks=Block(length) with blocks many times longer than the dependence lasts"
