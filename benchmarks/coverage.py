@@ -1,7 +1,7 @@
 """Bias of the atoms and coverage of their intervals on systems whose atoms are known, beside the parametric bootstrap.
 
 Run `make bench`, or `python -m benchmarks.coverage`. Prints tables and writes them to benchmarks/results/coverage.json
-and coverage.md. Neither the systems nor the seeds were used while the method was chosen.
+and coverage.md. The seeds, which also draw the random systems, were not used while the method was chosen.
 """
 
 from collections.abc import Callable, Mapping
@@ -68,7 +68,7 @@ def _atoms(values: object) -> np.ndarray:
 def measure(name: str) -> list[dict[str, object]]:
     """Draw sample covariances of one system, and correct them in each way."""
     samples, make = SYSTEMS[name]
-    rng = np.random.default_rng([2027, list(SYSTEMS).index(name)])
+    rng = np.random.default_rng([2032, list(SYSTEMS).index(name)])
     problem = make(rng)
     truth = _atoms(gaussian_pid(problem.cov, problem.dims).atoms)
     root = np.linalg.cholesky(problem.cov)

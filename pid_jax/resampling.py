@@ -47,7 +47,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """Test inversion along a path of Gaussian models, as in `estimate_pid`; needs `Parametric()`."""
+    """First order towards equal sources, test inversion towards others, as in `estimate_pid`; needs `Parametric()`."""
 
 
 @dataclass(frozen=True)

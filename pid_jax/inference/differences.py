@@ -12,14 +12,11 @@ from pid_jax.inference.influence import influence_of_rows
 from pid_jax.inference.multiplicity import false_discovery_rate, family_wise_by_maximum
 from pid_jax.inference.replicates import row_replicates
 from pid_jax.pid.atoms import PIDAtoms
+from pid_jax.pid.calibrated import LEAST_SHARE
 from pid_jax.pid.quantities import PIDQuantities, quantities_of
 from pid_jax.progress import Progress, part_of
 from pid_jax.result import PIDEstimate
 from pid_jax.spec import MMI, Redundancy
-
-# The jackknife is believed unless it sees less than this part of the scatter of replicates, as it does where an atom is
-# zero because one source is ahead in every direction.
-LEAST_SHARE = 0.8
 
 
 def infer_differences(

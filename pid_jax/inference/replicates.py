@@ -12,8 +12,7 @@ from pid_jax.bias import is_singular, sample_covariances
 from pid_jax.decompose import solve_pid
 from pid_jax.gaussian.channels import Channels
 from pid_jax.gaussian.wishart import WhiteFactors, numpy_generator
-from pid_jax.pid.atoms import PIDAtoms
-from pid_jax.pid.calibrated import compose_atoms
+from pid_jax.pid.atoms import PIDAtoms, compose_atoms
 from pid_jax.pid.typical import find_typical
 from pid_jax.pid.unsampled import sampled_amounts
 from pid_jax.precision import double_precision

@@ -68,3 +68,14 @@ def solution(
     )
     atoms, information, gap = jax.tree.map(lambda x: jnp.where(status == 0, x, jnp.nan), (atoms, information, gap))
     return PIDSolution(atoms=atoms, information=information, status=status, gap=gap)
+
+
+def compose_atoms(information: Information, unique: Float[Array, "..."]) -> PIDAtoms:
+    """Compute the atoms from the three informations and U_1 + U_2; all are linear in these."""
+    i_1, i_2, i_12 = information.i_1, information.i_2, information.i_12
+    return PIDAtoms(
+        redundancy=0.5 * (i_1 + i_2 - unique),
+        unique_1=0.5 * (unique + i_1 - i_2),
+        unique_2=0.5 * (unique - i_1 + i_2),
+        synergy=i_12 - 0.5 * (i_1 + i_2 + unique),
+    )

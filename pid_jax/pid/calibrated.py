@@ -12,7 +12,8 @@ from jaxtyping import Array, Float
 
 from pid_jax.gaussian.channels import all_gains
 from pid_jax.gaussian.information import Information
-from pid_jax.pid.atoms import PIDAtoms
+from pid_jax.pid.atoms import PIDAtoms, compose_atoms
+from pid_jax.pid.first_order import first_order_scatter
 from pid_jax.pid.gains import half_log_ratios, information_of_gains
 from pid_jax.pid.typical import find_typical
 from pid_jax.pid.unsampled import Frame, sampled_amounts
@@ -24,6 +25,9 @@ ESTIMATE = PLACES.index(1.0)
 WIDER = 1.5
 # Draws for the search of the contrast before sampling: one in so many.
 SEARCH = 2
+# The first order is believed unless it sees less than this part of the scatter of samples, as it does where an atom is
+# zero because one source is ahead in every direction.
+LEAST_SHARE = 0.8
 # How an atom changes with U_1 + U_2 where the three informations stay: half of this.
 _UP, _DOWN = np.asarray(1.0), np.asarray(-1.0)
 _SIGNS = PIDAtoms(redundancy=_DOWN, unique_1=_UP, unique_2=_UP, synergy=_DOWN)
@@ -57,6 +61,7 @@ class _Shown:
         mean: By how much it reads high.
         low: Lower quantiles of the errors of the atoms.
         high: Upper quantiles.
+        scatter: Standard deviations of the errors of the atoms.
         deviation: Standard deviations of what the errors of the informations do to the atoms of models.
     """
 
@@ -64,18 +69,8 @@ class _Shown:
     mean: Array
     low: PIDAtoms
     high: PIDAtoms
+    scatter: PIDAtoms
     deviation: PIDAtoms
-
-
-def compose_atoms(information: Information, unique: Float[Array, "..."]) -> PIDAtoms:
-    """Compute the atoms from the three informations and U_1 + U_2; all are linear in these."""
-    i_1, i_2, i_12 = information.i_1, information.i_2, information.i_12
-    return PIDAtoms(
-        redundancy=0.5 * (i_1 + i_2 - unique),
-        unique_1=0.5 * (unique + i_1 - i_2),
-        unique_2=0.5 * (unique - i_1 + i_2),
-        synergy=i_12 - 0.5 * (i_1 + i_2 + unique),
-    )
 
 
 def calibrate(
@@ -89,9 +84,13 @@ def calibrate(
 
     The informations have an exact bias. What sampling distorts beyond them is N = U_1 + U_2, the sum of |l| over the
     directions of the target (see `Contrast`), which reads high because sampling spreads l. The bias of N is that of
-    the model found by `unsampled_contrast`. The interval of an atom comes from a path of models, from as little spread
-    of l as may be to more than the data show: it ends where the observed atom is as extreme as the level allows among
-    samples of a model.
+    the model found by `unsampled_contrast`.
+
+    An interval has two kinds of ends. Towards sources that differ less it reaches as far as the corrected atom
+    scatters, which is what the first order says. Towards sources that differ more it has to reach farther: differences
+    too small to be seen may be anywhere, and where they are the corrected atom misses them. That end comes from a path
+    of models, from as little spread of l as may be to more than the data show: it is where the observed atom is as
+    extreme as the level allows among samples of a model. So does the other end where the first order sees nothing.
 
     Where one source knows more in every direction, N = |D| with D = I_2 − I_1, and D is known as well as the
     informations are. So along the path models keep the observed D: where theirs is another all l are moved, which
@@ -127,13 +126,16 @@ def calibrate(
     seen, atoms = compose_atoms(corrected, unique), compose_atoms(corrected, unique - reads_high)
     ends = partial(_ends, places=places, quantile=-ndtri(sides))
     pairs = jax.tree.map(
-        lambda sign, low, high, deviation, path, one: ends(sign, low, high, deviation, path=path, seen=one),
+        ends,
         _SIGNS,
         shown.low,
         shown.high,
+        shown.scatter,
         shown.deviation,
         along,
         seen,
+        atoms,
+        first_order_scatter(frame.channels, freedom),
     )
     lower, upper = (PIDAtoms(**{f.name: getattr(pairs, f.name)[i] for f in fields(PIDAtoms)}) for i in (0, 1))
     return Calibration(
@@ -167,6 +169,7 @@ def _show(
         mean=reads_high.mean(),
         low=jax.tree.map(lambda x: jnp.quantile(x, tail), off),
         high=jax.tree.map(lambda x: jnp.quantile(x, 1 - tail), off),
+        scatter=jax.tree.map(lambda x: x.std(), off),
         deviation=jax.tree.map(lambda x: x.std(), compose_atoms(error, tilt * by_difference)),
     )
 
@@ -177,7 +180,18 @@ def _tail(probability: Array, count: int) -> Array:
 
 
 def _ends(
-    sign: float, low: Array, high: Array, deviation: Array, *, path: Array, places: Array, seen: Array, quantile: Array
+    sign: float,
+    low: Array,
+    high: Array,
+    scatter: Array,
+    deviation: Array,
+    path: Array,
+    seen: Array,
+    atom: Array,
+    first_order: Array,
+    *,
+    places: Array,
+    quantile: Array,
 ) -> tuple[Array, Array]:
     """Find the interval of one atom.
 
@@ -185,10 +199,13 @@ def _ends(
         sign: Whether the atom grows or falls along the path.
         low: Lower quantiles of its errors along the path.
         high: Upper quantiles.
+        scatter: Standard deviations of its errors.
         deviation: Standard deviations of what does not change along the path.
         path: The atom along the path, given the informations.
-        places: Places on the path.
         seen: The atom of the sample covariance, with informations without bias.
+        atom: The atom without bias.
+        first_order: Its `first_order_scatter`.
+        places: Places on the path.
         quantile: Normal quantile of the level.
     """
 
@@ -197,7 +214,10 @@ def _ends(
         rising = lax.cummax(sign * (path + error - seen)) + 1e-12 * places
         return seen - jnp.interp(jnp.interp(0.0, rising, places), places, error)
 
+    near, far = (high, low) if sign > 0 else (low, high)
     # No model has less spread than the start of the path: there only the informations are uncertain.
     start = path[0] + sign * quantile * deviation[0]
-    lower, upper = end(high), end(low)
-    return (jnp.minimum(lower, start), upper) if sign < 0 else (lower, jnp.maximum(upper, start))
+    more = sign * jnp.maximum(sign * end(far), sign * start)
+    is_seen = first_order > LEAST_SHARE * scatter[ESTIMATE]
+    less = jnp.where(is_seen, atom - sign * quantile * first_order, end(near))
+    return (less, more) if sign > 0 else (more, less)

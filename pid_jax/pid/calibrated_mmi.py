@@ -7,7 +7,8 @@ from jaxtyping import Array, Float
 
 from pid_jax.gaussian.channels import all_gains, split_channels
 from pid_jax.gaussian.wishart import information_bias
-from pid_jax.pid.calibrated import Calibration, compose_atoms
+from pid_jax.pid.atoms import compose_atoms
+from pid_jax.pid.calibrated import Calibration
 from pid_jax.pid.gains import information_of_gains
 from pid_jax.pid.unsampled import clarity, sampled_amounts
 

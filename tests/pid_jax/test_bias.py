@@ -4,12 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import ndtri
 
 from pid_jax import BROJA, MMI, IndirectInference, ParametricBootstrap, gaussian_pid
 from pid_jax.bias import sampling_errors, subtract_sampling
 from pid_jax.decompose import solve_pid
 from pid_jax.gaussian.channels import all_gains, split_channels
 from pid_jax.gaussian.wishart import WhiteFactors
+from pid_jax.pid.first_order import first_order_scatter
 from pid_jax.pid.gains import half_log_ratios, information_of_gains
 from pid_jax.pid.unsampled import frame_of, unsampled_contrast
 from pid_jax.precision import double_precision
@@ -87,6 +89,41 @@ def test_wider_levels_hold_narrower_ones(equal_sources, covariances):
     assert (stacked(most.lower) <= stacked(half.lower)).all()
     assert (stacked(half.upper) <= stacked(most.upper)).all()
     assert (stacked(most.upper) - stacked(most.lower)).mean() > 1.5 * (stacked(half.upper) - stacked(half.lower)).mean()
+
+
+def test_towards_equal_sources_intervals_reach_as_far_as_the_first_order(equal_sources, covariances):
+    """Few ends are those of tests, because the first order sees too little."""
+    dims = equal_sources.problem.dims
+    found = correct(covariances[:10], dims)
+    with double_precision():
+        scatter = [
+            first_order_scatter(split_channels(jnp.asarray(cov), dims), jnp.asarray(SAMPLES - 1.0))
+            for cov in covariances[:10]
+        ]
+    reach = ndtri(0.95) * np.stack([stacked(one) for one in scatter])
+    atoms, lower, upper = stacked(found.found.atoms), stacked(found.lower), stacked(found.upper)
+    is_unique = np.asarray([name.startswith("unique") for name in ATOMS])
+    less, more = np.where(is_unique, atoms - lower, upper - atoms), np.where(is_unique, upper - atoms, atoms - lower)
+    assert np.isclose(less, reach, rtol=1e-8).mean() >= 0.8
+    assert more.mean() > 1.2 * reach.mean()
+
+
+def test_intervals_hold_differences_that_are_too_small_to_be_seen():
+    """Of 60 intervals 57 are expected; normal ones around the corrected atoms, by first order, hold 46 on average."""
+    system = parallel_channels(np.full(8, 2.0), 3 * np.exp(0.1 * np.linspace(-1, 1, 8)) - 1, 0.2)
+    found = correct(sample_covariances(system.problem, samples=800), system.problem.dims, samples=800, level=0.95)
+    truth = stacked(system.atoms)
+    inside = (stacked(found.lower) <= truth) & (truth <= stacked(found.upper))
+    assert (inside.sum(axis=0) >= 52).all()
+
+
+def test_an_atom_whose_first_order_sees_nothing_has_an_interval():
+    """In all samples source_1 is ahead in every direction or nearly so."""
+    system = parallel_channels(np.full(4, 1.5), 0.9, 0.2)
+    found = correct(sample_covariances(system.problem), system.problem.dims)
+    lower, upper = np.asarray(found.lower.unique_2), np.asarray(found.upper.unique_2)
+    assert ((lower <= 1e-9) & (upper >= -1e-9)).sum() >= 46
+    assert np.median(upper) > 0.005
 
 
 def test_mmi_atoms_at_the_kink_and_away_from_it():
