@@ -55,9 +55,9 @@ def test_per_task_depends_on_the_seed_alone():
 
 def test_one_question_an_image_leaves_independent_samples():
     everything = load_easy_vqa("test", one_per_image=True)
-    for task in ("what", "yes-no"):
+    for task, count in (("what", 950), ("yes-no", 999)):
         images = [sample.image for sample in everything if sample.task == task]
-        assert len(set(images)) == len(images) == 1000
+        assert len(set(images)) == len(images) == count
     few = load_easy_vqa("test", per_task=50, one_per_image=True)
     assert len(few) == 100
     assert {sample.id for sample in few} <= {sample.id for sample in everything}
