@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pid_jax.checks import check_at_least
+from pid_jax.checks import check_at_least, check_key
 from pid_jax.estimate import check_spec, estimate_pid, reduce_variables
 from pid_jax.estimate_reduced import estimate_latents, map_to_latents
 from pid_jax.gaussianize import Latents
@@ -126,6 +126,7 @@ def bootstrap_pid(
     dependence that is not Gaussian behind the maps.
     """
     spec = check_spec(spec)
+    check_key(key)
     kind = Parametric() if kind is None else kind
     interval = _default_interval(spec, kind) if interval is None else interval
     _check(spec, kind, interval, resamples, level, budget_gb)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pid_jax.checks import check_at_least, check_between, check_positive_int, check_same_ids, check_samples
+from pid_jax.checks import check_at_least, check_between, check_key, check_positive_int, check_same_ids, check_samples
 from pid_jax.estimate import check_spec, reduce_variables
 from pid_jax.estimate_reduced import estimate_latents, map_to_latents
 from pid_jax.inference.differences import infer_differences
@@ -117,9 +117,9 @@ def compare_pid(
     """Say how far the atoms of two conditions of the same samples differ: of a knockout, or of two models.
 
     Both conditions are estimated alike and with the same random numbers; what is said of the differences knows that
-    their rows belong together. The standard error of a difference is the larger of two, both from rows of latents: that
-    of the infinitesimal jackknife, right where sources are nearly equal, and that of drawing rows with replacement,
-    right where one source is ahead in every direction and the first sees no scatter. Intervals and p-values are normal.
+    their rows belong together. The standard error of a difference is that of the infinitesimal jackknife over rows of
+    latents, or, where one source is ahead in every direction and the jackknife sees no scatter, that of rows drawn with
+    replacement. Intervals and p-values are normal.
 
     Args:
         baseline: (source_1, source_2, target), each (..., n, p).
@@ -146,6 +146,7 @@ def compare_pid(
     Source: docs/decisions/0017 has what was measured.
     """
     spec = check_spec(spec)
+    check_key(key)
     _check(spec, blocks, resamples, level, budget_gb)
     before, after = _check_conditions(baseline, intervention, ids, share_reduction)
     for_estimate, for_rows = jax.random.split(key)

@@ -3,7 +3,6 @@
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -48,18 +47,15 @@ def influence_of_rows(
 def slopes_by_covariance(cov: Float[np.ndarray, "B D D"], dims: tuple[int, int, int], is_mmi: bool) -> PIDQuantities:
     """Differentiate every quantity by the covariance, (B, D, D)."""
     with double_precision(), one_blas_thread(cov.shape[-1]):
-        return jax.tree.map(np.asarray, _differentiate(cov, dims=dims, is_mmi=is_mmi))
+        # One after another, so that it is compiled once and not for every number of problems.
+        each = [jax.tree.map(np.asarray, _differentiate(one, dims=dims, is_mmi=is_mmi)) for one in cov]
+    return jax.tree.map(lambda *slopes: np.stack(slopes), *each)
 
 
 @partial(jax.jit, static_argnames=("dims", "is_mmi"))
-def _differentiate(cov: Float[Array, "B D D"], *, dims: tuple[int, int, int], is_mmi: bool) -> PIDQuantities:
-    decompose = pid_mmi if is_mmi else pid_broja
-
+def _differentiate(cov: Float[Array, "D D"], *, dims: tuple[int, int, int], is_mmi: bool) -> PIDQuantities:
     def quantities(cov: Float[Array, "D D"]) -> PIDQuantities:
-        found = decompose(JointGaussian(cov, dims))
+        found = (pid_mmi if is_mmi else pid_broja)(JointGaussian(cov, dims))
         return quantities_of(found.atoms, found.information)
 
-    def one(cov: Float[Array, "D D"]) -> PIDQuantities:
-        return jax.tree.map(lambda slope: 0.5 * (slope + jnp.swapaxes(slope, -1, -2)), jax.jacrev(quantities)(cov))
-
-    return jax.vmap(one)(cov)
+    return jax.tree.map(lambda slope: 0.5 * (slope + slope.T), jax.jacrev(quantities)(cov))

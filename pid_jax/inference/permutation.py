@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pid_jax.checks import check_at_least, check_positive_int
+from pid_jax.checks import check_at_least, check_key, check_positive_int
 from pid_jax.estimate import check_spec, estimate_pid, reduce_variables
 from pid_jax.estimate_reduced import estimate_latents, map_to_latents
 from pid_jax.gaussian.wishart import numpy_generator
@@ -137,6 +137,7 @@ def permutation_test(
     Source: Fisher (1935), The Design of Experiments, for permutations of rows; see also the settings of the nulls.
     """
     spec = check_spec(spec)
+    check_key(key)
     null = Independence() if null is None else null
     _check(spec, null, blocks, resamples, refit)
     check_at_least("budget_gb", budget_gb, 0, is_open=True)

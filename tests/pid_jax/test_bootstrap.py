@@ -198,6 +198,7 @@ def test_acceleration_of_gaussian_rows_is_that_of_the_gaussian():
             r"Calibrated\(\) needs bias_correction=IndirectInference\(\)",
         ),
         ({"kind": Block(100)}, ValueError, r"leaves fewer than 5 blocks in 400 rows: use 80"),
+        ({"key": 0}, TypeError, r"key needs a JAX random key"),
         ({"budget_gb": 0}, ValueError, r"budget_gb needs a number above 0"),
         ({"spec": PIDSpec(NoReduction(), covariance=OAS())}, ValueError, r"covariance=SampleCovariance\(\)"),
         ({"spec": PIDSpec(NoReduction(), bias_correction=NoCorrection())}, ValueError, r"bias_correction"),

@@ -151,6 +151,7 @@ def test_blocks_see_rows_that_depend_on_their_neighbors(key):
         ({"ids": ([1] * N, [1] * N)}, ValueError, r"ids of the baseline repeat 1"),
         ({"ids": (range(9), range(9))}, ValueError, r"name 9 samples, there are 400 rows"),
         ({"ids": 3}, TypeError, r"ids needs those of the baseline and of the intervention"),
+        ({"key": 0}, TypeError, r"key needs a JAX random key"),
         ({"blocks": 3}, TypeError, r"blocks needs Block\(length\) or None"),
         ({"blocks": Block(200)}, ValueError, r"leaves fewer than 5 blocks in 400 rows"),
         ({"resamples": 49}, ValueError, r"resamples=49 are too few.*at least 50"),

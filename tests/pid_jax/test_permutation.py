@@ -193,6 +193,7 @@ def test_p_values_count_what_is_as_large_up_to_rounding():
         ({"null": "independence"}, TypeError, r"null needs Independence\(\) or ConditionalIndependence"),
         ({"blocks": 10}, TypeError, r"blocks needs Block\(length\) or None, got 10"),
         ({"blocks": Block(50)}, ValueError, r"leaves fewer than 5 blocks in 100 rows: use 20"),
+        ({"key": 0}, TypeError, r"key needs a JAX random key"),
         ({"budget_gb": 0}, ValueError, r"budget_gb needs a number above 0"),
         ({"refit": 1}, TypeError, r"refit needs True or False"),
         ({"refit": True, "null": ConditionalIndependence(1)}, ValueError, r"refit=True needs null=Independence\(\)"),
