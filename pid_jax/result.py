@@ -246,6 +246,21 @@ def to_bits(result: Any, *amounts: str) -> Any:
     return dataclasses.replace(result, **converted, unit="bits")
 
 
+def with_axes(result: Any, leading: tuple[int, ...], single: Sequence[str], drawn: Sequence[str] = ()) -> Any:
+    """Return a result with other leading axes.
+
+    Args:
+        result: A dataclass.
+        leading: The axes.
+        single: Its fields with one value a problem: arrays, or trees of them.
+        drawn: Those with one more axis in front, over draws.
+    """
+    changed = {name: jax.tree.map(lambda x: np.reshape(x, leading), getattr(result, name)) for name in single}
+    for name in drawn:
+        changed[name] = jax.tree.map(lambda x: np.reshape(x, (len(x), *leading)), getattr(result, name))
+    return dataclasses.replace(result, **changed)
+
+
 def read_dataset(path: str | Path, schema: str, writer: str) -> xr.Dataset:
     """Read a netCDF file into memory.
 

@@ -20,7 +20,7 @@ from pid_jax.inference.replicates import gaussian_replicates, row_replicates
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.resampling import Basic, BCa, Block, Calibrated, Interval, Kind, Pairs, Parametric, Percentile
-from pid_jax.result import ATOMS, PIDEstimate, to_bits
+from pid_jax.result import ATOMS, PIDEstimate, to_bits, with_axes
 from pid_jax.spec import (
     IndirectInference,
     NoCorrection,
@@ -63,12 +63,8 @@ class PIDBootstrap:
 
     def reshape(self, leading: tuple[int, ...]) -> "PIDBootstrap":
         """Return the same with other leading axes."""
-        changed = {
-            name: jax.tree.map(lambda x: np.reshape(x, leading), getattr(self, name))
-            for name in ("estimate", "lower", "upper", "standard_error")
-        }
-        replicates = jax.tree.map(lambda x: np.reshape(x, (len(x), *leading)), self.replicates)
-        return dataclasses.replace(self, **changed, replicates=replicates, estimated=self.estimated.reshape(leading))
+        changed = with_axes(self, leading, ("estimate", "lower", "upper", "standard_error"), ("replicates",))
+        return dataclasses.replace(changed, estimated=self.estimated.reshape(leading))
 
     def in_bits(self) -> "PIDBootstrap":
         """Return the same in bits."""

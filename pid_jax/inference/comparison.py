@@ -18,7 +18,7 @@ from pid_jax.pid.quantities import QUANTITIES, PIDQuantities
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.reduce.pca import Reduced
 from pid_jax.resampling import Block
-from pid_jax.result import VARIABLES, PIDEstimate, to_bits
+from pid_jax.result import VARIABLES, PIDEstimate, to_bits, with_axes
 from pid_jax.spec import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
 
 # Fewer replicates tell a standard error to 10 % or worse.
@@ -69,11 +69,8 @@ class PIDComparison:
 
     def reshape(self, leading: tuple[int, ...]) -> "PIDComparison":
         """Return the same with other leading axes."""
-        changed: dict[str, Any] = {
-            name: jax.tree.map(lambda x: np.reshape(x, leading), getattr(self, name)) for name in _PER_PROBLEM
-        }
-        changed |= {name: getattr(self, name).reshape(leading) for name in ("baseline", "intervention")}
-        return dataclasses.replace(self, **changed)
+        changed = {name: getattr(self, name).reshape(leading) for name in ("baseline", "intervention")}
+        return dataclasses.replace(with_axes(self, leading, _PER_PROBLEM), **changed)
 
     def in_bits(self) -> "PIDComparison":
         """Return the same in bits."""

@@ -20,7 +20,7 @@ from pid_jax.pid.quantities import QUANTITIES, PIDQuantities, quantities_of
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.reduce.pca import Reduced
 from pid_jax.resampling import Block, ConditionalIndependence, Independence, Null
-from pid_jax.result import to_bits
+from pid_jax.result import to_bits, with_axes
 from pid_jax.spec import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
 
 # The smallest p-value that can be, 1 / (resamples + 1), has to be below .05.
@@ -59,12 +59,7 @@ class PIDTest:
 
     def reshape(self, leading: tuple[int, ...]) -> "PIDTest":
         """Return the same with other leading axes."""
-        changed = {
-            name: jax.tree.map(lambda x: np.reshape(x, leading), getattr(self, name))
-            for name in ("statistic", "p_value", "false_discovery", "family_wise")
-        }
-        replicates = jax.tree.map(lambda x: np.reshape(x, (len(x), *leading)), self.replicates)
-        return dataclasses.replace(self, **changed, replicates=replicates)
+        return with_axes(self, leading, ("statistic", "p_value", "false_discovery", "family_wise"), ("replicates",))
 
     def in_bits(self) -> "PIDTest":
         """Return the same in bits."""

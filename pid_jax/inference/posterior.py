@@ -1,6 +1,5 @@
 """Posterior distributions of atoms and informations, for all leading axes at once."""
 
-import dataclasses
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from pid_jax.likelihoods import (
 )
 from pid_jax.pid.quantities import QUANTITIES, PIDQuantities
 from pid_jax.progress import Progress, no_progress, part_of
-from pid_jax.result import ATOMS, INFORMATION, span, to_bits
+from pid_jax.result import ATOMS, INFORMATION, span, to_bits, with_axes
 from pid_jax.spec import PIDSpec, spec_to_dict
 
 # R̂ above which chains do not agree (Vehtari et al. 2021).
@@ -85,13 +84,7 @@ class PIDPosterior:
 
     def reshape(self, leading: tuple[int, ...]) -> "PIDPosterior":
         """Return the same with other leading axes."""
-        changed = {
-            name: jax.tree.map(lambda x: np.reshape(x, leading), getattr(self, name))
-            for name in (*_AMOUNTS, "r_hat", "effective_samples", "failed")
-        }
-        for name in _OF_DRAWS:
-            changed[name] = jax.tree.map(lambda x: np.reshape(x, (len(x), *leading)), getattr(self, name))
-        return dataclasses.replace(self, **changed)
+        return with_axes(self, leading, (*_AMOUNTS, "r_hat", "effective_samples", "failed"), _OF_DRAWS)
 
     def in_bits(self) -> "PIDPosterior":
         """Return the same in bits."""
