@@ -84,6 +84,7 @@ def _context(results: xr.Dataset, figures: Mapping[str, Path]) -> dict[str, obje
         "versions": list(_flatten(_read_json(results, "versions"))),
         "figures": {name: _data_uri(Path(file)) for name, file in figures.items()},
         "csv": _csv_uri(results),
+        "tests_csv": _tests_uri(results),
     }
 
 
@@ -171,8 +172,18 @@ def _csv_uri(results: xr.Dataset) -> str:
         for name, v in results.data_vars.items()
         if "task" in v.dims and set(v.dims) <= set(order) and name != "findings"
     ]
-    in_nats = {name: f"{name}_nats" for name in columns if results[name].attrs.get("units") == "nats"}
-    table = results[columns].to_dataframe(dim_order=order).rename(columns=in_nats).to_csv()
+    return _table_uri(results[columns], order)
+
+
+def _tests_uri(results: xr.Dataset) -> str:
+    """Write tested differences in the same way, one row for every task, condition, quantity and layer."""
+    columns = [name for name in results.data_vars if str(name).startswith("difference")]
+    return _table_uri(results[columns], ["task", "condition", "quantity", "layer"]) if columns else ""
+
+
+def _table_uri(columns: xr.Dataset, order: list[str]) -> str:
+    in_nats = {name: f"{name}_nats" for name, v in columns.items() if v.attrs.get("units") == "nats"}
+    table = columns.to_dataframe(dim_order=order).rename(columns=in_nats).to_csv()
     return "data:text/csv;charset=utf-8;base64," + base64.b64encode(table.encode()).decode()
 
 

@@ -263,7 +263,12 @@ def test_tests_are_told_layer_by_layer(render, results):
         ),
     ).assign_coords(quantity=["unique_1", "i_12"], source=["source_1", "source_2"])
     results.attrs |= {"tested_by": "Copula", "tested_level": "0.95", "tested_measure": "broja"}
-    text = render(results).text
+    page = render(results)
+    (uri,) = [attributes["href"] for tag, attributes in page.elements if attributes.get("download") == "pid_tests.csv"]
+    rows = list(csv.DictReader(io.StringIO(base64.b64decode(uri.split(",")[1]).decode())))
+    assert len(rows) == 2 * 3 * 2 * 5
+    assert max(float(row["difference_nats"]) for row in rows) == pytest.approx(2.0 / BITS)
+    text = page.text
     assert "Behind the rank copula" in text
     assert "Unique: vision 2.00 (1.75 to 2.25) 4 2, 4, 6" in text
     assert "I₁₂ 0.00 (−0.25 to 0.25) 0 none" in text
