@@ -1,6 +1,5 @@
 """From states on disk to their scores: one layer of one store in memory at a time, one basis for all conditions."""
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pid_jax.named_key import named_key
 from pid_jax.precision import double_precision
 from pid_jax.reduce.pca import Basis, Reduced, project
 from pid_jax.reduce.solve import fit_reduction, is_exact
@@ -66,7 +66,7 @@ def read_scores(
                 if not isinstance(reduction, PCA) or dim is None:
                     one = _Layer(chosen.astype(np.float64), 1.0, 0.0)
                 else:
-                    fold = jax.random.fold_in(key, zlib.crc32(f"{task}/{role}/{layer}".encode()))
+                    fold = named_key(key, f"{task}/{role}/{layer}")
                     one, bases[task] = _reduce(chosen, bases.get(task), dim, reduction, fold)
                 found[task][index].append(one)
     return {task: [_stack(one) for one in per_store] for task, per_store in found.items()}

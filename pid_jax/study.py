@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -18,6 +17,7 @@ from pid_jax.bias import INTERVAL_LEVEL
 from pid_jax.checks import check_enough_samples
 from pid_jax.estimate_reduced import estimate_reduced
 from pid_jax.gaussianizers import Copula, Gaussianizer, NoGaussianization, RealNVP
+from pid_jax.named_key import named_key
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.reduce.pca import Reduced
 from pid_jax.result import ATOMS, PIDEstimate, read_dataset
@@ -166,27 +166,24 @@ def _study_task(
 ) -> xr.Dataset:
     """Decompose one task under every condition, and test it."""
     reduced = [[_as_reduced(variable) for variable in one] for one in scores]
-    is_tested = spec.tested is not None and isinstance(spec.pid.covariance, SampleCovariance)
-    parts = [part_of(progress, place, len(stores) + is_tested) for place in range(len(stores) + is_tested)]
+    tested = spec.tested if isinstance(spec.pid.covariance, SampleCovariance) else None
+    steps = len(stores) + (tested is not None)
+    parts = [part_of(progress, place, steps) for place in range(steps)]
     cells: list[xr.Dataset] = []
     for store, own_scores, own, part in zip(stores, scores, reduced, parts, strict=False):
         part(0, STEPS)
         try:
-            estimates, others = _estimate(own, spec, _key_of(key, f"{task}/{_name(store)}"), part)
+            estimates, others = _estimate(own, spec, named_key(key, f"{task}/{_name(store)}"), part)
         except ValueError as error:
             raise ValueError(f"task {task!r}, {_name(store)}: {error} Or leave the task out.") from error
         part(STEPS, STEPS)
         cells.append(cell_data(estimates, own_scores).merge(_compared(estimates[0], others, spec)))
     data = xr.concat(cells, dim="condition")
-    if spec.tested is None or not is_tested:
+    if tested is None:
         return data
     pid = dataclasses.replace(spec.pid, redundancy=spec.measures[0])
-    tests = infer_task(reduced, pid, spec.tested, _key_of(key, f"{task}/tests"), parts[-1])
+    tests = infer_task(reduced, pid, tested, named_key(key, f"{task}/tests"), parts[-1])
     return xr.merge([data, tests])
-
-
-def _key_of(key: jax.Array, name: str) -> jax.Array:
-    return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
 
 def _as_reduced(variable: Scores) -> Reduced:

@@ -1,7 +1,6 @@
 """Tests of a study: what each source adds to the other, and what a knockout changes, layer by layer."""
 
 import dataclasses
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import xarray as xr
 from pid_jax.gaussianizers import Gaussianizer
 from pid_jax.inference.comparison import PIDComparison, compare_reduced
 from pid_jax.inference.permutation import PIDTest, permute_reduced
+from pid_jax.named_key import named_key
 from pid_jax.pid.quantities import QUANTITIES, PIDQuantities
 from pid_jax.progress import Progress, part_of
 from pid_jax.reduce.pca import Reduced
@@ -52,7 +52,7 @@ def infer_task(
     parts = iter([part_of(progress, place, steps) for place in range(steps)])
 
     def keys(name: str) -> tuple[jax.Array, jax.Array]:
-        first, second = jax.random.split(jax.random.fold_in(key, zlib.crc32(name.encode())))
+        first, second = jax.random.split(named_key(key, name))
         return first, second
 
     added = [

@@ -15,7 +15,7 @@ from pid_jax.estimate_reduced import estimate_latents, map_to_latents
 from pid_jax.gaussianize import Latents
 from pid_jax.inference.acceleration import acceleration_of_gaussians, acceleration_of_rows
 from pid_jax.inference.intervals import check_enough_draws, interval_from
-from pid_jax.inference.neighbors import check_block, notice_neighbors
+from pid_jax.inference.neighbors import choose_length
 from pid_jax.inference.replicates import gaussian_replicates, row_replicates
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.progress import Progress, no_progress, part_of
@@ -129,15 +129,14 @@ def bootstrap_pid(
     for_estimate, for_replicates = jax.random.split(key)
     reduced, leading, rest = reduce_variables(source_1, source_2, target, spec, for_estimate)
     latents, for_bias = map_to_latents(reduced, spec, rest, part_of(progress, 0, 2))
-    if isinstance(kind, Block):
-        check_block(kind, latents.values.shape[1])
-    notes = () if isinstance(kind, Block) else notice_neighbors(latents.values, _SO)
+    length, notes = choose_length(latents.values, kind if isinstance(kind, Block) else None, _SO)
     (found,) = estimate_latents(latents, reduced, spec, (spec.redundancy,), for_bias, level=level)
     replicates = _replicates(
         latents,
         found,
         (source_1, source_2, target),
         kind=kind,
+        block_length=length,
         spec=spec,
         resamples=resamples,
         key=for_replicates,
@@ -176,6 +175,7 @@ def _replicates(
     variables: Sequence[ArrayLike],
     *,
     kind: Kind,
+    block_length: int,
     spec: PIDSpec,
     resamples: int,
     key: jax.Array,
@@ -189,8 +189,7 @@ def _replicates(
         return gaussian_replicates(found.cov, samples=samples, **common)
     if isinstance(kind, Pairs) and kind.refit:
         return _refitted(variables, spec, resamples, key, progress)
-    length = kind.length if isinstance(kind, Block) else 1
-    return row_replicates(latents.values, block_length=length, **common)
+    return row_replicates(latents.values, block_length=block_length, **common)
 
 
 def _refitted(

@@ -13,7 +13,7 @@ from pid_jax.checks import check_at_least, check_between, check_key, check_posit
 from pid_jax.estimate import check_spec, reduce_variables
 from pid_jax.estimate_reduced import estimate_latents, map_to_latents
 from pid_jax.inference.differences import infer_differences
-from pid_jax.inference.neighbors import check_block, notice_neighbors
+from pid_jax.inference.neighbors import choose_length
 from pid_jax.pid.quantities import QUANTITIES, PIDQuantities
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.reduce.pca import Reduced
@@ -189,15 +189,9 @@ def compare_reduced(
         found, for_bias = map_to_latents(reduced, spec, for_latents, part)
         latents.append(found)
         estimates += estimate_latents(found, reduced, spec, (spec.redundancy,), for_bias, level=level)
-    if blocks is not None:
-        check_block(blocks, latents[0].values.shape[1])
-    notes = () if blocks is not None else notice_neighbors(np.concatenate([x.values for x in latents], axis=-1), _SO, 4)
+    length, notes = choose_length(np.concatenate([x.values for x in latents], axis=-1), blocks, _SO, 5)
     notes += (_FITTED,) if any(x.fit is not None for x in latents) else ()
-    draws: dict[str, Any] = {
-        "block_length": 1 if blocks is None else blocks.length,
-        "resamples": resamples,
-        "key": for_rows,
-    }
+    draws: dict[str, Any] = {"block_length": length, "resamples": resamples, "key": for_rows}
     draws |= {"budget_bytes": 1e9 * budget_gb, "progress": third}
     found = infer_differences(latents, estimates, spec.redundancy, level=level, **draws)
     settings = {"spec": spec_to_dict(spec), "resamples": int(resamples), "level": level}

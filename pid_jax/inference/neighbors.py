@@ -36,10 +36,29 @@ def notice_neighbors(latents: Float[np.ndarray, "problems n D"], so: str, stackl
     return (note,)
 
 
-def check_block(block: Block, samples: int) -> None:
-    """Refuse blocks of which there would be too few."""
-    if block.length > samples // FEWEST_BLOCKS:
+def choose_length(
+    latents: Float[np.ndarray, "problems n D"], blocks: Block | None, so: str, stacklevel: int = 4
+) -> tuple[int, tuple[str, ...]]:
+    """Say how many rows are drawn together: those of a block, or one, with a warning if rows are not independent.
+
+    Args:
+        latents: The rows.
+        blocks: The blocks asked for, None for single rows.
+        so: What follows from rows that depend on each other, and what to do.
+        stacklevel: Of the warning: 4 is the caller of whoever calls this.
+
+    Returns:
+        The number, and what was warned of.
+
+    Raises:
+        ValueError: For blocks of which there would be too few.
+    """
+    if blocks is None:
+        return 1, notice_neighbors(latents, so, stacklevel)
+    samples = latents.shape[1]
+    if blocks.length > samples // FEWEST_BLOCKS:
         raise ValueError(
-            f"Block(length={block.length}) leaves fewer than {FEWEST_BLOCKS} blocks in {samples} rows: use "
+            f"Block(length={blocks.length}) leaves fewer than {FEWEST_BLOCKS} blocks in {samples} rows: use "
             f"{samples // FEWEST_BLOCKS} rows or fewer."
         )
+    return blocks.length, ()

@@ -14,7 +14,7 @@ from pid_jax.estimate import check_spec, estimate_pid, reduce_variables
 from pid_jax.estimate_reduced import estimate_latents, map_to_latents
 from pid_jax.gaussian.wishart import numpy_generator
 from pid_jax.inference.multiplicity import exceedance, false_discovery_rate, family_wise_by_maximum, standardize
-from pid_jax.inference.neighbors import check_block, notice_neighbors
+from pid_jax.inference.neighbors import choose_length
 from pid_jax.inference.permuted import draw_permutations, permuted_quantities
 from pid_jax.pid.quantities import QUANTITIES, PIDQuantities, quantities_of
 from pid_jax.progress import Progress, no_progress, part_of
@@ -173,13 +173,10 @@ def permute_reduced(
     for_latents, for_rows = keys
     first, second = (part_of(progress, i, 2) for i in range(2))
     latents, for_bias = map_to_latents(reduced, spec, for_latents, first)
-    samples = latents.values.shape[1]
-    if blocks is not None:
-        check_block(blocks, samples)
-    notes = (*latents.notes, *(notice_neighbors(latents.values, _SO, 4) if blocks is None else ()))
-    notes += (_FITTED,) if latents.fit is not None and again is None else ()
+    length, warned = choose_length(latents.values, blocks, _SO, 5)
+    notes = (*latents.notes, *warned, *((_FITTED,) if latents.fit is not None and again is None else ()))
     (found,) = estimate_latents(latents, reduced, spec, (spec.redundancy,), for_bias)
-    rows = draw_permutations(numpy_generator(for_rows), samples, 1 if blocks is None else blocks.length)
+    rows = draw_permutations(numpy_generator(for_rows), latents.values.shape[1], length)
     if again is None:
         behind = (latents.values, found.cov, found.dims, null, spec.redundancy)
         replicates = permuted_quantities(*behind, rows, resamples, 1e9 * budget_gb, second)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+import jax
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -69,7 +70,7 @@ def permuted_quantities(
         parts.append(quantities_of(solved.atoms, solved.information))
         done += count
         progress(done, resamples)
-    return PIDQuantities(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in vars(parts[0])})
+    return jax.tree.map(lambda *some: np.concatenate(some), *parts)
 
 
 def draw_permutations(

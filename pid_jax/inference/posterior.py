@@ -17,7 +17,7 @@ from pid_jax.gaussianize import RAW, Latents
 from pid_jax.inference.mixing import effective_draws, potential_scale_reduction
 from pid_jax.inference.neighbors import notice_neighbors
 from pid_jax.inference.posterior_checks import check_full_rank, check_settings
-from pid_jax.inference.posterior_draws import Draws, draw_problem, stack_draws
+from pid_jax.inference.posterior_draws import Draws, draw_problem
 from pid_jax.likelihoods import (
     NUTS,
     Conjugate,
@@ -184,8 +184,8 @@ def posterior_pid(
 
 def _summarize(each: list[Draws], sampler: Sampler, level: float) -> dict[str, Any]:
     """Return the fields of `PIDPosterior` that the draws decide."""
-    draws = stack_draws([one.quantities for one in each])
-    tail = jax.tree.map(lambda *parts: np.stack(parts, axis=1), *(one.tail for one in each))
+    pairs = [(one.quantities, one.tail) for one in each]
+    draws, tail = jax.tree.map(lambda *parts: np.stack(parts, axis=1), *pairs)
     freedoms = [one.freedom for one in each if one.freedom is not None]
     failed = np.asarray([one.failed for one in each])
     count = len(draws.synergy)

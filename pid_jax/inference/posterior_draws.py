@@ -14,7 +14,7 @@ from pid_jax.gaussian.student import tail_information
 from pid_jax.gaussian.wishart import WhiteFactors
 from pid_jax.inference.chains import gaussian_evidence, run_chains, student_evidence
 from pid_jax.likelihoods import NUTS, InverseWishart, Likelihood, Prior, Sampler, StudentTLikelihood
-from pid_jax.pid.quantities import QUANTITIES, PIDQuantities, quantities_of
+from pid_jax.pid.quantities import PIDQuantities, quantities_of
 from pid_jax.precision import double_precision
 from pid_jax.spec import Redundancy
 from pid_jax.status import Status
@@ -145,8 +145,3 @@ def _tail(freedom: np.ndarray | None, dims: tuple[int, int, int], draws: int) ->
         return Information(i_1=np.zeros(draws), i_2=np.zeros(draws), i_12=np.zeros(draws))
     with double_precision():
         return jax.tree.map(np.asarray, tail_information(jnp.asarray(freedom), dims))
-
-
-def stack_draws(each: list[PIDQuantities]) -> PIDQuantities:
-    """Put the draws of problems side by side (draws, problems)."""
-    return PIDQuantities(**{name: np.stack([getattr(one, name) for one in each], axis=1) for name in QUANTITIES})

@@ -1,31 +1,28 @@
 """How many samples it takes for intervals to be as narrow as wanted."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from pid_jax.bias import is_singular, sample_covariances, sampling_errors
 from pid_jax.checks import check_at_least, check_between, check_key, check_positive_int
 from pid_jax.decompose import solve_pid
 from pid_jax.gaussian.channels import joint_covariance
 from pid_jax.gaussian.wishart import WhiteFactors
+from pid_jax.inference.replicates import typical_channels
 from pid_jax.pid.atoms import PIDAtoms
-from pid_jax.pid.typical import find_typical
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress, no_progress
 from pid_jax.result import ATOMS, PIDEstimate, to_bits
 from pid_jax.spec import BROJA, MMI, IndirectInference, Redundancy, spec_to_dict
 from pid_jax.threads import one_blas_thread
 
-# Draws for the search of the model behind an estimate.
-SEARCH_DRAWS = 50
 # The first number of samples for each coordinate of all variables, and the step to the next number.
 FIRST, STEP = 2, 1.5
 # Fewer simulated data sets say little of the share in which an interval is narrow enough.
@@ -121,17 +118,7 @@ def samples_needed(
     )
     in_nats = width * (math.log(2) if estimate.unit == "bits" else 1)
     numbers = _numbers_to_try(sum(dims), most)
-    widths, is_open = [], np.ones(len(models), bool)
-    for step, samples in enumerate(numbers):
-        now = np.full((len(ATOMS), len(models)), np.nan)
-        for place in np.flatnonzero(is_open):
-            now[:, place] = simulate(models[place], samples, key=jax.random.fold_in(for_sets, step))
-        widths.append(now)
-        is_open &= ~(now <= in_nats).all(axis=0)
-        progress(step + 1, len(numbers))
-        if not is_open.any():
-            break
-    tried, found = np.asarray(numbers[: len(widths)]), np.stack(widths, axis=1)
+    tried, found = _try_numbers(simulate, models, numbers, in_nats, for_sets, progress)
     needed = np.stack([[_crossing(tried, one, in_nats) for one in atom.T] for atom in found])
     return SampleSize(
         samples=_as_atoms(needed, estimate.status.shape),
@@ -148,6 +135,28 @@ def samples_needed(
         },
         unit=estimate.unit,
     )
+
+
+def _try_numbers(
+    simulate: Callable[..., np.ndarray],
+    models: np.ndarray,
+    numbers: list[int],
+    asked: float,
+    key: jax.Array,
+    progress: Progress,
+) -> tuple[np.ndarray, Float[np.ndarray, "atoms k problems"]]:
+    """Simulate more and more samples of each model, until all its intervals are narrow enough."""
+    widths, is_open = [], np.ones(len(models), bool)
+    for step, samples in enumerate(numbers):
+        now = np.full((len(ATOMS), len(models)), np.nan)
+        for place in np.flatnonzero(is_open):
+            now[:, place] = simulate(models[place], samples, key=jax.random.fold_in(key, step))
+        widths.append(now)
+        is_open &= ~(now <= asked).all(axis=0)
+        progress(step + 1, len(numbers))
+        if not is_open.any():
+            break
+    return np.asarray(numbers[: len(widths)]), np.stack(widths, axis=1)
 
 
 def _numbers_to_try(size: int, most: int) -> list[int]:
@@ -203,16 +212,8 @@ def _as_atoms(values: np.ndarray, shape: tuple[int, ...]) -> PIDAtoms:
 def _models(cov: np.ndarray, dims: tuple[int, int, int], samples: int, key: jax.Array) -> np.ndarray:
     """Find the covariances of the Gaussians among whose samples those at hand are typical."""
     with double_precision(), one_blas_thread(cov.shape[-1]):
-        whites = jnp.asarray(WhiteFactors(key, cov.shape[-1], samples - 1).draw(SEARCH_DRAWS))
-        freedom = jnp.asarray(samples - 1.0)
-        return np.stack([np.asarray(_find_model(jnp.asarray(one), freedom, whites, dims)) for one in cov])
-
-
-@partial(jax.jit, static_argnums=3)
-def _find_model(
-    cov: Float[Array, "D D"], freedom: Float[Array, ""], whites: Float[Array, "draws D D"], dims: tuple[int, int, int]
-) -> Float[Array, "D D"]:
-    return joint_covariance(find_typical(cov, dims, freedom, whites).channels)
+        channels = typical_channels(cov, dims, samples, key)
+        return np.stack([np.asarray(jax.jit(joint_covariance)(one)) for one in channels])
 
 
 def _check(

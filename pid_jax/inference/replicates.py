@@ -54,11 +54,8 @@ def gaussian_replicates(
     for_search, for_draws = jax.random.split(key)
     size, singular = cov.shape[-1], is_singular(cov)
     with double_precision(), one_blas_thread(size):
-        whites = WhiteFactors(for_search, size, samples - 1).draw(SEARCH_DRAWS)
-        # One problem after another: programs for all would be compiled anew for every number of problems.
-        channels = {
-            place: _find_channels(cov[place], samples - 1.0, whites, dims) for place in np.flatnonzero(~singular)
-        }
+        regular = np.flatnonzero(~singular)
+        channels = dict(zip(regular, typical_channels(cov[regular], dims, samples, for_search), strict=True))
         factors, parts, done = WhiteFactors(for_draws, size, samples - 1), [], 0
         # Regular problems are decomposed one at a time, singular ones all at once.
         at_once = max(1, int(singular.sum()))
@@ -149,6 +146,20 @@ def _weighted_covariance(centered: np.ndarray, times: np.ndarray) -> np.ndarray:
     samples = len(centered)
     mean = times @ centered / samples
     return (centered.T @ (centered * times[:, None]) - samples * np.outer(mean, mean)) / (samples - 1)
+
+
+def typical_channels(cov: np.ndarray, dims: tuple[int, int, int], samples: int, key: jax.Array) -> list[Channels]:
+    """Find the Gaussians among whose samples sample covariances are typical; to be called in double precision.
+
+    Args:
+        cov: Sample covariances (problems, D, D) of full rank.
+        dims: (d1, d2, dt).
+        samples: n.
+        key: A JAX random key; all problems use the same white noise.
+    """
+    whites = WhiteFactors(key, cov.shape[-1], samples - 1).draw(SEARCH_DRAWS)
+    # One problem after another: a program for all would be compiled anew for every number of problems.
+    return [_find_channels(one, samples - 1.0, whites, dims) for one in cov]
 
 
 @partial(jax.jit, static_argnums=3)

@@ -14,7 +14,17 @@ import pid_jax
 ROOT = Path(pid_jax.__file__).parent.parent
 # A module may import what stands in its own group or before it.
 ORDER = (
-    {"status", "precision", "threads", "progress", "checks", "atomic", "compilation_cache", "side_by_side"},
+    {
+        "status",
+        "precision",
+        "threads",
+        "progress",
+        "checks",
+        "atomic",
+        "compilation_cache",
+        "side_by_side",
+        "named_key",
+    },
     {"gaussianizers", "resampling", "likelihoods"},
     {"spec", "gaussian"},
     {"pid", "reduce", "flow"},
@@ -40,7 +50,17 @@ ORDER = (
 )
 # Members of a group that do not know each other.
 APART = (
-    {"status", "precision", "threads", "progress", "checks", "atomic", "compilation_cache", "side_by_side"},
+    {
+        "status",
+        "precision",
+        "threads",
+        "progress",
+        "checks",
+        "atomic",
+        "compilation_cache",
+        "side_by_side",
+        "named_key",
+    },
     {"spec", "gaussian"},
     {"pid", "reduce", "flow"},
     {"flow_fit", "fit_loops"},
