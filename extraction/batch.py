@@ -1,31 +1,14 @@
-"""From samples to the tensors of one forward pass."""
+"""From prepared samples to the tensors of one forward pass."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
 import torch
-from PIL import Image, ImageOps
 
-from extraction.datasets.sample import Sample
-from extraction.errors import SampleError
+from extraction.encode import Prepared
 from extraction.models import VisionLanguageModel
-from extraction.prompts import Prompt, render_prompt
-from extraction.spans import TokenGroups, find_groups
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """One sample that is ready for the model.
-
-    Attributes:
-        sample: The sample.
-        prompt: Its prompt.
-        image: Its image, RGB.
-    """
-
-    sample: Sample
-    prompt: Prompt
-    image: Image.Image
+from extraction.spans import PADDING, TokenGroups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +17,15 @@ class Batch:
 
     Attributes:
         inputs: What the model takes.
-        groups: Masks of the five token groups.
+        groups: The group of every position.
+        has_prefix: Whether the image precedes the question, see `TokenGroups.is_prefix`.
+        tail: Longest part of a prompt behind its prefix; all positions if there is no prefix.
     """
 
     inputs: dict[str, torch.Tensor]
     groups: TokenGroups
+    has_prefix: bool
+    tail: int
 
     @property
     def length(self) -> int:
@@ -46,51 +33,59 @@ class Batch:
         return self.groups.positions
 
 
-def prepare_sample(sample: Sample, template: str) -> Prepared:
-    """Render the prompt and open the image.
+def make_batch(vlm: VisionLanguageModel, prepared: Sequence[Prepared]) -> Batch:
+    """Pad on the left and join.
 
-    Raises:
-        SampleError: If the question is empty or the image cannot be read.
+    Args:
+        vlm: The model.
+        prepared: Samples of one template.
     """
-    return Prepared(sample=sample, prompt=render_prompt(template, sample.question), image=_open_image(sample))
-
-
-def make_batch(vlm: VisionLanguageModel, prepared: list[Prepared]) -> Batch:
-    """Run the processor, with padding on the left, and locate the token groups.
-
-    Raises:
-        SampleError: If a prompt lacks image or question tokens, or is too long for the model.
-    """
-    encoded: Any = vlm.processor(
-        images=[p.image for p in prepared],
-        text=[p.prompt.text for p in prepared],
-        padding=True,
-        return_tensors="pt",
-        return_offsets_mapping=True,
+    codes = torch.from_numpy(pad_left([p.codes for p in prepared], PADDING))
+    groups = TokenGroups(codes)
+    prefix = groups.is_prefix & groups.is_token
+    pad = vlm.processor.tokenizer.pad_token_id
+    inputs = {
+        "input_ids": torch.from_numpy(pad_left([p.input_ids for p in prepared], pad)),
+        "attention_mask": groups.is_token.long(),
+        **{name: _join_rows(prepared, name) for name in prepared[0].token_inputs},
+        **{name: _join_images(prepared, name) for name in prepared[0].image_inputs},
+    }
+    if not vlm.family.has_own_positions:
+        inputs["position_ids"] = count_positions(groups.is_token)
+    return Batch(
+        inputs={name: _to_model(vlm, value) for name, value in inputs.items()},
+        groups=groups.to(vlm.device),
+        has_prefix=bool(prefix.any()),
+        tail=int((groups.is_token & ~prefix).sum(dim=1).max()),
     )
-    groups = find_groups(
-        [p.prompt for p in prepared],
-        encoded["input_ids"],
-        encoded["attention_mask"],
-        torch.as_tensor(encoded["offset_mapping"]),
-        vlm.image_token_id,
-    )
-    longest = encoded["attention_mask"].sum(dim=1).max()
-    if longest > vlm.max_positions:
-        raise SampleError(
-            "length", f"{longest} tokens are more than the model's {vlm.max_positions}: shorten the question"
-        )
-    wanted = ("input_ids", "attention_mask", "pixel_values", "image_sizes")
-    inputs = {name: encoded[name].to(vlm.device) for name in wanted if name in encoded}
-    inputs["pixel_values"] = inputs["pixel_values"].to(vlm.model.dtype)
-    return Batch(inputs=inputs, groups=groups.to(vlm.device))
 
 
-def _open_image(sample: Sample) -> Image.Image:
-    try:
-        with Image.open(sample.image) as opened:
-            return ImageOps.exif_transpose(opened).convert("RGB")
-    except FileNotFoundError:
-        raise SampleError("image", f"{sample.image} does not exist: check the path or the image folder") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise SampleError("image", f"{sample.image} cannot be read ({error}): replace the file") from error
+def pad_left(rows: Sequence[np.ndarray], value: int) -> np.ndarray:
+    """Stack rows of different length, filled on the left."""
+    width = max(len(row) for row in rows)
+    padded = np.full((len(rows), width), value, dtype=np.int64)
+    for i, row in enumerate(rows):
+        padded[i, width - len(row) :] = row
+    return padded
+
+
+def count_positions(is_token: torch.Tensor) -> torch.Tensor:
+    """Number the tokens of each row from zero; padding has zero."""
+    return (is_token.long().cumsum(dim=1) - 1).clamp_min(0)
+
+
+def _join_rows(prepared: Sequence[Prepared], name: str) -> torch.Tensor:
+    return torch.from_numpy(pad_left([p.token_inputs[name] for p in prepared], 0))
+
+
+def _join_images(prepared: Sequence[Prepared], name: str) -> torch.Tensor:
+    """Join along the first axis; the others are filled with zeros at their ends, as the processors do."""
+    parts = [p.image_inputs[name] for p in prepared]
+    shape = np.max([part.shape[1:] for part in parts], axis=0)
+    filled = [np.pad(part, [(0, 0), *((0, n - have) for n, have in zip(shape, part.shape[1:], strict=True))])
+              for part in parts]  # fmt: skip
+    return torch.from_numpy(np.concatenate(filled))
+
+
+def _to_model(vlm: VisionLanguageModel, value: torch.Tensor) -> torch.Tensor:
+    return value.to(vlm.device, vlm.model.dtype if value.is_floating_point() else None)

@@ -1,8 +1,11 @@
 """Token groups, the attention edges between them, and windows of blocks in which they are cut."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+Edge = tuple[str, str]
 GROUPS = ("system", "image", "question", "suffix", "last")
 BASELINE = "baseline"
 
@@ -12,28 +15,48 @@ class Knockout:
     """What is cut.
 
     Attributes:
-        edges: (from group, to group) pairs: positions of the second can no longer attend to positions of the first.
         first: First block of the window, counted from 0.
         last: Last block, included.
+        edges: (from group, to group) pairs: positions of the second can no longer attend to positions of the first.
         is_all: Whether the window is all blocks, which the name then says.
+        mask: Instead of edges, a function that takes the `TokenGroups` of a batch and returns the (query, key) pairs to
+            cut, booleans (batch, queries, keys).
+        title: What the mask cuts, in a word; for names of folders, tables and figures.
     """
 
-    edges: tuple[tuple[str, str], ...]
     first: int
     last: int
+    edges: tuple[Edge, ...] = ()
     is_all: bool = False
+    mask: Callable[[Any], Any] | None = None
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        check_edges(self.edges)
+        if (self.mask is None) != bool(self.edges) or (self.mask is None) == bool(self.title):
+            raise ValueError("A knockout needs either edges, or a mask and its title.")
+        if not re.fullmatch(r"[\w.+-]*", self.title):
+            raise ValueError(f"title names a folder: letters, digits and . _ + - only, got {self.title!r}.")
+        if not 0 <= self.first <= self.last:
+            raise ValueError(f"window must be 0 <= first <= last, got first={self.first}, last={self.last}.")
 
     @property
     def name(self) -> str:
         """Short name for folders and tables, such as image-question@0-2."""
         window = "all" if self.is_all else f"{self.first}-{self.last}"
-        return f"{'+'.join('-'.join(edge) for edge in self.edges)}@{window}"
+        return f"{self.title or '+'.join('-'.join(edge) for edge in self.edges)}@{window}"
 
     @property
     def label(self) -> str:
         """Name for figures."""
         edges = ", ".join(f"{source.capitalize()}→{target.capitalize()}" for source, target in self.edges)
-        return f"{edges} cut, {'all layers' if self.is_all else f'layers {self.first}–{self.last}'}"
+        window = "all layers" if self.is_all else f"layers {self.first}–{self.last}"
+        return f"{self.title or edges} cut, {window}"
+
+    @property
+    def touches_prefix(self) -> bool:
+        """Whether it may change states up to the last image token; assumed of every mask."""
+        return self.mask is not None or any(target in ("system", "image") for _, target in self.edges)
 
 
 def parse_edges(text: str) -> tuple[tuple[str, str], ...]:
@@ -43,13 +66,18 @@ def parse_edges(text: str) -> tuple[tuple[str, str], ...]:
         ValueError: For unknown groups, or a group cut from itself, which would leave positions nothing to attend to.
     """
     edges = tuple(tuple(part.strip().split("-")) for part in text.split(","))
+    check_edges(edges)  # type: ignore[arg-type]
+    return edges  # type: ignore[return-value]
+
+
+def check_edges(edges: tuple[Edge, ...]) -> None:
+    """Refuse what is no pair of two different groups; a group cut from itself would have nothing to attend to."""
     for edge in edges:
         if len(edge) != 2 or edge[0] == edge[1] or not set(edge) <= set(GROUPS):
             raise ValueError(
                 f"edges must be pairs of two different groups of {GROUPS}, such as image-question, "
                 f"got {'-'.join(edge)!r}."
             )
-    return edges  # type: ignore[return-value]
 
 
 def parse_windows(text: str, layers: int) -> list[tuple[int, int, bool]]:
@@ -92,6 +120,7 @@ def describe_condition(knockout: Knockout | None) -> dict[str, object]:
         "name": knockout.name,
         "label": knockout.label,
         "edges": [list(edge) for edge in knockout.edges],
+        **({"mask": knockout.title} if knockout.mask else {}),
         "first": knockout.first,
         "last": knockout.last,
     }

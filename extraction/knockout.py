@@ -1,4 +1,4 @@
-"""Cut attention edges between token groups while the model runs."""
+"""Cut attention edges between positions while the model runs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,38 +7,60 @@ from typing import Any
 import torch
 from torch import nn
 
-from extraction.edges import Knockout
+from extraction.edges import Edge, Knockout
 from extraction.models import VisionLanguageModel
 from extraction.spans import TokenGroups
 
 
-def edge_mask(groups: TokenGroups, edges: tuple[tuple[str, str], ...]) -> torch.Tensor:
+def edge_mask(groups: TokenGroups, edges: tuple[Edge, ...]) -> torch.Tensor:
     """Mark the (query, key) pairs to cut: (batch, 1, queries, keys)."""
-    pairs = [getattr(groups, to)[:, :, None] & getattr(groups, source)[:, None, :] for source, to in edges]
+    pairs = [groups.mask(to)[:, :, None] & groups.mask(source)[:, None, :] for source, to in edges]
     return torch.stack(pairs).any(dim=0)[:, None]
+
+
+def cut_of(knockout: Knockout, groups: TokenGroups) -> torch.Tensor:
+    """Mark the (query, key) pairs that a knockout cuts: (batch, 1, queries, keys).
+
+    Raises:
+        ValueError: If a mask given by the caller has another shape or type, or takes a token's own position from it.
+    """
+    if knockout.mask is None:
+        return edge_mask(groups, knockout.edges)
+    cut = knockout.mask(groups)
+    batch, size = groups.codes.shape
+    if not isinstance(cut, torch.Tensor) or cut.dtype != torch.bool or tuple(cut.shape) != (batch, size, size):
+        got = f"{cut.dtype} {tuple(cut.shape)}" if isinstance(cut, torch.Tensor) else type(cut).__name__
+        raise ValueError(
+            f"mask of the knockout {knockout.name} must return booleans of shape (batch, queries, keys) = "
+            f"{(batch, size, size)}, got {got}."
+        )
+    if (cut.diagonal(dim1=1, dim2=2) & groups.is_token).any():
+        raise ValueError(
+            f"mask of the knockout {knockout.name} cuts a position from itself; leave the diagonal out, or a token may "
+            "have nothing to attend to."
+        )
+    return cut[:, None].to(groups.codes.device)
 
 
 @contextmanager
 def cutting(vlm: VisionLanguageModel, knockout: Knockout | None, groups: TokenGroups) -> Iterator[None]:
-    """Cut the edges in every forward pass over the prompt; without a knockout nothing is attached.
+    """Cut the edges in every forward pass of the whole model over the prompt; without a knockout nothing is attached.
 
-    Generation steps after the prompt have one query, the new token; the cut edges end at prompt positions, so those
-    steps stay as they are.
+    This is the plain way, by hooks on a pass from the first block to the last. `extraction.tail` does the same on the
+    part of the model that a knockout changes, and is tested against this.
 
     Args:
         vlm: The model, with sdpa or eager attention.
         knockout: What to cut.
-        groups: Masks of the batch, on the model's device.
+        groups: Groups of the batch, on the model's device.
     """
     if knockout is None:
         yield
         return
-    cut = edge_mask(groups, knockout.edges)
+    cut = cut_of(knockout, groups)
 
     def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         hidden = args[0] if args else kwargs["hidden_states"]
-        if hidden.shape[1] == 1:
-            return args, kwargs
         mask = cut_attention_mask(kwargs.get("attention_mask"), cut.to(hidden.device), hidden.shape[1])
         return args, kwargs | {"attention_mask": mask}
 

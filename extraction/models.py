@@ -1,7 +1,5 @@
-"""Load a LLaVA-1.5 or LLaVA-1.6 and find its parts."""
+"""Load a vision-language model and find its parts."""
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,29 +8,43 @@ import torch
 import transformers
 from torch import nn
 
+from extraction.families import Family, family_of
 from extraction.settings import TINY
 from extraction.tiny import WEIGHTS
-
-_CLASSES = {"llava": "LlavaForConditionalGeneration", "llava_next": "LlavaNextForConditionalGeneration"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class VisionLanguageModel:
-    """A model, its processor, and the parts that hooks attach to.
+    """A model, its processor, and the parts that the extraction drives.
 
     Attributes:
         model: In evaluation mode.
         processor: Its processor, padding on the left.
-        layers: Decoder blocks.
-        norm: The final norm of the decoder.
+        family: What kind of model it is.
+        decoder: The decoder: embeddings, blocks, final norm.
         image_token_id: Id that stands at every image position.
     """
 
     model: Any
     processor: Any
-    layers: nn.ModuleList
-    norm: nn.Module
+    family: Family
+    decoder: Any
     image_token_id: int
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        """Decoder blocks."""
+        return self.decoder.layers
+
+    @property
+    def norm(self) -> nn.Module:
+        """Final norm of the decoder."""
+        return self.decoder.norm
+
+    @property
+    def head(self) -> nn.Module:
+        """From final states to logits."""
+        return self.model.get_output_embeddings()
 
     @property
     def device(self) -> torch.device:
@@ -40,18 +52,28 @@ class VisionLanguageModel:
         return self.model.device
 
     @property
+    def text_config(self) -> Any:
+        """Configuration of the decoder."""
+        return self.model.config.get_text_config()
+
+    @property
     def width(self) -> int:
         """Length of a hidden state."""
-        return self.model.config.get_text_config().hidden_size
-
-    def attention(self, index: int) -> nn.Module:
-        """Self-attention of a decoder block."""
-        return self.layers[index].get_submodule("self_attn")
+        return self.text_config.hidden_size
 
     @property
     def max_positions(self) -> int:
         """Longest sequence the decoder was made for."""
-        return self.model.config.get_text_config().max_position_embeddings
+        return self.text_config.max_position_embeddings
+
+    @property
+    def is_eager(self) -> bool:
+        """Whether attention takes masks to add instead of masks of allowed pairs."""
+        return self.text_config._attn_implementation == "eager"
+
+    def attention(self, index: int) -> nn.Module:
+        """Self-attention of a decoder block."""
+        return self.layers[index].get_submodule("self_attn")
 
 
 def load_model(
@@ -60,6 +82,7 @@ def load_model(
     revision: str | None = None,
     dtype: str = "auto",
     device: str | None = None,
+    device_map: str | None = None,
     attn_implementation: str = "sdpa",
     local_files_only: bool = False,
 ) -> VisionLanguageModel:
@@ -69,130 +92,111 @@ def load_model(
         name: "tiny" for the small model that ships with this package, a folder, or an id on the Hugging Face hub.
         revision: Branch, tag or commit on the hub.
         dtype: "auto" (as stored), "float32", "bfloat16" or "float16". The tiny model runs in float32 whatever is said.
-        device: "cpu", "cuda", ...; the first accelerator if not given.
+        device: "cpu", "cuda:1", ...; the first accelerator if not given.
+        device_map: "auto", "balanced", ...: spread the model over several accelerators, by the package accelerate.
         attn_implementation: "sdpa" or "eager": attention that takes a mask.
         local_files_only: Do not ask the hub.
 
     Raises:
-        ValueError: If there is no such model, it is no LLaVA, or its processor is missing.
+        ValueError: If there is no such model, its family is not known, or its processor is missing.
     """
     precision = _dtype(dtype)
     if attn_implementation not in ("sdpa", "eager"):
         raise ValueError(
             f"attn_implementation must be 'sdpa' or 'eager', got {attn_implementation!r}: others take no mask."
         )
+    if device is not None and device_map is not None:
+        raise ValueError(f"Give device ({device!r}) or device_map ({device_map!r}), not both.")
     is_tiny = name == TINY
     path = str(WEIGHTS) if is_tiny else name
     options = {"revision": revision, "local_files_only": local_files_only or is_tiny}
     config = _load(path, lambda: transformers.AutoConfig.from_pretrained(path, **options))
-    model_class = _class_of(config, name)
+    family = family_of(config.model_type, name)
     model = _load(
         path,
-        lambda: model_class.from_pretrained(
+        lambda: getattr(transformers, family.model_class).from_pretrained(
             path,
             config=config,
             dtype=torch.float32 if is_tiny else precision,
             attn_implementation=attn_implementation,
             use_safetensors=True,
             **options,
+            **({} if device_map is None else {"device_map": device_map}),
         ),
     )
-    model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
-    return wrap_model(model, _load_processor(path, config, options))
+    if device_map is None:
+        model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return wrap_model(model, _load_processor(path, family, options))
 
 
 def wrap_model(model: Any, processor: Any) -> VisionLanguageModel:
-    """Find the parts of a loaded model.
+    """Find the parts of a loaded model, and set it to evaluation.
+
+    Args:
+        model: A model of one of the known families, from transformers.
+        processor: Its processor, with a fast tokenizer.
 
     Raises:
-        ValueError: If the model has no decoder where a LLaVA has one.
+        ValueError: If the family is not known, the decoder is not where it should be, or the tokenizer is slow.
     """
-    decoder = _find_decoder(model)
+    family = family_of(model.config.model_type, type(model).__name__)
+    if not processor.tokenizer.is_fast:
+        raise ValueError(
+            f"processor of {family.title} has a slow tokenizer; offsets need a fast one: add its tokenizer.json."
+        )
     processor.tokenizer.padding_side = "left"
     return VisionLanguageModel(
-        model=model,
+        model=model.eval(),
         processor=processor,
-        layers=decoder.layers,
-        norm=decoder.norm,
+        family=family,
+        decoder=_find_decoder(model, family),
         image_token_id=getattr(model.config, "image_token_id", None) or model.config.image_token_index,
     )
-
-
-def fingerprint(vlm: VisionLanguageModel) -> dict[str, str]:
-    """Identify what decides the states: kind of device, hashes of configuration, processor and parameters.
-
-    Of each parameter the name, the shape and the first 256 values are hashed.
-    """
-    model = vlm.model
-    parameters = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        parameters.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-        parameters.update(value.flatten()[:256].float().cpu().numpy().tobytes())
-    config = {k: v for k, v in model.config.to_dict().items() if k not in _INCIDENTAL}
-    return {
-        "config_sha256": hashlib.sha256(repr(sorted(config.items(), key=lambda kv: kv[0])).encode()).hexdigest(),
-        "parameters_sha256": parameters.hexdigest(),
-        "processor_sha256": _processor_hash(vlm.processor),
-        "device": vlm.device.type,
-    }
-
-
-def _processor_hash(processor: Any) -> str:
-    image = {k: v for k, v in processor.image_processor.to_dict().items() if k not in _INCIDENTAL}
-    text = json.loads(processor.tokenizer.backend_tokenizer.to_str())
-    text = {k: v for k, v in text.items() if k not in ("padding", "truncation")}  # set anew by every call
-    return hashlib.sha256(json.dumps([image, text], sort_keys=True, default=str).encode()).hexdigest()
-
-
-_INCIDENTAL = {"_name_or_path", "transformers_version", "torch_dtype", "dtype"}
 
 
 def _load(path: str, action: Callable[[], Any]) -> Any:
     try:
         return action()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         raise ValueError(
             f"model {path!r} could not be loaded: {_first_line(error)} Give a folder with config.json and safetensors "
             "weights, an id on the hub (and a network), or 'tiny'."
         ) from error
 
 
-def _class_of(config: Any, name: str) -> Any:
-    if config.model_type not in _CLASSES:
-        raise ValueError(
-            f"model {name!r} is a {config.model_type!r}; wanted LLaVA-1.5 ('llava') or LLaVA-1.6 ('llava_next')."
-        )
-    return getattr(transformers, _CLASSES[config.model_type])
-
-
-def _load_processor(path: str, config: Any, options: dict[str, Any]) -> Any:
+def _load_processor(path: str, family: Family, options: dict[str, Any]) -> Any:
     """Load the processor, with the image processor that needs no torchvision where there is one."""
-    stem = "LlavaNext" if config.model_type == "llava_next" else "Llava"
-    image_stem = "LlavaNextImageProcessor" if config.model_type == "llava_next" else "CLIPImageProcessor"
-    image_class = getattr(transformers, f"{image_stem}Pil", None) or getattr(transformers, image_stem)
+    image_class = _class_named(f"{family.image_processor_class}Pil") or _class_named(family.image_processor_class)
+    processor_class = _class_named(family.processor_class)
     try:
         image_processor = image_class.from_pretrained(path, **options)
-        processor_class = getattr(transformers, f"{stem}Processor")
-        processor = processor_class.from_pretrained(path, image_processor=image_processor, **options)
+        return processor_class.from_pretrained(path, image_processor=image_processor, **options)
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(
             f"model {path!r} has no processor that loads: {_first_line(error)} Copy the processor files of the "
             "original checkpoint into it: processor_config.json or preprocessor_config.json, tokenizer.json, "
             "tokenizer_config.json."
         ) from error
-    if not processor.tokenizer.is_fast:
-        raise ValueError(f"model {path!r} has a slow tokenizer; offsets need a fast one: add its tokenizer.json.")
-    return processor
 
 
-def _find_decoder(model: Any) -> Any:
-    for path in (("model", "language_model"), ("language_model", "model")):
+def _class_named(name: str) -> Any:
+    from extraction import image_only
+
+    return getattr(image_only, name, None) or getattr(transformers, name, None)
+
+
+def _find_decoder(model: Any, family: Family) -> Any:
+    for path in family.decoder:
         part = model
         for name in path:
             part = getattr(part, name, None)
-        if part is not None and hasattr(part, "layers") and hasattr(part, "norm"):
+        if all(hasattr(part, name) for name in ("layers", "norm", "rotary_emb")):
             return part
-    raise ValueError(f"{type(model).__name__} has no decoder at model.language_model or language_model.model.")
+    places = " or ".join(".".join(path) for path in family.decoder)
+    raise ValueError(
+        f"{type(model).__name__} has no decoder with layers, norm and rotary_emb at {places}: use a version of "
+        "transformers between 4.57 and 5, or correct the family's entry in extraction/families.py."
+    )
 
 
 def _dtype(name: str) -> Any:

@@ -2,92 +2,98 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from extraction.edges import GROUPS
 from extraction.errors import SampleError
-from extraction.prompts import IMAGE, Prompt
+from extraction.prompts import Prompt
+
+PADDING = -1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class TokenGroups:
-    """Boolean masks (batch, positions) that partition the positions that are not padding.
+    """The group of every position of a batch.
 
     system: template before the question; image: image tokens; question: exactly the question's tokens; suffix: template
-    after the question; last: the last position, whose state decides the answer.
+    after the question; last: the last position, whose state decides the answer. They partition what is no padding.
+
+    Attributes:
+        codes: Index into `GROUPS`, or `PADDING`: integers (batch, positions).
     """
 
-    system: torch.Tensor
-    image: torch.Tensor
-    question: torch.Tensor
-    suffix: torch.Tensor
-    last: torch.Tensor
+    codes: torch.Tensor
 
-    def to(self, device: torch.device) -> "TokenGroups":
-        """Move all masks to a device."""
-        return TokenGroups(**{name: getattr(self, name).to(device) for name in GROUPS})
+    def mask(self, group: str) -> torch.Tensor:
+        """Mark the positions of a group: booleans (batch, positions)."""
+        return self.codes == GROUPS.index(group)
+
+    @property
+    def is_token(self) -> torch.Tensor:
+        """Mark what is no padding."""
+        return self.codes != PADDING
 
     @property
     def positions(self) -> int:
         """Padded length of the batch."""
-        return self.last.shape[1]
+        return self.codes.shape[1]
+
+    @property
+    def is_prefix(self) -> torch.Tensor:
+        """Mark the positions up to the last image token where they precede the question; none where they do not.
+
+        Under a causal mask their states do not depend on the question.
+        """
+        return is_prefix(self.codes)
+
+    def to(self, device: torch.device) -> "TokenGroups":
+        """Move to a device."""
+        return TokenGroups(self.codes.to(device))
+
+
+def is_prefix(codes: torch.Tensor) -> torch.Tensor:
+    """Mark the positions that precede or hold the last image token, padding included; see `TokenGroups.is_prefix`."""
+    is_image, is_question = codes == GROUPS.index("image"), codes == GROUPS.index("question")
+    until_image = is_image.flip(1).cumsum(dim=1).flip(1) > 0
+    is_image_first = (is_question & until_image).any(dim=1, keepdim=True).logical_not()
+    return until_image & is_image_first
 
 
 def find_groups(
-    prompts: list[Prompt],
-    input_ids: torch.Tensor,
-    attention_mask: torch.Tensor,
-    offsets: torch.Tensor,
-    image_token_id: int,
-) -> TokenGroups:
-    """Locate the five groups in a batch of tokenized prompts.
+    prompt: Prompt, input_ids: np.ndarray, offsets: np.ndarray, shift: int, image_token_id: int
+) -> np.ndarray:
+    """Locate the five groups in one tokenized prompt.
 
-    The processor writes one image mark for every image token before it tokenizes, so offsets count in that longer
-    text: behind the image they are shifted by the end of the last image token minus the end of the mark in the prompt.
+    The processor writes the image's tokens in the place of its mark before it tokenizes, so offsets count in that
+    longer text.
 
     Args:
-        prompts: What was tokenized.
-        input_ids: Token ids (batch, positions).
-        attention_mask: 1 for tokens, 0 for padding.
-        offsets: Character range of each token (batch, positions, 2).
+        prompt: What was tokenized.
+        input_ids: Token ids (positions,).
+        offsets: Character range of each token (positions, 2).
+        shift: By how many characters the image's tokens lengthened the text.
         image_token_id: Id of the image tokens.
 
     Returns:
-        The masks.
+        Indices into `GROUPS`, (positions,).
 
     Raises:
-        SampleError: If a prompt has no image token or no question token.
+        SampleError: If a prompt has no image token or no question token, or the question has no end.
     """
-    is_token = attention_mask.bool()
-    is_image = (input_ids == image_token_id) & is_token
-    is_last = torch.zeros_like(is_token)
-    is_last[torch.arange(len(prompts)), _last_position(is_token)] = True
-    is_question = torch.stack(
-        [_question_mask(prompt, offsets[i], is_image[i], is_token[i]) for i, prompt in enumerate(prompts)]
-    )
-    if (is_question & is_last).any():
-        raise SampleError("prompt", "the last position belongs to the question: the template must go on after it")
-    rest = is_token & ~is_image & ~is_question & ~is_last
-    after = is_question.cumsum(dim=1) > 0
-    return TokenGroups(system=rest & ~after, image=is_image, question=is_question, suffix=rest & after, last=is_last)
-
-
-def _last_position(is_token: torch.Tensor) -> torch.Tensor:
-    positions = torch.arange(is_token.shape[1], device=is_token.device)
-    return (positions * is_token).argmax(dim=1)
-
-
-def _question_mask(
-    prompt: Prompt, offsets: torch.Tensor, is_image: torch.Tensor, is_token: torch.Tensor
-) -> torch.Tensor:
+    is_image = input_ids == image_token_id
     if not is_image.any():
         raise SampleError("prompt", "the prompt has no image token: does the processor fit the model?")
-    mark_end = prompt.text.index(IMAGE) + len(IMAGE)
-    is_behind = prompt.question_start >= mark_end
-    shift = int(offsets[is_image][-1, 1]) - mark_end if is_behind else 0
+    by = shift if prompt.is_image_first else 0
     start, end = offsets[:, 0], offsets[:, 1]
-    overlaps = (start < prompt.question_end + shift) & (end > prompt.question_start + shift) & (end > start)
-    mask = overlaps & is_token & ~is_image
-    if not mask.any():
-        raise SampleError("prompt", f"no token of the question was found in {prompt.text!r}")
-    return mask
+    is_question = (start < prompt.question_end + by) & (end > prompt.question_start + by) & (end > start) & ~is_image
+    if not is_question.any():
+        raise SampleError("prompt", f"no token of the question was found in {prompt.text[:200]!r}")
+    if is_question[-1]:
+        raise SampleError("prompt", "the last position belongs to the question: the template must go on after it")
+    after = np.cumsum(is_question) > 0
+    codes = np.where(after, GROUPS.index("suffix"), GROUPS.index("system"))
+    codes[is_image] = GROUPS.index("image")
+    codes[is_question] = GROUPS.index("question")
+    codes[-1] = GROUPS.index("last")
+    return codes.astype(np.int64)

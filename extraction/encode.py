@@ -1,0 +1,112 @@
+"""From a sample to the arrays of its prompt; needs the processor alone, so it can run in other processes."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from extraction.datasets.sample import Sample
+from extraction.errors import SampleError
+from extraction.families import Family
+from extraction.images import open_image
+from extraction.prompts import render_prompt
+from extraction.spans import find_groups
+
+if TYPE_CHECKING:
+    from extraction.models import VisionLanguageModel
+
+# What a processor returns besides these belongs to the image.
+_OF_TEXT = frozenset({"input_ids", "attention_mask", "offset_mapping", "token_type_ids", "mm_token_type_ids"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """One sample that is ready for the model.
+
+    Attributes:
+        sample: The sample.
+        input_ids: Tokens, (positions,).
+        codes: The group of each token, see `TokenGroups`.
+        token_inputs: Other inputs with one value a token, (positions,).
+        image_inputs: The image, as the model takes it in a batch of one.
+    """
+
+    sample: Sample
+    input_ids: np.ndarray
+    codes: np.ndarray
+    token_inputs: dict[str, np.ndarray] = field(default_factory=dict)
+    image_inputs: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Count the tokens."""
+        return len(self.input_ids)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder:
+    """Renders, tokenizes and preprocesses samples of one run.
+
+    Attributes:
+        processor: The model's processor.
+        family: The model's family.
+        template: Resolved prompt template.
+        image_token_id: Id of the image tokens.
+        max_positions: Longest prompt that the model takes.
+    """
+
+    processor: Any
+    family: Family
+    template: str
+    image_token_id: int
+    max_positions: int
+
+    @classmethod
+    def of(cls, vlm: "VisionLanguageModel", template: str) -> "Encoder":
+        """Make the encoder of a model."""
+        return cls(
+            processor=vlm.processor,
+            family=vlm.family,
+            template=template,
+            image_token_id=vlm.image_token_id,
+            max_positions=vlm.max_positions,
+        )
+
+    def prepare(self, sample: Sample) -> Prepared:
+        """Make a sample ready.
+
+        Raises:
+            SampleError: If the record has a problem, the question is empty, the image cannot be read, the prompt lacks
+                image or question tokens, or is too long for the model.
+        """
+        if sample.problem is not None:
+            raise SampleError("record", sample.problem)
+        prompt = render_prompt(self.template, sample.question, self.family, self._marks)
+        encoded = self._process(prompt.text, open_image(sample))
+        input_ids, offsets = encoded["input_ids"][0], encoded["offset_mapping"][0]
+        if len(input_ids) > self.max_positions:
+            raise SampleError(
+                "length", f"{len(input_ids)} tokens are more than the model's {self.max_positions}: shorten the question"
+            )
+        plain = self.processor.tokenizer(prompt.text, return_offsets_mapping=True)["offset_mapping"]
+        shift = int(offsets[:, 1].max()) - max(end for _, end in plain)
+        return Prepared(
+            sample=sample,
+            input_ids=input_ids,
+            codes=find_groups(prompt, input_ids, offsets, shift, self.image_token_id),
+            token_inputs={name: encoded[name][0] for name in ("mm_token_type_ids",) if name in encoded},
+            image_inputs={name: value for name, value in encoded.items() if name not in _OF_TEXT},
+        )
+
+    @cached_property
+    def _marks(self) -> frozenset[str]:
+        return frozenset(self.processor.tokenizer.all_special_tokens)
+
+    def _process(self, text: str, image: Any) -> dict[str, np.ndarray]:
+        try:
+            encoded = self.processor(images=[image], text=[text], return_tensors="np", return_offsets_mapping=True)
+        except Exception as error:  # whatever the processor of another library cannot take is wrong with this sample
+            raise SampleError(
+                "processor", f"the model's processor refuses the sample ({type(error).__name__}: {error})"
+            ) from error
+        return {name: np.asarray(value) for name, value in encoded.items()}

@@ -1,0 +1,35 @@
+"""Tell two models apart by what decides their states."""
+
+import hashlib
+import json
+from typing import Any
+
+from extraction.models import VisionLanguageModel
+
+_INCIDENTAL = {"_name_or_path", "transformers_version", "torch_dtype", "dtype"}
+
+
+def fingerprint(vlm: VisionLanguageModel) -> dict[str, str]:
+    """Identify what decides the states: kind of device, hashes of configuration, processor and parameters.
+
+    Of each parameter the name, the shape and the first 256 values are hashed.
+    """
+    model = vlm.model
+    parameters = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        parameters.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        parameters.update(value.flatten()[:256].float().cpu().numpy().tobytes())
+    config = {k: v for k, v in model.config.to_dict().items() if k not in _INCIDENTAL}
+    return {
+        "config_sha256": hashlib.sha256(repr(sorted(config.items(), key=lambda kv: kv[0])).encode()).hexdigest(),
+        "parameters_sha256": parameters.hexdigest(),
+        "processor_sha256": _processor_hash(vlm.processor),
+        "device": vlm.device.type,
+    }
+
+
+def _processor_hash(processor: Any) -> str:
+    image = {k: v for k, v in processor.image_processor.to_dict().items() if k not in _INCIDENTAL}
+    text = json.loads(processor.tokenizer.backend_tokenizer.to_str())
+    text = {k: v for k, v in text.items() if k not in ("padding", "truncation")}  # set anew by every call
+    return hashlib.sha256(json.dumps([image, text], sort_keys=True, default=str).encode()).hexdigest()
