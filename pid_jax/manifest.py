@@ -1,17 +1,24 @@
 """What an activation store holds, written down before the first sample is extracted."""
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 NORM = "norm"
+SCHEMA = "pid_jax.ActivationStore/2"
+
+
+class ManifestError(ValueError):
+    """A manifest that this version cannot read; the message says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Everything that decides what a store holds. Two runs with equal manifests write equal shards.
+    """Everything that decides what a store holds. Two runs with equal contents of it write equal shards.
 
     Attributes:
         ids: Ids of all samples wanted, in the order of extraction.
@@ -19,6 +26,8 @@ class Manifest:
         tensors: Names of the tensors of every shard, see `tensor_name`.
         condition: What was done to the model: name, edges cut, window of layers.
         settings: Model, prompt, data, pooling and versions, JSON-ready.
+        evidence: What self-tests measured before the run, JSON-ready. It decides nothing, so it is neither compared nor
+            part of `digest`, and a store that is resumed keeps the evidence it has.
     """
 
     ids: tuple[str, ...]
@@ -26,11 +35,49 @@ class Manifest:
     tensors: tuple[str, ...]
     condition: Mapping[str, Any]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The fields that decide what a store holds: all but `evidence`."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "evidence"}
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of `content`, which every shard repeats."""
+        return _digest(self.content)
 
     @property
     def shard_count(self) -> int:
         """Number of shards of the complete store."""
         return -(-len(self.ids) // self.shard_size)
+
+
+def encode_manifest(manifest: Manifest) -> str:
+    """Write a manifest as the text of its file, with a checksum."""
+    body = {**manifest.content, "evidence": manifest.evidence}
+    return json.dumps({"schema": SCHEMA, "sha256": _digest(body), **body}, indent=1, ensure_ascii=False)
+
+
+def decode_manifest(text: str) -> Manifest:
+    """Read what `encode_manifest` wrote.
+
+    Raises:
+        ManifestError: If it was changed, or another version wrote it.
+    """
+    try:
+        body = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ManifestError(f"is not valid JSON ({error}): restore it, or extract again") from error
+    schema = body.pop("schema", None) if isinstance(body, dict) else None
+    if schema != SCHEMA:
+        raise ManifestError(
+            f"has store schema {schema!r}, this version reads {SCHEMA!r}: extract again, or use the version of pid_jax "
+            "that wrote it"
+        )
+    if body.pop("sha256", None) != _digest(body):
+        raise ManifestError("was changed since it was written: restore it, or extract again")
+    return Manifest(**body | {name: tuple(body[name]) for name in ("ids", "tensors")})
 
 
 def tensor_name(role: str, layer: int | str) -> str:
@@ -55,6 +102,10 @@ def check_ids(ids: Sequence[str]) -> None:
     double = [i for i, count in Counter(ids).items() if count > 1]
     if double:
         raise ValueError(f"ids must be unique, {len(double)} of them repeat (for example {double[:3]}).")
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
