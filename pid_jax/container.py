@@ -44,7 +44,7 @@ class Place:
     stop: int
 
 
-def digest(data: bytes | np.ndarray) -> str:
+def digest(data: bytes | memoryview) -> str:
     """Hash bytes by XXH3-128, as hexadecimal digits: what notices damage, not forgery (decision 0018)."""
     return xxhash.xxh3_128_hexdigest(data)
 

@@ -66,7 +66,7 @@ def decode_manifest(text: str) -> Manifest:
         ManifestError: If it was changed, or another version wrote it.
     """
     try:
-        body = json.loads(text)
+        body: Any = json.loads(text)
     except json.JSONDecodeError as error:
         raise ManifestError(f"is not valid JSON ({error}): restore it, or extract again") from error
     schema = body.pop("schema", None) if isinstance(body, dict) else None
@@ -77,7 +77,8 @@ def decode_manifest(text: str) -> Manifest:
         )
     if body.pop("sha256", None) != _digest(body):
         raise ManifestError("was changed since it was written: restore it, or extract again")
-    return Manifest(**body | {name: tuple(body[name]) for name in ("ids", "tensors")})
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in body.items()}
+    return Manifest(**given)
 
 
 def tensor_name(role: str, layer: int | str) -> str:
@@ -90,9 +91,17 @@ def tensor_name(role: str, layer: int | str) -> str:
     return f"{layer if isinstance(layer, str) else f'{layer:03d}'}/{role}"
 
 
-def describe_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Say in one line which settings differ and how; empty if none do."""
-    return "; ".join(_differences(json.loads(json.dumps(old)), json.loads(json.dumps(new))))
+def describe_differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], places: tuple[str, str] = ("there", "asked for")
+) -> str:
+    """Say in one line which settings differ and how; empty if none do.
+
+    Args:
+        old: Settings.
+        new: Settings to compare.
+        places: What to call where both are.
+    """
+    return "; ".join(_differences(json.loads(json.dumps(old)), json.loads(json.dumps(new)), places))
 
 
 def check_ids(ids: Sequence[str]) -> None:
@@ -108,14 +117,16 @@ def _digest(body: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+def _differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], places: tuple[str, str], prefix: str = ""
+) -> list[str]:
     lines: list[str] = []
     for name in sorted({*old, *new}):
         a, b = old.get(name), new.get(name)
         if isinstance(a, dict) and isinstance(b, dict):
-            lines += _differences(a, b, f"{prefix}{name}.")
+            lines += _differences(a, b, places, f"{prefix}{name}.")
         elif a != b:
-            lines.append(f"{prefix}{name}: {_short(a)} there, {_short(b)} asked for")
+            lines.append(f"{prefix}{name}: {_short(a)} {places[0]}, {_short(b)} {places[1]}")
     return lines
 
 

@@ -113,10 +113,10 @@ def write_shard(
         "columns": [dict(row) for row in columns],
         "failures": [vars(failure) for failure in failures],
         "manifest": manifest,
-        "digests": {key: digest(arrays[key]) for key in order},
+        "digests": {key: digest(arrays[key].data) for key in order},
     }
     header = encode_header(_KEY, json.dumps(body, ensure_ascii=False, separators=(",", ":")), arrays)
-    folder.write(name, (header, *(arrays[key] for key in order)))
+    folder.write(name, (header, *(arrays[key].data for key in order)))
 
 
 def read_header(folder: Folder, name: str) -> ShardHeader:
@@ -186,7 +186,7 @@ def decode_tensor(content: np.ndarray, header: ShardHeader, tensor: str) -> np.n
     Raises:
         ContainerError: If they are not those that were written.
     """
-    if digest(content) != header.digests[tensor]:
+    if digest(content.data) != header.digests[tensor]:
         raise ContainerError(f"the bytes of {tensor} do not fit their checksum")
     place = header.places[tensor]
     return content.view(place.dtype).reshape(place.shape)

@@ -25,13 +25,12 @@ _COLLAPSED_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:[/\\](?![/\\])")
 
 
 class Folder(Protocol):
-    """What a store needs of the place where it lies: whole files by name, never renamed, locked or appended to.
+    """What a store needs of the place where it lies: whole files by name, never renamed, locked or appended to."""
 
-    Attributes:
-        path: The place, for messages.
-    """
-
-    path: Path | str
+    @property
+    def path(self) -> Path | str:
+        """The place, for messages."""
+        ...
 
     def sizes(self) -> dict[str, int]:
         """List the files that exist, with their bytes; none if the folder does not."""
@@ -49,7 +48,7 @@ class Folder(Protocol):
         """Read bytes `start` to `stop` of a file as uint8, fewer if it ends before."""
         ...
 
-    def write(self, name: str, parts: Iterable[bytes | np.ndarray]) -> None:
+    def write(self, name: str, parts: Iterable[bytes | memoryview]) -> None:
         """Write a file that consists of `parts`, whole or not at all."""
         ...
 
@@ -90,7 +89,7 @@ class LocalFolder:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         return np.frombuffer(mapped, np.uint8)[start:stop]
 
-    def write(self, name: str, parts: Iterable[bytes | np.ndarray]) -> None:
+    def write(self, name: str, parts: Iterable[bytes | memoryview]) -> None:
         """Write a file that consists of `parts`, whole or not at all."""
         with atomic_write(self.path / name) as temporary, temporary.open("wb") as file:
             for part in parts:
@@ -144,7 +143,7 @@ class RemoteFolder:
         """Read bytes `start` to `stop` of a file as uint8, fewer if it ends before."""
         return np.frombuffer(self._system.cat_file(self._place(name), start=start, end=stop), np.uint8)
 
-    def write(self, name: str, parts: Iterable[bytes | np.ndarray]) -> None:
+    def write(self, name: str, parts: Iterable[bytes | memoryview]) -> None:
         """Write a file that consists of `parts` by one PUT, which an object store does whole or not at all."""
         self._system.pipe_file(self._place(name), b"".join(memoryview(part).cast("B") for part in parts))
 
