@@ -10,6 +10,7 @@ import typer
 from extraction.datasets.sample import Sample
 from extraction.edges import Knockout, parse_edges, parse_windows
 from extraction.settings import TINY, DataSettings, ModelSettings, RunSettings, from_manifest, load_samples
+from extraction.store_commands import info, merge, report_failures, verify
 from pid_jax.console import err, make_app, out, parse_names, progress_bar, run_app, working
 from pid_jax.store import ActivationStore, describe_differences
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from extraction.models import VisionLanguageModel
 
 app = make_app("Extract hidden states of LLaVA-1.5 and LLaVA-1.6 into activation stores, with attention knockouts.")
+for command in (verify, info, merge):
+    app.command()(command)
 
 Out = Annotated[Path, typer.Option("--out", help="Folder of the store; an unfinished store there is continued.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, ...; the first accelerator if not given.")]
@@ -104,21 +107,6 @@ def knockout(
         _fill(vlm, samples, settings, out_dir / cut.name, cut)
 
 
-@app.command()
-def verify(store: Annotated[Path, typer.Argument(help="The store.")]) -> None:
-    """Check every byte and every id of a store; exit code 1 if anything is wrong."""
-    opened = ActivationStore.open(store)
-    problems = opened.verify()
-    for problem in problems:
-        err.print(f"- {problem}", markup=False)
-    if problems:
-        raise ValueError(f"{store}: {len(problems)} problems found.")
-    _report_failures(opened)
-    failed = f" and {len(opened.failures)} recorded failures" if opened.failures else ""
-    shards = opened.manifest.shard_count
-    out.print(f"{store}: {len(opened.ids)} samples{failed} in {shards} shards, every id once, every byte as written.")
-
-
 @app.command("train-tiny")
 def train_tiny_command(
     out_dir: Annotated[Path, typer.Option("--out", help="Folder for the trained model.")],
@@ -200,19 +188,8 @@ def _fill(
             single_thread() if settings.model.name == TINY else nullcontext(),
         ):
             extract(vlm, samples, settings, store, cut, advance)
-    _report_failures(store)
+    report_failures(store)
     _report_accuracy(store)
-
-
-def _report_failures(store: ActivationStore) -> None:
-    for failure in store.failures:
-        err.print(f"{failure.id}: {failure.stage}: {failure.message}", markup=False)
-    if store.failures:
-        shards = ", ".join(store.shard_path(i).name for i, header in store.headers.items() if header.failures)
-        err.print(
-            f"{store.path}: {len(store.failures)} samples could not be extracted and are recorded in the store. To try "
-            f"them again after a repair, delete {shards} and run the same command."
-        )
 
 
 def _report_accuracy(store: ActivationStore) -> None:

@@ -55,7 +55,7 @@ def extract(
     """
     by_id = {sample.id: sample for sample in samples}
     for index in store.missing_shards():
-        if store.shard_path(index).exists():  # another process made it meanwhile
+        if store.has_shard(index):  # another process made it meanwhile
             progress(len(store.shard_ids(index)))
             continue
         prepared, failures = _prepare([by_id[i] for i in store.shard_ids(index)], settings.template)

@@ -1,17 +1,24 @@
 """What an activation store holds, written down before the first sample is extracted."""
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 NORM = "norm"
+SCHEMA = "pid_jax.ActivationStore/2"
+
+
+class ManifestError(ValueError):
+    """A manifest that this version cannot read; the message says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Everything that decides what a store holds. Two runs with equal manifests write equal shards.
+    """Everything that decides what a store holds. Two runs with equal contents of it write equal shards.
 
     Attributes:
         ids: Ids of all samples wanted, in the order of extraction.
@@ -19,6 +26,8 @@ class Manifest:
         tensors: Names of the tensors of every shard, see `tensor_name`.
         condition: What was done to the model: name, edges cut, window of layers.
         settings: Model, prompt, data, pooling and versions, JSON-ready.
+        evidence: What self-tests measured before the run, JSON-ready. It decides nothing, so it is neither compared nor
+            part of `digest`, and a store that is resumed keeps the evidence it has.
     """
 
     ids: tuple[str, ...]
@@ -26,11 +35,50 @@ class Manifest:
     tensors: tuple[str, ...]
     condition: Mapping[str, Any]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The fields that decide what a store holds: all but `evidence`."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "evidence"}
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of `content`, which every shard repeats."""
+        return _digest(self.content)
 
     @property
     def shard_count(self) -> int:
         """Number of shards of the complete store."""
         return -(-len(self.ids) // self.shard_size)
+
+
+def encode_manifest(manifest: Manifest) -> str:
+    """Write a manifest as the text of its file, with a checksum."""
+    body = {**manifest.content, "evidence": manifest.evidence}
+    return json.dumps({"schema": SCHEMA, "sha256": _digest(body), **body}, indent=1, ensure_ascii=False)
+
+
+def decode_manifest(text: str) -> Manifest:
+    """Read what `encode_manifest` wrote.
+
+    Raises:
+        ManifestError: If it was changed, or another version wrote it.
+    """
+    try:
+        body: Any = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ManifestError(f"is not valid JSON ({error}): restore it, or extract again") from error
+    schema = body.pop("schema", None) if isinstance(body, dict) else None
+    if schema != SCHEMA:
+        raise ManifestError(
+            f"has store schema {schema!r}, this version reads {SCHEMA!r}: extract again, or use the version of pid_jax "
+            "that wrote it"
+        )
+    if body.pop("sha256", None) != _digest(body):
+        raise ManifestError("was changed since it was written: restore it, or extract again")
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in body.items()}
+    return Manifest(**given)
 
 
 def tensor_name(role: str, layer: int | str) -> str:
@@ -43,9 +91,17 @@ def tensor_name(role: str, layer: int | str) -> str:
     return f"{layer if isinstance(layer, str) else f'{layer:03d}'}/{role}"
 
 
-def describe_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Say in one line which settings differ and how; empty if none do."""
-    return "; ".join(_differences(json.loads(json.dumps(old)), json.loads(json.dumps(new))))
+def describe_differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], places: tuple[str, str] = ("there", "asked for")
+) -> str:
+    """Say in one line which settings differ and how; empty if none do.
+
+    Args:
+        old: Settings.
+        new: Settings to compare.
+        places: What to call where both are.
+    """
+    return "; ".join(_differences(json.loads(json.dumps(old)), json.loads(json.dumps(new)), places))
 
 
 def check_ids(ids: Sequence[str]) -> None:
@@ -57,14 +113,20 @@ def check_ids(ids: Sequence[str]) -> None:
         raise ValueError(f"ids must be unique, {len(double)} of them repeat (for example {double[:3]}).")
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+def _digest(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], places: tuple[str, str], prefix: str = ""
+) -> list[str]:
     lines: list[str] = []
     for name in sorted({*old, *new}):
         a, b = old.get(name), new.get(name)
         if isinstance(a, dict) and isinstance(b, dict):
-            lines += _differences(a, b, f"{prefix}{name}.")
+            lines += _differences(a, b, places, f"{prefix}{name}.")
         elif a != b:
-            lines.append(f"{prefix}{name}: {_short(a)} there, {_short(b)} asked for")
+            lines.append(f"{prefix}{name}: {_short(a)} {places[0]}, {_short(b)} {places[1]}")
     return lines
 
 

@@ -1,20 +1,27 @@
 """One shard of an activation store: a safetensors file with its ids, columns and checksums in the header."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from pid_jax.atomic import atomic_write
+from pid_jax.container import (
+    ContainerError,
+    Place,
+    arrange,
+    decode_header,
+    digest,
+    encode_header,
+    header_size,
+    normalize,
+)
+from pid_jax.storage import Folder, join_path
 
-# One entry, checksum and text: the order of several would differ from file to file.
 _KEY = "pid_jax.shard"
+# Read at once where every read is a request; most headers are shorter.
+_FIRST_READ = 1 << 16
 
 
 class StoreError(ValueError):
@@ -44,109 +51,163 @@ class ShardHeader:
         ids: Ids of the rows, in the order of the rows.
         columns: One mapping a row: task, answers, counts.
         failures: Samples of this shard that have no row.
-        sha256: Checksum of every tensor.
+        manifest: Checksum of the manifest that the shard was made for.
+        digests: Checksum of every tensor.
+        places: Where every tensor stands in the file.
+        digest: Checksum of this header, and through `digests` of the whole file.
+        size: Bytes of the file.
     """
 
     ids: tuple[str, ...]
     columns: tuple[Mapping[str, Any], ...]
     failures: tuple[Failure, ...]
-    sha256: Mapping[str, str]
+    manifest: str
+    digests: Mapping[str, str]
+    places: Mapping[str, Place]
+    digest: str
+    size: int
+
+    @property
+    def all_ids(self) -> list[str]:
+        """Ids of rows and failures."""
+        return [*self.ids, *(failure.id for failure in self.failures)]
+
+
+def shard_name(index: int) -> str:
+    """Name the file of a shard."""
+    return f"shard-{index:05d}.safetensors"
 
 
 def write_shard(
-    path: Path,
+    folder: Folder,
+    name: str,
     ids: Sequence[str],
     columns: Sequence[Mapping[str, Any]],
     tensors: Mapping[str, np.ndarray],
     failures: Sequence[Failure] = (),
+    *,
+    manifest: str,
 ) -> None:
     """Write one shard, whole or not at all.
 
     Args:
-        path: The file.
+        folder: Where.
+        name: Name of the file.
         ids: One id a row.
         columns: One mapping a row, JSON-ready.
-        tensors: Arrays (rows, d) by name.
+        tensors: Arrays (rows, d) by name, float16 to float64.
         failures: Samples without a row.
+        manifest: Checksum of the store's manifest.
 
     Raises:
-        ValueError: If the numbers of rows differ.
+        ValueError: If the numbers of rows differ, or an array is of another form.
     """
-    rows = {"columns": len(columns)} | {name: len(array) for name, array in tensors.items()}
-    for name, count in rows.items():
+    rows = {"columns": len(columns)} | {key: len(array) for key, array in tensors.items()}
+    for key, count in rows.items():
         if count != len(ids):
-            raise ValueError(f"{name} has {count} rows for {len(ids)} ids of shard {path.name}; give one row an id.")
-    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    body = json.dumps(
-        {
-            "ids": list(ids),
-            "columns": [dict(row) for row in columns],
-            "failures": [vars(failure) for failure in failures],
-            "sha256": {name: _digest(array) for name, array in contiguous.items()},
-        },
-        ensure_ascii=False,
-    )
-    with atomic_write(path) as temporary:
-        save_file(contiguous, temporary, metadata={_KEY: f"{_digest(body.encode())} {body}"})
+            raise ValueError(f"{key} has {count} rows for {len(ids)} ids of shard {name}; give one row an id.")
+    arrays = {key: _checked(key, array) for key, array in tensors.items()}
+    order = arrange(arrays)
+    body = {
+        "ids": list(ids),
+        "columns": [dict(row) for row in columns],
+        "failures": [vars(failure) for failure in failures],
+        "manifest": manifest,
+        "digests": {key: digest(arrays[key].data) for key in order},
+    }
+    header = encode_header(_KEY, json.dumps(body, ensure_ascii=False, separators=(",", ":")), arrays)
+    folder.write(name, (header, *(arrays[key].data for key in order)))
 
 
-def read_header(path: Path) -> ShardHeader:
+def read_header(folder: Folder, name: str) -> ShardHeader:
     """Read and check the header of a shard.
 
     Raises:
-        StoreError: If the file is truncated, changed or no shard.
+        StoreError: If the file is missing, truncated, changed or no shard.
     """
-    with _opened(path) as opened:
-        metadata = opened.metadata() or {}
-        names = set(opened.keys())
-    digest, _, body = metadata.get(_KEY, "").partition(" ")
-    if _digest(body.encode()) != digest:
-        raise _damaged(path, "its header does not fit its checksum")
-    fields = json.loads(body)
-    if names != set(fields["sha256"]):
-        raise _damaged(path, "its tensors are not those its header lists")
-    return ShardHeader(
-        ids=tuple(fields["ids"]),
-        columns=tuple(fields["columns"]),
-        failures=tuple(Failure(**failure) for failure in fields["failures"]),
-        sha256=fields["sha256"],
-    )
+    try:
+        size = folder.size(name)
+        content = folder.read(name, 0, min(size, _FIRST_READ))
+        length = header_size(content)
+        if length > size:
+            raise ContainerError("it is truncated, or its length was changed")
+        content = content[:length].tobytes() if length <= len(content) else folder.read(name, 0, length).tobytes()
+        found, text, places = decode_header(_KEY, content, size)
+        fields = json.loads(text)
+        return ShardHeader(
+            ids=tuple(fields["ids"]),
+            columns=tuple(fields["columns"]),
+            failures=tuple(Failure(**failure) for failure in fields["failures"]),
+            manifest=fields["manifest"],
+            digests=fields["digests"],
+            places=places,
+            digest=found,
+            size=size,
+        )
+    except (ValueError, KeyError, TypeError, OSError) as error:  # also for a file that another program made
+        raise _refused(folder, name, error) from error
 
 
-def read_tensor(path: Path, name: str, sha256: str) -> np.ndarray:
+def read_tensor(folder: Folder, name: str, header: ShardHeader, tensor: str) -> np.ndarray:
     """Read one tensor, only its bytes, and check them.
 
     Raises:
         StoreError: If the bytes changed since they were written.
     """
-    with _opened(path) as opened:
-        try:
-            array = opened.get_tensor(name)
-        except SafetensorError as error:
-            raise _damaged(path, str(error)) from error
-    if _digest(array) != sha256:
-        raise _damaged(path, f"the bytes of {name} do not fit their checksum")
-    return array
-
-
-def _opened(path: Path) -> Any:
+    place = header.places[tensor]
     try:
-        return safe_open(path, framework="numpy")
-    except (SafetensorError, OSError) as error:
-        raise _damaged(path, str(error)) from error
+        content = folder.read(name, place.start, place.stop)
+        return decode_tensor(content, header, tensor)
+    except (ContainerError, OSError) as error:
+        raise _refused(folder, name, error) from error
 
 
-def _damaged(path: Path, why: str) -> StoreError:
+def read_whole(folder: Folder, name: str) -> tuple[ShardHeader, np.ndarray]:
+    """Read all bytes of a shard, and check them.
+
+    Raises:
+        StoreError: If any byte changed since it was written.
+    """
+    header = read_header(folder, name)
+    try:
+        content = folder.read(name)
+        if decode_header(_KEY, content[: header_size(content)].tobytes(), len(content))[0] != header.digest:
+            raise ContainerError("it was changed while it was read")
+        for tensor, place in header.places.items():
+            decode_tensor(content[place.start : place.stop], header, tensor)
+    except (ContainerError, OSError) as error:
+        raise _refused(folder, name, error) from error
+    return header, content
+
+
+def decode_tensor(content: np.ndarray, header: ShardHeader, tensor: str) -> np.ndarray:
+    """Check the bytes of one tensor, and give them type and shape.
+
+    Raises:
+        ContainerError: If they are not those that were written.
+    """
+    if digest(content.data) != header.digests[tensor]:
+        raise ContainerError(f"the bytes of {tensor} do not fit their checksum")
+    place = header.places[tensor]
+    return content.view(place.dtype).reshape(place.shape)
+
+
+def _checked(name: str, array: np.ndarray) -> np.ndarray:
+    if array.ndim != 2 or not array.shape[1]:
+        raise ValueError(f"{name} must have shape (rows, d) with d > 0, got {array.shape}.")
+    try:
+        return normalize(array)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _refused(folder: Folder, name: str, error: Exception) -> StoreError:
+    place = join_path(folder.path, name)
+    if isinstance(error, FileNotFoundError):
+        return StoreError(f"Shard {place} is missing: run the same extraction again to make it.")
+    if isinstance(error, OSError):
+        return StoreError(f"Shard {place} cannot be read ({error}): check the disk, the network and your permissions.")
     return StoreError(
-        f"Shard {path} is damaged ({why}). Delete this file and run the same extraction again: it makes this shard "
+        f"Shard {place} is damaged ({error}). Delete this file and run the same extraction again: it makes this shard "
         "anew and keeps all others."
     )
-
-
-def _digest(data: bytes | np.ndarray) -> str:
-    """Hash bytes, or an array with its type and shape."""
-    if isinstance(data, bytes):
-        return hashlib.sha256(data).hexdigest()
-    hashed = hashlib.sha256(f"{data.dtype.str} {data.shape}".encode())
-    hashed.update(data.data.cast("B"))
-    return hashed.hexdigest()

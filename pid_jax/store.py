@@ -1,106 +1,120 @@
 """Activation store: a folder of immutable shards and one manifest, safe to kill and to resume at any moment."""
 
-import contextlib
-import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pid_jax.atomic import TEMPORARY_SUFFIX, write_text
-from pid_jax.manifest import NORM, Manifest, check_ids, describe_differences, tensor_name
-from pid_jax.shard import Failure, ShardHeader, StoreError, read_header, read_tensor, write_shard
+from pid_jax.gather import gather_rows
+from pid_jax.manifest import (
+    NORM,
+    Manifest,
+    ManifestError,
+    check_ids,
+    decode_manifest,
+    describe_differences,
+    encode_manifest,
+    tensor_name,
+)
+from pid_jax.shard import Failure, ShardHeader, StoreError, read_header, read_tensor, shard_name, write_shard
+from pid_jax.storage import Folder, join_path, open_folder
 
-SCHEMA = "pid_jax.ActivationStore/1"
 MANIFEST = "manifest.json"
-# A shard is written within seconds; a partial file this old was left by a process that was killed.
-_ABANDONED_AFTER_S = 3600.0
 
 
 class ActivationStore:
-    """Hidden states on disk, one row a sample, by role and layer.
+    """Hidden states on disk or in an object store, one row a sample, by role and layer.
 
-    A shard is complete if and only if it exists. Nothing is locked or appended to: any number of processes may write
-    different shards, and a run that was killed goes on with the shards that are missing. Rows are ordered by id.
+    A shard is complete if and only if it exists. Nothing is locked or appended to: any number of processes and machines
+    may write different shards, and a run that was killed goes on with the shards that are missing. Rows are ordered by
+    id. See docs/store.md.
     """
 
-    def __init__(self, path: Path, manifest: Manifest) -> None:
-        self.path = path
+    def __init__(self, folder: Folder, manifest: Manifest) -> None:
+        self.folder = folder
         self.manifest = manifest
+
+    @property
+    def path(self) -> Path | str:
+        """Where the store is: a path, or the URL of an object store."""
+        return self.folder.path
 
     @classmethod
     def create(cls, path: str | Path, manifest: Manifest) -> "ActivationStore":
         """Start a store, or go on with one that was started with an equal manifest.
 
+        Args:
+            path: A local path, or a URL such as s3://bucket/prefix.
+            manifest: What the store will hold. The evidence of a store that exists stays.
+
         Raises:
             StoreError: If the folder holds a store with another manifest.
             ValueError: If ids repeat or none is given.
         """
-        path = Path(path)
         check_ids(manifest.ids)
         if manifest.shard_size < 1:
             raise ValueError(f"shard_size must be at least 1, got {manifest.shard_size}.")
-        if (path / MANIFEST).exists():
-            store = cls.open(path)
-            different = describe_differences(asdict(store.manifest), asdict(manifest))
-            if different:
+        folder = open_folder(path)
+        # Others may start the same store now. They write its manifest first, so it is looked for after the shards.
+        has_shards = any(name.startswith("shard-") for name in folder.sizes())
+        if not folder.exists(MANIFEST):
+            if has_shards:
                 raise StoreError(
-                    f"{path} already holds a store made with other settings ({different}). Choose another "
-                    "output folder, use the same settings to resume, or delete the folder."
+                    f"{path} holds shards but no {MANIFEST}, so nobody knows how they were made: restore the manifest, "
+                    "choose another output folder, or delete the shards."
                 )
-            store._remove_abandoned()
-            return store
-        if any(path.glob("shard-*.safetensors")):
+            folder.write(MANIFEST, [encode_manifest(manifest).encode()])
+        store = cls.open(path)
+        different = describe_differences(store.manifest.content, manifest.content)
+        if different:
             raise StoreError(
-                f"{path} holds shards but no {MANIFEST}, so nobody knows how they were made: restore the manifest, "
-                "choose another output folder, or delete the shards."
+                f"{path} already holds a store made with other settings ({different}). Choose another "
+                "output folder, use the same settings to resume, or delete the folder."
             )
-        path.mkdir(parents=True, exist_ok=True)
-        write_text(path / MANIFEST, json.dumps({"schema": SCHEMA, **asdict(manifest)}, indent=1, ensure_ascii=False))
-        return cls(path, manifest)
+        folder.clean()
+        return store
 
     @classmethod
     def open(cls, path: str | Path) -> "ActivationStore":
         """Open a store for reading or writing.
 
+        Args:
+            path: A local path, or a URL such as s3://bucket/prefix.
+
         Raises:
-            StoreError: If there is none, or one of another schema version.
+            StoreError: If there is none, it was changed, or it is of another schema version.
         """
-        path = Path(path)
+        folder = open_folder(path)
         try:
-            fields = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            return cls(folder, decode_manifest(folder.read(MANIFEST).tobytes().decode()))
         except FileNotFoundError:
             raise StoreError(
                 f"{path} is no activation store: it has no {MANIFEST}. Make one with `pid-extract run`."
             ) from None
-        except json.JSONDecodeError as error:
-            raise StoreError(f"{path / MANIFEST} is not valid JSON ({error}): restore it, or extract again.") from error
-        schema = fields.pop("schema", None)
-        if schema != SCHEMA:
-            raise StoreError(
-                f"{path} has store schema {schema!r}, this version reads {SCHEMA!r}: extract again, or use the version "
-                "of pid_jax that wrote it."
-            )
-        return cls(path, Manifest(**fields | {name: tuple(fields[name]) for name in ("ids", "tensors")}))
+        except (ManifestError, UnicodeDecodeError) as error:
+            raise StoreError(f"{join_path(folder.path, MANIFEST)} {error}.") from error
 
     # Writing
 
-    def shard_path(self, index: int) -> Path:
-        """Where shard `index` is."""
-        return self.path / f"shard-{index:05d}.safetensors"
+    def shard_path(self, index: int) -> Path | str:
+        """Where shard `index` is, for messages."""
+        return join_path(self.path, shard_name(index))
 
     def shard_ids(self, index: int) -> tuple[str, ...]:
         """Ids that belong to shard `index`, rows or failures."""
         size = self.manifest.shard_size
         return self.manifest.ids[index * size : (index + 1) * size]
 
+    def has_shard(self, index: int) -> bool:
+        """Whether shard `index` exists."""
+        return self.folder.exists(shard_name(index))
+
     def missing_shards(self) -> list[int]:
         """Shards that are still to be made."""
-        return [i for i in range(self.manifest.shard_count) if not self.shard_path(i).exists()]
+        there = self.folder.sizes()
+        return [i for i in range(self.manifest.shard_count) if shard_name(i) not in there]
 
     @property
     def is_complete(self) -> bool:
@@ -125,11 +139,21 @@ class ActivationStore:
             raise ValueError(
                 f"Shard {index} needs each of its {len(self.shard_ids(index))} ids once, as a row or a failure."
             )
-        if ids and set(tensors) != set(self.manifest.tensors):
+        if set(tensors) != set(self.manifest.tensors) and (ids or tensors):
             raise ValueError(f"Shard {index} needs the tensors {self.manifest.tensors}, got {tuple(tensors)}.")
-        write_shard(self.shard_path(index), ids, columns, tensors, failures)
+        digest = self.manifest.digest
+        kept = tensors if ids else {}
+        write_shard(self.folder, shard_name(index), ids, columns, kept, failures, manifest=digest)
 
     # Reading
+
+    def header(self, index: int) -> ShardHeader:
+        """Read and check the header of shard `index`, which must exist.
+
+        Raises:
+            StoreError: If it is damaged, or the shard of another place or store.
+        """
+        return self._expected(index, read_header(self.folder, shard_name(index)))
 
     @cached_property
     def headers(self) -> dict[int, ShardHeader]:
@@ -144,7 +168,17 @@ class ActivationStore:
                 f"{self.path} is not complete: {len(missing)} of {self.manifest.shard_count} shards are missing. Run "
                 "the same extraction again; it goes on where it stopped."
             )
-        return {index: read_header(self.shard_path(index)) for index in range(self.manifest.shard_count)}
+        return self.headers_of(range(self.manifest.shard_count))
+
+    def headers_of(self, indices: Sequence[int]) -> dict[int, ShardHeader]:
+        """Read and check the headers of some shards, which must exist.
+
+        Raises:
+            StoreError: If one is damaged, or the shard of another place or store.
+        """
+        found: dict[int, ShardHeader] = {}
+        self.folder.each(lambda index: found.update({index: self.header(index)}), indices)
+        return {index: found[index] for index in indices}
 
     @cached_property
     def _row_ids(self) -> np.ndarray:
@@ -187,12 +221,15 @@ class ActivationStore:
     def _parts(self) -> list[tuple[str, str]]:
         return [tuple(name.split("/", 1)) for name in self.manifest.tensors]  # type: ignore[misc]
 
-    def read(self, *, role: str, layer: int | str) -> np.ndarray:
+    def read(self, *, role: str, layer: int | str, rows: Any = None) -> np.ndarray:
         """Read one role at one layer.
+
+        Only the shards that hold rows asked for are read; one of them is in memory at a time.
 
         Args:
             role: One of `roles`.
             layer: One of `layers`, or `NORM`.
+            rows: Rows wanted, as indices, a mask or a slice of `ids`; all if not given.
 
         Returns:
             States (n, d), rows in the order of `ids`.
@@ -206,14 +243,11 @@ class ActivationStore:
                 f"{self.path} has no states for role={role!r}, layer={layer!r}; it has roles {self.roles} and layers "
                 f"{self.layers}, and {[n for n in self.manifest.tensors if n.startswith(NORM)]}."
             )
-        parts = [
-            read_tensor(self.shard_path(index), name, header.sha256[name])
-            for index, header in self.headers.items()
-            if header.ids
-        ]
-        if not parts:
+        filled = {index: header for index, header in self.headers.items() if header.ids}
+        if not filled:
             raise self._no_rows()
-        return np.concatenate([part.astype(np.result_type(*parts), copy=False) for part in parts])[self._order]
+        wanted = self._order if rows is None else self._order[rows]
+        return gather_rows(self.folder, filled, name, wanted)
 
     def iter_layers(self, role: str) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (layer, states), one layer in memory at a time."""
@@ -223,31 +257,39 @@ class ActivationStore:
     def verify(self) -> list[str]:
         """Check every byte and every id; return one line a problem, none if all is well."""
         missing = self.missing_shards()
-        problems = [f"shard {index} is missing: run the same extraction again to make it" for index in missing]
-        seen: list[str] = []
-        for index in sorted(set(range(self.manifest.shard_count)) - set(missing)):
-            path = self.shard_path(index)
+        found = {index: f"shard {index} is missing: run the same extraction again to make it" for index in missing}
+        seen: dict[int, list[str]] = {}
+
+        def check(index: int) -> None:
             try:
-                header = read_header(path)
-                for name, digest in header.sha256.items():
-                    read_tensor(path, name, digest)
+                header = read_header(self.folder, shard_name(index))
+                seen[index] = header.all_ids
+                for name in self._expected(index, header).places:
+                    read_tensor(self.folder, shard_name(index), header, name)
             except StoreError as error:
-                problems.append(str(error))
-                continue
-            found = [*header.ids, *(failure.id for failure in header.failures)]
-            seen += found
-            if sorted(found) != sorted(self.shard_ids(index)):
-                problems.append(f"shard {index} does not hold the ids that the manifest gives it: delete it and resume")
-        if len(seen) != len(set(seen)):
-            problems.append(f"{len(seen) - len(set(seen))} ids stand in more than one place")
-        return problems
+                found[index] = str(error)
+
+        self.folder.each(check, sorted(set(range(self.manifest.shard_count)) - set(missing)))
+        ids = [i for one in seen.values() for i in one]
+        double = len(ids) - len(set(ids))
+        problems = [found[index] for index in sorted(found)]
+        return [*problems, *([f"{double} ids stand in more than one place"] if double else [])]
+
+    def _expected(self, index: int, header: ShardHeader) -> ShardHeader:
+        """Refuse what is whole, but not the shard that belongs here."""
+        if sorted(header.all_ids) != sorted(self.shard_ids(index)):
+            problem = f"shard {index} does not hold the ids that the manifest gives it"
+        elif header.manifest != self.manifest.digest:
+            problem = "it belongs to another store, which has another manifest"
+        elif set(header.places) != set(self.manifest.tensors if header.ids else ()):
+            problem = "it does not hold the tensors that the manifest lists"
+        else:
+            return header
+        raise StoreError(
+            f"Shard {self.shard_path(index)} is not the one that belongs here ({problem}). Delete this file and run "
+            "the same extraction again."
+        )
 
     def _no_rows(self) -> StoreError:
         count = len(self.failures)
         return StoreError(f"{self.path} holds no row: all {count} samples failed; see `pid-extract verify`.")
-
-    def _remove_abandoned(self) -> None:
-        for leftover in self.path.glob(f".*{TEMPORARY_SUFFIX}"):
-            with contextlib.suppress(FileNotFoundError):  # its writer may just have renamed it
-                if time.time() - leftover.stat().st_mtime > _ABANDONED_AFTER_S:
-                    leftover.unlink()

@@ -39,7 +39,11 @@ ORDER = (
     {"estimate"},
     {"inference"},
     {"testing"},
-    {"manifest", "shard", "store"},
+    {"manifest", "storage", "container"},
+    {"shard"},
+    {"gather"},
+    {"store"},
+    {"store_merge", "store_info"},
     {"scores"},
     {"study_data", "study_tests"},
     {"study"},
@@ -67,6 +71,8 @@ APART = (
     {"compare", "refit", "cross_fit", "diagnose"},
     {"decompose", "spectrum", "coupling", "union"},
     {"bias", "gaussianize"},
+    {"manifest", "storage", "container"},
+    {"store_merge", "store_info"},
 )
 
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from pid_jax.shard import read_header
+from pid_jax.shard import read_header, shard_name
 from pid_jax.store import MANIFEST, NORM, ActivationStore, Failure, Manifest, StoreError, tensor_name
 
 IDS = tuple(f"{i * 7 % 10:02d}" for i in range(10))  # not in order
@@ -219,9 +219,9 @@ def test_equal_content_gives_equal_files(tmp_path):
 
 
 def test_header_lists_what_the_shard_holds(store):
-    header = read_header(store.shard_path(0))
+    header = read_header(store.folder, shard_name(0))
     assert header.ids == IDS[:4]
-    assert set(header.sha256) == set(TENSORS)
+    assert set(header.digests) == set(TENSORS)
 
 
 def test_shards_without_a_manifest_are_not_adopted(store):

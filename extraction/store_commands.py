@@ -1,0 +1,128 @@
+"""Commands of `pid-extract` that look at stores: verify, info, merge. They need no PyTorch."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from pid_jax.console import err, fraction_bar, out, working
+from pid_jax.store import ActivationStore
+from pid_jax.store_info import StoreInfo, TaskInfo, describe_store
+from pid_jax.store_merge import merge_stores
+
+Store = Annotated[str, typer.Argument(help="The store: a folder, or a URL such as s3://bucket/prefix.")]
+
+_NONE = "–"
+
+
+def verify(store: Store) -> None:
+    """Check every byte and every id of a store; exit code 1 if anything is wrong."""
+    opened = ActivationStore.open(store)
+    with working(f"Checking {store}"):
+        problems = opened.verify()
+    for problem in problems:
+        err.print(f"- {problem}", markup=False)
+    if problems:
+        raise ValueError(f"{store}: {len(problems)} problems found.")
+    report_failures(opened)
+    failed = f" and {len(opened.failures)} recorded failures" if opened.failures else ""
+    shards = opened.manifest.shard_count
+    out.print(f"{store}: {len(opened.ids)} samples{failed} in {shards} shards, every id once, every byte as written.")
+
+
+def info(store: Store, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Say what a store holds: model, layers, failures, accuracy and answers of each task."""
+    found = describe_store(ActivationStore.open(store))
+    if as_json:
+        typer.echo(json.dumps(asdict(found), indent=1, ensure_ascii=False))
+        return
+    out.print(_facts(found))
+    if found.tasks:
+        out.print(_tasks(found.tasks))
+
+
+def merge(
+    stores: Annotated[list[str], typer.Argument(help="The stores: folders or URLs.")],
+    out_dir: Annotated[str, typer.Option("--out", help="Where the merged store goes; a merge begun there goes on.")],
+) -> None:
+    """Make one store from several: parts of one extraction, or different samples under the same settings."""
+    with fraction_bar("Merging") as advance:
+        merged = merge_stores(stores, out_dir, progress=advance)
+    missing = merged.missing_shards()
+    state = (
+        f"{len(missing)} shards are missing in all of them: run the extraction to make them" if missing else "complete"
+    )
+    out.print(f"{out_dir}: {merged.manifest.shard_count - len(missing)} shards from {len(stores)} stores; {state}.")
+
+
+def report_failures(store: ActivationStore) -> None:
+    """List the samples that have no row, and say how to try them again."""
+    for failure in store.failures:
+        err.print(f"{failure.id}: {failure.stage}: {failure.message}", markup=False)
+    if store.failures:
+        shards = ", ".join(str(store.shard_path(i)) for i, header in store.headers.items() if header.failures)
+        err.print(
+            f"{store.path}: {len(store.failures)} samples could not be extracted and are recorded in the store. To try "
+            f"them again after a repair, delete {shards} and run the same command.",
+            markup=False,
+        )
+
+
+def _facts(found: StoreInfo) -> Table:
+    table = Table(title=Text(found.path), show_header=False, title_justify="left")
+    failures = ", ".join(f"{count} {stage}" for stage, count in found.failures.items())
+    norm = " and the final norm" if found.has_norm else ""
+    for name, value in (
+        ("model", f"{found.model}, revision {found.revision or _NONE}, dtype {found.model_dtype}"),
+        ("condition", found.condition),
+        ("rows", f"{found.rows} of {found.wanted} samples"),
+        ("failures", failures or "none"),
+        ("shards", f"{found.shards} of {found.shards_wanted}, {found.bytes / 1e6:.1f} MB"),
+        ("layers", f"{_span(found.layers)}{norm}" if found.layers else f"none{norm}"),
+        ("roles", ", ".join(found.roles) or "none"),
+        ("states", f"{found.width or _NONE} values, {', '.join(found.dtypes) or _NONE}"),
+    ):
+        table.add_row(name, Text(value))  # not markup, whatever a name holds
+    return table
+
+
+def _tasks(tasks: Sequence[TaskInfo]) -> Table:
+    table = Table(caption="Entropies in bits; majority is the share of the most frequent gold answer.")
+    for heading in (
+        "task",
+        "rows",
+        "accuracy",
+        "majority",
+        "H(gold)",
+        "H(predicted)",
+        "images",
+        "n_image",
+        "n_question",
+    ):
+        table.add_column(heading, justify="left" if heading == "task" else "right")
+    for task in tasks:
+        table.add_row(
+            Text(task.task),
+            str(task.count),
+            _number(task.accuracy, 4),
+            _number(task.majority_rate, 4),
+            _number(task.gold_entropy, 3),
+            _number(task.predicted_entropy, 3),
+            _NONE if task.images is None else str(task.images),
+            _number(task.n_image, 1),
+            _number(task.n_question, 1),
+        )
+    return table
+
+
+def _number(value: float | None, digits: int) -> str:
+    return _NONE if value is None else f"{value:.{digits}f}"
+
+
+def _span(layers: Sequence[int]) -> str:
+    is_whole = list(layers) == list(range(layers[0], layers[-1] + 1))
+    return f"{layers[0]} to {layers[-1]}" if is_whole else ", ".join(map(str, layers))
