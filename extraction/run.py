@@ -1,95 +1,150 @@
-"""Extract the states of all samples into an activation store, under one condition."""
+"""Extract the states of all samples into activation stores: one a condition, filled together."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import torch
 
-from extraction.batch import Batch, Prepared, make_batch, prepare_sample
+from extraction.capture import StatesPlan
 from extraction.datasets.sample import Sample
 from extraction.edges import Knockout, describe_condition
-from extraction.errors import SampleError
-from extraction.forward import BatchResult, describe_sample, run_batch
-from extraction.models import VisionLanguageModel, fingerprint
-from extraction.selftest import KnockoutProof, prove_knockout
+from extraction.encode import Encoder, Prepared
+from extraction.errors import TooManyFailures
+from extraction.fingerprint import fingerprint
+from extraction.forward import BatchResult, ForwardPlan, describe_sample, run_batch
+from extraction.models import VisionLanguageModel
+from extraction.processes import Process
 from extraction.settings import RunSettings, to_manifest
+from extraction.tail import prefix_length
+from extraction.workers import Outcome, preparing
 from pid_jax.store import NORM, ActivationStore, Failure, Manifest, tensor_name
 
 _LARGEST_FLOAT16 = 65504.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A condition and the store it goes to."""
+
+    store: ActivationStore
+    knockout: Knockout | None = None
+
+
+@dataclass(kw_only=True)
+class RunOptions:
+    """How a run goes; nothing here decides what the stores hold.
+
+    Attributes:
+        workers: Processes that decode images; 0 for none besides this one.
+        max_errors: Failures of samples after which the run stops; None for no limit.
+        process: Which of several processes this is.
+        progress: Called with the number of samples of all stores that are there.
+        say: Called with what a user should know, a line each.
+    """
+
+    workers: int = 0
+    max_errors: int | None = None
+    process: Process = field(default_factory=Process)
+    progress: Callable[[int], None] = lambda done: None
+    say: Callable[[str], None] = lambda line: None
+
+
 def plan_store(
-    vlm: VisionLanguageModel, samples: Sequence[Sample], settings: RunSettings, knockout: Knockout | None
+    vlm: VisionLanguageModel,
+    samples: Sequence[Sample],
+    settings: RunSettings,
+    knockout: Knockout | None,
+    evidence: dict[str, Any] | None = None,
 ) -> Manifest:
-    """Write down what the store will hold."""
-    layers = range(len(vlm.layers) + 1)
-    tensors = [tensor_name(role, layer) for layer in layers for role in settings.roles]
+    """Write down what the store will hold.
+
+    Raises:
+        ValueError: If the model does not have a layer that is asked for.
+    """
+    tensors = [tensor_name(role, layer) for layer in layers_of(vlm, settings) for role in settings.roles]
     return Manifest(
         ids=tuple(sample.id for sample in samples),
         shard_size=settings.shard_size,
         tensors=(*tensors, *([tensor_name("last", NORM)] if "last" in settings.roles else [])),
         condition=describe_condition(knockout),
         settings=to_manifest(settings, samples, fingerprint(vlm)),
+        evidence=evidence or {},
     )
 
 
-def extract(
+def layers_of(vlm: VisionLanguageModel, settings: RunSettings) -> tuple[int, ...]:
+    """List the layers recorded."""
+    count = len(vlm.layers)
+    layers = tuple(range(count + 1)) if settings.layers is None else settings.layers
+    if max(layers) > count:
+        raise ValueError(f"layers must be within 0 (embeddings) to {count} (last block), got {max(layers)}.")
+    return layers
+
+
+def fill(
     vlm: VisionLanguageModel,
     samples: Sequence[Sample],
     settings: RunSettings,
-    store: ActivationStore,
-    knockout: Knockout | None = None,
-    progress: Callable[[int], None] = lambda done: None,
+    targets: Sequence[Target],
+    options: RunOptions | None = None,
 ) -> None:
-    """Fill the missing shards of a store.
+    """Fill the missing shards of stores with the same samples.
 
-    A shard's samples are cut into batches in a fixed way, so a shard made after a restart equals the one that an
-    undisturbed run would have made, bit by bit.
+    A shard's samples are cut into batches in a fixed way, so a shard made after a restart, or by another process,
+    equals the one that an undisturbed run would have made, bit by bit; only a batch that had to be halved for want of
+    memory may differ in its last bits.
 
     Args:
         vlm: The model.
-        samples: The samples of the store's manifest, in its order.
+        samples: The samples of the stores' manifests, in their order.
         settings: Template, batch size, roles, type on disk.
-        store: Where to write.
-        knockout: Edges to cut, none for the baseline.
-        progress: Called with the number of samples done since the last call.
-    """
-    by_id = {sample.id: sample for sample in samples}
-    for index in store.missing_shards():
-        if store.has_shard(index):  # another process made it meanwhile
-            progress(len(store.shard_ids(index)))
-            continue
-        prepared, failures = _prepare([by_id[i] for i in store.shard_ids(index)], settings.template)
-        rows = _Rows(failures)
-        for start in range(0, len(prepared), settings.batch_size):
-            part, batch = _batch(vlm, prepared[start : start + settings.batch_size], rows.failures)
-            if batch is not None:
-                result = run_batch(vlm, batch, settings.roles, knockout, settings.max_new_tokens)
-                rows.add(part, batch, result)
-        store.write_shard(index, rows.ids, rows.columns, _tensors(rows.states, settings), rows.failures)
-        progress(len(store.shard_ids(index)))
-
-
-def check_knockout(
-    vlm: VisionLanguageModel, samples: Sequence[Sample], settings: RunSettings, knockout: Knockout
-) -> KnockoutProof:
-    """Prove the knockout on the first two samples that can be prepared.
+        targets: Conditions and stores; a pass over the prompts serves all of them.
+        options: How the run goes.
 
     Raises:
-        KnockoutError: If it does not hold.
-        ValueError: If no sample can be prepared.
+        TooManyFailures: If more samples failed than `options.max_errors`.
     """
-    ready: list[Prepared] = []
-    for sample in samples:
-        ready = _batch(vlm, ready + _prepare([sample], settings.template)[0], [])[0]
-        if len(ready) == 2:
-            break
-    if not ready:
-        raise ValueError("No sample could be prepared to test the knockout on: check images and questions.")
-    return prove_knockout(vlm, knockout, make_batch(vlm, ready))
+    options = options or RunOptions()
+    plan = ForwardPlan(
+        states=StatesPlan(roles=settings.roles, layers=layers_of(vlm, settings)),
+        max_new_tokens=settings.max_new_tokens,
+        share_images=settings.share_images,
+    )
+    by_id = {sample.id: sample for sample in samples}
+    runner = _Runner(vlm, plan, settings.batch_size, options.say)
+    missing = sorted({index for target in targets for index in target.store.missing_shards()})
+
+    def wanted() -> Iterator[tuple[int, list[Sample]]]:
+        for index in options.process.order(missing):
+            if _lacking(targets, index):
+                yield index, [by_id[i] for i in targets[0].store.shard_ids(index)]
+
+    failed = 0
+    with preparing(Encoder.of(vlm, settings.template), options.workers) as preparation:
+        for index, outcomes in preparation.shards(wanted()):
+            if lacking := _lacking(targets, index):
+                for target, rows in zip(lacking, runner.run(outcomes, [t.knockout for t in lacking]), strict=True):
+                    target.store.write_shard(
+                        index, rows.ids, rows.columns, _tensors(rows.states, plan, settings), rows.failures
+                    )
+                    failed += len(rows.failures) if target is lacking[0] else 0
+            options.progress(sum(_done(target.store) for target in targets))
+            if options.max_errors is not None and failed > options.max_errors:
+                raise TooManyFailures(failed, options.max_errors)
+
+
+def _lacking(targets: Sequence[Target], index: int) -> list[Target]:
+    return [target for target in targets if not target.store.has_shard(index)]
+
+
+def _done(store: ActivationStore) -> int:
+    return len(store.manifest.ids) - sum(len(store.shard_ids(index)) for index in store.missing_shards())
 
 
 class _Rows:
-    """Rows and failures of one shard while it is made."""
+    """Rows and failures of one shard under one condition."""
 
     def __init__(self, failures: list[Failure]) -> None:
         self.failures = failures
@@ -97,13 +152,13 @@ class _Rows:
         self.columns: list[dict[str, object]] = []
         self._states: list[np.ndarray] = []
 
-    def add(self, part: list[Prepared], batch: Batch, result: BatchResult) -> None:
+    def add(self, part: Sequence[Prepared], result: BatchResult) -> None:
         """Keep the samples of a batch; those whose states are not finite are failures."""
         is_good = np.asarray(np.isfinite(result.states).all(axis=(1, 2, 3)))
-        for i, prepared in enumerate(part):
-            if is_good[i]:
+        for prepared, good, text in zip(part, is_good, result.answers, strict=True):
+            if good:
                 self.ids.append(prepared.sample.id)
-                self.columns.append(describe_sample(prepared, batch, i, result.answers[i]))
+                self.columns.append(describe_sample(prepared, text))
             else:
                 message = "the model's states are NaN or infinite: run it in float32 or bfloat16"
                 self.failures.append(Failure(id=prepared.sample.id, stage="states", message=message))
@@ -111,43 +166,69 @@ class _Rows:
 
     @property
     def states(self) -> np.ndarray:
-        """States of all rows (rows, layers + 2, roles, width)."""
+        """States of all rows (rows, slots, roles, width)."""
         return np.concatenate(self._states) if self._states else np.empty((0, 0, 0, 0), np.float32)
 
 
-def _prepare(samples: Sequence[Sample], template: str) -> tuple[list[Prepared], list[Failure]]:
-    prepared, failures = [], []
-    for sample in samples:
+class _Runner:
+    """Runs the batches of a shard; keeps a smaller batch size once memory ran out."""
+
+    def __init__(self, vlm: VisionLanguageModel, plan: ForwardPlan, batch_size: int, say: Callable[[str], None]):
+        self._vlm, self._plan, self._batch_size, self._say = vlm, plan, batch_size, say
+
+    def run(self, outcomes: Sequence[Outcome], conditions: Sequence[Knockout | None]) -> list[_Rows]:
+        """Return the rows of a shard under each condition."""
+        ready = _by_length([outcome for outcome in outcomes if isinstance(outcome, Prepared)])
+        unready = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
+        rows = [_Rows(list(unready)) for _ in conditions]
+        at = 0
+        while at < len(ready):
+            part = ready[at : at + self._batch_size]
+            results = self._try(part, conditions)
+            if results is not None:
+                for condition_rows, result in zip(rows, results, strict=True):
+                    condition_rows.add(part, result)
+                at += len(part)
+            elif len(part) == 1:
+                message = "one sample alone does not fit into the memory of the device: use a larger one, or device_map"
+                for condition_rows in rows:
+                    condition_rows.failures.append(Failure(id=part[0].sample.id, stage="memory", message=message))
+                at += 1
+            else:
+                self._batch_size = len(part) // 2
+                self._say(f"Out of memory: batches of {self._batch_size} from here on.")
+        return rows
+
+    def _try(self, part: Sequence[Prepared], conditions: Sequence[Knockout | None]) -> list[BatchResult] | None:
         try:
-            prepared.append(prepare_sample(sample, template))
-        except SampleError as error:
-            failures.append(Failure(id=sample.id, stage=error.stage, message=str(error)))
-    return prepared, failures
+            return run_batch(self._vlm, part, self._plan, conditions)
+        except (torch.OutOfMemoryError, MemoryError):
+            pass
+        except RuntimeError as error:
+            if "can't allocate memory" not in str(error):  # what PyTorch says on a CPU
+                raise
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return None
 
 
-def _batch(
-    vlm: VisionLanguageModel, prepared: list[Prepared], failures: list[Failure]
-) -> tuple[list[Prepared], Batch | None]:
-    """Make a batch; samples that do not fit are left out and become failures."""
-    try:
-        return prepared, make_batch(vlm, prepared) if prepared else None
-    except SampleError as error:
-        if len(prepared) == 1:
-            failures.append(Failure(id=prepared[0].sample.id, stage=error.stage, message=str(error)))
-            return [], None
-    fitting = [p for p in prepared if _batch(vlm, [p], failures)[1] is not None]
-    return fitting, make_batch(vlm, fitting) if fitting else None
+def _by_length(prepared: list[Prepared]) -> list[Prepared]:
+    """Put prompts of like length together, and questions about one image beside each other."""
+    first: dict[object, int] = {}
+    for i, one in enumerate(prepared):
+        first.setdefault(one.sample.image_key, i)
+    return sorted(prepared, key=lambda one: (prefix_length(one), first[one.sample.image_key], len(one)))
 
 
-def _tensors(states: np.ndarray, settings: RunSettings) -> dict[str, np.ndarray]:
-    """Name the slices of (rows, layers + 2, roles, width); float16 only where nothing overflows."""
-    if not len(states):
+def _tensors(states: np.ndarray, plan: ForwardPlan, settings: RunSettings) -> dict[str, np.ndarray]:
+    """Name the slices of (rows, slots, roles, width); float16 only where nothing overflows."""
+    if not len(states) or not settings.roles:
         return {}
     if settings.dtype == "float16" and np.abs(states).max() < _LARGEST_FLOAT16:
         states = states.astype(np.float16)
     tensors = {
-        tensor_name(role, layer): states[:, layer, r]
-        for layer in range(states.shape[1] - 1)
+        tensor_name(role, layer): states[:, slot, r]
+        for slot, layer in enumerate(plan.states.layers)
         for r, role in enumerate(settings.roles)
     }
     if "last" in settings.roles:

@@ -12,6 +12,7 @@ from extraction.datasets.easy_vqa import load_easy_vqa
 from extraction.datasets.jsonl import load_jsonl
 from extraction.datasets.sample import Sample
 from extraction.datasets.select import select_samples
+from extraction.edges import GROUPS
 
 TINY = "tiny"
 POOLING = "mean over the positions of the role, float32"
@@ -63,7 +64,10 @@ class RunSettings:
         shard_size: Samples a shard.
         max_new_tokens: Longest answer.
         dtype: "float32" or "float16" on disk.
-        roles: Token groups recorded.
+        roles: Token groups recorded; none for answers alone.
+        layers: Layers recorded, 0 for the embeddings; all if None.
+        share_images: Whether questions about one image share one pass over it.
+        keep: "all", or "correct": the samples were chosen among those that the model answers correctly.
     """
 
     model: ModelSettings
@@ -74,6 +78,9 @@ class RunSettings:
     max_new_tokens: int = 8
     dtype: str = "float32"
     roles: tuple[str, ...] = ("image", "question", "last")
+    layers: tuple[int, ...] | None = None
+    share_images: bool = True
+    keep: str = "all"
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "shard_size", "max_new_tokens"):
@@ -81,6 +88,12 @@ class RunSettings:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if self.dtype not in ("float32", "float16"):
             raise ValueError(f"dtype on disk must be 'float32' or 'float16', got {self.dtype!r}.")
+        if unknown := [role for role in self.roles if role not in GROUPS]:
+            raise ValueError(f"roles must be among {GROUPS}, got {unknown}: check the spelling.")
+        if self.keep not in ("all", "correct"):
+            raise ValueError(f"keep must be 'all' or 'correct', got {self.keep!r}.")
+        if self.layers is not None and (not self.layers or list(self.layers) != sorted(set(self.layers))):
+            raise ValueError(f"layers must be different numbers in rising order, or None for all, got {self.layers}.")
 
 
 def load_samples(data: DataSettings) -> list[Sample]:
@@ -120,5 +133,6 @@ def from_manifest(fields: dict[str, Any]) -> RunSettings:
         model=ModelSettings(**fields["model"]),
         data=DataSettings(**data),
         roles=tuple(fields["roles"]),
-        **{n: fields[n] for n in ("template", "batch_size", "shard_size", "max_new_tokens", "dtype")},
+        layers=None if fields["layers"] is None else tuple(fields["layers"]),
+        **{n: fields[n] for n in ("template", "batch_size", "shard_size", "max_new_tokens", "dtype", "share_images", "keep")},
     )

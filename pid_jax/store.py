@@ -96,6 +96,11 @@ class ActivationStore:
         except (ManifestError, UnicodeDecodeError) as error:
             raise StoreError(f"{join_path(folder.path, MANIFEST)} {error}.") from error
 
+    @staticmethod
+    def exists(path: str | Path) -> bool:
+        """Whether a store was started there."""
+        return open_folder(path).exists(MANIFEST)
+
     # Writing
 
     def shard_path(self, index: int) -> Path | str:

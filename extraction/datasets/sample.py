@@ -21,9 +21,3 @@ class Sample:
     question: str
     answer: str | None
     task: str
-    problem: str | None = None
-
-    @property
-    def image_name(self): return self.image.name
-    @property
-    def image_key(self): return self.image

@@ -1,0 +1,170 @@
+"""Whole extractions: choose the samples, prove what will be done on the real model, fill the stores."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+
+from extraction.datasets.sample import Sample
+from extraction.edges import Knockout
+from extraction.encode import Encoder, Prepared
+from extraction.errors import SampleError
+from extraction.models import VisionLanguageModel
+from extraction.prefix_test import prove_prefix
+from extraction.run import RunOptions, Target, fill, plan_store
+from extraction.selftest import KnockoutProof, prove_knockout
+from extraction.settings import RunSettings
+from pid_jax.storage import join_path
+from pid_jax.store import ActivationStore
+
+_LOOKED_AT = 200  # samples tried to find two for the self-tests
+
+
+def extract_baseline(
+    vlm: VisionLanguageModel,
+    samples: Sequence[Sample],
+    settings: RunSettings,
+    out: str | Path,
+    options: RunOptions | None = None,
+) -> ActivationStore:
+    """Extract the states of all samples into one store, or go on with one that was begun.
+
+    Raises:
+        PrefixError: If questions were to share passes over images whose states depend on the question.
+    """
+
+    def prove() -> dict[str, Any]:
+        if not settings.share_images:
+            return {}
+        encoder = Encoder.of(vlm, settings.template)
+        proof = prove_prefix(vlm, encoder, pick_two(encoder, samples))
+        return {} if proof is None else {"prefix": asdict(proof)}
+
+    store = _start(vlm, samples, settings, None, out, prove)
+    fill(vlm, samples, settings, [Target(store=store)], options)
+    return store
+
+
+def extract_knockouts(
+    vlm: VisionLanguageModel,
+    samples: Sequence[Sample],
+    settings: RunSettings,
+    knockouts: Sequence[Knockout],
+    out: str | Path,
+    options: RunOptions | None = None,
+    proved: Callable[[Knockout, KnockoutProof], None] = lambda knockout, proof: None,
+) -> dict[str, ActivationStore]:
+    """Extract the samples again under each knockout: one store each, in a folder named by what is cut.
+
+    All that are missing are filled together: the model runs once over the prompts, and each knockout starts from there.
+
+    Args:
+        vlm: The model.
+        samples: The samples of the baseline, in its order.
+        settings: The settings of the baseline.
+        knockouts: What to cut, with different names.
+        out: Where the folders go.
+        options: How the run goes.
+        proved: Called after each self-test.
+
+    Returns:
+        The stores by name.
+
+    Raises:
+        KnockoutError: If a knockout does not do what it says; nothing is extracted under it or any after it.
+        ValueError: If names repeat or a window leaves the model.
+    """
+    _check(vlm, knockouts)
+    encoder = Encoder.of(vlm, settings.template)
+    pair: list[Prepared] = []
+    targets = []
+    for knockout in knockouts:
+
+        def prove(knockout: Knockout = knockout) -> dict[str, Any]:
+            pair[:] = pair or pick_two(encoder, samples)
+            if not pair:
+                raise ValueError("No sample could be prepared to test the knockout on: check images and questions.")
+            proof = prove_knockout(vlm, knockout, pair)
+            proved(knockout, proof)
+            return {"knockout": asdict(proof)}
+
+        place = join_path(out, knockout.name)
+        targets.append(Target(store=_start(vlm, samples, settings, knockout, place, prove), knockout=knockout))
+    fill(vlm, samples, settings, targets, options)
+    return {str(target.store.manifest.condition["name"]): target.store for target in targets}
+
+
+def keep_correct(
+    vlm: VisionLanguageModel,
+    samples: Sequence[Sample],
+    settings: RunSettings,
+    out: str | Path,
+    options: RunOptions | None = None,
+) -> list[Sample]:
+    """Answer all samples, and return those that are answered correctly.
+
+    The answers are a store of their own, without states, beside the one that is to come: this stage is as safe to kill
+    as the other, and shared by several processes.
+
+    Raises:
+        ValueError: If no answer is correct.
+    """
+    path = answers_path(out)
+    answers_only = replace(settings, roles=(), keep="all")
+    store = _start(vlm, samples, answers_only, None, path, dict)
+    fill(vlm, samples, answers_only, [Target(store=store)], options)
+    good = set(store.ids[store.columns["correct"].astype(bool)].tolist()) if len(store.ids) else set()
+    if not good:
+        raise ValueError(
+            f"keep='correct' leaves nothing: none of {len(samples)} answers is correct (see {path}). Check the "
+            "template, or the gold answers."
+        )
+    return [sample for sample in samples if sample.id in good]
+
+
+def answers_path(out: str | Path) -> str:
+    """Say where the answers that `keep_correct` looks at are stored."""
+    return f"{str(out).rstrip('/')}.answers"
+
+
+def pick_two(encoder: Encoder, samples: Sequence[Sample]) -> list[Prepared]:
+    """Prepare the first two samples with different questions; fewer if there are not two."""
+    found: list[Prepared] = []
+    for sample in samples[:_LOOKED_AT]:
+        if found and sample.question == found[0].sample.question:
+            continue
+        try:
+            found.append(encoder.prepare(sample))
+        except SampleError:
+            continue
+        if len(found) == 2:
+            break
+    return found
+
+
+def _start(
+    vlm: VisionLanguageModel,
+    samples: Sequence[Sample],
+    settings: RunSettings,
+    knockout: Knockout | None,
+    path: str | Path,
+    prove: Callable[[], dict[str, Any]],
+) -> ActivationStore:
+    """Open the store of a condition; unless it is complete, prove what will be done before."""
+    manifest = plan_store(vlm, samples, settings, knockout)
+    if ActivationStore.exists(path):
+        store = ActivationStore.create(path, manifest)
+        if not store.is_complete:
+            prove()
+        return store
+    return ActivationStore.create(path, replace(manifest, evidence=prove()))
+
+
+def _check(vlm: VisionLanguageModel, knockouts: Sequence[Knockout]) -> None:
+    names = [knockout.name for knockout in knockouts]
+    if double := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"knockouts must have different names, got {sorted(double)} more than once.")
+    for knockout in knockouts:
+        if knockout.last >= len(vlm.layers):
+            raise ValueError(f"{knockout.name} ends behind the last block {len(vlm.layers) - 1} of the model.")
