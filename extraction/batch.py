@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from extraction.datasets.sample import Sample
 from extraction.errors import SampleError
+from extraction.images import open_image
 from extraction.models import VisionLanguageModel
 from extraction.prompts import Prompt, render_prompt
 from extraction.spans import TokenGroups, find_groups
@@ -50,9 +51,11 @@ def prepare_sample(sample: Sample, template: str) -> Prepared:
     """Render the prompt and open the image.
 
     Raises:
-        SampleError: If the question is empty or the image cannot be read.
+        SampleError: If the record cannot be used, the question is empty, or the image cannot be read.
     """
-    return Prepared(sample=sample, prompt=render_prompt(template, sample.question), image=_open_image(sample))
+    if sample.problem is not None:
+        raise SampleError("record", sample.problem)
+    return Prepared(sample=sample, prompt=render_prompt(template, sample.question), image=open_image(sample))
 
 
 def make_batch(vlm: VisionLanguageModel, prepared: list[Prepared]) -> Batch:
@@ -84,13 +87,3 @@ def make_batch(vlm: VisionLanguageModel, prepared: list[Prepared]) -> Batch:
     inputs = {name: encoded[name].to(vlm.device) for name in wanted if name in encoded}
     inputs["pixel_values"] = inputs["pixel_values"].to(vlm.model.dtype)
     return Batch(inputs=inputs, groups=groups.to(vlm.device))
-
-
-def _open_image(sample: Sample) -> Image.Image:
-    try:
-        with Image.open(sample.image) as opened:
-            return ImageOps.exif_transpose(opened).convert("RGB")
-    except FileNotFoundError:
-        raise SampleError("image", f"{sample.image} does not exist: check the path or the image folder") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise SampleError("image", f"{sample.image} cannot be read ({error}): replace the file") from error

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from extraction.datasets.load import DataSettings, load_samples
 from extraction.datasets.sample import Sample
 from extraction.edges import Knockout, parse_edges, parse_windows
-from extraction.settings import TINY, DataSettings, ModelSettings, RunSettings, from_manifest, load_samples
+from extraction.settings import TINY, ModelSettings, RunSettings, from_manifest
 from pid_jax.console import err, make_app, out, parse_names, progress_bar, run_app, working
 from pid_jax.store import ActivationStore, describe_differences
 
@@ -28,14 +29,21 @@ def run(
     out_dir: Out,
     model: Annotated[str, typer.Option(help="Folder or hub id of a LLaVA-1.5 or 1.6, or 'tiny'.")] = "tiny",
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
-    easy_vqa: Annotated[bool, typer.Option("--easy-vqa", help="Use the test split of easy-VQA.")] = False,
+    gqa: Annotated[Path | None, typer.Option(help="Folder of GQA as downloaded: questions and images.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="GQA questions as CSV; needs --images.")] = None,
     jsonl: Annotated[Path | None, typer.Option(help="Samples, one {id, image, question, answer, task} a line.")] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder that image paths in --jsonl are relative to.")] = None,
+    dataset: Annotated[Path | None, typer.Option(help="Folder of GQA as a Hugging Face data set.")] = None,
+    easy_vqa: Annotated[bool, typer.Option("--easy-vqa", help="Use easy-VQA.")] = False,
+    images: Annotated[Path | None, typer.Option(help="Folder that all images of --jsonl, --csv, --gqa are in.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Split; val_balanced of GQA, test of easy-VQA if not given.")
+    ] = None,
     tasks: Annotated[str, typer.Option(help="'all' or task names with commas.")] = "all",
     per_task: Annotated[int | None, typer.Option(help="Samples a task at most; all if not given.")] = None,
     one_per_image: Annotated[
         bool, typer.Option("--one-per-image", help="One sample of each task and image only: samples are independent.")
     ] = False,
+    limit: Annotated[int | None, typer.Option(help="The first samples of that choice only; all if not given.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the choice of samples.")] = 0,
     template: Annotated[str, typer.Option(help="plain, vicuna_v1, chat, or a text with <image> and {q}.")] = "plain",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16: precision of the model.")] = "auto",
@@ -50,7 +58,18 @@ def run(
     """Extract the baseline: states of every layer, answers, token counts."""
     from extraction.prompts import resolve_template
 
-    data = _data_settings(easy_vqa, jsonl, images, tasks, per_task, seed, one_per_image)
+    reader, path = _data_source(gqa=gqa, csv=csv, jsonl=jsonl, dataset=dataset, easy_vqa=easy_vqa)
+    data = DataSettings(
+        reader=reader,
+        path=path,
+        images=None if images is None else str(images.resolve()),
+        split=split,
+        tasks=parse_names(tasks),
+        per_task=per_task,
+        seed=seed,
+        one_per_image=one_per_image,
+        limit=limit,
+    )
     samples = load_samples(data)
     chosen = ModelSettings(name=model, revision=revision, dtype=dtype, attn_implementation=attn_implementation)
     vlm = _load(chosen, device, local_files_only)
@@ -140,26 +159,13 @@ def train_tiny_command(
         out.print(f"accuracy, {task}: {value:.4f}")
 
 
-def _data_settings(
-    easy_vqa: bool,
-    jsonl: Path | None,
-    images: Path | None,
-    tasks: str,
-    per_task: int | None,
-    seed: int,
-    one_per_image: bool,
-) -> DataSettings:
-    if easy_vqa == (jsonl is not None):
-        raise ValueError("Choose the samples by exactly one of --easy-vqa and --jsonl FILE.")
-    return DataSettings(
-        reader="easy-vqa" if easy_vqa else "jsonl",
-        path=None if jsonl is None else str(jsonl.resolve()),
-        images=None if images is None else str(images.resolve()),
-        tasks=parse_names(tasks),
-        per_task=per_task,
-        seed=seed,
-        one_per_image=one_per_image,
-    )
+def _data_source(**options: Path | bool | None) -> tuple[str, str | None]:
+    """Return the reader and the path of the one data set that was asked for."""
+    given = {name.replace("_", "-"): path for name, path in options.items() if path}
+    if len(given) != 1:
+        raise ValueError("Give exactly one of --gqa FOLDER, --csv FILE, --jsonl FILE, --dataset FOLDER and --easy-vqa.")
+    ((reader, path),) = given.items()
+    return reader, str(path.resolve()) if isinstance(path, Path) else None
 
 
 def _load(model: ModelSettings, device: str | None, local_files_only: bool) -> "VisionLanguageModel":

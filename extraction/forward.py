@@ -59,7 +59,7 @@ def describe_sample(prepared: Prepared, batch: Batch, row: int, answer: str) -> 
     sample = prepared.sample
     return {
         "task": sample.task,
-        "image": sample.image.name,
+        "image": sample.image_name,
         "question": sample.question,
         "gold": sample.answer or "",
         "predicted": answer,

@@ -56,13 +56,15 @@ def render_prompt(template: str, question: str) -> Prompt:
     """Put a question into a template.
 
     Raises:
-        SampleError: If the question is empty or holds the image mark.
+        SampleError: If the question is empty, holds the image mark, or half of a surrogate pair.
     """
     question = question.strip()
     if not question:
         raise SampleError("prompt", "the question is empty: give it a text or leave the sample out")
     if IMAGE in question:
         raise SampleError("prompt", f"the question holds {IMAGE!r}, which stands for the image: remove it")
+    if any("\ud800" <= letter <= "\udfff" for letter in question):
+        raise SampleError("prompt", "the question holds half of a surrogate pair, which is no text: remove it")
     start = template.index(QUESTION)
     return Prompt(text=template.replace(QUESTION, question), question_start=start, question_end=start + len(question))
 
