@@ -86,7 +86,8 @@ class Encoder:
         input_ids, offsets = encoded["input_ids"][0], encoded["offset_mapping"][0]
         if len(input_ids) > self.max_positions:
             raise SampleError(
-                "length", f"{len(input_ids)} tokens are more than the model's {self.max_positions}: shorten the question"
+                "length",
+                f"{len(input_ids)} tokens are more than the model's {self.max_positions}: shorten the question",
             )
         plain = self.processor.tokenizer(prompt.text, return_offsets_mapping=True)["offset_mapping"]
         shift = int(offsets[:, 1].max()) - max(end for _, end in plain)

@@ -1,11 +1,13 @@
 """Errors of single samples: recorded with the sample, the run goes on."""
 
+_LONGEST_SHOWN = 160
+
 
 class SampleError(ValueError):
     """One sample cannot be extracted.
 
     Attributes:
-        stage: Where it failed: image, prompt, length, states.
+        stage: Where it failed: record, image, prompt, length, states.
     """
 
     def __init__(self, stage: str, message: str) -> None:
@@ -22,3 +24,10 @@ class TooManyFailures(RuntimeError):
             "They are recorded in the store with their reasons; repair the data, or allow more and run the same "
             "command again: it goes on where it stopped."
         )
+
+
+def shown(text: object) -> str:
+    """Write text of unknown origin as it may stand in a message: printable, on one line, shortened."""
+    line = " ".join(str(text).split())
+    line = "".join(letter if letter.isprintable() else "?" for letter in line[: _LONGEST_SHOWN + 1])
+    return line if len(line) <= _LONGEST_SHOWN else f"{line[:_LONGEST_SHOWN]}..."

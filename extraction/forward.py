@@ -66,9 +66,7 @@ def run_batch(
         One result a condition, rows in the order of `prepared`.
     """
     shape = (len(prepared), len(plan.states.slots), len(plan.states.roles), vlm.width)
-    results = [
-        BatchResult(states=np.full(shape, np.nan, np.float32), answers=[""] * len(prepared)) for _ in conditions
-    ]
+    results = [BatchResult(states=np.full(shape, np.nan, np.float32), answers=[""] * len(prepared)) for _ in conditions]
     for rows, base in _base_passes(vlm, prepared, plan, [c for c in conditions if c is not None]):
         for result, condition in zip(results, conditions, strict=True):
             done = base if condition is None else pass_knockout(vlm, base, condition, plan.states)
@@ -92,7 +90,9 @@ def _base_passes(
         others = [prepared[i] for i in followers]
         behind = max(len(p) - prefix_length(p) for p in others)
         tails = _tails(knockouts, behind, behind)
-        passes.append((list(followers), follow_images(vlm, first, others, list(followers.values()), plan.states, tails)))
+        passes.append(
+            (list(followers), follow_images(vlm, first, others, list(followers.values()), plan.states, tails))
+        )
     return passes
 
 

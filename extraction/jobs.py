@@ -5,7 +5,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-
 from extraction.datasets.sample import Sample
 from extraction.edges import Knockout
 from extraction.encode import Encoder, Prepared

@@ -50,3 +50,12 @@ class Process:
         own = [index for index in missing if index % self.world_size == self.rank]
         yield from own
         yield from reversed([index for index in missing if index not in set(own)])
+
+
+def device_of(process: Process) -> str | None:
+    """Choose the accelerator of a process by its number on its machine; None where there is none to choose."""
+    import torch
+
+    if process.local_rank is None or not torch.cuda.is_available():
+        return None
+    return f"cuda:{process.local_rank % torch.cuda.device_count()}"

@@ -81,7 +81,7 @@ def render_prompt(template: str, question: str, family: Family, marks: frozenset
         marks: Special tokens of the tokenizer; a question must not hold any.
 
     Raises:
-        SampleError: If the question is empty or holds a mark.
+        SampleError: If the question is empty, holds a mark, or half of a surrogate pair.
     """
     question = question.strip()
     if not question:
@@ -89,6 +89,8 @@ def render_prompt(template: str, question: str, family: Family, marks: frozenset
     for mark in (IMAGE, family.image_mark):
         if mark in question:
             raise SampleError("prompt", f"the question holds {mark!r}, which stands for the image: remove it")
+    if any("\ud800" <= letter <= "\udfff" for letter in question):
+        raise SampleError("prompt", "the question holds half of a surrogate pair, which is no text: remove it")
     if found := [mark for mark in sorted(marks) if mark in question]:
         raise SampleError("prompt", f"the question holds {found[0]!r}, a special token of the model: remove it")
     start = template.index(QUESTION)

@@ -1,17 +1,12 @@
 """What decides the content of a store, and how it is written into the manifest and read back."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-from extraction.datasets.easy_vqa import load_easy_vqa
-from extraction.datasets.jsonl import load_jsonl
+from extraction.datasets.load import DataSettings, data_digest
 from extraction.datasets.sample import Sample
-from extraction.datasets.select import select_samples
 from extraction.edges import GROUPS
 
 TINY = "tiny"
@@ -27,31 +22,6 @@ class ModelSettings:
     revision: str | None = None
     dtype: str = "auto"
     attn_implementation: str = "sdpa"
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataSettings:
-    """Which samples.
-
-    Attributes:
-        reader: "easy-vqa" or "jsonl".
-        path: The JSONL file.
-        images: Folder of its images.
-        tasks: Tasks wanted; all if None.
-        per_task: Samples a task at most, chosen by `seed`.
-        seed: Seed of that choice.
-        split: Split of easy-VQA.
-        one_per_image: Whether to keep one sample of each task and image only.
-    """
-
-    reader: str
-    path: str | None = None
-    images: str | None = None
-    tasks: tuple[str, ...] | None = None
-    per_task: int | None = None
-    seed: int = 0
-    split: str = "test"
-    one_per_image: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,24 +66,6 @@ class RunSettings:
             raise ValueError(f"layers must be different numbers in rising order, or None for all, got {self.layers}.")
 
 
-def load_samples(data: DataSettings) -> list[Sample]:
-    """Read and select the samples.
-
-    Raises:
-        ValueError: If the data or a task is not there, or the cap is not positive.
-    """
-    if data.reader == "easy-vqa":
-        return load_easy_vqa(data.split, data.tasks, data.per_task, data.seed, data.one_per_image)
-    samples = load_jsonl(Path(str(data.path)), Path(data.images) if data.images else None)
-    return select_samples(samples, data.tasks, data.per_task, data.seed, data.one_per_image)
-
-
-def data_digest(samples: Sequence[Sample]) -> str:
-    """Hash ids, questions, answers, tasks, and the images' names and folders."""
-    rows = [(s.id, f"{s.image.parent.name}/{s.image.name}", s.question, s.answer, s.task) for s in samples]
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-
-
 def to_manifest(settings: RunSettings, samples: Sequence[Sample], fingerprint: dict[str, str]) -> dict[str, Any]:
     """Write settings as the JSON-ready mapping that a manifest keeps."""
     return {
@@ -127,12 +79,27 @@ def to_manifest(settings: RunSettings, samples: Sequence[Sample], fingerprint: d
 
 def from_manifest(fields: dict[str, Any]) -> RunSettings:
     """Read settings back from a manifest."""
-    data = dict(fields["data"])
-    data["tasks"] = None if data["tasks"] is None else tuple(data["tasks"])
     return RunSettings(
         model=ModelSettings(**fields["model"]),
-        data=DataSettings(**data),
+        data=DataSettings(**fields["data"]),
         roles=tuple(fields["roles"]),
         layers=None if fields["layers"] is None else tuple(fields["layers"]),
-        **{n: fields[n] for n in ("template", "batch_size", "shard_size", "max_new_tokens", "dtype", "share_images", "keep")},
+        **{
+            n: fields[n]
+            for n in ("template", "batch_size", "shard_size", "max_new_tokens", "dtype", "share_images", "keep")
+        },
     )
+
+
+def parse_layers(text: str) -> tuple[int, ...] | None:
+    """Read layers such as "0,8,16"; None for "all".
+
+    Raises:
+        ValueError: If they are no numbers.
+    """
+    if text.strip() == "all":
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise ValueError(f"layers must be 'all' or numbers with commas, such as 0,8,16, got {text!r}.")
+    return tuple(sorted({int(part) for part in parts}))

@@ -6,7 +6,6 @@ causal mask neither the question nor a cut behind the prefix changes them.
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 
 from extraction.batch import pad_left

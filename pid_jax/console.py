@@ -12,10 +12,12 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     SpinnerColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -62,23 +64,34 @@ def parse_names(text: str) -> tuple[str, ...] | None:
     return None if text == "all" else tuple(name.strip() for name in text.split(","))
 
 
-def _bar(*counts: ProgressColumn) -> Progress:
+def _bar(*counts: ProgressColumn, is_shown: bool = True) -> Progress:
     """Make a bar with the time passed and left, and the given columns before the percentage."""
     before = SpinnerColumn(), TextColumn("{task.description}"), BarColumn()
     after = TimeElapsedColumn(), TimeRemainingColumn()
-    return Progress(*before, *counts, TextColumn("{task.percentage:>3.0f}%"), *after, console=err)
+    return Progress(*before, *counts, TextColumn("{task.percentage:>3.0f}%"), *after, console=err, disable=not is_shown)
+
+
+class _SpeedColumn(ProgressColumn):
+    """Items a second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f}/s")
 
 
 @contextmanager
-def progress_bar(description: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
+def progress_bar(
+    description: str, total: int, done: int = 0, *, is_shown: bool = True
+) -> Iterator[Callable[[int], None]]:
     """Show a bar; yield a function that moves it on.
 
     Args:
         description: What is being done.
         total: Number of items.
         done: Items done before.
+        is_shown: Whether to show it at all.
     """
-    with _bar(MofNCompleteColumn()) as progress:
+    with _bar(MofNCompleteColumn(), _SpeedColumn(), is_shown=is_shown) as progress:
         task = progress.add_task(description, total=total, completed=done)
         yield lambda step: progress.advance(task, step)
 

@@ -1,11 +1,14 @@
 """Neutral JSONL: one object {id, image, question, answer, task} a line."""
 
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from sys import intern
 
+from extraction.datasets.image_source import ImageFile
+from extraction.datasets.record import LONGEST_NAME, Draft, RecordError, Records, read_text
 from extraction.datasets.sample import Sample
-
-_NEEDED = ("id", "image", "question")
+from extraction.errors import shown
 
 
 def load_jsonl(path: Path, images: Path | None = None) -> list[Sample]:
@@ -13,38 +16,55 @@ def load_jsonl(path: Path, images: Path | None = None) -> list[Sample]:
 
     Args:
         path: The file; `answer` and `task` may be left out of a line.
-        images: Folder that image paths are relative to; the file's own folder if not given.
+        images: Folder that images are relative to and must lie in; the file's own folder if not given.
 
     Returns:
-        The samples in the order of the file. Whether an image can be read is found out when it is used.
+        The samples in the order of the file; a line that cannot be used is one with a problem. Whether an image can be
+        read is found out when it is used.
 
     Raises:
-        ValueError: If the file is missing or empty, or a line is no such object.
+        ValueError: If the file is missing, or no line of it can be used.
     """
     if not path.is_file():
-        raise ValueError(f"jsonl file {path} does not exist: check the path.")
+        raise ValueError(f"jsonl file {shown(path)} does not exist: check the path.")
     folder = images or path.parent
-    lines = path.read_text(encoding="utf-8-sig").split("\n")
-    samples = [_parse(line, f"{path}:{number}", folder) for number, line in enumerate(lines, 1) if line.strip()]
-    if not samples:
-        raise ValueError(f"jsonl file {path} holds no sample: give it one object a line.")
-    return samples
+    if not folder.is_dir():
+        raise ValueError(f"image folder {shown(folder)} does not exist: correct --images.")
+    records = Records()
+    known: dict[str, ImageFile] = {}
 
-
-def _parse(line: str, place: str, folder: Path) -> Sample:
-    try:
-        fields = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{place} is not valid JSON ({error}): write one object a line.") from error
-    if not isinstance(fields, dict) or any(not isinstance(fields.get(name), str) for name in _NEEDED):
-        raise ValueError(
-            f"{place} needs an object with the texts {', '.join(_NEEDED)} (ids are texts), got {line[:80]!r}."
+    def build(fields: Mapping[str, object]) -> Draft:
+        image = read_text(fields, "image")
+        return Draft(
+            image=known.setdefault(image, ImageFile(folder / image, folder)),
+            question=read_text(fields, "question"),
+            answer=_read_answer(fields),
+            task=intern(read_text(fields, "task", LONGEST_NAME)) if fields.get("task") else "all",
         )
+
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if number == 1:
+                line = line.removeprefix(b"\xef\xbb\xbf")
+            if line.strip():
+                _add_line(records, f"line-{number:06d}", line, build)
+    return records.finish(path, "sample")
+
+
+def _add_line(records: Records, place: str, line: bytes, build: Callable[[Mapping[str, object]], Draft]) -> None:
+    try:
+        fields = json.loads(line.decode())
+    except (ValueError, RecursionError) as error:
+        records.add_problem(place, None, f"{place}: it is not valid JSON ({shown(error)}): write one object a line")
+    else:
+        records.add(place, fields, build)
+
+
+def _read_answer(fields: Mapping[str, object]) -> str | None:
+    """Return the answer; numbers and truth values are written as in Python."""
     answer = fields.get("answer")
-    return Sample(
-        id=fields["id"],
-        image=folder / fields["image"],
-        question=fields["question"],
-        answer=None if answer is None else str(answer),
-        task=str(fields.get("task") or "all"),
-    )
+    if answer is None:
+        return None
+    if isinstance(answer, list | dict):
+        raise RecordError(f"answer must be one text, got {shown(repr(answer))}: choose one")
+    return intern(read_text({"answer": str(answer)}, "answer"))

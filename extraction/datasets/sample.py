@@ -1,23 +1,52 @@
 """The one record that every data set is read into."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
 
-@dataclass(frozen=True, kw_only=True)
+from extraction.datasets.image_source import ImageFile, ImageSource, MemoryImage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
     """One question about one image.
 
     Attributes:
         id: Unique and stable; also the row id in the activation store.
-        image: The image file.
+        image: The image file, another source, or the decoded image itself. None only beside a problem.
         question: The question as the data set writes it.
         answer: The gold answer, None where the data set hides it.
         task: Name of the group of questions that is analyzed together.
+        problem: Why the record cannot be used, None if it can.
     """
 
     id: str
-    image: Path
+    image: ImageSource | Path | Image.Image | None
     question: str
     answer: str | None
     task: str
+    problem: str | None = None
+
+    @property
+    def source(self) -> ImageSource | MemoryImage | None:
+        """The image as a source."""
+        if isinstance(self.image, Path):
+            return ImageFile(self.image)
+        return MemoryImage(self.image) if isinstance(self.image, Image.Image) else self.image
+
+    @property
+    def image_name(self) -> str:
+        """Short name of the image."""
+        return self.source.name if self.source else ""
+
+    @property
+    def image_place(self) -> str:
+        """Name of the image's folder and of the image."""
+        return f"{self.source.folder_name}/{self.source.name}" if self.source else ""
+
+    @property
+    def image_key(self) -> Hashable:
+        """Equal for samples of one image."""
+        return self.source.key if self.source else ("none", self.id)

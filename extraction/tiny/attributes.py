@@ -1,8 +1,7 @@
 """Shape and color of each image, read from the questions and their answers alone."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -24,11 +23,11 @@ class Attributes:
     color: Tensor
 
 
-def group_by_image(samples: Sequence[Sample]) -> dict[Path, list[Sample]]:
+def group_by_image(samples: Sequence[Sample]) -> dict[Hashable, list[Sample]]:
     """Collect the questions of each image, images in the order of their first question."""
-    groups: dict[Path, list[Sample]] = {}
+    groups: dict[Hashable, list[Sample]] = {}
     for sample in samples:
-        groups.setdefault(sample.image, []).append(sample)
+        groups.setdefault(sample.image_key, []).append(sample)
     return groups
 
 

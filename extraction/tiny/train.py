@@ -1,17 +1,17 @@
 """Train the small LLaVA on easy-VQA from scratch, in two stages and a fixed number of steps."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from extraction.datasets.easy_vqa import load_easy_vqa
 from extraction.datasets.sample import Sample
+from extraction.images import open_image
 from extraction.tiny.architecture import build_model
 from extraction.tiny.attributes import group_by_image, read_attributes
 from extraction.tiny.decoder import DECODER, packed_accuracy, train_decoder
@@ -118,7 +118,7 @@ def train_on(
 def _train_stages(
     model: LlavaForConditionalGeneration,
     processor: LlavaProcessor,
-    images: dict[Path, list[Sample]],
+    images: dict[Hashable, list[Sample]],
     trained: int,
     settings: tuple[StageSettings, StageSettings],
     generator: torch.Generator,
@@ -126,7 +126,7 @@ def _train_stages(
 ) -> tuple[list[float], list[float], float]:
     """Train on the first images; return the losses of both stages and the accuracy on the rest."""
     groups = list(images.values())
-    pixels = _read_pixels(list(images), processor)
+    pixels = _read_pixels([group[0] for group in groups], processor)
     attributes = read_attributes(groups[:trained])
     tower_loss = pretrain_tower(model, pixels[:trained], attributes, settings[0], generator, report)
     features = all_features(model, pixels)
@@ -137,11 +137,8 @@ def _train_stages(
     return tower_loss, decoder_loss, accuracy
 
 
-def _read_pixels(paths: Sequence[Path], processor: LlavaProcessor) -> Tensor:
-    images = []
-    for path in paths:
-        with Image.open(path) as image:
-            images.append(image.convert("RGB"))
+def _read_pixels(samples: Sequence[Sample], processor: LlavaProcessor) -> Tensor:
+    images = [open_image(sample) for sample in samples]
     return processor.image_processor(images, return_tensors="pt")["pixel_values"]
 
 

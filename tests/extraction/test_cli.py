@@ -19,9 +19,11 @@ def data(tmp_path_factory):
     from extraction.datasets.easy_vqa import load_easy_vqa
 
     folder = tmp_path_factory.mktemp("data")
+    samples = load_easy_vqa("test", per_task=5)
+    for s in samples:
+        shutil.copy(s.image, folder)
     rows = [
-        {"id": s.id, "image": str(s.image), "question": s.question, "answer": s.answer, "task": s.task}
-        for s in load_easy_vqa("test", per_task=5)
+        {"id": s.id, "image": s.image_name, "question": s.question, "answer": s.answer, "task": s.task} for s in samples
     ]
     path = folder / "data.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
@@ -92,7 +94,7 @@ def test_model_without_processor(pid_extract, data, tmp_path):
 def test_exactly_one_data_set(pid_extract, tmp_path, choice):
     code, _, err = pid_extract("run", *choice, "--out", tmp_path / "s")
     assert code == 1
-    assert "exactly one of --easy-vqa and --jsonl" in err
+    assert "exactly one of --gqa FOLDER, --csv FILE, --jsonl FILE, --dataset FOLDER and --easy-vqa" in err
 
 
 def test_debug_shows_the_traceback(pid_extract, tmp_path):

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from extraction.datasets.easy_vqa import load_easy_vqa
+from extraction.datasets.load import DataSettings
 from extraction.models import load_model
 from extraction.run import extract, plan_store
-from extraction.settings import DataSettings, ModelSettings, RunSettings
+from extraction.settings import ModelSettings, RunSettings
 from pid_jax.store import ActivationStore
 
 KILLS = 10

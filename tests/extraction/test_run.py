@@ -5,11 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from extraction.datasets.load import DataSettings
 from extraction.datasets.sample import Sample
 from extraction.edges import Knockout
 from extraction.models import fingerprint
 from extraction.run import check_knockout, extract, plan_store
-from extraction.settings import DataSettings, ModelSettings, RunSettings, from_manifest
+from extraction.settings import ModelSettings, RunSettings, from_manifest
 from pid_jax.store import NORM, ActivationStore
 from tests.extraction.random_models import LAYERS, random_llava
 

@@ -1,0 +1,133 @@
+"""Which samples a run uses: every reader by name, and the choice among its samples."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from extraction.datasets import easy_vqa, gqa, gqa_tasks
+from extraction.datasets.csv_form import load_csv
+from extraction.datasets.hub import load_hub
+from extraction.datasets.jsonl import load_jsonl
+from extraction.datasets.sample import Sample
+from extraction.datasets.select import select_samples
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    """How a kind of data is read.
+
+    Attributes:
+        read: Takes the path, the folder of images and the split.
+        split: Split if none is asked for; None if such data have no splits.
+        tasks: Names of its tasks; None if the data decide.
+        needs_path: Whether it reads from a path.
+        takes_images: Whether the folder of images can be given.
+    """
+
+    read: Callable[[Path, Path | None, str], list[Sample]]
+    split: str | None = None
+    tasks: tuple[str, ...] | None = None
+    needs_path: bool = True
+    takes_images: bool = True
+
+
+READERS = {
+    "easy-vqa": Reader(
+        read=lambda path, images, split: easy_vqa.load_easy_vqa(split),
+        split="test",
+        tasks=easy_vqa.TASKS,
+        needs_path=False,
+        takes_images=False,
+    ),
+    "jsonl": Reader(read=lambda path, images, split: load_jsonl(path, images)),
+    "gqa": Reader(
+        read=lambda path, images, split: gqa.load_gqa(path, split, images),
+        split=gqa.DEFAULT_SPLIT,
+        tasks=gqa_tasks.TASKS,
+    ),
+    "csv": Reader(read=lambda path, images, split: load_csv(path, images), tasks=gqa_tasks.TASKS),
+    "dataset": Reader(
+        read=lambda path, images, split: load_hub(path, split),
+        split=gqa.DEFAULT_SPLIT,
+        tasks=gqa_tasks.TASKS,
+        takes_images=False,
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """Which samples; JSON-ready, and made again from the fields that JSON gives back.
+
+    Attributes:
+        reader: One of `READERS`.
+        path: File or folder of the data; none for "easy-vqa".
+        images: Folder of the images where the data do not say it.
+        tasks: Tasks wanted; all if None.
+        per_task: Samples a task at most, chosen by `seed`.
+        seed: Seed of that choice.
+        split: Split of the data; the usual one of the reader if None is given.
+        one_per_image: Whether to keep one sample of each task and image only.
+        limit: The first samples of the choice only; all if None.
+    """
+
+    reader: str
+    path: str | None = None
+    images: str | None = None
+    tasks: tuple[str, ...] | None = None
+    per_task: int | None = None
+    seed: int = 0
+    split: str | None = None
+    one_per_image: bool = False
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.reader not in READERS:
+            raise ValueError(f"reader must be one of {sorted(READERS)}, got {self.reader!r}.")
+        reader = READERS[self.reader]
+        if reader.needs_path != (self.path is not None):
+            raise ValueError(f"{self.reader} data need {'a' if reader.needs_path else 'no'} path, got {self.path!r}.")
+        if self.images is not None and not reader.takes_images:
+            raise ValueError(f"{self.reader} data hold their images: leave images ({self.images!r}) out.")
+        if self.split is not None and reader.split is None:
+            raise ValueError(f"{self.reader} data have no splits: leave split ({self.split!r}) out.")
+        for name in ("per_task", "limit"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, or left out for all samples, got {value}.")
+        object.__setattr__(self, "split", self.split or reader.split)
+        if self.tasks is not None:
+            object.__setattr__(self, "tasks", tuple(self.tasks))
+            unknown = [task for task in self.tasks if reader.tasks and task not in reader.tasks]
+            if unknown:
+                raise ValueError(f"tasks must be among {list(reader.tasks or ())}, got {unknown}: check the spelling.")
+
+
+def load_samples(data: DataSettings) -> list[Sample]:
+    """Read and select the samples.
+
+    Raises:
+        ValueError: If the data or a task is not there.
+    """
+    read = READERS[data.reader].read
+    samples = read(Path(data.path or ""), Path(data.images) if data.images else None, data.split or "")
+    return select(samples, data)
+
+
+def select(samples: Sequence[Sample], data: DataSettings) -> list[Sample]:
+    """Keep the samples that the settings choose."""
+    return select_samples(samples, data.tasks, data.per_task, data.seed, data.one_per_image)[: data.limit]
+
+
+def data_digest(samples: Sequence[Sample]) -> str:
+    """Hash ids, names of the images and their folders, questions, answers and tasks, in any order.
+
+    The digest is the sum modulo 2^256 of the SHA-256 of every sample, so the digests of two parts add up to that of the
+    whole.
+    """
+    total = 0
+    for sample in samples:
+        row = json.dumps([sample.id, sample.image_place, sample.question, sample.answer, sample.task])
+        total += int.from_bytes(hashlib.sha256(row.encode()).digest(), "big")
+    return f"{total % 2**256:064x}"

@@ -1,0 +1,80 @@
+"""Open the images of samples, whatever they are: wrong ones are errors of their sample and do no harm."""
+
+import io
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from extraction.datasets.image_source import MemoryImage
+from extraction.datasets.sample import Sample
+from extraction.errors import SampleError, shown
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+"""What is decoded. Others are left out on purpose: EPS, for example, would start another program."""
+
+SMALLEST_SIDE = 2
+LARGEST_RATIO = 50
+"""Longer to shorter side; models for images cut or squeeze such a strip to nothing."""
+
+_WIDE_MODES = ("I", "F")  # 32 bits a pixel, of a range that the file does not say
+
+
+def open_image(sample: Sample) -> Image.Image:
+    """Open the image of a sample as RGB, turned upright as its EXIF data say.
+
+    The size is checked before anything is decoded; the limit is `PIL.Image.MAX_IMAGE_PIXELS`.
+
+    Raises:
+        SampleError: If there is no such image, it lies outside of its folder, is damaged, of another format than
+            `FORMATS`, too large, too small or too narrow.
+    """
+    source = sample.source
+    if source is None:
+        raise SampleError("image", "the sample has no image: give it one")
+    name = f"{source.folder_name}/{source.name}"
+    try:
+        if isinstance(source, MemoryImage):
+            return _decode(source.image, name)
+        with Image.open(io.BytesIO(source.read()), formats=FORMATS) as opened:
+            return _decode(opened, name)
+    except SampleError:
+        raise
+    except UnidentifiedImageError:
+        raise SampleError(
+            "image", f"{shown(name)} is no image of the formats {', '.join(FORMATS)}: convert or replace the file"
+        ) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _too_large(name) from None
+    except Exception as error:  # decoders raise whatever the damage leads to: KeyError, struct.error, ...
+        why = shown(error) or type(error).__name__
+        raise SampleError("image", f"{shown(name)} cannot be decoded ({why}): replace the file") from error
+
+
+def _decode(image: Image.Image, name: str) -> Image.Image:
+    _check_size(image.width, image.height, name)
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode in _WIDE_MODES:
+        raise SampleError("image", f"{shown(name)} has 32 bits a pixel, of unknown range: convert it to 8 bits")
+    if upright.mode.startswith("I;16"):  # `convert` alone would make everything above 255 white
+        upright = upright.convert("I").point(lambda value: value / 256).convert("L")
+    return upright.convert("RGB")
+
+
+def _check_size(width: int, height: int, name: str) -> None:
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and width * height > limit:
+        raise _too_large(name)
+    short, long = sorted((width, height))
+    if short < SMALLEST_SIDE:
+        raise SampleError("image", f"{shown(name)} has {width} x {height} pixels and shows nothing: replace the file")
+    if long > LARGEST_RATIO * short:
+        raise SampleError(
+            "image",
+            f"{shown(name)} has {width} x {height} pixels, a strip of more than {LARGEST_RATIO} : 1: crop the image",
+        )
+
+
+def _too_large(name: str) -> SampleError:
+    return SampleError(
+        "image",
+        f"{shown(name)} has more than {Image.MAX_IMAGE_PIXELS} pixels and may be a decompression bomb: make it smaller",
+    )
