@@ -244,13 +244,13 @@ class _Extraction:
         from extraction.tiny.threads import single_thread
 
         with progress_bar(f"Extracting {what}", total, is_shown=self._process.is_first) as advance:
-            seen = 0
+            seen = -1
 
             def progress(done: int) -> None:
                 nonlocal seen
-                if not seen and done:
+                if seen < 0 < done:
                     self._tell(f"{path}: {done} of {total} samples are there and reused{_whole(done, total)}.")
-                advance(done - seen)
+                advance(done - max(seen, 0))
                 seen = done
 
             with single_thread() if self._settings.model.name == TINY else nullcontext():

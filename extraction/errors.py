@@ -15,7 +15,7 @@ class SampleError(ValueError):
         self.stage = stage
 
 
-class TooManyFailures(RuntimeError):
+class TooManyFailuresError(RuntimeError):
     """More samples failed than were allowed; what was extracted stays in the store."""
 
     def __init__(self, failed: int, allowed: int) -> None:

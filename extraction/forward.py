@@ -89,10 +89,8 @@ def _base_passes(
     if followers:
         others = [prepared[i] for i in followers]
         behind = max(len(p) - prefix_length(p) for p in others)
-        tails = _tails(knockouts, behind, behind)
-        passes.append(
-            (list(followers), follow_images(vlm, first, others, list(followers.values()), plan.states, tails))
-        )
+        tails, rows = _tails(knockouts, behind, behind), list(followers.values())
+        passes.append((list(followers), follow_images(vlm, first, others, rows, plan.states, tails)))
     return passes
 
 

@@ -63,8 +63,9 @@ class VisionLanguageModel:
 
     @property
     def max_positions(self) -> int:
-        """Longest sequence the decoder was made for."""
-        return self.text_config.max_position_embeddings
+        """Longest prompt in which every token sees all before it, which the extraction relies on."""
+        window = getattr(self.text_config, "sliding_window", None)
+        return min(self.text_config.max_position_embeddings, window or self.text_config.max_position_embeddings)
 
     @property
     def is_eager(self) -> bool:

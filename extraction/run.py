@@ -11,7 +11,7 @@ from extraction.capture import StatesPlan
 from extraction.datasets.sample import Sample
 from extraction.edges import Knockout, describe_condition
 from extraction.encode import Encoder, Prepared
-from extraction.errors import TooManyFailures
+from extraction.errors import TooManyFailuresError
 from extraction.fingerprint import fingerprint
 from extraction.forward import BatchResult, ForwardPlan, describe_sample, run_batch
 from extraction.models import VisionLanguageModel
@@ -104,7 +104,7 @@ def fill(
         options: How the run goes.
 
     Raises:
-        TooManyFailures: If more samples failed than `options.max_errors`.
+        TooManyFailuresError: If more samples failed than `options.max_errors`.
     """
     options = options or RunOptions()
     plan = ForwardPlan(
@@ -121,6 +121,7 @@ def fill(
             if _lacking(targets, index):
                 yield index, [by_id[i] for i in targets[0].store.shard_ids(index)]
 
+    options.progress(sum(_done(target.store) for target in targets))
     failed = 0
     with preparing(Encoder.of(vlm, settings.template), options.workers) as preparation:
         for index, outcomes in preparation.shards(wanted()):
@@ -132,7 +133,7 @@ def fill(
                     failed += len(rows.failures) if target is lacking[0] else 0
             options.progress(sum(_done(target.store) for target in targets))
             if options.max_errors is not None and failed > options.max_errors:
-                raise TooManyFailures(failed, options.max_errors)
+                raise TooManyFailuresError(failed, options.max_errors)
 
 
 def _lacking(targets: Sequence[Target], index: int) -> list[Target]:
