@@ -9,7 +9,9 @@ import typer
 
 from extraction.datasets.sample import Sample
 from extraction.edges import Knockout, parse_edges, parse_windows
-from extraction.settings import TINY, DataSettings, ModelSettings, RunSettings, from_manifest, load_samples
+from extraction.settings import DataSettings, ModelSettings, RunSettings, from_manifest, load_samples
+from extraction.tiny import SHIPPED
+from extraction.tiny.commands import make_gqa, train_tiny
 from pid_jax.console import err, make_app, out, parse_names, progress_bar, run_app, working
 from pid_jax.store import ActivationStore, describe_differences
 
@@ -26,7 +28,9 @@ Local = Annotated[bool, typer.Option("--local-files-only", help="Never ask the H
 @app.command()
 def run(
     out_dir: Out,
-    model: Annotated[str, typer.Option(help="Folder or hub id of a LLaVA-1.5 or 1.6, or 'tiny'.")] = "tiny",
+    model: Annotated[
+        str, typer.Option(help="Folder or hub id of a LLaVA-1.5 or 1.6, or tiny, tiny-gqa-8, tiny-gqa-6.")
+    ] = "tiny",
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
     easy_vqa: Annotated[bool, typer.Option("--easy-vqa", help="Use the test split of easy-VQA.")] = False,
     jsonl: Annotated[Path | None, typer.Option(help="Samples, one {id, image, question, answer, task} a line.")] = None,
@@ -119,25 +123,8 @@ def verify(store: Annotated[Path, typer.Argument(help="The store.")]) -> None:
     out.print(f"{store}: {len(opened.ids)} samples{failed} in {shards} shards, every id once, every byte as written.")
 
 
-@app.command("train-tiny")
-def train_tiny_command(
-    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the trained model.")],
-    seed: Annotated[int, typer.Option(help="Seed of the training.")] = 0,
-) -> None:
-    """Train the small LLaVA from scratch on the training split of easy-VQA, then measure it on the test split."""
-    from extraction.tiny.evaluate import evaluate_tiny
-    from extraction.tiny.train import train_tiny
-
-    summary = train_tiny(out_dir, seed=seed, report=lambda line: err.print(line, markup=False))
-    out.print(
-        f"{summary.folder}: {summary.parameters} parameters, {summary.cpu_seconds:.0f} CPU seconds, accuracy "
-        f"{summary.held_out_accuracy:.4f} on held-out training images."
-    )
-    samples = load_samples(DataSettings(reader="easy-vqa"))
-    with working(f"Answering all {len(samples)} test questions"):
-        accuracy = evaluate_tiny(out_dir, samples)
-    for task, value in accuracy.items():
-        out.print(f"accuracy, {task}: {value:.4f}")
+app.command("train-tiny")(train_tiny)
+app.command("make-gqa")(make_gqa)
 
 
 def _data_settings(
@@ -197,7 +184,7 @@ def _fill(
         name = store.manifest.condition["name"]
         with (
             progress_bar(f"Extracting {name}", len(samples), len(samples) - todo) as advance,
-            single_thread() if settings.model.name == TINY else nullcontext(),
+            single_thread() if settings.model.name in SHIPPED else nullcontext(),
         ):
             extract(vlm, samples, settings, store, cut, advance)
     _report_failures(store)

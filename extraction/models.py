@@ -10,8 +10,7 @@ import torch
 import transformers
 from torch import nn
 
-from extraction.settings import TINY
-from extraction.tiny import WEIGHTS
+from extraction.tiny import SHIPPED
 
 _CLASSES = {"llava": "LlavaForConditionalGeneration", "llava_next": "LlavaNextForConditionalGeneration"}
 
@@ -66,9 +65,10 @@ def load_model(
     """Load a model and its processor; safetensors only, no remote code.
 
     Args:
-        name: "tiny" for the small model that ships with this package, a folder, or an id on the Hugging Face hub.
+        name: A small model that ships with this package ("tiny", "tiny-gqa-8", "tiny-gqa-6"), a folder, or an id on the
+            Hugging Face hub.
         revision: Branch, tag or commit on the hub.
-        dtype: "auto" (as stored), "float32", "bfloat16" or "float16". The tiny model runs in float32 whatever is said.
+        dtype: "auto" (as stored), "float32", "bfloat16" or "float16". Shipped models run in float32 whatever is said.
         device: "cpu", "cuda", ...; the first accelerator if not given.
         attn_implementation: "sdpa" or "eager": attention that takes a mask.
         local_files_only: Do not ask the hub.
@@ -81,9 +81,9 @@ def load_model(
         raise ValueError(
             f"attn_implementation must be 'sdpa' or 'eager', got {attn_implementation!r}: others take no mask."
         )
-    is_tiny = name == TINY
-    path = str(WEIGHTS) if is_tiny else name
-    options = {"revision": revision, "local_files_only": local_files_only or is_tiny}
+    is_shipped = name in SHIPPED
+    path = str(SHIPPED.get(name, name))
+    options = {"revision": revision, "local_files_only": local_files_only or is_shipped}
     config = _load(path, lambda: transformers.AutoConfig.from_pretrained(path, **options))
     model_class = _class_of(config, name)
     model = _load(
@@ -91,7 +91,7 @@ def load_model(
         lambda: model_class.from_pretrained(
             path,
             config=config,
-            dtype=torch.float32 if is_tiny else precision,
+            dtype=torch.float32 if is_shipped else precision,
             attn_implementation=attn_implementation,
             use_safetensors=True,
             **options,
@@ -153,7 +153,7 @@ def _load(path: str, action: Callable[[], Any]) -> Any:
     except (OSError, ValueError) as error:
         raise ValueError(
             f"model {path!r} could not be loaded: {_first_line(error)} Give a folder with config.json and safetensors "
-            "weights, an id on the hub (and a network), or 'tiny'."
+            f"weights, an id on the hub (and a network), or one of {', '.join(SHIPPED)}."
         ) from error
 
 

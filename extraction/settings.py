@@ -13,7 +13,6 @@ from extraction.datasets.jsonl import load_jsonl
 from extraction.datasets.sample import Sample
 from extraction.datasets.select import select_samples
 
-TINY = "tiny"
 POOLING = "mean over the positions of the role, float32"
 _PACKAGES = ("torch", "transformers", "tokenizers", "pillow")
 

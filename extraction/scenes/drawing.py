@@ -5,7 +5,7 @@ from io import BytesIO
 
 from PIL import Image, ImageChops, ImageDraw
 
-from extraction.scenes.scene import IMAGE_SIZE, RADII, Scene, Thing
+from extraction.scenes.scene import IMAGE_SIZE, RADII, Scene
 
 _RGB = {
     "black": (20, 20, 20),

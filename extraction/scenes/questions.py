@@ -107,7 +107,10 @@ def logical_object(scene: Scene, draw: Random) -> Question:
     color = _color_for(scene, named, holds, draw)
     objects = {thing.shape: thing.id for thing in scene.things if thing.shape in named}
     witness = next((thing.shape for thing in scene.things if thing.shape in named and thing.color == color), None)
-    yes, no = f"Yes, there is a {witness} that is {color}.", f"No, there is no {named[0]} or {named[1]} that is {color}."
+    yes, no = (
+        f"Yes, there is a {witness} that is {color}.",
+        f"No, there is no {named[0]} or {named[1]} that is {color}.",
+    )
     return Question(
         task="LogicalObj",
         detailed="existThatOr" if holds else "existThatOrC",
