@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from random import Random
 
 SHAPES = ("circle", "square", "triangle")
-COLORS = ("black", "blue", "green", "purple", "red", "yellow")
-MATERIALS = ("solid", "striped")
+COLORS: tuple[str, ...] = ("black", "blue", "green", "purple", "red", "yellow")
+MATERIALS: tuple[str, ...] = ("solid", "striped")
 SIZES = ("small", "large")
 SIDES = ("left", "right")
 

@@ -21,14 +21,14 @@ from extraction.tiny.threads import single_thread
 from extraction.tiny.tokenizer import SCENE_VOCABULARY, build_processor
 from extraction.tiny.training import TrainingSummary, count_parameters, make_folder, save_model
 
-SCENE_DECODER = StageSettings(steps=970, images_per_step=8, max_gradient_norm=1.0, report_every=50)
+SCENE_DECODER = StageSettings(steps=1500, images_per_step=8, max_gradient_norm=1.0, report_every=50)
 """Settings of the second stage on scenes."""
 
 HELD_OUT_SCENES = 200
 """The first images of the validation split give the held-out accuracy."""
 
-_PRACTICE = (*ASK.values(), query_color, compare_attribute, logical_object)
-"""What is asked about a training image; the two tasks that are learned last are asked twice."""
+_PRACTICE = (*ASK.values(), query_color, compare_attribute, *(logical_object,) * 3)
+"""What is asked about a training image; the two tasks that are learned last are asked twice and four times."""
 
 
 def train_on_scenes(
