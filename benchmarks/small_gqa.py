@@ -17,9 +17,9 @@ from benchmarks.timing import circumstances
 from extraction.datasets.sample import Sample
 from extraction.edges import Knockout
 from extraction.models import load_model
-from extraction.scenes.folder import IMAGES, scene_samples, write_gqa_folder
+from extraction.scenes.folder import scene_samples, write_gqa_folder
 from extraction.scenes.questions import ASK, ask_questions
-from extraction.scenes.scene import image_ids, make_scene
+from extraction.scenes.scene import IMAGES, image_ids, make_scene
 from extraction.tiny import SHIPPED
 from extraction.tiny.evaluate import evaluate_tiny
 

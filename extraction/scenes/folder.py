@@ -9,11 +9,8 @@ from extraction.datasets.sample import Sample
 from extraction.scenes.drawing import encode_jpeg
 from extraction.scenes.question import describe_question
 from extraction.scenes.questions import ask_questions
-from extraction.scenes.scene import image_ids, make_scene
+from extraction.scenes.scene import IMAGES, image_ids, make_scene
 from pid_jax.atomic import TEMPORARY_SUFFIX, atomic_write
-
-IMAGES = 1100
-"""Validation images, each with one question of every task: enough for a thousand a task."""
 
 TRAIN_FILES = 10
 """Files that the published training questions are split into."""

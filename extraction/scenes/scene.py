@@ -17,6 +17,8 @@ SPLITS = {"train": 1_000_000, "val": 2_000_000, "testdev": 3_000_000}
 """First image id of each split."""
 SPLIT_SIZE = 1_000_000
 """Images a split can have, so that no two splits share an image id."""
+IMAGES = 1100
+"""Validation images if nothing else is asked for; each has one question of every task, so a thousand of each."""
 
 _MARGIN = 2  # pixels between a thing and the border of its half
 _SHADES = range(215, 251)  # gray levels of the background

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from extraction.datasets.sample import Sample
+from extraction.scenes.scene import IMAGES, image_ids
 from pid_jax.console import err, out, working
 
 
@@ -20,7 +21,7 @@ class Data(StrEnum):
 
 def make_gqa(
     out_dir: Annotated[Path, typer.Option("--out", help="Folder to write, in the layout of GQA.")],
-    images: Annotated[int, typer.Option(help="Validation images, each with a question of every task.")] = 1100,
+    images: Annotated[int, typer.Option(help="Validation images, each with a question of every task.")] = IMAGES,
     seed: Annotated[int, typer.Option(help="Seed of scenes and questions.")] = 0,
 ) -> None:
     """Generate images of two shapes with questions of the six GQA tasks, in the layout in which GQA is published."""
@@ -79,8 +80,7 @@ def _easy_vqa_samples() -> list[Sample]:
 
 
 def _scene_samples(folder: Path, seed: int) -> list[Sample]:
-    from extraction.scenes.folder import IMAGES, scene_samples, write_gqa_folder
-    from extraction.scenes.scene import image_ids
+    from extraction.scenes.folder import scene_samples, write_gqa_folder
 
     write_gqa_folder(folder, seed=seed)
     return [sample for image_id in image_ids("val", IMAGES) for sample in scene_samples(folder, image_id, seed)]

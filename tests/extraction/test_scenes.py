@@ -10,9 +10,9 @@ from PIL import Image
 
 from extraction.cli import main
 from extraction.scenes.drawing import decode_jpeg, encode_jpeg
-from extraction.scenes.folder import IMAGES, scene_samples, write_gqa_folder
+from extraction.scenes.folder import scene_samples, write_gqa_folder
 from extraction.scenes.questions import ASK, ask_questions
-from extraction.scenes.scene import COLORS, SHAPES, SPLITS, image_ids, make_scene
+from extraction.scenes.scene import COLORS, IMAGES, SHAPES, SPLITS, image_ids, make_scene
 
 FIELDS = {
     "semantic": list,
