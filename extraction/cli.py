@@ -13,10 +13,12 @@ from extraction.datasets.load import DataSettings, load_samples, select
 from extraction.datasets.sample import Sample
 from extraction.edges import GROUPS, Knockout, parse_edges, parse_windows
 from extraction.processes import Process
-from extraction.settings import TINY, ModelSettings, RunSettings, from_manifest, parse_layers
+from extraction.settings import ModelSettings, RunSettings, from_manifest, parse_layers
 from extraction.store_commands import info, merge, report_failures, verify
+from extraction.tiny import SHIPPED
+from extraction.tiny.commands import make_gqa, train_tiny
 from pid_jax.console import err, make_app, out, parse_names, progress_bar, run_app, working
-from pid_jax.store import ActivationStore, describe_differences
+from pid_jax.store import ActivationStore
 
 if TYPE_CHECKING:
     from extraction.models import VisionLanguageModel
@@ -39,7 +41,9 @@ Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first failur
 @app.command()
 def run(
     out_dir: Out,
-    model: Annotated[str, typer.Option(help="Folder or hub id of a model, or 'tiny'.")] = "tiny",
+    model: Annotated[
+        str, typer.Option(help="Folder or hub id of a model, or tiny, tiny-gqa-8, tiny-gqa-6, which ship with pid_jax.")
+    ] = "tiny",
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
     gqa: Annotated[Path | None, typer.Option(help="Folder of GQA as downloaded: questions and images.")] = None,
     csv: Annotated[Path | None, typer.Option(help="GQA questions as CSV; needs --images.")] = None,
@@ -148,15 +152,9 @@ def knockout(
     process = Process.from_environment()
     vlm = _load(settings.model, device, device_map, local_files_only, process)
 
-    from extraction.jobs import extract_knockouts
-    from extraction.run import plan_store
+    from extraction.jobs import check_circumstances, extract_knockouts
 
-    now = plan_store(vlm, samples, settings, None).settings
-    if different := describe_differences(base.manifest.settings, now):
-        raise ValueError(
-            f"{baseline} was made under other circumstances ({different}), so a knockout made now could not be "
-            "compared with it: restore them, or extract the baseline again."
-        )
+    check_circumstances(vlm, samples, settings, base)
     cuts = [
         Knockout(edges=pairs, first=first, last=last, is_all=is_all)
         for first, last, is_all in dict.fromkeys(parse_windows(windows, len(vlm.layers)))
@@ -168,25 +166,8 @@ def knockout(
         how.report(store)
 
 
-@app.command("train-tiny")
-def train_tiny_command(
-    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the trained model.")],
-    seed: Annotated[int, typer.Option(help="Seed of the training.")] = 0,
-) -> None:
-    """Train the small LLaVA from scratch on the training split of easy-VQA, then measure it on the test split."""
-    from extraction.tiny.evaluate import evaluate_tiny
-    from extraction.tiny.train import train_tiny
-
-    summary = train_tiny(out_dir, seed=seed, report=lambda line: err.print(line, markup=False))
-    out.print(
-        f"{summary.folder}: {summary.parameters} parameters, {summary.cpu_seconds:.0f} CPU seconds, accuracy "
-        f"{summary.held_out_accuracy:.4f} on held-out training images."
-    )
-    samples = load_samples(DataSettings(reader="easy-vqa"))
-    with working(f"Answering all {len(samples)} test questions"):
-        accuracy = evaluate_tiny(out_dir, samples)
-    for task, value in accuracy.items():
-        out.print(f"accuracy, {task}: {value:.4f}")
+app.command("train-tiny")(train_tiny)
+app.command("make-gqa")(make_gqa)
 
 
 def _data_source(**options: Path | bool | None) -> tuple[str, str | None]:
@@ -253,7 +234,7 @@ class _Extraction:
                 advance(done - max(seen, 0))
                 seen = done
 
-            with single_thread() if self._settings.model.name == TINY else nullcontext():
+            with single_thread() if self._settings.model.name in SHIPPED else nullcontext():
                 yield RunOptions(
                     workers=self._workers,
                     max_errors=self._max_errors,

@@ -15,7 +15,7 @@ from extraction.run import RunOptions, Target, fill, plan_store
 from extraction.selftest import KnockoutProof, prove_knockout
 from extraction.settings import RunSettings
 from pid_jax.storage import join_path
-from pid_jax.store import ActivationStore
+from pid_jax.store import ActivationStore, describe_differences
 
 _LOOKED_AT = 200  # samples tried to find two for the self-tests
 
@@ -92,6 +92,22 @@ def extract_knockouts(
         targets.append(Target(store=_start(vlm, samples, settings, knockout, place, prove), knockout=knockout))
     fill(vlm, samples, settings, targets, options)
     return {str(target.store.manifest.condition["name"]): target.store for target in targets}
+
+
+def check_circumstances(
+    vlm: VisionLanguageModel, samples: Sequence[Sample], settings: RunSettings, baseline: ActivationStore
+) -> None:
+    """Refuse to compare a baseline with what would be made now under other circumstances.
+
+    Raises:
+        ValueError: If model, samples, versions or settings differ.
+    """
+    now = plan_store(vlm, samples, settings, None).settings
+    if different := describe_differences(baseline.manifest.settings, now):
+        raise ValueError(
+            f"{baseline.path} was made under other circumstances ({different}), so a knockout made now could not be "
+            "compared with it: restore them, or extract the baseline again."
+        )
 
 
 def keep_correct(

@@ -9,8 +9,7 @@ import transformers
 from torch import nn
 
 from extraction.families import Family, family_of
-from extraction.settings import TINY
-from extraction.tiny import WEIGHTS
+from extraction.tiny import SHIPPED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +89,8 @@ def load_model(
     """Load a model and its processor; safetensors only, no remote code.
 
     Args:
-        name: "tiny" for the small model that ships with this package, a folder, or an id on the Hugging Face hub.
+        name: A small model that ships with this package ("tiny", "tiny-gqa-8", "tiny-gqa-6"), a folder, or an id on the
+            Hugging Face hub.
         revision: Branch, tag or commit on the hub.
         dtype: "auto" (as stored), "float32", "bfloat16" or "float16". The tiny model runs in float32 whatever is said.
         device: "cpu", "cuda:1", ...; the first accelerator if not given.
@@ -108,9 +108,9 @@ def load_model(
         )
     if device is not None and device_map is not None:
         raise ValueError(f"Give device ({device!r}) or device_map ({device_map!r}), not both.")
-    is_tiny = name == TINY
-    path = str(WEIGHTS) if is_tiny else name
-    options = {"revision": revision, "local_files_only": local_files_only or is_tiny}
+    is_shipped = name in SHIPPED
+    path = str(SHIPPED.get(name, name))
+    options = {"revision": revision, "local_files_only": local_files_only or is_shipped}
     config = _load(path, lambda: transformers.AutoConfig.from_pretrained(path, **options))
     family = family_of(config.model_type, name)
     model = _load(
@@ -118,7 +118,7 @@ def load_model(
         lambda: getattr(transformers, family.model_class).from_pretrained(
             path,
             config=config,
-            dtype=torch.float32 if is_tiny else precision,
+            dtype=torch.float32 if is_shipped else precision,
             attn_implementation=attn_implementation,
             use_safetensors=True,
             **options,
@@ -161,7 +161,7 @@ def _load(path: str, action: Callable[[], Any]) -> Any:
     except (OSError, ValueError, ImportError) as error:
         raise ValueError(
             f"model {path!r} could not be loaded: {_first_line(error)} Give a folder with config.json and safetensors "
-            "weights, an id on the hub (and a network), or 'tiny'."
+            f"weights, an id on the hub (and a network), or one of {', '.join(SHIPPED)}."
         ) from error
 
 

@@ -9,8 +9,9 @@ from extraction.datasets.load import DataSettings, data_digest
 from extraction.datasets.sample import Sample
 from extraction.edges import GROUPS
 
-TINY = "tiny"
 POOLING = "mean over the positions of the role, float32"
+# Fields of RunSettings that JSON gives back as they were.
+_PLAIN = ("template", "batch_size", "shard_size", "max_new_tokens", "dtype", "share_images", "keep")
 _PACKAGES = ("torch", "transformers", "tokenizers", "pillow")
 
 
@@ -84,10 +85,7 @@ def from_manifest(fields: dict[str, Any]) -> RunSettings:
         data=DataSettings(**fields["data"]),
         roles=tuple(fields["roles"]),
         layers=None if fields["layers"] is None else tuple(fields["layers"]),
-        **{
-            n: fields[n]
-            for n in ("template", "batch_size", "shard_size", "max_new_tokens", "dtype", "share_images", "keep")
-        },
+        **{name: fields[name] for name in _PLAIN},
     )
 
 

@@ -1,9 +1,9 @@
-"""Configuration and initialization of the small LLaVA."""
+"""Configuration and initialization of the small LLaVAs."""
 
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import (
     CLIPVisionConfig,
     GenerationConfig,
@@ -30,16 +30,18 @@ _EMBEDDINGS = ("embed_tokens", "position_embedding", "class_embedding")
 _RESIDUAL_PROJECTIONS = ("o_proj", "down_proj", "out_proj", "fc2")
 
 
-def build_model(tokenizer: PreTrainedTokenizerFast, generator: torch.Generator) -> LlavaForConditionalGeneration:
-    """Build the untrained model; every parameter is drawn from `generator`."""
-    model = LlavaForConditionalGeneration(build_config(tokenizer))
+def build_model(
+    tokenizer: PreTrainedTokenizerFast, generator: torch.Generator, layers: int = DECODER_LAYERS
+) -> LlavaForConditionalGeneration:
+    """Build an untrained model with so many decoder layers; every parameter is drawn from `generator`."""
+    model = LlavaForConditionalGeneration(build_config(tokenizer, layers))
     initialize(model, generator)
     model.generation_config = GenerationConfig(**_token_ids(tokenizer), do_sample=False, max_new_tokens=4)
     return model.eval()
 
 
-def build_config(tokenizer: PreTrainedTokenizerFast) -> LlavaConfig:
-    """Configure a LLaVA with a 2-layer CLIP tower and an 8-layer Llama decoder, both 128 wide."""
+def build_config(tokenizer: PreTrainedTokenizerFast, layers: int = DECODER_LAYERS) -> LlavaConfig:
+    """Configure a LLaVA with a 2-layer CLIP tower and a Llama decoder of so many layers, both 128 wide."""
     vision = CLIPVisionConfig(
         hidden_size=WIDTH,
         intermediate_size=MLP_WIDTH,
@@ -53,7 +55,7 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> LlavaConfig:
         vocab_size=len(tokenizer),
         hidden_size=WIDTH,
         intermediate_size=MLP_WIDTH,
-        num_hidden_layers=DECODER_LAYERS,
+        num_hidden_layers=layers,
         num_attention_heads=HEADS,
         num_key_value_heads=HEADS,
         max_position_embeddings=MAX_POSITIONS,
@@ -72,13 +74,14 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> LlavaConfig:
 
 
 @torch.no_grad()
-def initialize(model: nn.Module, generator: torch.Generator) -> None:
+def initialize(model: LlavaForConditionalGeneration, generator: torch.Generator) -> None:
     """Draw every parameter anew.
 
     Embeddings have standard deviation 0.5, matrices fan_in^(-1/2), and the projections that
     write into a residual stream of L blocks are scaled by (2 L)^(-1/2), so that the stream
     keeps its size over the 2 L branches added to it. Norms are the identity, biases zero.
     """
+    depth: Any = model.config.get_text_config().num_hidden_layers
     for name, parameter in model.named_parameters():
         if any(word in name for word in _EMBEDDINGS):
             parameter.normal_(0.0, EMBEDDING_STD, generator=generator)
@@ -86,7 +89,7 @@ def initialize(model: nn.Module, generator: torch.Generator) -> None:
             parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
         else:
             fan_in = parameter[0].numel()
-            parameter.normal_(0.0, _residual_scale(name) * fan_in**-0.5, generator=generator)
+            parameter.normal_(0.0, _residual_scale(name, depth) * fan_in**-0.5, generator=generator)
 
 
 def patch_features(model: LlavaForConditionalGeneration, pixels: Tensor) -> Tensor:
@@ -102,10 +105,10 @@ def patch_features(model: LlavaForConditionalGeneration, pixels: Tensor) -> Tens
     return model.model.vision_tower(pixel_values=pixels).last_hidden_state[:, 1:]
 
 
-def _residual_scale(name: str) -> float:
+def _residual_scale(name: str, decoder_layers: int) -> float:
     if not any(word in name for word in _RESIDUAL_PROJECTIONS):
         return 1.0
-    layers = TOWER_LAYERS if "vision_tower" in name else DECODER_LAYERS
+    layers = TOWER_LAYERS if "vision_tower" in name else decoder_layers
     return (2 * layers) ** -0.5
 
 

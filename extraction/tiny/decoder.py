@@ -1,6 +1,6 @@
 """Second stage: projector and decoder learn to answer, with the tower frozen."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,26 +11,25 @@ from transformers import LlavaForConditionalGeneration
 from extraction.tiny.fit import StageSettings, fit
 from extraction.tiny.packing import IGNORED, EncodedImage, PackedBatch, pack_images, packed_logits
 
+LabeledImages = tuple[Tensor, Sequence[EncodedImage]]
+"""Patch features, (n, 16, 128), and the questions of n images."""
+
 DECODER = StageSettings(steps=1000, images_per_step=8, max_gradient_norm=1.0, report_every=50)
-"""Settings of the second stage."""
+"""Settings of the second stage on easy-VQA."""
 
 
 def train_decoder(
     model: LlavaForConditionalGeneration,
-    features: Tensor,
-    images: Sequence[EncodedImage],
+    batches: Iterator[LabeledImages],
     settings: StageSettings,
-    generator: torch.Generator,
     report: Callable[[str], None],
 ) -> list[float]:
     """Train everything but the tower to predict the answer and the end mark.
 
     Args:
         model: The small LLaVA; projector, decoder and head are trained in place.
-        features: Patch features of the training images, (n, 16, 128).
-        images: Their questions.
-        settings: Steps, batch size and optimizer.
-        generator: Source of the order of the images.
+        batches: Images and their questions, one batch a step.
+        settings: Steps and optimizer.
         report: Called with a line of progress.
 
     Returns:
@@ -38,16 +37,33 @@ def train_decoder(
     """
     parts = (model.model.multi_modal_projector, model.model.language_model, model.lm_head)
     parameters = [parameter for part in parts for parameter in part.parameters()]
-    order = _epochs(len(images), settings.steps * settings.images_per_step, generator)
-    batches = iter(order.split(settings.images_per_step))
 
     def next_loss() -> Tensor:
-        chosen = next(batches)
-        batch = pack(model, [images[i] for i in chosen.tolist()])
-        logits = packed_logits(model, features[chosen], batch)
+        features, images = next(batches)
+        batch = pack(model, images)
+        logits = packed_logits(model, features, batch)
         return cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORED)
 
     return fit(next_loss, parameters, settings, lambda line: report(f"decoder {line}"))
+
+
+def shuffled_batches(
+    features: Tensor, images: Sequence[EncodedImage], settings: StageSettings, generator: torch.Generator
+) -> Iterator[LabeledImages]:
+    """Go through given images in random order, again and again, one batch a step.
+
+    Args:
+        features: Patch features of the images, (n, 16, 128).
+        images: Their questions.
+        settings: Steps and batch size.
+        generator: Source of the order.
+
+    Yields:
+        A batch.
+    """
+    order = _epochs(len(images), settings.steps * settings.images_per_step, generator)
+    for chosen in order.split(settings.images_per_step):
+        yield features[chosen], [images[i] for i in chosen.tolist()]
 
 
 @torch.no_grad()

@@ -1,13 +1,15 @@
-"""Accuracy of the small LLaVA by greedy generation through its processor."""
+"""Accuracy of a small LLaVA by greedy generation through its processor."""
 
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from extraction.answers import is_correct
-from extraction.batch import make_batch, prepare_sample
+from extraction.capture import StatesPlan
 from extraction.datasets.sample import Sample
-from extraction.forward import run_batch
+from extraction.edges import Knockout
+from extraction.encode import Encoder
+from extraction.forward import ForwardPlan, run_batch
 from extraction.models import VisionLanguageModel, load_model
 from extraction.tiny.threads import single_thread
 from extraction.tiny.tokenizer import PROMPT
@@ -15,13 +17,16 @@ from extraction.tiny.tokenizer import PROMPT
 _MAX_NEW_TOKENS = 2  # the answer and the end mark
 
 
-def evaluate_tiny(model_folder: Path, samples: Sequence[Sample], batch_size: int = 64) -> dict[str, float]:
+def evaluate_tiny(
+    model_folder: Path, samples: Sequence[Sample], batch_size: int = 64, knockout: Knockout | None = None
+) -> dict[str, float]:
     """Compute the accuracy of a saved model, task by task.
 
     Args:
-        model_folder: Folder written by `train_tiny`.
+        model_folder: Folder written by a training, or of a shipped model.
         samples: Questions with answers.
         batch_size: Questions generated for at once, padded on the left.
+        knockout: Attention edges to cut, none if not given.
 
     Returns:
         Fraction of correct answers of each task, in the order of the tasks' first samples.
@@ -42,13 +47,16 @@ def evaluate_tiny(model_folder: Path, samples: Sequence[Sample], batch_size: int
     with single_thread():
         for start in range(0, len(samples), batch_size):
             batch = samples[start : start + batch_size]
-            for sample, answer in zip(batch, generate_answers(vlm, batch), strict=True):
+            for sample, answer in zip(batch, generate_answers(vlm, batch, knockout), strict=True):
                 total[sample.task] += 1
                 right[sample.task] += is_correct(answer, sample.answer)
     return {task: right[task] / total[task] for task in total}
 
 
-def generate_answers(vlm: VisionLanguageModel, samples: Sequence[Sample]) -> list[str]:
+def generate_answers(
+    vlm: VisionLanguageModel, samples: Sequence[Sample], knockout: Knockout | None = None
+) -> list[str]:
     """Generate the answers to one batch of questions, greedily."""
-    batch = make_batch(vlm, [prepare_sample(sample, PROMPT) for sample in samples])
-    return run_batch(vlm, batch, ("last",), None, _MAX_NEW_TOKENS).answers
+    encoder = Encoder.of(vlm, PROMPT)
+    plan = ForwardPlan(states=StatesPlan(roles=(), layers=(0,)), max_new_tokens=_MAX_NEW_TOKENS)
+    return run_batch(vlm, [encoder.prepare(sample) for sample in samples], plan, [knockout])[0].answers

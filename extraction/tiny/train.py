@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,36 +13,16 @@ from extraction.datasets.sample import Sample
 from extraction.images import open_image
 from extraction.tiny.architecture import build_model
 from extraction.tiny.attributes import group_by_image, read_attributes
-from extraction.tiny.decoder import DECODER, packed_accuracy, train_decoder
+from extraction.tiny.decoder import DECODER, packed_accuracy, shuffled_batches, train_decoder
 from extraction.tiny.fit import StageSettings
 from extraction.tiny.packing import encode_questions
 from extraction.tiny.threads import single_thread
 from extraction.tiny.tokenizer import build_processor
 from extraction.tiny.tower import TOWER, all_features, pretrain_tower
+from extraction.tiny.training import TrainingSummary, count_parameters, make_folder, save_model
 
 HELD_OUT_IMAGES = 200
 """The last images of the training split are never trained on; they give the held-out accuracy."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingSummary:
-    """What a training did.
-
-    Attributes:
-        folder: The model, for `from_pretrained`.
-        parameters: Number of parameters.
-        tower_loss: Loss of every step of the first stage, in nats.
-        decoder_loss: Loss of every step of the second stage, in nats.
-        held_out_accuracy: Accuracy on the questions of the held-out training images.
-        cpu_seconds: CPU time of reading, training and saving.
-    """
-
-    folder: Path
-    parameters: int
-    tower_loss: tuple[float, ...]
-    decoder_loss: tuple[float, ...]
-    held_out_accuracy: float
-    cpu_seconds: float
 
 
 def train_tiny(out: Path, *, seed: int = 0, report: Callable[[str], None] = lambda line: None) -> TrainingSummary:
@@ -65,10 +44,8 @@ def train_tiny(out: Path, *, seed: int = 0, report: Callable[[str], None] = lamb
         ModuleNotFoundError: The package `easy-vqa` is not installed.
     """
     out = Path(out)
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise FileExistsError(f"out must be a new or empty folder, but {out} exists and is not empty; choose another")
     samples = load_easy_vqa("train")
-    out.mkdir(parents=True, exist_ok=True)  # fail before the training, not after it
+    make_folder(out)
     with single_thread():
         return train_on(samples, out, seed=seed, report=report)
 
@@ -104,10 +81,10 @@ def train_on(
     images = group_by_image(samples)
     report(f"{len(samples)} questions about {len(images)} images, {held_out} images held out")
     stages = _train_stages(model, processor, images, len(images) - held_out, (tower, decoder), generator, report)
-    _save(model, processor, out)
+    save_model(model, processor, out)
     return TrainingSummary(
         folder=out,
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        parameters=count_parameters(model),
         tower_loss=tuple(stages[0]),
         decoder_loss=tuple(stages[1]),
         held_out_accuracy=stages[2],
@@ -131,7 +108,8 @@ def _train_stages(
     tower_loss = pretrain_tower(model, pixels[:trained], attributes, settings[0], generator, report)
     features = all_features(model, pixels)
     encoded = encode_questions(groups, processor.tokenizer, model.config.image_token_id)
-    decoder_loss = train_decoder(model, features[:trained], encoded[:trained], settings[1], generator, report)
+    batches = shuffled_batches(features[:trained], encoded[:trained], settings[1], generator)
+    decoder_loss = train_decoder(model, batches, settings[1], report)
     accuracy = packed_accuracy(model, features[trained:], encoded[trained:])
     report(f"accuracy on the held-out training images {accuracy:.4f}")
     return tower_loss, decoder_loss, accuracy
@@ -140,10 +118,3 @@ def _train_stages(
 def _read_pixels(samples: Sequence[Sample], processor: LlavaProcessor) -> Tensor:
     images = [open_image(sample) for sample in samples]
     return processor.image_processor(images, return_tensors="pt")["pixel_values"]
-
-
-def _save(model: LlavaForConditionalGeneration, processor: LlavaProcessor, out: Path) -> None:
-    """Write the folder; weights in float16, which the small model loses nothing by."""
-    out.mkdir(parents=True, exist_ok=True)
-    model.half().save_pretrained(out)
-    processor.save_pretrained(out)

@@ -1,0 +1,114 @@
+"""Accuracy of the small LLaVAs on generated scenes in the layout of GQA, whole and with attention cut.
+
+Run `python -m benchmarks.small_gqa` from the root of the repository; prints tables and writes them to
+benchmarks/results/small_gqa.json and small_gqa.md. Answers are generated greedily through the shipped processor from
+the JPEG files of a folder that `pid-extract make-gqa` writes.
+"""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.pages import write_page
+from benchmarks.timing import circumstances
+from extraction.datasets.sample import Sample
+from extraction.edges import Knockout
+from extraction.models import load_model
+from extraction.scenes.folder import scene_samples, write_gqa_folder
+from extraction.scenes.questions import ASK, ask_questions
+from extraction.scenes.scene import IMAGES, image_ids, make_scene
+from extraction.tiny import SHIPPED
+from extraction.tiny.evaluate import evaluate_tiny
+
+MODELS = ("tiny-gqa-8", "tiny-gqa-6")
+PACKAGES = ("torch", "transformers", "pillow")
+SEED = 0
+ROUTE_IMAGES = 200
+GUESS_IMAGES = 20_000
+CUTS = (
+    (("image", "question"),),
+    (("image", "suffix"),),
+    (("image", "last"),),
+    (("image", "question"), ("image", "suffix")),
+    (("question", "suffix"), ("question", "last")),
+    (("question", "last"),),
+    (("suffix", "last"),),
+)
+WINDOW = 3
+"""Blocks of a sliding window."""
+
+Row = dict[str, Any]
+
+
+def guesses() -> dict[str, str]:
+    """The most frequent answer to each question text about training images."""
+    answers: dict[str, Counter[str]] = defaultdict(Counter)
+    for image_id in image_ids("train", GUESS_IMAGES):
+        for question in ask_questions(make_scene(SEED, image_id)):
+            answers[question.text][question.answer] += 1
+    return {text: counts.most_common(1)[0][0] for text, counts in answers.items()}
+
+
+def question_only(samples: Sequence[Sample]) -> dict[str, float]:
+    """Accuracy of these guesses, which know the question but not the image."""
+    best = guesses()
+    right, total = Counter[str](), Counter[str]()
+    for sample in samples:
+        right[sample.task] += best.get(sample.question) == sample.answer
+        total[sample.task] += 1
+    return {task: right[task] / total[task] for task in total}
+
+
+def whole(samples: Sequence[Sample]) -> list[Row]:
+    """Accuracy a task, of guesses and of the models."""
+    rows: list[Row] = [{"answers": "question only", **question_only(samples)}]
+    for model in MODELS:
+        start = time.process_time()
+        rows.append({"answers": model, **evaluate_tiny(SHIPPED[model], samples)})
+        rows[-1]["CPU s"] = time.process_time() - start
+    return rows
+
+
+def routes(model: str, samples: Sequence[Sample]) -> list[Row]:
+    """Accuracy a task with edges cut in all blocks, and image to question cut in windows."""
+    layers = len(load_model(model).layers)
+    spans = [(cut, 0, layers - 1) for cut in CUTS]
+    spans += [(CUTS[0], first, first + WINDOW - 1) for first in range(layers - WINDOW + 1)]
+    rows: list[Row] = [{"cut": "nothing", "blocks": "", **evaluate_tiny(SHIPPED[model], samples)}]
+    for edges, first, last in spans:
+        cut = Knockout(edges=edges, first=first, last=last)
+        name = ", ".join(f"{source} to {target}" for source, target in edges)
+        is_all = last - first == layers - 1
+        row = {"cut": name, "blocks": "all" if is_all else f"{first} to {last}"}
+        rows.append(row | evaluate_tiny(SHIPPED[model], samples, knockout=cut))
+    return rows
+
+
+def main() -> None:
+    with TemporaryDirectory() as place:
+        folder = Path(place) / "gqa"
+        write_gqa_folder(folder, seed=SEED)
+        samples = [s for i in image_ids("val", IMAGES) for s in scene_samples(folder, i, SEED)]
+        some = [s for i in image_ids("val", ROUTE_IMAGES) for s in scene_samples(folder, i, SEED)]
+        counts = Counter(sample.task for sample in samples)
+        tables = {
+            f"Accuracy on the {len(samples)} validation questions": [
+                {"answers": "questions", **{task: counts[task] for task in ASK}},
+                *whole(samples),
+            ],
+            **{
+                f"{model}: accuracy with attention cut, the {len(some)} questions about {ROUTE_IMAGES} images": routes(
+                    model, some
+                )
+                for model in MODELS
+            },
+        }
+    text = "Greedy answers from JPEG files, batches of 64, float32, one thread."
+    write_page("small_gqa", "Small LLaVAs on generated scenes", text, tables, circumstances(*PACKAGES))
+
+
+if __name__ == "__main__":
+    main()
