@@ -157,7 +157,7 @@ def knockout(
     check_circumstances(vlm, samples, settings, base)
     cuts = [
         Knockout(edges=pairs, first=first, last=last, is_all=is_all)
-        for first, last, is_all in dict.fromkeys(parse_windows(windows, len(vlm.layers)))
+        for first, last, is_all in parse_windows(windows, len(vlm.layers))
     ]
     how = _Extraction(vlm, settings, process, num_workers, 0 if strict else max_errors)
     with how.showing(out_dir, f"{len(cuts)} knockouts", len(samples) * len(cuts)) as options:

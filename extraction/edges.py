@@ -81,35 +81,35 @@ def check_edges(edges: tuple[Edge, ...]) -> None:
 
 
 def parse_windows(text: str, layers: int) -> list[tuple[int, int, bool]]:
-    """Read windows of blocks: "all", "0-2,5-9", or "sliding:7" for one window around every block.
+    """Read windows of blocks with commas: "all", "0-2,5-9", or "sliding:7" for one window around every block.
 
     Args:
         text: The windows.
         layers: Number of decoder blocks.
 
     Returns:
-        (first, last, is_all) for each window; first and last included.
+        (first, last, is_all) for each window, none twice; first and last included.
 
     Raises:
         ValueError: If a window cannot be read or leaves the model.
     """
-    if match := re.fullmatch(r"sliding:([1-9]\d*)", text.strip()):
+    windows = [window for part in text.split(",") for window in _parse_window(part.strip(), layers)]
+    return list(dict.fromkeys(windows))
+
+
+def _parse_window(text: str, layers: int) -> list[tuple[int, int, bool]]:
+    if text == "all":
+        return [(0, layers - 1, True)]
+    if match := re.fullmatch(r"sliding:([1-9]\d*)", text):
         width = int(match[1])
         spans = [(max(0, at - width // 2), min(layers, at + (width + 1) // 2) - 1) for at in range(layers)]
         return [(first, last, False) for first, last in spans]
-    windows = []
-    for part in text.split(","):
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
-        if part.strip() == "all":
-            windows.append((0, layers - 1, True))
-        elif match and int(match[1]) <= int(match[2] or match[1]) < layers:
-            windows.append((int(match[1]), int(match[2] or match[1]), False))
-        else:
-            raise ValueError(
-                f"windows must be 'all', 'sliding:W' or ranges within 0-{layers - 1} such as '0-2,5', "
-                f"got {part.strip()!r}."
-            )
-    return windows
+    match = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
+    if match and int(match[1]) <= int(match[2] or match[1]) < layers:
+        return [(int(match[1]), int(match[2] or match[1]), False)]
+    raise ValueError(
+        f"windows must be 'all', 'sliding:W' or ranges within 0-{layers - 1} such as '0-2,5', got {text!r}."
+    )
 
 
 def describe_condition(knockout: Knockout | None) -> dict[str, object]:
