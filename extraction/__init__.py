@@ -12,7 +12,7 @@ _PUBLIC = {
     "load_model": "models",
 }
 
-__all__ = ["Knockout", "RunOptions", "Sample", "extract", "extract_with_knockouts", "load_model"]  # noqa: F822
+__all__ = ["Knockout", "RunOptions", "Sample", "extract", "extract_with_knockouts", "load_model"]
 
 
 def __getattr__(name: str) -> Any:

@@ -140,7 +140,8 @@ def wrap_model(model: Any, processor: Any) -> VisionLanguageModel:
     Raises:
         ValueError: If the family is not known, the decoder is not where it should be, or the tokenizer is slow.
     """
-    family = family_of(model.config.model_type, type(model).__name__)
+    model_type = getattr(getattr(model, "config", None), "model_type", None)
+    family = family_of(str(model_type), type(model).__name__)
     if not processor.tokenizer.is_fast:
         raise ValueError(
             f"processor of {family.title} has a slow tokenizer; offsets need a fast one: add its tokenizer.json."

@@ -42,7 +42,8 @@ def prove_prefix(vlm: VisionLanguageModel, encoder: Encoder, prepared: Sequence[
         prepared: Two real samples; the image of the first is used.
 
     Returns:
-        What was measured; None where there are no two samples, or the image does not precede the question.
+        What was measured; None where there are no two samples, the image does not precede the question, or states are
+        not finite, which makes failures of the samples and no proof.
 
     Raises:
         PrefixError: If the states differ by more than the model's precision.
@@ -54,6 +55,8 @@ def prove_prefix(vlm: VisionLanguageModel, encoder: Encoder, prepared: Sequence[
     plan = ForwardPlan(states=StatesPlan(roles=_ROLES, layers=layers), max_new_tokens=1)
     together = run_batch(vlm, [prepared[0], other], plan)[0].states
     alone = [run_batch(vlm, [one], plan)[0].states[0] for one in (prepared[0], other)]
+    if not np.isfinite(alone).all():
+        return None
     proof = PrefixProof(
         image_error=_difference(alone[0][:, 0], alone[1][:, 0]), shared_error=_difference(together, np.stack(alone))
     )

@@ -9,9 +9,9 @@ from torch import nn
 
 from extraction.batch import Batch, make_batch
 from extraction.capture import Recorder, StatesPlan, watching
-from extraction.edges import Knockout
+from extraction.edges import GROUPS, Knockout
 from extraction.encode import Prepared
-from extraction.knockout import cut_of, cutting, edge_mask
+from extraction.knockout import cutting
 from extraction.models import VisionLanguageModel
 from extraction.prompt_pass import pass_prompts
 from extraction.tail import pass_knockout, tail_of
@@ -156,8 +156,8 @@ class _Block:
 
 def _compare_block(vlm: VisionLanguageModel, batch: Batch, knockout: Knockout, index: int) -> _Block:
     plain, cut = (_weights(vlm, batch, condition, index) for condition in (None, knockout))
-    edges, is_token = cut_of(knockout, batch.groups), batch.groups.is_token
-    each = [edge_mask(batch.groups, (edge,)) for edge in knockout.edges] or [edges]
+    each, is_token = _wanted(knockout, batch), batch.groups.is_token
+    edges = torch.stack(each).any(dim=0)
     kept = plain.masked_fill(edges, 0)
     expected = kept / kept.sum(-1, keepdim=True).clamp_min(_SMALL)  # padding queries do not count
     return _Block(
@@ -167,6 +167,14 @@ def _compare_block(vlm: VisionLanguageModel, batch: Batch, knockout: Knockout, i
         side_effect=float((cut - expected).abs().amax(dim=(1, 3))[is_token].max()),
         vanished=bool(((cut == 0) & (plain > _SMALL) & ~edges).any()),
     )
+
+
+def _wanted(knockout: Knockout, batch: Batch) -> list[torch.Tensor]:
+    """Mark what each edge should cut, worked out apart from the code that cuts: (batch, 1, queries, keys)."""
+    if knockout.mask is not None:
+        return [knockout.mask(batch.groups)[:, None].to(batch.groups.codes.device)]
+    queries, keys = batch.groups.codes[:, None, :, None], batch.groups.codes[:, None, None, :]
+    return [(queries == GROUPS.index(to)) & (keys == GROUPS.index(source)) for source, to in knockout.edges]
 
 
 def _weights(vlm: VisionLanguageModel, batch: Batch, knockout: Knockout | None, index: int) -> torch.Tensor:

@@ -7,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from extraction.batch import make_batch, prepare_sample
+from extraction.batch import make_batch
 from extraction.datasets.sample import Sample
-from extraction.prompts import TEMPLATES
-from tests.extraction.random_models import random_llava, random_llava_next
+from extraction.encode import Encoder
+from extraction.prompts import resolve_template
+from tests.extraction.random_models import RANDOM_MODELS
 
 QUESTIONS = ("what is the color of the circle ?", "Is there a red or blue thing on the left ?", "what is this ?")
 SIZES = ((64, 40), (40, 64), (48, 48))
@@ -33,17 +34,36 @@ def samples(tmp_path_factory) -> list[Sample]:
     return made
 
 
-@pytest.fixture(scope="session", params=["llava", "llava_next"])
+@pytest.fixture(scope="session")
+def twins(samples) -> list[Sample]:
+    """Six samples: every image twice, with different questions."""
+    again = [
+        Sample(id=f"{i + 3:03d}", image=samples[i].image, question=QUESTIONS[i - 1], answer="red", task="what")
+        for i in range(3)
+    ]
+    return [*samples, *again]
+
+
+@pytest.fixture(scope="session", params=RANDOM_MODELS)
 def vlm(request):
-    return {"llava": random_llava, "llava_next": random_llava_next}[request.param]()
+    return RANDOM_MODELS[request.param]()
 
 
 @pytest.fixture(scope="session")
-def template() -> str:
-    return TEMPLATES["vicuna_v1"]
+def encoder(vlm) -> Encoder:
+    return encoder_of(vlm)
 
 
 @pytest.fixture
-def batch(vlm, samples, template):
-    """Two samples of different length, so that one is padded."""
-    return make_batch(vlm, [prepare_sample(sample, template) for sample in samples[:2]])
+def prepared(encoder, samples):
+    """Two samples of different length, so that one is padded in a batch."""
+    return [encoder.prepare(sample) for sample in samples[:2]]
+
+
+@pytest.fixture
+def batch(vlm, prepared):
+    return make_batch(vlm, prepared)
+
+
+def encoder_of(vlm, template: str = "vicuna_v1") -> Encoder:
+    return Encoder.of(vlm, resolve_template(template, vlm.processor, vlm.family))

@@ -18,6 +18,13 @@ def test_bad_edges(text):
 def test_windows():
     assert parse_windows("all", 8) == [(0, 7, True)]
     assert parse_windows("0-2, 5", 8) == [(0, 2, False), (5, 5, False)]
+    assert parse_windows("all,sliding:1,0-2,0-0", 2 + 1) == [
+        (0, 2, True),
+        (0, 0, False),
+        (1, 1, False),
+        (2, 2, False),
+        (0, 2, False),
+    ]
 
 
 def test_sliding_windows_are_those_of_the_field():
@@ -38,3 +45,19 @@ def test_names_and_labels():
     assert cut.label == "Image→Question cut, layers 0–2"
     assert describe_condition(cut)["first"] == 0
     assert describe_condition(None)["name"] == "baseline"
+
+
+@pytest.mark.parametrize(
+    ("fields", "match"),
+    [
+        ({"first": 0, "last": 1}, "either edges, or a mask"),
+        ({"first": 0, "last": 1, "edges": (("image", "question"),), "title": "x"}, "either edges, or a mask"),
+        ({"first": 0, "last": 1, "mask": lambda groups: None}, "either edges, or a mask"),
+        ({"first": 0, "last": 1, "mask": lambda groups: None, "title": "../x"}, "title names a folder"),
+        ({"first": 2, "last": 1, "edges": (("image", "question"),)}, "first <= last"),
+        ({"first": 0, "last": 1, "edges": (("image", "image"),)}, "two different groups"),
+    ],
+)
+def test_knockouts_that_make_no_sense(fields, match):
+    with pytest.raises(ValueError, match=match):
+        Knockout(**fields)

@@ -3,12 +3,15 @@
 import pytest
 import torch
 
-from extraction.batch import make_batch, prepare_sample
-from extraction.capture import recording
+from extraction.batch import make_batch
+from extraction.capture import Recorder, StatesPlan, watching
 from extraction.edges import Knockout
-from extraction.knockout import cut_attention_mask, cutting, edge_mask
+from extraction.knockout import cut_attention_mask, cut_of, cutting, edge_mask
 from extraction.selftest import KnockoutError, prove_knockout
+from tests.extraction.conftest import encoder_of
 from tests.extraction.random_models import LAYERS, random_llava
+
+PLAN = StatesPlan(roles=("image", "question", "last"), layers=tuple(range(LAYERS + 1)))
 
 CUT = Knockout(edges=(("image", "question"),), first=2, last=3)
 EVERYTHING_FROM_IMAGE = Knockout(
@@ -18,17 +21,20 @@ EVERYTHING_FROM_IMAGE = Knockout(
 
 @torch.inference_mode()
 def _run(vlm, batch, knockout):
-    with cutting(vlm, knockout, batch.groups), recording(vlm, batch.groups, ("image", "question", "last")) as recorder:
+    recorder = Recorder(vlm, batch.groups, PLAN, batch.has_prefix)
+    with cutting(vlm, knockout, batch.groups), watching(vlm, recorder, {}):
         logits = vlm.model(**batch.inputs, use_cache=False, logits_to_keep=1).logits
     return logits, recorder.states
 
 
-def test_self_test_passes_on_both_models(vlm, batch):
-    proof = prove_knockout(vlm, CUT, batch)
+def test_self_test_passes_on_all_models(vlm, prepared):
+    proof = prove_knockout(vlm, CUT, prepared)
     assert proof.weight_left == 0
     assert proof.weight_cut > 0
     assert proof.row_sum_error < 1e-5
     assert proof.agreement < 1e-5
+    assert proof.tail_error < 1e-5
+    assert proof.effect > 1e-3
 
 
 def test_states_below_the_window_equal_the_baseline(vlm, batch):
@@ -52,26 +58,28 @@ def test_logits_are_restored_bit_by_bit(vlm, batch):
     assert not torch.equal(before, changed)
 
 
-def test_without_any_path_from_the_image_two_images_give_the_same_logits(samples, template):
+def test_without_any_path_from_the_image_two_images_give_the_same_logits(samples):
     vlm = random_llava()
+    encoder = encoder_of(vlm)
     first, second = samples[0], samples[2]
     twin = type(first)(id="twin", image=second.image, question=first.question, answer=None, task="what")
-    one, two = (make_batch(vlm, [prepare_sample(s, template)]) for s in (first, twin))
+    one, two = (make_batch(vlm, [encoder.prepare(s)]) for s in (first, twin))
     assert not torch.equal(_run(vlm, one, None)[0], _run(vlm, two, None)[0])
     assert torch.equal(_run(vlm, one, EVERYTHING_FROM_IMAGE)[0], _run(vlm, two, EVERYTHING_FROM_IMAGE)[0])
 
 
-def test_image_states_do_not_depend_on_the_question(samples, template):
+def test_image_states_do_not_depend_on_the_question(samples):
     vlm = random_llava()
+    encoder = encoder_of(vlm)
     other = type(samples[0])(id="x", image=samples[0].image, question="what is this ?", answer=None, task="what")
-    one, two = (make_batch(vlm, [prepare_sample(s, template)]) for s in (samples[0], other))
+    one, two = (make_batch(vlm, [encoder.prepare(s)]) for s in (samples[0], other))
     torch.testing.assert_close(_run(vlm, one, None)[1][:, :, 0], _run(vlm, two, None)[1][:, :, 0], atol=1e-5, rtol=0)
 
 
-def test_batched_equals_single(vlm, samples, template, batch):
+def test_batched_equals_single(vlm, prepared, batch):
     together = _run(vlm, batch, CUT)[1]
     for i in range(2):
-        alone = _run(vlm, make_batch(vlm, [prepare_sample(samples[i], template)]), CUT)[1]
+        alone = _run(vlm, make_batch(vlm, [prepared[i]]), CUT)[1]
         torch.testing.assert_close(together[i : i + 1], alone, atol=1e-5, rtol=0)
 
 
@@ -93,28 +101,58 @@ def test_unknown_masks_are_refused(batch, shape):
         cut_attention_mask(torch.zeros(shape), cut, batch.length)
 
 
-def test_self_test_sees_a_knockout_that_does_nothing(batch, vlm, monkeypatch):
+def test_self_test_sees_a_knockout_that_does_nothing(prepared, vlm, monkeypatch):
     monkeypatch.setattr("extraction.knockout.cut_attention_mask", lambda mask, cut, queries: mask)
     with pytest.raises(KnockoutError, match="cut edges still carry weight"):
-        prove_knockout(vlm, CUT, batch)
+        prove_knockout(vlm, CUT, prepared)
 
 
-def test_self_test_sees_edges_that_never_existed(batch, vlm):
+def test_self_test_sees_edges_that_never_existed(prepared, vlm):
     backwards = Knockout(edges=(("last", "question"),), first=0, last=1)
     with pytest.raises(KnockoutError, match="carries no weight in the first place"):
-        prove_knockout(vlm, backwards, batch)
+        prove_knockout(vlm, backwards, prepared)
 
 
 @pytest.mark.parametrize(
     "extra", [("image", "last"), ("image", "suffix"), ("question", "last"), ("system", "question")]
 )
-def test_self_test_sees_a_knockout_that_cuts_too_much(batch, vlm, monkeypatch, extra):
+def test_self_test_sees_a_knockout_that_cuts_too_much(prepared, vlm, monkeypatch, extra):
     monkeypatch.setattr("extraction.knockout.edge_mask", lambda groups, edges: edge_mask(groups, (*edges, extra)))
     with pytest.raises(KnockoutError, match="weights outside of the edges"):
-        prove_knockout(vlm, CUT, batch)
+        prove_knockout(vlm, CUT, prepared)
 
 
-def test_self_test_wants_weight_on_every_edge(batch, vlm):
+def test_self_test_wants_weight_on_every_edge(prepared, vlm):
     with_backwards = Knockout(edges=(("image", "question"), ("last", "question")), first=0, last=1)
     with pytest.raises(KnockoutError, match="an edge carries no weight"):
-        prove_knockout(vlm, with_backwards, batch)
+        prove_knockout(vlm, with_backwards, prepared)
+
+
+def test_self_test_sees_a_wrong_way_from_the_window_on(prepared, vlm, monkeypatch):
+    """The pass that starts at the window is the one that is used: it is compared with hooks on the whole model."""
+    monkeypatch.setattr("extraction.tail.cut_of", lambda knockout, groups: torch.zeros_like(cut_of(knockout, groups)))
+    with pytest.raises(KnockoutError, match="the pass from the window on disagrees with hooks"):
+        prove_knockout(vlm, CUT, prepared)
+
+
+def test_self_test_on_a_mask_of_ones_own(prepared, vlm):
+    def first_image_token(groups):
+        image = groups.mask("image")
+        first = image & (image.cumsum(dim=1) == 1)
+        return groups.mask("question")[:, :, None] & first[:, None, :]
+
+    proof = prove_knockout(vlm, Knockout(mask=first_image_token, title="first-patch", first=1, last=3), prepared)
+    assert proof.weight_left == 0 < proof.weight_cut
+
+
+@pytest.mark.parametrize(
+    ("mask", "match"),
+    [
+        (lambda groups: groups.mask("image"), r"must return booleans of shape \(batch, queries, keys\)"),
+        (lambda groups: None, "got NoneType"),
+        (lambda groups: groups.mask("last")[:, :, None] & groups.is_token[:, None, :], "cuts a position from itself"),
+    ],
+)
+def test_masks_that_cannot_be_used(batch, mask, match):
+    with pytest.raises(ValueError, match=match):
+        cut_of(Knockout(mask=mask, title="own", first=0, last=1), batch.groups)

@@ -5,9 +5,11 @@ import shutil
 import pytest
 import torch
 
-from extraction.batch import make_batch, prepare_sample
+from extraction.batch import make_batch
 from extraction.models import load_model, wrap_model
 from extraction.tiny import WEIGHTS
+from tests.extraction.conftest import encoder_of
+from tests.extraction.random_models import random_llava
 
 
 @pytest.fixture(scope="module")
@@ -18,19 +20,19 @@ def folder(vlm, tmp_path_factory):
     return path
 
 
-def test_saved_model_loads_and_gives_the_same_logits(vlm, folder, samples, template):
+def test_saved_model_loads_and_gives_the_same_logits(vlm, folder, samples):
     loaded = load_model(str(folder), dtype="float32", device="cpu", local_files_only=True)
     assert type(loaded.model) is type(vlm.model)
     assert len(loaded.layers) == len(vlm.layers)
-    made = [make_batch(v, [prepare_sample(samples[0], template)]) for v in (vlm, loaded)]
+    made = [make_batch(v, [encoder_of(v).prepare(samples[0])]) for v in (vlm, loaded)]
     with torch.inference_mode():
         one, two = (v.model(**b.inputs).logits for v, b in zip((vlm, loaded), made, strict=True))
     torch.testing.assert_close(one, two)
 
 
-def test_half_precision_runs(folder, samples, template):
+def test_half_precision_runs(folder, samples):
     loaded = load_model(str(folder), dtype="bfloat16", device="cpu", local_files_only=True)
-    batch = make_batch(loaded, [prepare_sample(samples[0], template)])
+    batch = make_batch(loaded, [encoder_of(loaded).prepare(samples[0])])
     assert batch.inputs["pixel_values"].dtype == torch.bfloat16
     with torch.inference_mode():
         assert loaded.model(**batch.inputs).logits.isfinite().all()
@@ -58,7 +60,7 @@ def test_folder_without_weights(tmp_path):
 
 def test_another_architecture(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(ValueError, match=r"is a 'bert'; wanted LLaVA-1\.5"):
+    with pytest.raises(ValueError, match=r"is a 'bert'; wanted one of LLaVA-1\.5.*one entry in extraction/families"):
         load_model(str(tmp_path), local_files_only=True)
 
 
@@ -68,6 +70,18 @@ def test_unknown_options(option, value):
         load_model("tiny", **{option: value})
 
 
-def test_model_without_decoder():
-    with pytest.raises(ValueError, match="Linear has no decoder"):
+def test_model_of_no_family():
+    with pytest.raises(ValueError, match="'Linear' is a 'None'; wanted one of"):
         wrap_model(torch.nn.Linear(1, 1), None)
+
+
+def test_model_without_decoder():
+    vlm = random_llava()
+    vlm.model.model.language_model = None
+    with pytest.raises(ValueError, match=r"has no decoder with layers, norm and rotary_emb at model\.language_model"):
+        wrap_model(vlm.model, vlm.processor)
+
+
+def test_device_or_device_map():
+    with pytest.raises(ValueError, match=r"device \('cpu'\) or device_map \('auto'\), not both"):
+        load_model("tiny", device="cpu", device_map="auto")

@@ -12,12 +12,15 @@ import pytest
 
 from extraction.datasets.easy_vqa import load_easy_vqa
 from extraction.datasets.load import DataSettings
+from extraction.edges import Knockout
 from extraction.models import load_model
-from extraction.run import extract, plan_store
+from extraction.processes import Process
+from extraction.run import RunOptions, Target, fill, plan_store
 from extraction.settings import ModelSettings, RunSettings
 from pid_jax.store import ActivationStore
 
-KILLS = 10
+KILLS = 50
+CUTS = (None, Knockout(edges=(("image", "question"),), first=2, last=4))
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +38,27 @@ def job():
     return vlm, load_easy_vqa("test", per_task=150), settings
 
 
-def _store(job, path) -> ActivationStore:
+def _targets(job, path) -> list[Target]:
     vlm, samples, settings = job
-    return ActivationStore.create(path, plan_store(vlm, samples, settings, None))
+    return [
+        Target(store=ActivationStore.create(path / str(i), plan_store(vlm, samples, settings, cut)), knockout=cut)
+        for i, cut in enumerate(CUTS)
+    ]
 
 
-def _extract_in_child(job, path) -> int:
+def _extract(job, path, process: Process | None = None) -> list[ActivationStore]:
+    vlm, samples, settings = job
+    targets = _targets(job, path)
+    fill(vlm, samples, settings, targets, RunOptions(process=process or Process()))
+    return [target.store for target in targets]
+
+
+def _start_child(job, path, process: Process) -> int:
     """Run the extraction in a process of its own that shares the loaded model."""
     child = os.fork()
     if child == 0:
         try:
-            vlm, samples, settings = job
-            extract(vlm, samples, settings, _store(job, path))
+            _extract(job, path, process)
         finally:
             os._exit(0)
     return child
@@ -54,41 +66,54 @@ def _extract_in_child(job, path) -> int:
 
 # The children use PyTorch on one thread and are killed in any case; it does not matter that other tests loaded JAX.
 @pytest.mark.filterwarnings("ignore:os.fork")
-def test_killed_at_ten_random_moments(job, tmp_path):
-    undisturbed = _store(job, tmp_path / "undisturbed")
+def test_killed_at_random_moments_with_changing_numbers_of_processes(job, tmp_path):
+    """Fifty rounds of one to three processes, each killed at a moment of its own, then one undisturbed run."""
     start = time.monotonic()
-    vlm, samples, settings = job
-    extract(vlm, samples, settings, undisturbed)
+    undisturbed = _extract(job, tmp_path / "undisturbed")
     duration = time.monotonic() - start
 
     path, moments = tmp_path / "killed", random.Random(0)
-    killed = 0
+    killed, complete = 0, 0
     for _ in range(KILLS):
-        child = _extract_in_child(job, path)
-        time.sleep(moments.uniform(0, duration / 4))
-        os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        killed += os.WIFSIGNALED(status)
+        world = moments.randint(1, 3)
+        children = [_start_child(job, path, Process(rank=rank, world_size=world)) for rank in range(world)]
+        for child in children:
+            time.sleep(moments.uniform(0, duration / 12))
+            os.kill(child, signal.SIGKILL)
+        killed += sum(os.WIFSIGNALED(os.waitpid(child, 0)[1]) for child in children)
+        complete += not any(target.store.missing_shards() for target in _targets(job, path))
     assert killed >= KILLS // 2, "most children must die in the middle of their work"
+    assert complete < KILLS // 2, "most rounds must leave something to do"
 
-    store = _store(job, path)
-    assert len(store.missing_shards()) < store.manifest.shard_count, "the children must have written something"
-    extract(vlm, samples, settings, store)
-    assert store.verify() == []
-    assert sorted(store.ids) == sorted(sample.id for sample in samples)
-    _assert_same(undisturbed, store)
+    stores = _extract(job, path)
+    for one, two in zip(undisturbed, stores, strict=True):
+        assert two.verify() == []
+        assert sorted(two.ids) == sorted(sample.id for sample in job[1])
+        _assert_same(one, two)
+
+
+@pytest.mark.filterwarnings("ignore:os.fork")
+def test_processes_divide_the_work_and_take_over_for_the_dead(job, tmp_path):
+    """One of three processes never starts; the others make its shards too."""
+    children = [_start_child(job, tmp_path, Process(rank=rank, world_size=3)) for rank in (0, 2)]
+    for child in children:
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    for target in _targets(job, tmp_path):
+        assert target.store.is_complete
+        assert target.store.verify() == []
+    alone = _extract(job, tmp_path / "alone")
+    for one, target in zip(alone, _targets(job, tmp_path), strict=True):
+        _assert_same(one, target.store)
 
 
 def test_a_partial_file_is_never_read(job, tmp_path):
-    store = _store(job, tmp_path / "s")
-    vlm, samples, settings = job
-    extract(vlm, samples, settings, store)
+    store, _ = _extract(job, tmp_path)
     first = store.shard_path(0)
     partial = first.with_name(".shard-00000-1-ab.safetensors.partial")
     partial.write_bytes(first.read_bytes()[:1000])
     again = ActivationStore.open(store.path)
     assert again.verify() == []
-    assert len(again.ids) == len(samples)
+    assert len(again.ids) == len(job[1])
 
 
 def _assert_same(one: ActivationStore, two: ActivationStore) -> None:

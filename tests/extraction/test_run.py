@@ -4,12 +4,16 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from extraction.datasets.load import DataSettings
 from extraction.datasets.sample import Sample
 from extraction.edges import Knockout
-from extraction.models import fingerprint
-from extraction.run import check_knockout, extract, plan_store
+from extraction.errors import TooManyFailuresError
+from extraction.fingerprint import fingerprint
+from extraction.jobs import extract_baseline, extract_knockouts, keep_correct
+from extraction.prompts import resolve_template
+from extraction.run import RunOptions
 from extraction.settings import ModelSettings, RunSettings, from_manifest
 from pid_jax.store import NORM, ActivationStore
 from tests.extraction.random_models import LAYERS, random_llava
@@ -23,11 +27,11 @@ def llava():
 
 
 @pytest.fixture
-def settings(template):
+def settings(llava):
     return RunSettings(
         model=ModelSettings(name="random"),
         data=DataSettings(reader="jsonl", path="unused.jsonl"),
-        template=template,
+        template=resolve_template("vicuna_v1", llava.processor, llava.family),
         batch_size=2,
         shard_size=4,
         max_new_tokens=2,
@@ -35,9 +39,9 @@ def settings(template):
 
 
 def _fill(vlm, samples, settings, path, knockout=None):
-    store = ActivationStore.create(path, plan_store(vlm, samples, settings, knockout))
-    extract(vlm, samples, settings, store, knockout)
-    return store
+    if knockout is None:
+        return extract_baseline(vlm, samples, settings, path)
+    return extract_knockouts(vlm, samples, settings, [knockout], path)[knockout.name]
 
 
 def _renamed(samples, count):
@@ -100,7 +104,6 @@ def test_non_finite_states_are_failures(samples, settings, tmp_path):
 
 
 def test_knockout_has_its_condition_and_other_states(llava, samples, settings, tmp_path):
-    check_knockout(llava, samples, settings, CUT)
     baseline = _fill(llava, samples, settings, tmp_path / "b")
     cut = _fill(llava, samples, settings, tmp_path / "k", CUT)
     assert cut.manifest.condition["name"] == "image-question@all"
@@ -134,3 +137,141 @@ def test_other_weights_are_other_settings(llava):
 def test_sizes_must_be_positive(settings, name):
     with pytest.raises(ValueError, match=f"{name} must be at least 1, got 0"):
         dataclasses.replace(settings, **{name: 0})
+
+
+def _same(one: ActivationStore, two: ActivationStore) -> None:
+    for index in range(one.manifest.shard_count):
+        assert one.shard_path(index).read_bytes() == two.shard_path(index).read_bytes(), index
+
+
+def test_out_of_memory_halves_the_batch_and_loses_nothing(llava, samples, settings, tmp_path, monkeypatch):
+    from extraction import run
+
+    sizes, said, whole = [], [], run.run_batch
+
+    def small_memory(vlm, prepared, plan, conditions):
+        sizes.append(len(prepared))
+        if len(prepared) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(vlm, prepared, plan, conditions)
+
+    monkeypatch.setattr(run, "run_batch", small_memory)
+    many = _renamed(samples, 12)
+    large = dataclasses.replace(settings, batch_size=8, shard_size=6)
+    store = extract_baseline(llava, many, large, tmp_path / "s", RunOptions(say=said.append))
+    assert sizes == [6, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]
+    assert said == ["Out of memory: batches of 3 from here on.", "Out of memory: batches of 1 from here on."]
+    assert store.ids.tolist() == [sample.id for sample in many]
+    assert store.verify() == []
+
+
+def test_a_sample_too_large_for_the_memory_is_a_failure(llava, samples, settings, tmp_path, monkeypatch):
+    from extraction import run
+
+    whole = run.run_batch
+
+    def no_room(vlm, prepared, plan, conditions):
+        if any(p.sample.id == "001" for p in prepared):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(vlm, prepared, plan, conditions)
+
+    monkeypatch.setattr(run, "run_batch", no_room)
+    store = _fill(llava, samples, settings, tmp_path / "s")
+    assert [(failure.id, failure.stage) for failure in store.failures] == [("001", "memory")]
+    assert store.ids.tolist() == ["000", "002"]
+
+
+def test_other_errors_of_the_model_are_not_hidden(llava, samples, settings, tmp_path, monkeypatch):
+    from extraction import run
+
+    def broken(*arguments):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(run, "run_batch", broken)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        _fill(llava, samples, settings, tmp_path / "s")
+
+
+def test_too_many_failures_stop_the_run_and_keep_what_was_made(llava, samples, settings, tmp_path):
+    bad = [dataclasses.replace(samples[0], id=f"x{i}", image=tmp_path / "none.png") for i in range(8)]
+    everything = [*samples, *bad]
+    with pytest.raises(TooManyFailuresError, match=r"5 samples .* more than the 4 that --max-errors"):
+        extract_baseline(llava, everything, settings, tmp_path / "s", RunOptions(max_errors=4))
+    assert len(ActivationStore.open(tmp_path / "s").missing_shards()) == 1
+    store = extract_baseline(llava, everything, settings, tmp_path / "s", RunOptions(max_errors=8))
+    assert len(store.failures) == 8
+
+
+def test_answers_first_then_only_the_right_ones(llava, samples, settings, tmp_path):
+    many = _renamed(samples, 6)
+    answers = extract_baseline(llava, many, settings, tmp_path / "all").columns["predicted"]
+    half = [
+        dataclasses.replace(sample, answer=str(answers[i]) if i % 2 else "no such answer")
+        for i, sample in enumerate(many)
+    ]
+    right = keep_correct(llava, half, settings, tmp_path / "s")
+    assert [sample.id for sample in right] == ["001", "003", "005"]
+    assert ActivationStore.open(f"{tmp_path / 's'}.answers").manifest.tensors == ()
+    wrong = [dataclasses.replace(sample, answer="no such answer") for sample in many]
+    with pytest.raises(ValueError, match=r"none of 6 answers is correct \(see .*none\.answers\)"):
+        keep_correct(llava, wrong, settings, tmp_path / "none")
+
+
+def test_workers_prepare_the_same(llava, samples, settings, tmp_path):
+    bad = Sample(id="bad", image=tmp_path / "none.png", question="what is this ?", answer=None, task="what")
+    many = [*_renamed(samples, 10), bad]
+    alone = _fill(llava, many, settings, tmp_path / "alone")
+    helped = extract_baseline(llava, many, settings, tmp_path / "helped", RunOptions(workers=2))
+    _same(alone, helped)
+
+
+def test_knockouts_share_passes_and_equal_those_made_alone(llava, samples, settings, tmp_path):
+    many = _renamed(samples, 6)
+    cuts = [Knockout(edges=(("image", "question"),), first=i, last=i + 1) for i in range(LAYERS - 1)]
+    proofs = []
+    together = extract_knockouts(llava, many, settings, cuts, tmp_path, proved=lambda cut, proof: proofs.append(cut))
+    assert proofs == cuts
+    alone = extract_knockouts(llava, many, settings, cuts[2:3], tmp_path / "alone")
+    _same(together[cuts[2].name], alone[cuts[2].name])
+    evidence = together[cuts[1].name].manifest.evidence["knockout"]
+    assert evidence["weight_left"] == 0 < evidence["weight_cut"]
+
+
+def test_baseline_keeps_the_evidence_of_its_prefix(llava, samples, settings, tmp_path):
+    store = _fill(llava, samples, settings, tmp_path / "s")
+    assert 0 <= store.manifest.evidence["prefix"]["image_error"] < 1e-5
+    apart = dataclasses.replace(settings, share_images=False)
+    assert _fill(llava, samples, apart, tmp_path / "apart").manifest.evidence == {}
+
+
+def test_layers_and_roles(llava, samples, settings, tmp_path):
+    some = dataclasses.replace(settings, layers=(0, 3), roles=("system", "suffix"))
+    store = _fill(llava, samples, some, tmp_path / "s")
+    assert (store.layers, store.roles) == ((0, 3), ("suffix", "system"))
+    assert from_manifest(dict(store.manifest.settings)) == some
+    with pytest.raises(ValueError, match=rf"layers must be within 0 \(embeddings\) to {LAYERS}"):
+        _fill(llava, samples, dataclasses.replace(settings, layers=(LAYERS + 1,)), tmp_path / "t")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "match"),
+    [
+        ("roles", ("picture",), "roles must be among"),
+        ("layers", (), "layers must be different numbers"),
+        ("layers", (3, 1), "layers must be different numbers"),
+        ("keep", "best", "keep must be"),
+        ("dtype", "int8", "dtype on disk"),
+    ],
+)
+def test_settings_out_of_range(settings, field, value, match):
+    with pytest.raises(ValueError, match=match):
+        dataclasses.replace(settings, **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("names", "match"), [((0, 0), "different names"), ((LAYERS,), f"ends behind the last block {LAYERS - 1}")]
+)
+def test_knockouts_that_cannot_be(llava, samples, settings, tmp_path, names, match):
+    cuts = [Knockout(edges=(("image", "question"),), first=i, last=i) for i in names]
+    with pytest.raises(ValueError, match=match):
+        extract_knockouts(llava, samples, settings, cuts, tmp_path)
