@@ -15,7 +15,7 @@ from extraction.scenes.scene import COLORS, MATERIALS, SHAPES, SIDES, SIZES, Sce
 from extraction.tiny.architecture import IMAGE_SIZE, IMAGE_TOKENS, PATCH_SIZE, WIDTH, patch_features
 from extraction.tiny.fit import StageSettings, fit
 
-SCENE_TOWER = StageSettings(steps=2730, images_per_step=32)
+SCENE_TOWER = StageSettings(steps=2730, images_per_step=32, max_gradient_norm=1.0)
 """Settings of the first stage on scenes."""
 
 _ATTRIBUTES = {"shape": SHAPES, "color": COLORS, "material": MATERIALS, "size": SIZES, "side": SIDES}

@@ -10,7 +10,15 @@ import torch
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from extraction.datasets.sample import Sample
-from extraction.scenes.questions import ASK, compare_attribute, logical_object, query_color
+from extraction.scenes.questions import (
+    choose_attribute,
+    choose_category,
+    choose_relation,
+    compare_attribute,
+    logical_object,
+    query_color,
+    query_side,
+)
 from extraction.scenes.scene import SPLITS, Scene, image_ids, make_scene
 from extraction.tiny.architecture import build_model, patch_features
 from extraction.tiny.decoder import LabeledImages, packed_accuracy, train_decoder
@@ -21,14 +29,18 @@ from extraction.tiny.threads import single_thread
 from extraction.tiny.tokenizer import SCENE_VOCABULARY, build_processor
 from extraction.tiny.training import TrainingSummary, count_parameters, make_folder, save_model
 
-SCENE_DECODER = StageSettings(steps=1500, images_per_step=8, max_gradient_norm=1.0, report_every=50)
+SCENE_DECODER = StageSettings(steps=1300, images_per_step=8, max_gradient_norm=1.0, report_every=50)
 """Settings of the second stage on scenes."""
 
 HELD_OUT_SCENES = 200
 """The first images of the validation split give the held-out accuracy."""
 
-_PRACTICE = (*ASK.values(), query_color, compare_attribute, *(logical_object,) * 3)
-"""What is asked about a training image; the two tasks that are learned last are asked twice and four times."""
+_PRACTICE = (
+    *(choose_attribute, query_color),
+    *(choose_category, choose_relation, compare_attribute, query_side) * 2,
+    *(logical_object,) * 3,
+)
+"""What is asked about a training image: more often what is learned later."""
 
 
 def train_on_scenes(

@@ -131,11 +131,11 @@ def test_practice_has_every_task_and_the_late_ones_more_often():
         counts[sample.task] += 1
     assert counts == {
         "ChooseAttr": 1,
-        "ChooseCat": 1,
-        "ChooseRel": 1,
+        "ChooseCat": 2,
+        "ChooseRel": 2,
         "CompareAttr": 2,
-        "LogicalObj": 4,
-        "QueryAttr": 2,
+        "LogicalObj": 3,
+        "QueryAttr": 3,
     }
 
 
