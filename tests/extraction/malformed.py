@@ -61,15 +61,15 @@ def bombs() -> dict[str, bytes]:
     return made | {
         "zip.png": packed.getvalue(),
         "zip.zip": packed.getvalue(),
-        "text.png": _png(4, (b"zTXt", b"k\0\0" + spaces), (b"IDAT", pixels)),
-        "itext.png": _png(4, (b"iTXt", b"k\0\1\0\0\0" + spaces), (b"IDAT", pixels)),
-        "late.png": _png(4, (b"IDAT", pixels), (b"zTXt", b"k\0\0" + spaces)),
-        "profile.png": _png(4, (b"iCCP", b"k\0\0" + spaces), (b"IDAT", pixels)),
-        "header.png": _png(2**31 - 1, (b"IDAT", pixels)),
+        "text.png": png(4, (b"zTXt", b"k\0\0" + spaces), (b"IDAT", pixels)),
+        "itext.png": png(4, (b"iTXt", b"k\0\1\0\0\0" + spaces), (b"IDAT", pixels)),
+        "late.png": png(4, (b"IDAT", pixels), (b"zTXt", b"k\0\0" + spaces)),
+        "profile.png": png(4, (b"iCCP", b"k\0\0" + spaces), (b"IDAT", pixels)),
+        "header.png": png(2**31 - 1, (b"IDAT", pixels)),
         "screen.gif": b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0xF7, 0, 0) + b"\0" * 800,
         "header.bmp": b"BM" + struct.pack("<IIIIiiHHIIiiII", 99, 0, 54, 40, 2**30, 2**30, 1, 24, 0, 0, 0, 0, 0, 0),
         "header.ppm": b"P6 100000 100000 255\n\0\0\0",
-        "header.tiff": _tiff(2**20, 2**20),
+        "header.tiff": tiff(2**20, 2**20),
         "negative.bmp": b"BM" + struct.pack("<IIIIiiHHIIiiII", 99, 0, 54, 40, -9, -9, 1, 24, 0, 0, 0, 0, 0, 0),
     }
 
@@ -158,15 +158,16 @@ def lines() -> list[bytes]:
     return [*(text.encode() for text in texts), b"\xff\xfe", b'{"id": "\xe9"}', b"\0", "{}".encode("utf-16")]
 
 
-def _png(side: int, *chunks: tuple[bytes, bytes]) -> bytes:
+def png(side: int, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG file of any chunks."""
     made = b"\x89PNG\r\n\x1a\n"
     for kind, data in ((b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)), *chunks, (b"IEND", b"")):
         made += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
     return made
 
 
-def _tiff(width: int, height: int) -> bytes:
-    """A header, and 60,000 tags that all claim the same megabyte."""
+def tiff(width: int, height: int) -> bytes:
+    """A TIFF file with 8,000 tags that all claim the same 90 kB."""
     tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8)]
-    tags += [(1000 + i, 7, 1_000_000, 8) for i in range(60_000)]
+    tags += [(1000 + i, 7, 90_000, 8) for i in range(8_000)]
     return b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)

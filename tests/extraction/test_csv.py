@@ -55,7 +55,7 @@ def test_an_empty_answer_is_none(load):
     [
         (row()[:-1], "line-000003", "it has 6 fields instead of 7"),
         ([*row(), "x"], "line-000003", "it has 8 fields instead of 7"),
-        (row(""), "line-000003", "question_id must not be empty"),
+        (row(""), "line-000003", "question_id must be on one line, not empty"),
         (row("good"), "line-000003", "was there before"),
         (row("b", image="\0"), "b", r"imageId holds the character U\+0000"),
         ([*row("b")[:-1], ""], "b", "structural is missing"),

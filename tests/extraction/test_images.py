@@ -1,7 +1,7 @@
 """Images are opened inside of their folder only, as RGB and upright, and refused with a reason where that fails."""
 
 import os
-import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -12,6 +12,7 @@ from extraction.datasets.image_source import ImageFile
 from extraction.datasets.sample import Sample
 from extraction.errors import SampleError
 from extraction.images import open_image
+from tests.extraction.malformed import png, tiff
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning")
 
@@ -142,29 +143,40 @@ def test_sizes_that_are_just_right(folder):
         assert opened(folder, f"{name}.png").size == size
 
 
-def png(width, height, *chunks):
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunk(*c) for c in chunks) + chunk(b"IEND", b"")
-
-
 def test_bombs(folder):
     pixels = zlib.compress(b"\0" * 13 * 4)
     text = b"k\0\0" + zlib.compress(b" " * 200_000_000)
     bombs = {
-        "header": png(2**31 - 1, 2**31 - 1, (b"IDAT", pixels)),
-        "text": png(4, 4, (b"zTXt", text), (b"IDAT", pixels)),
-        "late text": png(4, 4, (b"IDAT", pixels), (b"zTXt", text)),
-        "profile": png(4, 4, (b"iCCP", text), (b"IDAT", pixels)),
-        "no pixels": png(4000, 4000, (b"IDAT", b"")),
+        "header": png(2**31 - 1, (b"IDAT", pixels)),
+        "text": png(4, (b"zTXt", text), (b"IDAT", pixels)),
+        "late text": png(4, (b"IDAT", pixels), (b"zTXt", text)),
+        "profile": png(4, (b"iCCP", text), (b"IDAT", pixels)),
+        "no pixels": png(4000, (b"IDAT", b"")),
     }
     for name, data in bombs.items():
         (folder / name).write_bytes(data)
         refused(folder, name, "replace the file|bomb")
-    (folder / "good").write_bytes(png(4, 4, (b"IDAT", pixels)))
+    (folder / "good").write_bytes(png(4, (b"IDAT", pixels)))
     assert opened(folder, "good").size == (4, 4)
+
+
+def test_tags_that_claim_the_same_bytes(folder):
+    """8,000 tags of a TIFF file that all point to the same 90 kB, which is all it has."""
+    (folder / "a.tiff").write_bytes(tiff(4, 4))
+    tracemalloc.start()
+    assert opened(folder, "a.tiff").size == (4, 4)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+def test_damaged_images_in_memory(folder, colors):
+    colors.save(folder / "a.png")
+    (folder / "a.png").write_bytes((folder / "a.png").read_bytes()[:60])
+    sample = sample_of(Image.open(folder / "a.png"))
+    assert len(sample.image_name) == 32
+    with pytest.raises(SampleError, match="the image in memory cannot be decoded"):
+        open_image(sample)
 
 
 def test_large_files_are_not_read(folder, monkeypatch, colors):
