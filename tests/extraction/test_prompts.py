@@ -43,9 +43,16 @@ def test_something_must_follow(text):
 
 
 @pytest.mark.parametrize(
-    ("question", "match"), [("", "empty"), ("  \n", "empty"), ("what <image> ?", "stands for the image")]
+    ("question", "match"),
+    [("", "empty"), ("  \n", "empty"), ("what <image> ?", "stands for the image"), ("\ud800", "surrogate")],
 )
 def test_bad_questions(question, match):
     with pytest.raises(SampleError, match=match) as caught:
         render_prompt(TEMPLATES["plain"], question)
     assert caught.value.stage == "prompt"
+
+
+def test_the_mark_of_the_question_is_text_in_a_question():
+    prompt = render_prompt(TEMPLATES["plain"], "what is {q} ?")
+    assert prompt.text == "USER: <image>\nwhat is {q} ? ASSISTANT:"
+    assert prompt.text[prompt.question_start : prompt.question_end] == "what is {q} ?"
