@@ -30,7 +30,7 @@ def open_image(sample: Sample) -> Image.Image:
     source = sample.source
     if source is None:
         raise SampleError("image", "the sample has no image: give it one")
-    name = f"{source.folder_name}/{source.name}"
+    name = "the image in memory" if isinstance(source, MemoryImage) else f"{source.folder_name}/{source.name}"
     try:
         if isinstance(source, MemoryImage):
             return _decode(source.image, name)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from sys import intern
 
 from extraction.datasets.image_source import ImageSource
-from extraction.datasets.record import LONGEST_NAME, Draft, RecordError, read_text
+from extraction.datasets.record import Draft, RecordError, read_name, read_text
 
 # (structural, semantic): (task, detailed types, all if None)
 _TASKS = {
@@ -72,7 +72,4 @@ def read_question(
 def _read_task(types: object) -> str | None:
     if not isinstance(types, Mapping):
         raise RecordError("types must hold structural, semantic and detailed: add them")
-    structural, semantic, detailed = (
-        read_text(types, name, LONGEST_NAME) for name in ("structural", "semantic", "detailed")
-    )
-    return find_task(structural, semantic, detailed)
+    return find_task(*(read_name(types, name) for name in ("structural", "semantic", "detailed")))

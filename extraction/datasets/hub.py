@@ -51,7 +51,7 @@ class DatasetImage:
         try:
             data = last_group(self.file, self.group, "image")[self.row].as_py()
         except (ValueError, LookupError) as error:
-            raise SampleError("image", shown(error)) from error
+            raise SampleError("image", str(error)) from error
         data = data.get("bytes") if isinstance(data, dict) else data
         if not isinstance(data, bytes):
             raise SampleError(

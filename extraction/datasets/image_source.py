@@ -1,5 +1,6 @@
 """Where the image of a sample is: a file, a row of a data set, or memory. Opening is in `extraction.images`."""
 
+import contextlib
 import hashlib
 import os
 import stat
@@ -81,13 +82,13 @@ class ImageFile:
         """
         try:
             return _read_regular(self._resolve())
+        except SampleError:
+            raise
         except FileNotFoundError:
             raise SampleError(
                 "image", f"{shown(self.path)} does not exist: check its name and the image folder (--images)"
             ) from None
         except (OSError, ValueError, RuntimeError) as error:
-            if isinstance(error, SampleError):
-                raise
             why = getattr(error, "strerror", None) or error
             raise SampleError("image", f"{shown(self.path)} cannot be read ({shown(why)}): correct its name") from None
 
@@ -112,7 +113,8 @@ class MemoryImage:
     def name(self) -> str:
         """Hash of its pixels."""
         pixels = hashlib.sha256(f"{self.image.mode} {self.image.size}".encode())
-        pixels.update(self.image.tobytes())
+        with contextlib.suppress(OSError, ValueError, SyntaxError):  # damaged, which is found out when it is opened
+            pixels.update(self.image.tobytes())
         return pixels.hexdigest()[:32]
 
     @property
@@ -130,12 +132,12 @@ def _read_regular(path: Path) -> bytes:
     if not stat.S_ISREG(path.stat().st_mode):
         raise SampleError("image", f"{shown(path)} is a folder, a pipe or a device: an image must be a regular file")
     with os.fdopen(os.open(path, _READ_ONLY), "rb") as file:
-        data = file.read(LARGEST_FILE + 1)
-    if len(data) > LARGEST_FILE:
-        raise SampleError(
-            "image", f"{shown(path)} has more than {LARGEST_FILE / 1e6:.0f} MB: save the image at a smaller size"
-        )
-    return data
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST_FILE:
+            raise SampleError(
+                "image", f"{shown(path)} has more than {LARGEST_FILE / 1e6:.0f} MB: save the image at a smaller size"
+            )
+        return file.read(size)
 
 
 def _as_text(name: str) -> str:

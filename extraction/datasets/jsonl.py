@@ -6,9 +6,11 @@ from pathlib import Path
 from sys import intern
 
 from extraction.datasets.image_source import ImageFile
-from extraction.datasets.record import LONGEST_NAME, Draft, RecordError, Records, read_text
+from extraction.datasets.record import Draft, RecordError, Records, read_name, read_text
 from extraction.datasets.sample import Sample
 from extraction.errors import shown
+
+_LONGEST_LINE = 1 << 24  # bytes; a longer one is read in pieces, none of which is an object
 
 
 def load_jsonl(path: Path, images: Path | None = None) -> list[Sample]:
@@ -39,11 +41,11 @@ def load_jsonl(path: Path, images: Path | None = None) -> list[Sample]:
             image=known.setdefault(image, ImageFile(folder / image, folder)),
             question=read_text(fields, "question"),
             answer=_read_answer(fields),
-            task=intern(read_text(fields, "task", LONGEST_NAME)) if fields.get("task") else "all",
+            task=intern(read_name(fields, "task")) if fields.get("task") else "all",
         )
 
     with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
+        for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), b""), 1):
             if number == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")
             if line.strip():

@@ -55,9 +55,7 @@ class Records:
             draft = build(record)
             if draft is None:
                 return
-            name = read_text(record, id_field, LONGEST_NAME)
-            if not name or name != name.strip():
-                raise RecordError(f"{id_field} must not be empty, or begin or end with a space: give it another")
+            name = read_name(record, id_field)
             if name in self._ids:
                 raise RecordError(f"{id_field} {shown(name)!r} was there before: give every record an id of its own")
         except RecordError as error:
@@ -71,7 +69,7 @@ class Records:
         name = ""
         if isinstance(record, Mapping):
             try:
-                name = read_text(record, id_field, LONGEST_NAME).strip()
+                name = read_name(record, id_field)
             except RecordError:
                 name = ""
         if not name or name in self._ids:
@@ -124,6 +122,20 @@ def read_text(fields: Mapping[str, object], name: str, longest: int = LONGEST_TE
         raise RecordError(f"{name} has {len(value)} characters, more than {longest}: shorten it")
     if not value.isprintable() and (bad := next(filter(_is_no_text, value), None)):
         raise RecordError(f"{name} holds the character U+{ord(bad):04X}, which is no text: remove it")
+    return value
+
+
+def read_name(fields: Mapping[str, object], name: str) -> str:
+    """Return a field that must be a short text on one line, such as an id.
+
+    Raises:
+        RecordError: If it is not.
+    """
+    value = read_text(fields, name, LONGEST_NAME)
+    if not value.strip() or value != value.strip() or any(letter in value for letter in _LINE_BREAKS):
+        raise RecordError(
+            f"{name} must be on one line, not empty, and without space around it, got {shown(repr(value))}: change it"
+        )
     return value
 
 

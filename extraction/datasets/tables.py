@@ -84,7 +84,6 @@ def _group_count(path: Path) -> int:
     return 1 if path.suffix == ".arrow" else _parquet(path).metadata.num_row_groups
 
 
-@lru_cache(maxsize=16)
 def _parquet(path: Path) -> Any:
     import pyarrow.parquet as pq
 

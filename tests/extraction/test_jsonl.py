@@ -65,8 +65,9 @@ def test_questions_of_one_image_share_it(tmp_path):
         ("[1]", "line-000002", "must be an object"),
         ('{"image": "a", "question": "q"}', "line-000002", "id is missing"),
         ('{"id": 7, "image": "a", "question": "q"}', "line-000002", "id must be a text, got 7"),
-        ('{"id": "", "image": "a", "question": "q"}', "line-000002", "id must not be empty"),
-        ('{"id": "7 ", "image": "a", "question": "q"}', "7", "begin or end with a space"),
+        ('{"id": "", "image": "a", "question": "q"}', "line-000002", "id must be on one line, not empty"),
+        ('{"id": "7 ", "image": "a", "question": "q"}', "line-000002", "id must be .*without space around it"),
+        ('{"id": "7\\n8", "image": "a", "question": "q"}', "line-000002", r"id must be on one line"),
         ('{"id": "7\\ud800", "image": "a", "question": "q"}', "line-000002", r"id holds the character U\+D800"),
         ('{"id": "7\\u0000", "image": "a", "question": "q"}', "line-000002", r"id holds the character U\+0000"),
         (json.dumps({"id": "7" * 300, "image": "a", "question": "q"}), "line-000002", "id has 300 characters"),
@@ -80,7 +81,7 @@ def test_questions_of_one_image_share_it(tmp_path):
         ('{"id": "7", "image": "a", "question": "q", "answer": {}}', "7", "answer must be one text"),
         ('{"id": "7", "image": "a", "question": "q", "task": 3}', "7", "task must be a text"),
     ],
-    ids=range(22),
+    ids=range(23),
 )
 def test_a_line_that_cannot_be_used_is_a_problem(tmp_path, line, name, match):
     good, bad = _load(tmp_path, GOOD, line)
@@ -94,6 +95,13 @@ def test_ids_of_problems_are_unique(tmp_path):
     samples = _load(tmp_path, "oops", GOOD.replace("good", "line-000001"), GOOD, "{}", GOOD)
     assert [s.id for s in samples] == ["line-000001'", "line-000001", "good", "line-000004", "line-000005"]
     assert [s.problem is None for s in samples] == [False, True, True, False, False]
+
+
+def test_a_line_without_end_is_read_in_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr("extraction.datasets.jsonl._LONGEST_LINE", 1000)
+    samples = _load(tmp_path, GOOD, '{"id": "7", "question": "' + "x" * 2500)
+    assert [s.id for s in samples] == ["good", "line-000002", "line-000003", "line-000004"]
+    assert all("not valid JSON" in s.problem for s in samples[1:])
 
 
 @pytest.mark.parametrize("text", ["", "\n \n", "not json", "[1]\n[2]"])

@@ -52,6 +52,7 @@ def test_something_must_follow(text):
         ("  \n", "empty"),
         ("what <image> ?", "stands for the image"),
         ("what </s> ?", "special token"),
+        ("\ud800", "surrogate"),
     ],
 )
 def test_bad_questions(question, match):

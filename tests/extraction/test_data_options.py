@@ -1,0 +1,115 @@
+"""The options of `pid-extract run` that choose data: each kind is extracted, wrong choices end in one line."""
+
+import csv
+import dataclasses
+import json
+
+import pytest
+from PIL import Image
+
+from extraction.cli import main
+from extraction.datasets.load import DataSettings, load_samples
+from extraction.settings import from_manifest
+from pid_jax.store import ActivationStore
+from tests.extraction.test_csv import HEADER, row
+from tests.extraction.test_gqa import TYPES, question
+from tests.extraction.test_hub_dataset import image_table, pq, question_table
+
+IMAGES = ("001", "002", "003")
+
+
+@pytest.fixture
+def pid_extract(command_line):
+    return command_line("pid-extract", main)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """The same 18 questions about three images, in every form."""
+    folder = tmp_path_factory.mktemp("data")
+    for name in ("images", "questions", "val_balanced_instructions", "val_balanced_images"):
+        (folder / name).mkdir()
+    for i, name in enumerate(IMAGES):
+        Image.new("RGB", (64, 64), (60 * i, 0, 0)).save(folder / "images" / f"{name}.jpg")
+    pairs = [(task, image) for image in IMAGES for task in TYPES]
+    records = {f"{i:05d}": question(task, image) for i, (task, image) in enumerate(pairs)}
+    (folder / "questions" / "val_balanced_questions.json").write_text(json.dumps(records))
+    rows, lines = [], []
+    for (name, record), (task, image) in zip(records.items(), pairs, strict=True):
+        rows.append(row(name, image, task, record["question"], record["answer"]))
+        asked = {"question": record["question"], "answer": record["answer"], "task": task}
+        lines.append(json.dumps({"id": name, "image": f"images/{image}.jpg", **asked}))
+    (folder / "q.jsonl").write_text("\n".join(lines))
+    with (folder / "q.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([HEADER, *rows])
+    pq.write_table(question_table(pairs), folder / "val_balanced_instructions" / "a.parquet")
+    pq.write_table(image_table(map(int, IMAGES)), folder / "val_balanced_images" / "a.parquet")
+    return folder
+
+
+def options(data):
+    return {
+        "gqa": ("--gqa", data),
+        "csv": ("--csv", data / "q.csv", "--images", data / "images"),
+        "jsonl": ("--jsonl", data / "q.jsonl"),
+        "dataset": ("--dataset", data),
+    }
+
+
+@pytest.mark.parametrize("kind", ["gqa", "csv", "jsonl", "dataset"])
+def test_every_kind_of_data_is_extracted(pid_extract, data, tmp_path, kind):
+    arguments = ("--tasks", "ChooseRel,QueryAttr", "--per-task", 2, "--limit", 3, "--seed", 1, "--max-new-tokens", 2)
+    code, _, err = pid_extract("run", *options(data)[kind], "--out", tmp_path / "s", *arguments)
+    assert code == 0, err
+    store = ActivationStore.open(tmp_path / "s")
+    assert not store.failures
+    assert len(store.ids) == 3
+    assert set(store.columns["task"]) <= {"ChooseRel", "QueryAttr"}
+    settings = from_manifest(dict(store.manifest.settings)).data
+    assert settings.reader == kind
+    assert [sample.id for sample in load_samples(settings)] == list(store.manifest.ids)
+    everything = load_samples(dataclasses.replace(settings, limit=None))
+    assert [sample.id for sample in everything][:3] == list(store.manifest.ids)
+    assert len(everything) == 4
+
+
+def test_every_form_holds_the_same_samples(data):
+    settings = (
+        DataSettings(reader="gqa", path=str(data)),
+        DataSettings(reader="csv", path=str(data / "q.csv"), images=str(data / "images")),
+        DataSettings(reader="jsonl", path=str(data / "q.jsonl")),
+        DataSettings(reader="dataset", path=str(data)),
+    )
+    forms = [[(s.id, s.question, s.answer, s.task, s.image_name[:3]) for s in load_samples(one)] for one in settings]
+    assert len(forms[0]) == 18
+    assert all(form == forms[0] for form in forms)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ((), "exactly one of --gqa FOLDER, --csv FILE, --jsonl FILE, --dataset FOLDER and --easy-vqa"),
+        (("--easy-vqa", "--gqa", "{data}"), "exactly one of"),
+        (("--gqa", "{data}", "--split", "train_all"), "split must be one of ['val_balanced']"),
+        (("--gqa", "{data}/images"), "has no folder 'questions'"),
+        (("--gqa", "{data}", "--images", "{data}/none"), "by --images"),
+        (("--gqa", "{data}", "--tasks", "ChooseAtr"), "got ['ChooseAtr']: check the spelling"),
+        (("--dataset", "{data}", "--split", "test"), "split must be one of ['val_balanced']"),
+        (("--dataset", "{data}/none"), "correct --dataset"),
+        (("--csv", "{data}/q.csv"), "give it by --images"),
+        (("--csv", "{data}/none.csv", "--images", "{data}"), "does not exist"),
+        (("--csv", "{data}/q.csv", "--images", "{data}/images", "--split", "val"), "csv data have no splits"),
+        (("--jsonl", "{data}/q.jsonl", "--limit", "0"), "limit must be at least 1"),
+        (("--jsonl", "{data}/q.jsonl", "--tasks", "x"), "tasks must be among ['ChooseAttr'"),
+        (("--easy-vqa", "--split", "val"), "split must be one of ('train', 'test'), got 'val'"),
+        (("--easy-vqa", "--images", "{data}"), "leave images"),
+    ],
+    ids=range(15),
+)
+def test_wrong_choices_end_in_one_line(pid_extract, data, tmp_path, arguments, match):
+    code, _, err = pid_extract("run", *(a.format(data=data) for a in arguments), "--out", tmp_path / "s")
+    assert code == 1
+    (line,) = [line for line in err.splitlines() if line]
+    assert line.startswith("error:")
+    assert match in line
+    assert not (tmp_path / "s").exists()
