@@ -9,10 +9,11 @@ transformers = pytest.importorskip("transformers")
 
 from PIL import Image  # noqa: E402
 
-from extraction.batch import make_batch, prepare_sample  # noqa: E402
+from extraction.batch import make_batch  # noqa: E402
 from extraction.cli import main  # noqa: E402
 from extraction.datasets.select import select_samples  # noqa: E402
 from extraction.edges import Knockout  # noqa: E402
+from extraction.encode import Encoder  # noqa: E402
 from extraction.models import load_model  # noqa: E402
 from extraction.prompts import TEMPLATES  # noqa: E402
 from extraction.scenes.folder import scene_samples, write_gqa_folder  # noqa: E402
@@ -86,10 +87,10 @@ def test_answers_are_one_word_and_the_same_alone_or_in_a_batch(vlm, questions):
 
 def test_question_tokens_are_the_words_as_they_stand(vlm, questions):
     for sample in questions[::10]:
-        batch = make_batch(vlm, [prepare_sample(sample, TEMPLATES["plain"])])
+        batch = make_batch(vlm, [Encoder.of(vlm, TEMPLATES["plain"]).prepare(sample)])
         ids, groups = batch.inputs["input_ids"][0], batch.groups
-        assert int(groups.image.sum()) == IMAGE_TOKENS
-        assert "".join(vlm.processor.tokenizer.convert_ids_to_tokens(ids[groups.question[0]].tolist())) == (
+        assert int(groups.mask("image").sum()) == IMAGE_TOKENS
+        assert "".join(vlm.processor.tokenizer.convert_ids_to_tokens(ids[groups.mask("question")[0]].tolist())) == (
             sample.question.replace(" ", "")
         )
 
