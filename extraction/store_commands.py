@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +18,16 @@ from pid_jax.store_merge import merge_stores
 Store = Annotated[str, typer.Argument(help="The store: a folder, or a URL such as s3://bucket/prefix.")]
 
 _NONE = "–"
+_HEADINGS = (
+    "rows",
+    "accuracy",
+    "majority",
+    "gold\nbits",
+    "answers\nbits",
+    "images",
+    "image\ntokens",
+    "question\ntokens",
+)
 
 
 def verify(store: Store) -> None:
@@ -91,19 +102,11 @@ def _facts(found: StoreInfo) -> Table:
 
 
 def _tasks(tasks: Sequence[TaskInfo]) -> Table:
-    table = Table(caption="Entropies in bits; majority is the share of the most frequent gold answer.")
-    for heading in (
-        "task",
-        "rows",
-        "accuracy",
-        "majority",
-        "H(gold)",
-        "H(predicted)",
-        "images",
-        "n_image",
-        "n_question",
-    ):
-        table.add_column(heading, justify="left" if heading == "task" else "right")
+    caption = "Bits: entropies of gold answers and of the model's. Majority: share of the most frequent gold answer."
+    table = Table(caption=caption, caption_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("task", overflow="fold")
+    for heading in _HEADINGS:
+        table.add_column(heading, justify="right")
     for task in tasks:
         table.add_row(
             Text(task.task),

@@ -144,9 +144,9 @@ def _check_alike(first: ActivationStore, other: ActivationStore) -> None:
     contents = []
     for store in (first, other):
         content = {name: value for name, value in store.manifest.content.items() if name not in ("ids", "shard_size")}
-        settings = {name: value for name, value in content["settings"].items() if name not in ("data", _DATA_DIGEST)}
-        given = {name: name in content["settings"] for name in ("data", _DATA_DIGEST)}
-        contents.append({**content, "settings": settings, "given": given})
+        settings = content["settings"].items()
+        of_samples = ("data", _DATA_DIGEST)
+        contents.append(content | {"settings": {n: "given" if n in of_samples else value for n, value in settings}})
     if different := describe_differences(contents[0], contents[1], ("in the first", "in the second")):
         raise StoreError(
             f"{first.path} and {other.path} were not made alike ({different}): merge stores that differ in their "

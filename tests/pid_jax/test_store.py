@@ -6,43 +6,20 @@ import numpy as np
 import pytest
 
 from pid_jax.shard import read_header, shard_name
-from pid_jax.store import MANIFEST, NORM, ActivationStore, Failure, Manifest, StoreError, tensor_name
-
-IDS = tuple(f"{i * 7 % 10:02d}" for i in range(10))  # not in order
-TENSORS = (tensor_name("image", 0), tensor_name("image", 1), tensor_name("last", NORM))
-WIDTH = 3
-
-
-def _manifest(**changes) -> Manifest:
-    fields = {"ids": IDS, "shard_size": 4, "tensors": TENSORS, "condition": {"name": "baseline"}, "settings": {"a": 1}}
-    return Manifest(**fields | changes)
-
-
-def _states(sample: str, name: str) -> np.ndarray:
-    return np.full(WIDTH, int(sample) + TENSORS.index(name) / 10, np.float32)
-
-
-def _write(store: ActivationStore, index: int, failed: tuple[str, ...] = ()) -> None:
-    ids = [i for i in store.shard_ids(index) if i not in failed]
-    tensors = {name: np.stack([_states(i, name) for i in ids]) for name in TENSORS} if ids else {}
-    failures = [Failure(id=i, stage="image", message="gone") for i in store.shard_ids(index) if i in failed]
-    store.write_shard(index, ids, [{"task": "t", "correct": i < "05"} for i in ids], tensors, failures)
+from pid_jax.store import MANIFEST, NORM, ActivationStore, StoreError
+from tests.stores import IDS, TENSORS, WIDTH, fill, layer_of, manifest, states, write
 
 
 @pytest.fixture
 def store(tmp_path) -> ActivationStore:
-    made = ActivationStore.create(tmp_path / "store", _manifest())
-    for index in made.missing_shards():
-        _write(made, index)
-    return ActivationStore.open(made.path)
+    return fill(tmp_path / "store")
 
 
 def test_rows_are_ordered_by_id(store):
     assert store.ids.tolist() == sorted(IDS)
     for name in TENSORS:
-        prefix, role = name.split("/")
-        states = store.read(role=role, layer=prefix if prefix == NORM else int(prefix))
-        np.testing.assert_array_equal(states, np.stack([_states(i, name) for i in sorted(IDS)]))
+        found = store.read(**layer_of(name))
+        np.testing.assert_array_equal(found, np.stack([states(i, name) for i in sorted(IDS)]))
     assert store.columns["correct"].tolist() == [i < "05" for i in sorted(IDS)]
 
 
@@ -55,9 +32,7 @@ def test_layers_and_roles(store):
 
 
 def test_failures_are_kept_and_have_no_row(tmp_path):
-    made = ActivationStore.create(tmp_path / "s", _manifest())
-    for index in made.missing_shards():
-        _write(made, index, failed=(*IDS[4:8], IDS[0]))
+    made = fill(tmp_path / "s", failed=(*IDS[4:8], IDS[0]))
     assert sorted(made.ids) == sorted(set(IDS) - {*IDS[4:8], IDS[0]})
     assert {failure.id for failure in made.failures} == {*IDS[4:8], IDS[0]}
     assert made.read(role="image", layer=0).shape == (5, WIDTH)
@@ -65,17 +40,15 @@ def test_failures_are_kept_and_have_no_row(tmp_path):
 
 
 def test_store_without_any_row_says_so(tmp_path):
-    made = ActivationStore.create(tmp_path / "s", _manifest())
-    for index in made.missing_shards():
-        _write(made, index, failed=IDS)
+    made = fill(tmp_path / "s", failed=IDS)
     with pytest.raises(StoreError, match="all 10 samples failed"):
         made.read(role="image", layer=0)
 
 
 def test_resume_goes_on_with_what_is_missing(tmp_path):
-    made = ActivationStore.create(tmp_path / "s", _manifest())
-    _write(made, 1)
-    again = ActivationStore.create(tmp_path / "s", _manifest())
+    made = ActivationStore.create(tmp_path / "s", manifest())
+    write(made, 1)
+    again = ActivationStore.create(tmp_path / "s", manifest())
     assert again.missing_shards() == [0, 2]
     assert not again.is_complete
     with pytest.raises(StoreError, match="2 of 3 shards are missing"):
@@ -95,14 +68,14 @@ def test_resume_goes_on_with_what_is_missing(tmp_path):
 def test_other_settings_are_refused_by_name(store, changes, match):
     before = (store.path / MANIFEST).read_bytes()
     with pytest.raises(StoreError, match=match):
-        ActivationStore.create(store.path, _manifest(**changes))
+        ActivationStore.create(store.path, manifest(**changes))
     assert (store.path / MANIFEST).read_bytes() == before
 
 
 @pytest.mark.parametrize("ids", [(), ("a", "b", "a")])
 def test_ids_must_be_there_and_unique(tmp_path, ids):
     with pytest.raises(ValueError, match="ids "):
-        ActivationStore.create(tmp_path / "s", _manifest(ids=ids))
+        ActivationStore.create(tmp_path / "s", manifest(ids=ids))
 
 
 def test_no_store_here(tmp_path):
@@ -110,62 +83,39 @@ def test_no_store_here(tmp_path):
         ActivationStore.open(tmp_path)
 
 
-def test_another_schema(store):
+@pytest.mark.parametrize("version", [1, 99])
+def test_another_schema(store, version):
     file = store.path / MANIFEST
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"schema": "pid_jax.ActivationStore/99"}))
-    with pytest.raises(StoreError, match=r"schema 'pid_jax\.ActivationStore/99', this version reads"):
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"schema": f"pid_jax.ActivationStore/{version}"}))
+    with pytest.raises(StoreError, match=rf"schema 'pid_jax\.ActivationStore/{version}', this version reads .*extract"):
         ActivationStore.open(store.path)
+    with pytest.raises(StoreError, match="extract again, or use the version"):
+        ActivationStore.create(store.path, manifest())
+
+
+@pytest.mark.parametrize(
+    "change", [(b'"a": 1', b'"a": 2'), (b'"04"', b'"14"'), (b'"shard_size": 4', b'"shard_size": 2')]
+)
+def test_changed_manifest(store, change):
+    file = store.path / MANIFEST
+    assert file.read_bytes().count(change[0]) == 1
+    file.write_bytes(file.read_bytes().replace(*change))
+    with pytest.raises(StoreError, match=r"manifest\.json was changed since it was written: restore it"):
+        ActivationStore.open(store.path)
+
+
+def test_evidence_is_kept_and_decides_nothing(tmp_path):
+    fill(tmp_path / "s", manifest(evidence={"agreement": 1e-7}))
+    again = ActivationStore.create(tmp_path / "s", manifest(evidence={"agreement": 2e-7}))
+    assert again.manifest.evidence == {"agreement": 1e-7}
+    assert again.manifest.digest == manifest().digest
+    assert again.verify() == []
 
 
 def test_broken_manifest(store):
     (store.path / MANIFEST).write_text("{")
     with pytest.raises(StoreError, match="not valid JSON"):
         ActivationStore.open(store.path)
-
-
-@pytest.mark.parametrize("keep", [0, 5, 200, -1, -10])
-def test_truncated_shard(store, keep):
-    path = store.shard_path(1)
-    path.write_bytes(path.read_bytes()[:keep])
-    problems = ActivationStore.open(store.path).verify()
-    assert len(problems) == 1
-    assert "shard-00001" in problems[0]
-    assert "Delete this file" in problems[0]
-    with pytest.raises(StoreError, match=r"shard-00001.*Delete this file"):
-        ActivationStore.open(store.path).read(role="image", layer=0)
-
-
-def test_every_flipped_byte_is_noticed(store):
-    path = store.shard_path(2)
-    content = path.read_bytes()
-    for at in range(0, len(content), 13):
-        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-        problems = ActivationStore.open(store.path).verify()
-        assert len(problems) == 1, f"byte {at} of {len(content)}"
-        assert "shard-00002" in problems[0]
-    path.write_bytes(content)
-    assert store.verify() == []
-
-
-@pytest.mark.parametrize("letter", [b"I", b"U"])
-def test_changed_type_of_a_tensor_is_noticed(store, letter):
-    """One byte of the header turns float32 into integers of the same size, whose bytes are still those written."""
-    path = store.shard_path(2)
-    content = path.read_bytes()
-    assert content.count(b'"dtype":"F32"') == len(TENSORS)
-    path.write_bytes(content.replace(b'"dtype":"F32"', b'"dtype":"%b32"' % letter, 1))
-    assert len(ActivationStore.open(store.path).verify()) == 1
-    with pytest.raises(StoreError, match=r"shard-00002.*Delete this file"):
-        ActivationStore.open(store.path).read(role="image", layer=0)
-
-
-def test_changed_bytes_are_noticed_when_read(store):
-    path = store.shard_path(0)
-    content = path.read_bytes()
-    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(StoreError, match="do not fit their checksum"):
-        store.read(role="last", layer=NORM)  # the tensor whose bytes stand at the end
-    assert len(store.read(role="image", layer=0)) == len(IDS)
 
 
 def test_a_shard_in_the_place_of_another_is_noticed(store):
@@ -175,9 +125,87 @@ def test_a_shard_in_the_place_of_another_is_noticed(store):
     assert any("ids stand in more than one place" in line for line in problems)
 
 
+def test_a_shard_in_the_place_of_another_is_not_read(store):
+    store.shard_path(1).write_bytes(store.shard_path(0).read_bytes())
+    with pytest.raises(StoreError, match=r"shard-00001\.safetensors is not the one that belongs here"):
+        ActivationStore.open(store.path).read(role="image", layer=0)
+
+
+def test_a_shard_of_another_store_is_noticed(store, tmp_path):
+    """It has the same ids, tensors and even values; only what decides the content is different."""
+    other = fill(tmp_path / "other", manifest(settings={"a": 2}))
+    store.shard_path(1).write_bytes(other.shard_path(1).read_bytes())
+    (problem,) = ActivationStore.open(store.path).verify()
+    assert "shard-00001" in problem
+    assert "belongs to another store" in problem
+    with pytest.raises(StoreError, match=r"shard-00001.*belongs to another store"):
+        ActivationStore.open(store.path).read(role="image", layer=0)
+
+
+def test_a_shard_that_cannot_be_read_is_not_called_damaged(store):
+    """Nobody should delete a file because of a lost mount."""
+    store.shard_path(1).unlink()
+    store.shard_path(1).mkdir()
+    (problem,) = ActivationStore.open(store.path).verify()
+    assert "shard-00001" in problem
+    assert "cannot be read" in problem
+    assert "Delete" not in problem
+
+
+@pytest.mark.parametrize(
+    "rows", [[3, 0, 7], [], slice(2, None, 3), np.arange(10) % 3 == 0, [5, 5, -1], range(9, -1, -1)]
+)
+def test_rows_are_chosen_like_those_of_an_array(store, rows):
+    rows = list(rows) if isinstance(rows, range) else rows
+    rows = np.array(rows, dtype=int) if isinstance(rows, list) else rows
+    for name in TENSORS:
+        np.testing.assert_array_equal(store.read(**layer_of(name), rows=rows), store.read(**layer_of(name))[rows])
+
+
+def test_only_shards_with_rows_asked_for_are_read(store):
+    """The rest may be damaged."""
+    path = store.shard_path(2)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    own = np.isin(store.ids, store.shard_ids(0))
+    assert len(store.read(role="last", layer=NORM, rows=own)) == 4
+    with pytest.raises(StoreError, match="shard-00002"):
+        store.read(role="last", layer=NORM)
+
+
+def test_answers_only(tmp_path):
+    made = fill(tmp_path / "s", manifest(tensors=()), failed=(IDS[0],))
+    assert made.ids.tolist() == sorted(IDS[1:])
+    assert made.columns["correct"].tolist() == [i < "05" for i in sorted(IDS[1:])]
+    assert (made.layers, made.roles, list(made.iter_layers("image"))) == ((), (), [])
+    assert made.verify() == []
+    with pytest.raises(StoreError, match="has no states for role='image'"):
+        made.read(role="image", layer=0)
+
+
+def test_a_wider_type_in_one_shard_widens_the_layer(tmp_path):
+    made = ActivationStore.create(tmp_path / "s", manifest())
+    for index in made.missing_shards():
+        write(made, index, dtype=np.float32 if index == 1 else np.float16)
+    found = made.read(role="image", layer=1)
+    assert found.dtype == np.float32
+    exact = np.stack([states(i, TENSORS[1]) for i in made.ids])
+    is_wide = np.isin(made.ids, made.shard_ids(1))
+    np.testing.assert_array_equal(found[is_wide], exact[is_wide])
+    np.testing.assert_array_equal(found[~is_wide], exact[~is_wide].astype(np.float16))
+
+
+def test_another_width_in_one_shard_is_named(tmp_path):
+    made = fill(tmp_path / "s", only=[0, 1])
+    ids = made.shard_ids(2)
+    made.write_shard(2, ids, [{}] * len(ids), {name: np.ones((len(ids), WIDTH + 1), np.float32) for name in TENSORS})
+    with pytest.raises(StoreError, match=r"shard-00002.* has 4 values a row in 000/image, others have 3"):
+        made.read(role="image", layer=0)
+
+
 def test_partial_files_are_ignored(store):
     (store.path / ".shard-00000-1-ab.safetensors.partial").write_bytes(b"half")
-    again = ActivationStore.create(store.path, _manifest())
+    again = ActivationStore.create(store.path, manifest())
     assert again.is_complete
     assert again.verify() == []
 
@@ -191,7 +219,7 @@ def test_partial_files_are_ignored(store):
     ],
 )
 def test_missing_double_and_foreign_ids_are_refused(tmp_path, ids, match):
-    made = ActivationStore.create(tmp_path / "s", _manifest())
+    made = ActivationStore.create(tmp_path / "s", manifest())
     tensors = {name: np.zeros((len(ids), WIDTH), np.float32) for name in TENSORS}
     with pytest.raises(ValueError, match=match):
         made.write_shard(0, ids, [{}] * len(ids), tensors)
@@ -203,17 +231,32 @@ def test_missing_double_and_foreign_ids_are_refused(tmp_path, ids, match):
     [({TENSORS[0]: 4}, "needs the tensors"), (dict.fromkeys(TENSORS, 3), "has 3 rows for 4 ids")],
 )
 def test_wrong_tensors_are_refused(tmp_path, tensors, match):
-    made = ActivationStore.create(tmp_path / "s", _manifest())
+    made = ActivationStore.create(tmp_path / "s", manifest())
     arrays = {name: np.zeros((rows, WIDTH), np.float32) for name, rows in tensors.items()}
     with pytest.raises(ValueError, match=match):
         made.write_shard(0, made.shard_ids(0), [{}] * 4, arrays)
 
 
+@pytest.mark.parametrize(
+    ("array", "match"),
+    [
+        (np.zeros((4, 2), np.int64), r"000/image: dtype must be float16, float32 or float64, got int64"),
+        (np.zeros((4,), np.float32), r"000/image must have shape \(rows, d\) with d > 0, got \(4,\)"),
+        (np.zeros((4, 0), np.float32), r"000/image must have shape \(rows, d\)"),
+    ],
+)
+def test_arrays_that_cannot_be_stored_are_refused(tmp_path, array, match):
+    made = ActivationStore.create(tmp_path / "s", manifest(tensors=TENSORS[:1]))
+    with pytest.raises(ValueError, match=match):
+        made.write_shard(0, made.shard_ids(0), [{}] * 4, {TENSORS[0]: array})
+    assert not made.has_shard(0)
+
+
 def test_equal_content_gives_equal_files(tmp_path):
     files = []
     for name in ("a", "b"):
-        made = ActivationStore.create(tmp_path / name, _manifest())
-        _write(made, 0)
+        made = ActivationStore.create(tmp_path / name, manifest())
+        write(made, 0)
         files.append(made.shard_path(0).read_bytes())
     assert files[0] == files[1]
 
@@ -227,4 +270,4 @@ def test_header_lists_what_the_shard_holds(store):
 def test_shards_without_a_manifest_are_not_adopted(store):
     (store.path / MANIFEST).unlink()
     with pytest.raises(StoreError, match=r"holds shards but no manifest\.json"):
-        ActivationStore.create(store.path, _manifest(settings={"a": 2}))
+        ActivationStore.create(store.path, manifest(settings={"a": 2}))
