@@ -84,7 +84,9 @@ def _base_passes(
     leaders, followers = share_images(prepared) if may_share else (list(range(len(prepared))), {})
     batch = make_batch(vlm, [prepared[i] for i in leaders])
     behind = batch.tail if batch.has_prefix else batch.length
-    first = pass_prompts(vlm, batch, plan.states, _tails(knockouts, behind, batch.length))
+    has_sequel = bool(followers or knockouts) or plan.max_new_tokens > 1
+    tails = _tails(knockouts, behind, batch.length)
+    first = pass_prompts(vlm, batch, plan.states, tails, has_sequel=has_sequel)
     passes = [(leaders, first)]
     if followers:
         others = [prepared[i] for i in followers]

@@ -39,7 +39,12 @@ class PromptPass:
 
 
 def pass_prompts(
-    vlm: VisionLanguageModel, batch: Batch, plan: StatesPlan, tails: Mapping[int, int] | None = None
+    vlm: VisionLanguageModel,
+    batch: Batch,
+    plan: StatesPlan,
+    tails: Mapping[int, int] | None = None,
+    *,
+    has_sequel: bool = True,
 ) -> PromptPass:
     """Run the model over a batch, from pixels to logits.
 
@@ -48,11 +53,12 @@ def pass_prompts(
         batch: Its inputs.
         plan: What to record.
         tails: How many of the last positions of what enters a block are kept, by block.
+        has_sequel: Whether anything follows (tokens, questions, knockouts); if not, keys and values are not kept.
     """
     recorder = Recorder(vlm, batch.groups, plan, batch.has_prefix)
-    cache = DynamicCache()
+    cache = DynamicCache() if has_sequel else None
     with watching(vlm, recorder, tails or {}) as watch:
-        logits = vlm.model(**batch.inputs, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]
+        output = vlm.model(**batch.inputs, past_key_values=cache, use_cache=has_sequel, logits_to_keep=1)
     positions = watch.positions
     if positions is None:
         raise RuntimeError(f"The decoder of {vlm.family.title} was given no position_ids; correct its entry.")
@@ -62,9 +68,9 @@ def pass_prompts(
         groups=batch.groups,
         positions=positions,
         has_prefix=batch.has_prefix,
-        memory=[(layer.keys, layer.values) for layer in cache.layers],  # type: ignore[misc]
+        memory=[(layer.keys, layer.values) for layer in cache.layers] if cache else [],  # type: ignore[misc]
         recorder=recorder,
-        logits=logits,
+        logits=output.logits[:, -1],
         entries=watch.entries,
     )
 

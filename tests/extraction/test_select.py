@@ -91,6 +91,7 @@ def test_splits_that_are_meant_if_none_is_named():
         "gqa": "val_balanced",
         "csv": None,
         "dataset": "val_balanced",
+        "python": None,
     }
 
 
