@@ -29,18 +29,19 @@ from extraction.tiny.threads import single_thread
 from extraction.tiny.tokenizer import SCENE_VOCABULARY, build_processor
 from extraction.tiny.training import TrainingSummary, count_parameters, make_folder, save_model
 
-SCENE_DECODER = StageSettings(steps=1300, images_per_step=8, max_gradient_norm=1.0, report_every=50)
+SCENE_DECODER = StageSettings(steps=1500, images_per_step=8, max_gradient_norm=1.0, report_every=50)
 """Settings of the second stage on scenes."""
 
 HELD_OUT_SCENES = 200
 """The first images of the validation split give the held-out accuracy."""
 
 _PRACTICE = (
-    *(choose_attribute, query_color),
+    *(choose_attribute, query_color, logical_object),
     *(choose_category, choose_relation, compare_attribute, query_side) * 2,
-    *(logical_object,) * 3,
 )
-"""What is asked about a training image: more often what is learned later."""
+"""What is asked about every training image: what is learned later is asked twice."""
+_COLORS_DIFFER = (logical_object,) * 4
+"""What is asked in addition where the colors differ: only there, either-or questions need to bind color to shape."""
 
 
 def train_on_scenes(
@@ -102,7 +103,8 @@ def train_on_scenes(
 def practice_questions(scene: Scene) -> list[Sample]:
     """Ask what a training image is used for; the order of the questions has no effect."""
     draw = Random(f"practice/{scene.seed}/{scene.image_id}")
-    asked = [ask(scene, draw) for ask in _PRACTICE]
+    differ = scene.things[0].color != scene.things[1].color
+    asked = [ask(scene, draw) for ask in (*_PRACTICE, *(_COLORS_DIFFER if differ else ()))]
     return [
         Sample(
             id=f"{scene.image_id}-{n}",

@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter, defaultdict
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -219,6 +220,22 @@ def test_answers_are_right(many):
             holds = question.answer == "yes"
             if question.task == "LogicalObj":
                 assert question.detailed == ("existThatOr" if holds else "existThatOrC")
+
+
+def test_full_answers_are_true(many):
+    checked = Counter()
+    for asked in many.values():
+        for scene, question in asked:
+            facts = {f"{thing.shape} is {thing.color}" for thing in scene.things}
+            facts |= {f"{thing.shape} that is {thing.color}" for thing in scene.things}
+            facts |= {f"{thing.shape} is on the {thing.side}" for thing in scene.things}
+            facts |= {f"{one.shape} is to the {one.side} of the {two.shape}" for one, two in permutations(scene.things)}
+            facts |= {f"thing is a {thing.shape}" for thing in scene.things}
+            is_true = any(fact in question.full_answer for fact in facts)
+            if question.task != "CompareAttr":
+                assert is_true == (question.answer != "no"), question
+                checked[question.task] += 1
+    assert min(checked[task] for task in ASK if task != "CompareAttr") >= 1000
 
 
 PALETTE = {
