@@ -1,9 +1,18 @@
 """Hidden states of vision-language models, on disk. PyTorch side; meets `pid_jax` only in the activation store."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_PUBLIC = {
+if TYPE_CHECKING:
+    from extraction.api import extract, extract_with_knockouts
+    from extraction.datasets.sample import Sample
+    from extraction.edges import Knockout
+    from extraction.models import load_model
+    from extraction.run import RunOptions
+
+__all__ = ["Knockout", "RunOptions", "Sample", "extract", "extract_with_knockouts", "load_model"]
+
+_PLACES = {
     "Knockout": "edges",
     "RunOptions": "run",
     "Sample": "datasets.sample",
@@ -12,16 +21,14 @@ _PUBLIC = {
     "load_model": "models",
 }
 
-__all__ = ["Knockout", "RunOptions", "Sample", "extract", "extract_with_knockouts", "load_model"]
-
 
 def __getattr__(name: str) -> Any:
     """Load public names on first use, so that `import extraction` does not load PyTorch."""
-    if name not in _PUBLIC:
+    if name not in _PLACES:
         raise AttributeError(f"module 'extraction' has no attribute {name!r}")
-    return getattr(import_module(f"extraction.{_PUBLIC[name]}"), name)
+    return getattr(import_module(f"extraction.{_PLACES[name]}"), name)
 
 
 def __dir__() -> list[str]:
     """List the public names."""
-    return sorted(_PUBLIC)
+    return sorted(_PLACES)

@@ -1,12 +1,16 @@
 """`pid-extract` as a user meets it: runs, resumes, verifies, and fails in one line."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
 from extraction.cli import main
 from extraction.tiny import WEIGHTS
+from pid_jax.store import ActivationStore
 
 
 @pytest.fixture
@@ -100,3 +104,84 @@ def test_exactly_one_data_set(pid_extract, tmp_path, choice):
 def test_debug_shows_the_traceback(pid_extract, tmp_path):
     with pytest.raises(ValueError, match="exactly one"):
         pid_extract("run", "--out", tmp_path / "s", "--debug")
+
+
+def test_roles_layers_and_right_answers_only(pid_extract, data, tmp_path):
+    options = ("--roles", "question,last", "--layers", "0,4", "--keep", "correct", "--per-task", 3, "--num-workers", 1)
+    code, text, _ = pid_extract("run", "--jsonl", data, "--out", tmp_path / "s", "--max-new-tokens", 2, *options)
+    assert code == 0
+    assert "accuracy 1.0000 on 3 questions" in text
+    code, text, _ = pid_extract("info", tmp_path / "s", "--json")
+    found = json.loads(text)
+    assert (found["layers"], found["roles"]) == ([0, 4], ["last", "question"])
+    assert {task["task"]: task["count"] for task in found["tasks"]} == {"what": 3, "yes-no": 3}
+    code, text, _ = pid_extract("knockout", "--baseline", tmp_path / "s", "--windows", "sliding:7", "--out", tmp_path)
+    assert code == 0
+    assert text.count("proved on real samples") == 8
+
+
+@pytest.fixture
+def with_bad_lines(data, tmp_path):
+    path = data.parent / f"{tmp_path.name}.jsonl"
+    path.write_text(data.read_text() + "\n{not json\n[]\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "code"), [((), 0), (("--max-errors", 2), 0), (("--max-errors", 1), 1), (("--strict",), 1)]
+)
+def test_limits_on_errors(pid_extract, with_bad_lines, tmp_path, options, code):
+    found, _, err = pid_extract(
+        "run", "--jsonl", with_bad_lines, "--out", tmp_path / "s", "--max-new-tokens", 2, *options
+    )
+    assert found == code
+    if code:
+        assert "2 samples could not be extracted" in err
+        assert _one_line(err)
+    else:
+        assert err.count("record: ") == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--layers", "x"), "layers must be 'all' or numbers"),
+        (("--layers", "0,9"), "layers must be within 0 (embeddings) to 8"),
+        (("--roles", "picture"), "roles must be among"),
+        (("--keep", "best"), "keep must be 'all' or 'correct'"),
+        (("--device", "cpu", "--device-map", "auto"), "not both"),
+        (("--template", "USER: {q}"), "template must hold '<image>' exactly once"),
+    ],
+)
+def test_options_that_make_no_sense(pid_extract, data, tmp_path, options, message):
+    code, _, err = pid_extract("run", "--jsonl", data, "--out", tmp_path / "s", *options)
+    assert code == 1
+    assert message in " ".join(err.split())
+    assert _one_line(err)
+
+
+def test_two_processes_as_a_launcher_starts_them(data, tmp_path):
+    """Only the first one speaks; together they make every shard."""
+    command = [sys.executable, "-m", "extraction.cli", "run", "--jsonl", str(data), "--out", str(tmp_path / "s")]
+    command += ["--shard-size", "2", "--max-new-tokens", "2"]
+    environments = [{**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)} for rank in (0, 1)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    running = [subprocess.Popen(command, env=environment, **pipes) for environment in environments]
+    texts = [process.communicate(timeout=120) for process in running]
+    assert [process.returncode for process in running] == [0, 0], texts
+    assert "accuracy 1.0000 on 5 questions" in texts[0][0]
+    assert texts[1][0] == ""
+    store = ActivationStore.open(tmp_path / "s")
+    assert store.verify() == []
+    assert len(store.ids) == 10
+
+
+def test_gqa_in_one_command(pid_extract, tmp_path):
+    code, text, _ = pid_extract("gqa-demo", "--out", tmp_path, "--per-task", 4, "--windows", "all,0-2")
+    assert code == 0
+    assert text.count("proved on real samples") == 2
+    for task in ("ChooseAttr", "ChooseCat", "ChooseRel", "CompareAttr", "LogicalObj", "QueryAttr"):
+        assert f"{task}: accuracy" in text
+    stores = sorted(path.name for path in (tmp_path / "stores").iterdir())
+    assert stores == ["baseline", "image-question@0-2", "image-question@all"]
+    assert all(ActivationStore.open(tmp_path / "stores" / name).verify() == [] for name in stores)
