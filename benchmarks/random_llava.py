@@ -57,7 +57,7 @@ def build(size: str, is_next: bool, device: str = "cpu", dtype: torch.dtype = to
             model = transformers.LlavaForConditionalGeneration(transformers.LlavaConfig(**common))
         torch.set_default_dtype(torch.float32)
     model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.generation_config.eos_token_id = -1  # random weights answer at random: no answer ends early
+    model.generation_config.eos_token_id = text.vocab_size - 1  # hardly ever drawn: no answer ends early
     return wrap_model(model, _processor(tokenizer, is_next))
 
 

@@ -43,7 +43,7 @@ class Recorder:
     """
 
     def __init__(self, vlm: VisionLanguageModel, groups: TokenGroups, plan: StatesPlan, has_prefix: bool) -> None:
-        self._plan = plan
+        self.plan = plan
         self._slot = {name: i for i, name in enumerate(plan.slots)}
         prefix, device = groups.is_prefix, groups.codes.device
         weights, self.in_prefix, self._role = [], [], []
@@ -82,7 +82,7 @@ class Recorder:
     @property
     def states(self) -> torch.Tensor:
         """States (batch, slots, roles, width): means over the positions of each role."""
-        states = self.parts.new_zeros(*self.parts.shape[:2], len(self._plan.roles), self.parts.shape[-1])
+        states = self.parts.new_zeros(*self.parts.shape[:2], len(self.plan.roles), self.parts.shape[-1])
         return states.index_add(2, torch.tensor(self._role, device=states.device, dtype=torch.long), self.parts)
 
 
@@ -129,7 +129,7 @@ def watching(vlm: VisionLanguageModel, recorder: Recorder, tails: Mapping[int, i
 
     handles = [vlm.decoder.register_forward_pre_hook(before_decoder, with_kwargs=True)]
     handles += [vlm.layers[0].register_forward_pre_hook(before_first, with_kwargs=True)]
-    wanted = {*recorder._plan.layers, *tails}
+    wanted = {*recorder.plan.layers, *tails}
     handles += [vlm.layers[i - 1].register_forward_hook(after(i)) for i in range(1, last + 1) if i in wanted]
     handles += [vlm.norm.register_forward_hook(after(NORM))]
     try:
