@@ -11,6 +11,8 @@ from rich.table import Table
 from pid_jax.console import err, fraction_bar, make_app, out, parse_names, run_app, working
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import xarray as xr
 
     from pid_jax.gaussianizers import Gaussianizer
@@ -56,9 +58,9 @@ def demo(
 
 @app.command()
 def study(
-    store: Annotated[Path, typer.Option(help="Store of the baseline.")],
+    store: Annotated[str, typer.Option(help="Store of the baseline: a folder or a URL.")],
     out_dir: Annotated[Path, typer.Option("--out", help="Folder for the results, the figures and the page.")],
-    knockout: Annotated[list[Path] | None, typer.Option(help="Store of a knockout; may be repeated.")] = None,
+    knockout: Annotated[list[str] | None, typer.Option(help="Store of a knockout; may be repeated.")] = None,
     dims: Dims = "12,12,8",
     keep: Keep = "all",
     tasks: Tasks = "all",
@@ -124,7 +126,7 @@ def estimate(
         raise ValueError(f"No problem of {arrays} could be decomposed.")
 
 
-def _study(paths: list[Path], out_dir: Path, spec: "StudySpec", seed: int) -> None:
+def _study(paths: "Sequence[str | Path]", out_dir: Path, spec: "StudySpec", seed: int) -> None:
     with working("Starting JAX"):
         import jax
 
