@@ -1,6 +1,7 @@
 """`pid-jax`: from activation stores and arrays to atoms, figures and a page."""
 
 import os
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,9 +57,9 @@ def demo(
 
 @app.command()
 def study(
-    store: Annotated[Path, typer.Option(help="Store of the baseline.")],
+    store: Annotated[str, typer.Option(help="Store of the baseline: a folder or a URL.")],
     out_dir: Annotated[Path, typer.Option("--out", help="Folder for the results, the figures and the page.")],
-    knockout: Annotated[list[Path] | None, typer.Option(help="Store of a knockout; may be repeated.")] = None,
+    knockout: Annotated[list[str] | None, typer.Option(help="Store of a knockout; may be repeated.")] = None,
     dims: Dims = "12,12,8",
     keep: Keep = "all",
     tasks: Tasks = "all",
@@ -124,7 +125,7 @@ def estimate(
         raise ValueError(f"No problem of {arrays} could be decomposed.")
 
 
-def _study(paths: list[Path], out_dir: Path, spec: "StudySpec", seed: int) -> None:
+def _study(paths: Sequence[str | Path], out_dir: Path, spec: "StudySpec", seed: int) -> None:
     with working("Starting JAX"):
         import jax
 

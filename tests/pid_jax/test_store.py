@@ -195,6 +195,15 @@ def test_a_wider_type_in_one_shard_widens_the_layer(tmp_path):
     np.testing.assert_array_equal(found[~is_wide], exact[~is_wide].astype(np.float16))
 
 
+def test_columns_that_only_some_have(tmp_path):
+    made = fill(tmp_path / "s", only=[0, 1])
+    ids = made.shard_ids(2)
+    rows = [{"task": "t", "gold": "red"}] * len(ids)
+    made.write_shard(2, ids, rows, {name: np.ones((len(ids), WIDTH), np.float32) for name in TENSORS})
+    with pytest.raises(StoreError, match=r"columns that only some samples have: \['correct', 'gold'\]"):
+        _ = made.columns
+
+
 def test_another_width_in_one_shard_is_named(tmp_path):
     made = fill(tmp_path / "s", only=[0, 1])
     ids = made.shard_ids(2)
