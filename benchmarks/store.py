@@ -27,7 +27,7 @@ from benchmarks.timing import circumstances
 PACKAGES = ("pid_jax", "numpy", "safetensors", "xxhash")
 SAMPLES, LAYERS, WIDTH, SHARD = 5525, 34, 4096, 128
 MEGABYTES = SAMPLES * LAYERS * WIDTH * 2 / 1e6
-REPEATS = 7
+REPEATS = 9
 
 Shards = Iterator[tuple[int, dict[str, np.ndarray]]]
 
@@ -115,49 +115,62 @@ class PlainByLayer(Plain):
         return total
 
 
+BY_LAYER = "safetensors, layer by layer"
 WAYS: dict[str, Callable[[Path], Any]] = {
     "pid_jax": Ours,
     "safetensors, whole files": Plain,
-    "safetensors, layer by layer": PlainByLayer,
+    BY_LAYER: PlainByLayer,
 }
+STEPS = ("write, with fsync", "write, without fsync", "read, page cache", "read, from disk")
+
+
+class Clock:
+    """Wall and CPU seconds, and the peak of memory above the start, over all blocks."""
+
+    def __init__(self) -> None:
+        self.wall, self.cpu, self.peak = 0.0, 0.0, 0.0
+
+    def __enter__(self) -> None:
+        self._before = forget_peak()
+        self._start = time.perf_counter(), time.process_time()
+
+    def __exit__(self, *_: object) -> None:
+        self.wall += time.perf_counter() - self._start[0]
+        self.cpu += time.process_time() - self._start[1]
+        self.peak = max(self.peak, status("VmHWM") - self._before)
 
 
 def child(name: str) -> None:
     """Write, read, delete in this process; print seconds and memory."""
-    found: dict[str, float] = {}
+    clocks = {step: Clock() for step in STEPS}
     for is_flushed in (True, False):
         if not is_flushed:
             os.fsync = lambda descriptor: None
         with tempfile.TemporaryDirectory(prefix="pid_jax_bench_") as temporary:
             way = WAYS[name](Path(temporary) / "store")
             os.sync()
-            seconds, peak = 0.0, 0.0
             for index, tensors in draw():
-                before = forget_peak()
-                start = time.perf_counter()
-                way.write(index, tensors)
-                seconds += time.perf_counter() - start
-                peak = max(peak, status("VmHWM") - before)
-            key = "write, with fsync" if is_flushed else "write, without fsync"
-            found |= {key: seconds, f"{key}, peak MB": peak}
+                with clocks["write, with fsync" if is_flushed else "write, without fsync"]:
+                    way.write(index, tensors)
             if is_flushed:
-                found |= read(way, "read, page cache")
-                for path in way.folder.iterdir():
-                    descriptor = os.open(path, os.O_RDONLY)
-                    os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-                    os.close(descriptor)
-                found |= read(way, "read, from disk")
-    print(json.dumps(found))
+                read(way, clocks["read, page cache"])
+                forget_pages(way.folder)
+                read(way, clocks["read, from disk"])
+    print(json.dumps({step: {"s": c.wall, "CPU s": c.cpu, "peak MB": c.peak} for step, c in clocks.items()}))
 
 
-def read(way: Any, key: str) -> dict[str, float]:
+def read(way: Any, clock: Clock) -> None:
     expected = LAYERS * sum(index * min(SHARD, SAMPLES - index * SHARD) for index in range(-(-SAMPLES // SHARD)))
-    before = forget_peak()
-    start = time.perf_counter()
-    total = way.read()
-    seconds = time.perf_counter() - start
+    with clock:
+        total = way.read()
     assert total == expected, f"{total} instead of {expected}"
-    return {key: seconds, f"{key}, peak MB": status("VmHWM") - before}
+
+
+def forget_pages(folder: Path) -> None:
+    for path in folder.iterdir():
+        descriptor = os.open(path, os.O_RDONLY)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
 
 
 def forget_peak() -> float:
@@ -171,37 +184,47 @@ def status(field: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
 
+def summary(step: str, name: str, found: list[dict[str, float]], own: list[dict[str, float]]) -> dict[str, Any]:
+    """Make the row of one step and way."""
+    seconds = [run["s"] for run in found]
+    ratios = {
+        f"throughput of pid_jax / this, {unit}": float(
+            np.median([theirs[key] / ours[key] for theirs, ours in zip(found, own, strict=True)])
+        )
+        for unit, key in (("wall", "s"), ("CPU", "CPU s"))
+    }
+    return {
+        "step": step,
+        "way": name,
+        "MB/s": f"{MEGABYTES / np.median(seconds):.0f}",
+        "range": f"{MEGABYTES / max(seconds):.0f} to {MEGABYTES / min(seconds):.0f}",
+        "CPU s": float(np.median([run["CPU s"] for run in found])),
+        **ratios,
+        "peak memory MB": float(np.median([run["peak MB"] for run in found])),
+    }
+
+
 def main() -> None:
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in WAYS}
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in WAYS}
     for _ in range(REPEATS):
         for name in WAYS:
             command = [sys.executable, "-m", "benchmarks.store", name]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             runs[name].append(json.loads(done.stdout.splitlines()[-1]))
             print(name, runs[name][-1], flush=True)
-    rows = []
-    for key in ("write, with fsync", "write, without fsync", "read, page cache", "read, from disk"):
-        own = [run[key] for run in runs["pid_jax"]]
-        for name, found in runs.items():
-            seconds = [run[key] for run in found]
-            ratios = [theirs / ours for theirs, ours in zip(seconds, own, strict=True)]
-            rows.append(
-                {
-                    "step": key,
-                    "way": name,
-                    "MB/s": f"{MEGABYTES / np.median(seconds):.0f}",
-                    "range": f"{MEGABYTES / max(seconds):.0f} to {MEGABYTES / min(seconds):.0f}",
-                    "throughput of pid_jax / this": float(np.median(ratios)),
-                    "peak memory MB": float(np.median([run[f"{key}, peak MB"] for run in found])),
-                }
-            )
+    rows = [
+        summary(step, name, [run[step] for run in found], [run[step] for run in runs["pid_jax"]])
+        for step in STEPS
+        for name, found in runs.items()
+        if name != BY_LAYER or step.startswith("read")
+    ]
     files = -(-SAMPLES // SHARD)
     text = (
         f"{SAMPLES} samples, {LAYERS} layers, {WIDTH} values in float16, {SHARD} samples a file: {MEGABYTES:.0f} MB in "
-        f"{files} files. Medians of {REPEATS} repeats in turns, each a process of its own; ratios are medians of those "
-        "within a repeat. fsync: of file and folder after every file, for all. pid_jax checks every byte and puts rows "
-        "in the order of their ids; the others do neither. Peak memory: above what the process held before, mapped "
-        "pages of files included."
+        f"{files} files. Medians of {REPEATS} repeats in turns, each a process of its own, on a machine that others "
+        "use too; ratios are medians of those within a repeat. fsync: of file and folder after every file, for all. "
+        "CPU seconds are of user and system. pid_jax checks every byte and puts rows in the order of ids; the others "
+        "do neither. Peak memory: above what the process held before, mapped pages of files included."
     )
     conditions = circumstances(*PACKAGES) | {"runs": runs}
     write_page("store", "Activation store", text, {"Write and read": rows}, conditions)

@@ -104,6 +104,21 @@ def test_changed_manifest(store, change):
         ActivationStore.open(store.path)
 
 
+def test_every_byte_of_the_manifest(store):
+    """White space may change; anything else is noticed."""
+    file = store.path / MANIFEST
+    content, before = file.read_bytes(), store.manifest
+    harmless = 0
+    for at in range(len(content)):
+        file.write_bytes(content[:at] + bytes([content[at] ^ 1 << at % 8]) + content[at + 1 :])
+        try:
+            assert ActivationStore.open(store.path).manifest == before
+            harmless += 1
+        except StoreError as error:
+            assert MANIFEST in str(error) or "schema" in str(error)  # noqa: PT017
+    assert harmless < content.count(b" ") + content.count(b"\n")
+
+
 def test_evidence_is_kept_and_decides_nothing(tmp_path):
     fill(tmp_path / "s", manifest(evidence={"agreement": 1e-7}))
     again = ActivationStore.create(tmp_path / "s", manifest(evidence={"agreement": 2e-7}))
