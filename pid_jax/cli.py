@@ -1,6 +1,7 @@
 """`pid-jax`: from activation stores and arrays to atoms, figures and a page."""
 
 import os
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -126,7 +127,7 @@ def estimate(
         raise ValueError(f"No problem of {arrays} could be decomposed.")
 
 
-def _study(paths: "Sequence[str | Path]", out_dir: Path, spec: "StudySpec", seed: int) -> None:
+def _study(paths: Sequence[str | Path], out_dir: Path, spec: "StudySpec", seed: int) -> None:
     with working("Starting JAX"):
         import jax
 

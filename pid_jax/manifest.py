@@ -52,6 +52,10 @@ class Manifest:
         """Number of shards of the complete store."""
         return -(-len(self.ids) // self.shard_size)
 
+    def shard_ids(self, index: int) -> tuple[str, ...]:
+        """Ids that belong to shard `index`, rows or failures."""
+        return self.ids[index * self.shard_size : (index + 1) * self.shard_size]
+
 
 def encode_manifest(manifest: Manifest) -> str:
     """Write a manifest as the text of its file, with a checksum."""

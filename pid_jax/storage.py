@@ -32,8 +32,8 @@ class Folder(Protocol):
         """The place, for messages."""
         ...
 
-    def sizes(self) -> dict[str, int]:
-        """List the files that exist, with their bytes; none if the folder does not."""
+    def names(self) -> set[str]:
+        """List the files that exist; none if the folder does not."""
         ...
 
     def exists(self, name: str) -> bool:
@@ -67,11 +67,11 @@ class LocalFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def sizes(self) -> dict[str, int]:
-        """List the files that exist, with their bytes; none if the folder does not."""
+    def names(self) -> set[str]:
+        """List the files that exist; none if the folder does not."""
         if not self.path.is_dir():
-            return {}
-        return {entry.name: entry.stat().st_size for entry in self.path.iterdir() if not entry.name.startswith(".")}
+            return set()
+        return {entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")}
 
     def exists(self, name: str) -> bool:
         """Say whether a file exists, whole."""
@@ -121,14 +121,13 @@ class RemoteFolder:
         self.path = path
         self._system, self._root = system, root.rstrip("/")
 
-    def sizes(self) -> dict[str, int]:
-        """List the files that exist, with their bytes; none if nothing has this prefix."""
+    def names(self) -> set[str]:
+        """List the files that exist; none if nothing has this prefix."""
         self._system.invalidate_cache()  # other machines write, too
         try:
-            entries = self._system.ls(self._root, detail=True)
+            return {entry.rsplit("/", 1)[-1] for entry in self._system.ls(self._root, detail=False)}
         except FileNotFoundError:
-            return {}
-        return {entry["name"].rsplit("/", 1)[-1]: entry["size"] for entry in entries if entry["type"] == "file"}
+            return set()
 
     def exists(self, name: str) -> bool:
         """Say whether a file exists, whole."""

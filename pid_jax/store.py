@@ -18,8 +18,9 @@ from pid_jax.manifest import (
     encode_manifest,
     tensor_name,
 )
-from pid_jax.shard import Failure, ShardHeader, StoreError, read_header, read_tensor, shard_name, write_shard
+from pid_jax.shard import Failure, ShardHeader, StoreError, shard_name, write_shard
 from pid_jax.storage import Folder, join_path, open_folder
+from pid_jax.verify import find_problems, read_own_header
 
 MANIFEST = "manifest.json"
 
@@ -58,7 +59,7 @@ class ActivationStore:
             raise ValueError(f"shard_size must be at least 1, got {manifest.shard_size}.")
         folder = open_folder(path)
         # Others may start the same store now. They write its manifest first, so it is looked for after the shards.
-        has_shards = any(name.startswith("shard-") for name in folder.sizes())
+        has_shards = any(name.startswith("shard-") for name in folder.names())
         if not folder.exists(MANIFEST):
             if has_shards:
                 raise StoreError(
@@ -109,8 +110,7 @@ class ActivationStore:
 
     def shard_ids(self, index: int) -> tuple[str, ...]:
         """Ids that belong to shard `index`, rows or failures."""
-        size = self.manifest.shard_size
-        return self.manifest.ids[index * size : (index + 1) * size]
+        return self.manifest.shard_ids(index)
 
     def has_shard(self, index: int) -> bool:
         """Whether shard `index` exists."""
@@ -118,7 +118,7 @@ class ActivationStore:
 
     def missing_shards(self) -> list[int]:
         """Shards that are still to be made."""
-        there = self.folder.sizes()
+        there = self.folder.names()
         return [i for i in range(self.manifest.shard_count) if shard_name(i) not in there]
 
     @property
@@ -158,7 +158,7 @@ class ActivationStore:
         Raises:
             StoreError: If it is damaged, or the shard of another place or store.
         """
-        return self._expected(index, read_header(self.folder, shard_name(index)))
+        return read_own_header(self.folder, self.manifest, index)
 
     @cached_property
     def headers(self) -> dict[int, ShardHeader]:
@@ -169,9 +169,10 @@ class ActivationStore:
         """
         missing = self.missing_shards()
         if missing:
+            count = self.manifest.shard_count
             raise StoreError(
-                f"{self.path} is not complete: {len(missing)} of {self.manifest.shard_count} shards are missing. Run "
-                "the same extraction again; it goes on where it stopped."
+                f"{self.path} is not complete: {len(missing)} of {count} shards are missing. Run the same extraction "
+                "again; it goes on where it stopped."
             )
         return self.headers_of(range(self.manifest.shard_count))
 
@@ -205,11 +206,21 @@ class ActivationStore:
 
     @cached_property
     def columns(self) -> dict[str, np.ndarray]:
-        """Per-sample values (task, gold, predicted, correct, n_image, ...) in the order of `ids`."""
+        """Per-sample values (task, gold, predicted, correct, n_image, ...) in the order of `ids`.
+
+        Raises:
+            StoreError: If there is no row, or columns differ between rows.
+        """
         rows = [row for header in self.headers.values() for row in header.columns]
         if not rows:
             raise self._no_rows()
         ordered = [rows[i] for i in self._order]
+        names = {frozenset(row) for row in rows}
+        if len(names) > 1:
+            some = sorted(frozenset.union(*names) - frozenset.intersection(*names))
+            raise StoreError(
+                f"{self.path} has columns that only some samples have: {some}. Extract again, into one store."
+            )
         return {name: np.array([row[name] for row in ordered]) for name in ordered[0]}
 
     @property
@@ -261,39 +272,7 @@ class ActivationStore:
 
     def verify(self) -> list[str]:
         """Check every byte and every id; return one line a problem, none if all is well."""
-        missing = self.missing_shards()
-        found = {index: f"shard {index} is missing: run the same extraction again to make it" for index in missing}
-        seen: dict[int, list[str]] = {}
-
-        def check(index: int) -> None:
-            try:
-                header = read_header(self.folder, shard_name(index))
-                seen[index] = header.all_ids
-                for name in self._expected(index, header).places:
-                    read_tensor(self.folder, shard_name(index), header, name)
-            except StoreError as error:
-                found[index] = str(error)
-
-        self.folder.each(check, sorted(set(range(self.manifest.shard_count)) - set(missing)))
-        ids = [i for one in seen.values() for i in one]
-        double = len(ids) - len(set(ids))
-        problems = [found[index] for index in sorted(found)]
-        return [*problems, *([f"{double} ids stand in more than one place"] if double else [])]
-
-    def _expected(self, index: int, header: ShardHeader) -> ShardHeader:
-        """Refuse what is whole, but not the shard that belongs here."""
-        if sorted(header.all_ids) != sorted(self.shard_ids(index)):
-            problem = f"shard {index} does not hold the ids that the manifest gives it"
-        elif header.manifest != self.manifest.digest:
-            problem = "it belongs to another store, which has another manifest"
-        elif set(header.places) != set(self.manifest.tensors if header.ids else ()):
-            problem = "it does not hold the tensors that the manifest lists"
-        else:
-            return header
-        raise StoreError(
-            f"Shard {self.shard_path(index)} is not the one that belongs here ({problem}). Delete this file and run "
-            "the same extraction again."
-        )
+        return find_problems(self.folder, self.manifest)
 
     def _no_rows(self) -> StoreError:
         count = len(self.failures)

@@ -41,7 +41,7 @@ ORDER = (
     {"testing"},
     {"manifest", "storage", "container"},
     {"shard"},
-    {"gather"},
+    {"gather", "verify"},
     {"store"},
     {"store_merge", "store_info"},
     {"scores"},
@@ -72,6 +72,7 @@ APART = (
     {"decompose", "spectrum", "coupling", "union"},
     {"bias", "gaussianize"},
     {"manifest", "storage", "container"},
+    {"gather", "verify"},
     {"store_merge", "store_info"},
 )
 

@@ -104,6 +104,21 @@ def test_changed_manifest(store, change):
         ActivationStore.open(store.path)
 
 
+def test_every_byte_of_the_manifest(store):
+    """White space may change; anything else is noticed."""
+    file = store.path / MANIFEST
+    content, before = file.read_bytes(), store.manifest
+    harmless = 0
+    for at in range(len(content)):
+        file.write_bytes(content[:at] + bytes([content[at] ^ 1 << at % 8]) + content[at + 1 :])
+        try:
+            assert ActivationStore.open(store.path).manifest == before
+            harmless += 1
+        except StoreError as error:
+            assert MANIFEST in str(error) or "schema" in str(error)  # noqa: PT017
+    assert harmless < content.count(b" ") + content.count(b"\n")
+
+
 def test_evidence_is_kept_and_decides_nothing(tmp_path):
     fill(tmp_path / "s", manifest(evidence={"agreement": 1e-7}))
     again = ActivationStore.create(tmp_path / "s", manifest(evidence={"agreement": 2e-7}))
@@ -193,6 +208,15 @@ def test_a_wider_type_in_one_shard_widens_the_layer(tmp_path):
     is_wide = np.isin(made.ids, made.shard_ids(1))
     np.testing.assert_array_equal(found[is_wide], exact[is_wide])
     np.testing.assert_array_equal(found[~is_wide], exact[~is_wide].astype(np.float16))
+
+
+def test_columns_that_only_some_have(tmp_path):
+    made = fill(tmp_path / "s", only=[0, 1])
+    ids = made.shard_ids(2)
+    rows = [{"task": "t", "gold": "red"}] * len(ids)
+    made.write_shard(2, ids, rows, {name: np.ones((len(ids), WIDTH), np.float32) for name in TENSORS})
+    with pytest.raises(StoreError, match=r"columns that only some samples have: \['correct', 'gold'\]"):
+        _ = made.columns
 
 
 def test_another_width_in_one_shard_is_named(tmp_path):

@@ -12,36 +12,36 @@ from pid_jax.shard import read_tensor, shard_name
 from pid_jax.store import ActivationStore
 from tests.stores import TENSORS, layer_of, manifest, read_all, states, write
 
-WRITERS = 4
+WRITERS, CHECKS = 4, 30
 MANY = tuple(f"{i:03d}" for i in range(60))
 WORK = """
-import random, sys
+import pathlib, random, sys
 from pid_jax.store import ActivationStore
 from tests.stores import manifest, write
 
-seed, path, rounds = int(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+seed, path, stop = int(sys.argv[1]), sys.argv[2], pathlib.Path(sys.argv[3])
 ids = tuple(f"{i:03d}" for i in range(60))
 print("ready", flush=True)
 sys.stdin.readline()
 store = ActivationStore.create(path, manifest(ids=ids, evidence={"seed": seed}))
 order = list(range(store.manifest.shard_count))
-for _ in range(rounds):
+while not stop.exists():
     random.Random(seed).shuffle(order)
     for index in order:
         write(store, index)
 """
 
 
-def _start(path, seed, rounds) -> subprocess.Popen:
-    command = [sys.executable, "-c", WORK, str(seed), str(path), str(rounds)]
+def _start(path, seed, stop) -> subprocess.Popen:
+    command = [sys.executable, "-c", WORK, str(seed), str(path), str(stop)]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
 
 
 @pytest.fixture
 def writers(tmp_path):
-    """Processes that create the same store at the same time, and all write all of its shards, again and again."""
-    started = [_start(tmp_path / "s", seed, 6) for seed in range(WRITERS)]
+    """Processes that create the same store at the same time, and all write all of its shards until they are stopped."""
+    started = [_start(tmp_path / "s", seed, tmp_path / "stop") for seed in range(WRITERS)]
     for writer in started:
         assert writer.stdout.readline() == "ready\n"
     for writer in started:
@@ -55,18 +55,19 @@ def writers(tmp_path):
 
 def test_nobody_disturbs_anybody(writers, tmp_path):
     checked = 0
-    while any(writer.poll() is None for writer in writers):
-        if (tmp_path / "s" / "manifest.json").exists():
-            store = ActivationStore.open(tmp_path / "s")
-            for index in set(range(store.manifest.shard_count)) - set(store.missing_shards()):
-                assert store.header(index).all_ids == list(store.shard_ids(index))
-            if store.is_complete:
-                np.testing.assert_array_equal(
-                    store.read(**layer_of(TENSORS[1])), np.stack([states(i, TENSORS[1]) for i in MANY])
-                )
-                checked += 1
+    while checked < CHECKS:
+        assert [writer.poll() for writer in writers] == [None] * WRITERS, "a writer failed"
+        if not (tmp_path / "s" / "manifest.json").exists():
+            continue
+        store = ActivationStore.open(tmp_path / "s")
+        for index in set(range(store.manifest.shard_count)) - set(store.missing_shards()):
+            assert store.header(index).all_ids == list(store.shard_ids(index))
+        if store.is_complete:
+            found = store.read(**layer_of(TENSORS[1]))
+            np.testing.assert_array_equal(found, np.stack([states(i, TENSORS[1]) for i in MANY]))
+            checked += 1
+    (tmp_path / "stop").touch()
     assert [writer.wait(timeout=60) for writer in writers] == [0] * WRITERS
-    assert checked
     store = ActivationStore.open(tmp_path / "s")
     assert store.verify() == []
     assert store.ids.tolist() == list(MANY)

@@ -1,0 +1,52 @@
+"""Whether shards are whole, and those that a manifest asks for."""
+
+from pid_jax.manifest import Manifest
+from pid_jax.shard import ShardHeader, StoreError, read_header, read_tensor, shard_name
+from pid_jax.storage import Folder, join_path
+
+
+def read_own_header(folder: Folder, manifest: Manifest, index: int) -> ShardHeader:
+    """Read the header of a shard, and refuse what is whole, but not the shard that belongs here.
+
+    Raises:
+        StoreError: If it is damaged, or the shard of another place or store.
+    """
+    return _own(folder, manifest, index, read_header(folder, shard_name(index)))
+
+
+def find_problems(folder: Folder, manifest: Manifest) -> list[str]:
+    """Check every byte and every id of a store; return one line a problem, none if all is well."""
+    there = folder.names()
+    missing = [index for index in range(manifest.shard_count) if shard_name(index) not in there]
+    found = {index: f"shard {index} is missing: run the same extraction again to make it" for index in missing}
+    seen: dict[int, list[str]] = {}
+
+    def check(index: int) -> None:
+        try:
+            header = read_header(folder, shard_name(index))
+            seen[index] = header.all_ids
+            for name in _own(folder, manifest, index, header).places:
+                read_tensor(folder, shard_name(index), header, name)
+        except StoreError as error:
+            found[index] = str(error)
+
+    folder.each(check, sorted(set(range(manifest.shard_count)) - set(missing)))
+    ids = [i for one in seen.values() for i in one]
+    double = len(ids) - len(set(ids))
+    problems = [found[index] for index in sorted(found)]
+    return [*problems, *([f"{double} ids stand in more than one place"] if double else [])]
+
+
+def _own(folder: Folder, manifest: Manifest, index: int, header: ShardHeader) -> ShardHeader:
+    if sorted(header.all_ids) != sorted(manifest.shard_ids(index)):
+        problem = f"shard {index} does not hold the ids that the manifest gives it"
+    elif header.manifest != manifest.digest:
+        problem = "it belongs to another store, which has another manifest"
+    elif set(header.places) != set(manifest.tensors if header.ids else ()):
+        problem = "it does not hold the tensors that the manifest lists"
+    else:
+        return header
+    raise StoreError(
+        f"Shard {join_path(folder.path, shard_name(index))} is not the one that belongs here ({problem}). Delete this "
+        "file and run the same extraction again."
+    )
