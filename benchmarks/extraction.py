@@ -63,7 +63,7 @@ def overhead(size: str, device: str) -> list[Row]:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         cases = [
-            (load_model("tiny", device=device), "small, 64 a batch", load_easy_vqa(per_task=160)[:320], 64),
+            (load_model("tiny", device=device), "small, 64 a batch", load_easy_vqa(per_task=640), 64),
             (
                 build(size, is_next=False, device=device, dtype=_dtype(device)),
                 f"{size}, 576 image tokens, {_per_batch(device, 2)} a batch",

@@ -81,6 +81,8 @@ def _join_rows(prepared: Sequence[Prepared], name: str) -> torch.Tensor:
 def _join_images(prepared: Sequence[Prepared], name: str) -> torch.Tensor:
     """Join along the first axis; the others are filled with zeros at their ends, as the processors do."""
     parts = [p.image_inputs[name] for p in prepared]
+    if len({part.shape[1:] for part in parts}) == 1:
+        return torch.from_numpy(np.concatenate(parts))
     shape = np.max([part.shape[1:] for part in parts], axis=0)
     filled = [np.pad(part, [(0, 0), *((0, n - have) for n, have in zip(shape, part.shape[1:], strict=True))])
               for part in parts]  # fmt: skip

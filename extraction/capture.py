@@ -56,22 +56,22 @@ class Recorder:
         batch, positions = groups.codes.shape
         self._weights = torch.stack(weights, dim=1) if weights else torch.empty(batch, 0, positions, device=device)
         shape = (batch, len(plan.slots), len(weights), vlm.width)
-        self._live = list(range(len(weights)))
+        self._live: slice | list[int] = slice(None)  # parts that are recorded
         self.parts = torch.full(shape, torch.nan, device=device)
 
     def record(self, layer: int | str, hidden: torch.Tensor) -> None:
         """Pool states (batch, positions, width) of a layer; fewer positions than the batch has are its last ones."""
         slot = self._slot.get(layer)
-        if slot is not None and self._live:
-            weights = self._weights[:, self._live, -hidden.shape[1] :].to(hidden.device)
-            pooled = torch.einsum("brs,bsd->brd", weights, hidden.float())
-            self.parts[:, slot, self._live] = pooled.to(self.parts.device)
+        if slot is not None and self._weights.shape[1]:
+            weights = self._weights[:, :, -hidden.shape[1] :].to(hidden.device)
+            self.parts[:, slot, self._live] = torch.bmm(weights, hidden.float()).to(self.parts.device)
 
     def copy_prefix(self, parts: torch.Tensor) -> None:
         """Take the parts of the prefix from another pass over the same images; only the others are recorded then."""
         inside = [i for i, is_inside in enumerate(self.in_prefix) if is_inside]
         self.parts[:, :, inside] = parts[:, :, inside]
-        self._live = [i for i in self._live if i not in inside]
+        self._weights = self._weights[:, [i for i, is_inside in enumerate(self.in_prefix) if not is_inside]]
+        self._live = [i for i in range(len(self.in_prefix)) if i not in inside]
 
     def copy_until(self, layer: int, parts: torch.Tensor) -> None:
         """Take all layers up to and including `layer` from another pass over the same prompts."""

@@ -31,10 +31,11 @@ def answer(vlm: VisionLanguageModel, prompts: PromptPass, max_new_tokens: int) -
     while len(tokens) < max_new_tokens and not is_done.all():
         position = position + 1
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+        embedded = vlm.model.get_input_embeddings()(tokens[-1][:, None])
         hidden = vlm.decoder(
-            inputs_embeds=vlm.model.get_input_embeddings()(tokens[-1][:, None]),
-            attention_mask=mask,
-            position_ids=position,
+            inputs_embeds=embedded,
+            attention_mask=mask.to(embedded.device),  # a model may be spread over several devices
+            position_ids=position.to(embedded.device),
             past_key_values=cache,
             use_cache=True,
         ).last_hidden_state

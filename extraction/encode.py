@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from extraction.datasets.sample import Sample
+from extraction.edges import GROUPS
 from extraction.errors import SampleError
 from extraction.families import Family
 from extraction.images import open_image
@@ -41,6 +42,12 @@ class Prepared:
     def __len__(self) -> int:
         """Count the tokens."""
         return len(self.input_ids)
+
+    @cached_property
+    def prefix(self) -> int:
+        """Number of tokens up to the last of the image; 0 if the image does not precede the question."""
+        image, question = (np.flatnonzero(self.codes == GROUPS.index(group)) for group in ("image", "question"))
+        return int(image[-1]) + 1 if image[-1] < question[0] else 0
 
 
 @dataclass(frozen=True, kw_only=True)

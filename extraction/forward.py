@@ -14,7 +14,7 @@ from extraction.edges import GROUPS, Knockout
 from extraction.encode import Prepared
 from extraction.models import VisionLanguageModel
 from extraction.prompt_pass import PromptPass, pass_prompts
-from extraction.tail import follow_images, pass_knockout, prefix_length, tail_of
+from extraction.tail import follow_images, pass_knockout, tail_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +90,7 @@ def _base_passes(
     passes = [(leaders, first)]
     if followers:
         others = [prepared[i] for i in followers]
-        behind = max(len(p) - prefix_length(p) for p in others)
+        behind = max(len(p) - p.prefix for p in others)
         tails, rows = _tails(knockouts, behind, behind), list(followers.values())
         passes.append((list(followers), follow_images(vlm, first, others, rows, plan.states, tails)))
     return passes
@@ -113,9 +113,8 @@ def share_images(prepared: Sequence[Prepared]) -> tuple[list[int], dict[int, int
     chosen: list[int] = []
     followers: dict[int, int] = {}
     for i, one in enumerate(prepared):
-        length = prefix_length(one)
-        key = (one.sample.image_key, np.ascontiguousarray(one.input_ids[:length]).tobytes())
-        if length and key in leaders:
+        key = (one.sample.image_key, one.input_ids[: one.prefix].tobytes())
+        if one.prefix and key in leaders:
             followers[i] = leaders[key]
         else:
             leaders[key] = len(chosen)

@@ -10,7 +10,6 @@ from extraction.encode import Encoder, Prepared
 from extraction.forward import ForwardPlan, run_batch
 from extraction.models import VisionLanguageModel
 from extraction.selftest import AGREEMENT
-from extraction.tail import prefix_length
 
 _ROLES = ("image", "question", "last")
 
@@ -48,7 +47,7 @@ def prove_prefix(vlm: VisionLanguageModel, encoder: Encoder, prepared: Sequence[
     Raises:
         PrefixError: If the states differ by more than the model's precision.
     """
-    if len(prepared) < 2 or not prefix_length(prepared[0]):
+    if len(prepared) < 2 or not prepared[0].prefix:
         return None
     other = encoder.prepare(replace(prepared[1].sample, image=prepared[0].sample.image))
     layers = tuple(range(len(vlm.layers) + 1))

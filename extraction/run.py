@@ -17,7 +17,6 @@ from extraction.forward import BatchResult, ForwardPlan, describe_sample, run_ba
 from extraction.models import VisionLanguageModel
 from extraction.processes import Process
 from extraction.settings import RunSettings, to_manifest
-from extraction.tail import prefix_length
 from extraction.workers import Outcome, preparing
 from pid_jax.store import NORM, ActivationStore, Failure, Manifest, tensor_name
 
@@ -218,7 +217,7 @@ def _by_length(prepared: list[Prepared]) -> list[Prepared]:
     first: dict[object, int] = {}
     for i, one in enumerate(prepared):
         first.setdefault(one.sample.image_key, i)
-    return sorted(prepared, key=lambda one: (prefix_length(one), first[one.sample.image_key], len(one)))
+    return sorted(prepared, key=lambda one: (one.prefix, first[one.sample.image_key], len(one)))
 
 
 def _tensors(states: np.ndarray, plan: ForwardPlan, settings: RunSettings) -> dict[str, np.ndarray]:

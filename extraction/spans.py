@@ -41,23 +41,16 @@ class TokenGroups:
 
     @property
     def is_prefix(self) -> torch.Tensor:
-        """Mark the positions up to the last image token where they precede the question; none where they do not.
+        """Mark the positions up to the last image token, padding included; none if the question comes before it.
 
         Under a causal mask their states do not depend on the question.
         """
-        return is_prefix(self.codes)
+        until_image = self.mask("image").flip(1).cumsum(dim=1).flip(1) > 0
+        return until_image & ~(self.mask("question") & until_image).any(dim=1, keepdim=True)
 
     def to(self, device: torch.device) -> "TokenGroups":
         """Move to a device."""
         return TokenGroups(self.codes.to(device))
-
-
-def is_prefix(codes: torch.Tensor) -> torch.Tensor:
-    """Mark the positions that precede or hold the last image token, padding included; see `TokenGroups.is_prefix`."""
-    is_image, is_question = codes == GROUPS.index("image"), codes == GROUPS.index("question")
-    until_image = is_image.flip(1).cumsum(dim=1).flip(1) > 0
-    is_image_first = (is_question & until_image).any(dim=1, keepdim=True).logical_not()
-    return until_image & is_image_first
 
 
 def find_groups(

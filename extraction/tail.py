@@ -15,7 +15,7 @@ from extraction.encode import Prepared
 from extraction.knockout import cut_of
 from extraction.models import VisionLanguageModel
 from extraction.prompt_pass import KeysAndValues, PromptPass, to_cache
-from extraction.spans import PADDING, TokenGroups, is_prefix
+from extraction.spans import PADDING, TokenGroups
 from pid_jax.store import NORM
 
 
@@ -46,11 +46,8 @@ def follow_images(
     is_there, column = column >= 0, column.clamp_min(0)  # a leader may have no room for the longest prefix
     is_there &= prefix[row].gather(1, column)
     prefix_codes = leaders.groups.codes[row].gather(1, column).masked_fill(~is_there, PADDING)
-    cuts = [prefix_length(p) for p in followers]
-    codes = torch.from_numpy(pad_left([p.codes[n:] for p, n in zip(followers, cuts, strict=True)], PADDING))
-    tokens = pad_left(
-        [p.input_ids[n:] for p, n in zip(followers, cuts, strict=True)], vlm.processor.tokenizer.pad_token_id
-    )
+    codes = torch.from_numpy(pad_left([p.codes[p.prefix :] for p in followers], PADDING))
+    tokens = pad_left([p.input_ids[p.prefix :] for p in followers], vlm.processor.tokenizer.pad_token_id)
     groups = TokenGroups(torch.cat([prefix_codes, codes.to(device)], dim=1))
     recorder = Recorder(vlm, groups, plan, has_prefix=True)
     recorder.copy_prefix(leaders.recorder.parts[row])
@@ -121,7 +118,7 @@ def _run_blocks(
     mask = cut_mask = _in_form(vlm, allowed, hidden.dtype)
     if knockout is not None:
         cut_mask = _in_form(vlm, allowed & ~cut_of(knockout, groups)[:, :, -tail:], hidden.dtype)
-    rotary = vlm.decoder.rotary_emb(hidden, positions[..., -tail:])
+    rotary = vlm.decoder.rotary_emb(hidden, positions[..., -tail:].to(hidden.device))
     if start == 0:
         recorder.record(0, hidden)
     for i in range(start, len(vlm.layers)):
@@ -163,11 +160,6 @@ def _in_form(vlm: VisionLanguageModel, allowed: torch.Tensor, dtype: torch.dtype
     if not vlm.is_eager:
         return allowed
     return torch.zeros_like(allowed, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)
-
-
-def prefix_length(prepared: Prepared) -> int:
-    """Count the tokens up to the last image token; none if the image does not precede the question."""
-    return int(is_prefix(torch.from_numpy(prepared.codes)[None]).sum())
 
 
 def _length_behind(groups: TokenGroups) -> torch.Tensor:
