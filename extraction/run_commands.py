@@ -1,6 +1,6 @@
 """Commands of `pid-extract` that run a model: the baseline, and knockouts of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from extraction.datasets.sample import Sample
 from extraction.edges import GROUPS, Knockout, parse_edges, parse_windows
 from extraction.processes import Process
 from extraction.settings import ModelSettings, RunSettings, from_manifest, parse_layers
-from extraction.store_commands import report_failures
+from extraction.store_commands import report_accuracies, report_failures
 from extraction.tiny import SHIPPED
 from pid_jax.console import err, out, parse_names, progress_bar, working
 from pid_jax.store import ActivationStore
@@ -154,8 +154,7 @@ def knockout(
     how = _Extraction(vlm, settings, process, num_workers, 0 if strict else max_errors)
     with how.showing(out_dir, f"{len(cuts)} knockouts", len(samples) * len(cuts)) as options:
         stores = extract_knockouts(vlm, samples, settings, cuts, out_dir, options, how.tell_proof)
-    for store in stores.values():
-        how.report(store)
+    how.compare(base, list(stores.values()))
 
 
 def _data_source(**options: Path | bool | None) -> tuple[str, str | None]:
@@ -252,6 +251,13 @@ class _Extraction:
                 f"accuracy {columns['correct'][has_answer].mean():.4f}" if count else "no gold answers, no accuracy;"
             )
             out.print(f"{store.path}: {task}: {correct} on {count} questions.")
+
+    def compare(self, baseline: ActivationStore, stores: Sequence[ActivationStore]) -> None:
+        """List failures, and the accuracies of all conditions."""
+        if self._process.is_first:
+            for store in stores:
+                report_failures(store)
+            report_accuracies([baseline, *stores])
 
     def _tell(self, line: str) -> None:
         if self._process.is_first:

@@ -83,6 +83,20 @@ def report_failures(store: ActivationStore) -> None:
         )
 
 
+def report_accuracies(stores: Sequence[ActivationStore]) -> None:
+    """Compare conditions: share of right answers, a line a store and a column a task."""
+    found = [describe_store(store) for store in stores]
+    tasks = list(dict.fromkeys(task.task for one in found for task in one.tasks))
+    table = Table(title="Accuracy", title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("condition", no_wrap=True)
+    for task in tasks:
+        table.add_column(Text(task), justify="right", no_wrap=True)
+    for one in found:
+        of_task = {task.task: task.accuracy for task in one.tasks}
+        table.add_row(Text(one.condition), *(_number(of_task.get(task), 3) for task in tasks))
+    out.print(table)
+
+
 def _facts(found: StoreInfo) -> Table:
     table = Table(title=Text(found.path), show_header=False, title_justify="left")
     failures = ", ".join(f"{count} {stage}" for stage, count in found.failures.items())
@@ -104,7 +118,7 @@ def _facts(found: StoreInfo) -> Table:
 def _tasks(tasks: Sequence[TaskInfo]) -> Table:
     caption = "Bits: entropies of gold answers and of the model's. Majority: share of the most frequent gold answer."
     table = Table(caption=caption, caption_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
-    table.add_column("task", overflow="fold")
+    table.add_column("task", no_wrap=True)
     for heading in _HEADINGS:
         table.add_column(heading, justify="right")
     for task in tasks:
