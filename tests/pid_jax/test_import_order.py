@@ -100,7 +100,7 @@ def imports_of(package: str) -> dict[str, set[str]]:
 
 
 CORE = {name: found for name, found in imports_of("pid_jax").items() if name != "pid_jax"}
-EXTRACTION = imports_of("extraction")
+EXTRACTION = {name: found for name, found in imports_of("extraction").items() if name != "extraction"}
 
 
 def part_of(name: str) -> str:
