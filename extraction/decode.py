@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from extraction.knockout import mask_in_form
 from extraction.models import VisionLanguageModel
 from extraction.prompt_pass import PromptPass, to_cache
 
@@ -26,15 +27,16 @@ def answer(vlm: VisionLanguageModel, prompts: PromptPass, max_new_tokens: int) -
     end = torch.tensor(_end_tokens(vlm), device=prompts.logits.device)
     tokens = [prompts.logits.argmax(dim=-1)]
     is_done = torch.isin(tokens[0], end)
-    cache, mask = to_cache(prompts.memory), prompts.groups.is_token.long()
+    cache, is_token = to_cache(prompts.memory), prompts.groups.is_token
     position = prompts.positions[..., -1:]
     while len(tokens) < max_new_tokens and not is_done.all():
         position = position + 1
-        mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
+        is_token = torch.cat([is_token, is_token.new_ones(len(is_token), 1)], dim=1)
         embedded = vlm.model.get_input_embeddings()(tokens[-1][:, None])
         hidden = vlm.decoder(
             inputs_embeds=embedded,
-            attention_mask=mask.to(embedded.device),  # a model may be spread over several devices
+            # Every token before, however the row is padded: a sliding window would count the padding.
+            attention_mask=mask_in_form(vlm, is_token[:, None, None, :], embedded.dtype).to(embedded.device),
             position_ids=position.to(embedded.device),
             past_key_values=cache,
             use_cache=True,

@@ -60,6 +60,7 @@ class Encoder:
         template: Resolved prompt template.
         image_token_id: Id of the image tokens.
         max_positions: Longest prompt that the model takes.
+        roles: Token groups that every prompt must have.
     """
 
     processor: Any
@@ -67,9 +68,10 @@ class Encoder:
     template: str
     image_token_id: int
     max_positions: int
+    roles: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, vlm: "VisionLanguageModel", template: str) -> "Encoder":
+    def of(cls, vlm: "VisionLanguageModel", template: str, roles: tuple[str, ...] = ()) -> "Encoder":
         """Make the encoder of a model."""
         return cls(
             processor=vlm.processor,
@@ -77,6 +79,7 @@ class Encoder:
             template=template,
             image_token_id=vlm.image_token_id,
             max_positions=vlm.max_positions,
+            roles=roles,
         )
 
     def prepare(self, sample: Sample) -> Prepared:
@@ -96,23 +99,35 @@ class Encoder:
                 "length",
                 f"{len(input_ids)} tokens are more than the model's {self.max_positions}: shorten the question",
             )
-        plain = self.processor.tokenizer(prompt.text, return_offsets_mapping=True)["offset_mapping"]
+        plain = self.processor.tokenizer(prompt.text, **self._how(prompt.text))["offset_mapping"]
         shift = int(offsets[:, 1].max()) - max(end for _, end in plain)
+        codes = find_groups(prompt, input_ids, offsets, shift, self.image_token_id)
+        if lacking := [role for role in self.roles if not (codes == GROUPS.index(role)).any()]:
+            raise SampleError(
+                "prompt", f"the prompt has no token of the role {lacking[0]!r}: leave it out of the roles"
+            )
         return Prepared(
             sample=sample,
             input_ids=input_ids,
-            codes=find_groups(prompt, input_ids, offsets, shift, self.image_token_id),
+            codes=codes,
             token_inputs={name: encoded[name][0] for name in ("mm_token_type_ids",) if name in encoded},
             image_inputs={name: value for name, value in encoded.items() if name not in _OF_TEXT},
         )
 
     @cached_property
     def _marks(self) -> frozenset[str]:
-        return frozenset(self.processor.tokenizer.all_special_tokens)
+        tokenizer = self.processor.tokenizer
+        added = [token for token in tokenizer.added_tokens_decoder.values() if token.special]
+        return frozenset(tokenizer.all_special_tokens) | {token.content for token in added}
+
+    def _how(self, text: str) -> dict[str, bool]:
+        """How to tokenize: a template that begins with the mark of the beginning does not get a second one."""
+        begin = self.processor.tokenizer.bos_token
+        return {"return_offsets_mapping": True, "add_special_tokens": not (begin and text.startswith(begin))}
 
     def _process(self, text: str, image: Any) -> dict[str, np.ndarray]:
         try:
-            encoded = self.processor(images=[image], text=[text], return_tensors="np", return_offsets_mapping=True)
+            encoded = self.processor(images=[image], text=[text], return_tensors="np", **self._how(text))
         except Exception as error:  # whatever the processor of another library cannot take is wrong with this sample
             raise SampleError(
                 "processor", f"the model's processor refuses the sample ({type(error).__name__}: {error})"

@@ -1,5 +1,7 @@
 """Errors of single samples: recorded with the sample, the run goes on."""
 
+from collections.abc import Sequence
+
 _LONGEST_SHOWN = 160
 
 
@@ -7,7 +9,7 @@ class SampleError(ValueError):
     """One sample cannot be extracted.
 
     Attributes:
-        stage: Where it failed: record, image, prompt, length, states.
+        stage: Where it failed: record, image, processor, prompt, length, states, memory.
     """
 
     def __init__(self, stage: str, message: str) -> None:
@@ -18,11 +20,12 @@ class SampleError(ValueError):
 class TooManyFailuresError(RuntimeError):
     """More samples failed than were allowed; what was extracted stays in the store."""
 
-    def __init__(self, failed: int, allowed: int) -> None:
+    def __init__(self, failed: int, allowed: int, shards: Sequence[str]) -> None:
         super().__init__(
             f"{failed} samples could not be extracted, more than the {allowed} that --max-errors (or --strict) allows. "
-            "They are recorded in the store with their reasons; repair the data, or allow more and run the same "
-            "command again: it goes on where it stopped."
+            "They are recorded in the store with their reasons. Allow more and run the same command again, which goes "
+            f"on where it stopped; or repair the data, delete {', '.join(shards[:5])}"
+            f"{' ...' if len(shards) > 5 else ''} and run it again, which tries their samples anew."
         )
 
 

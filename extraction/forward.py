@@ -44,6 +44,10 @@ class BatchResult:
     states: np.ndarray
     answers: list[str] = field(default_factory=list)
 
+    def put(self, rows: Sequence[int], done: PromptPass) -> None:
+        """Copy the states of a pass to the host, once."""
+        self.states[rows] = done.recorder.states.cpu().numpy()
+
 
 @torch.inference_mode()
 def run_batch(
@@ -54,7 +58,8 @@ def run_batch(
 ) -> list[BatchResult]:
     """Record states and generate greedily, under each condition.
 
-    Every image is seen once; a knockout runs from its first block on, and only over the positions it can change.
+    Every image is seen once; a knockout runs from its first block on, and only over the positions it can change. What a
+    condition gives does not depend on the others.
 
     Args:
         vlm: The model.
@@ -65,35 +70,75 @@ def run_batch(
     Returns:
         One result a condition, rows in the order of `prepared`.
     """
-    shape = (len(prepared), len(plan.states.slots), len(plan.states.roles), vlm.width)
-    results = [BatchResult(states=np.full(shape, np.nan, np.float32), answers=[""] * len(prepared)) for _ in conditions]
-    for rows, base in _base_passes(vlm, prepared, plan, [c for c in conditions if c is not None]):
-        for result, condition in zip(results, conditions, strict=True):
-            done = base if condition is None else pass_knockout(vlm, base, condition, plan.states)
-            result.states[rows] = done.recorder.states.cpu().numpy()
-            for row, text in zip(rows, answer(vlm, done, plan.max_new_tokens), strict=True):
-                result.answers[row] = text
+    everyone = list(range(len(prepared)))
+    leaders, followers = share_images(prepared) if plan.share_images else (everyone, {})
+    # A knockout that changes the prefix needs the states of all positions, which followers do not have.
+    whole = [i for i, c in enumerate(conditions) if followers and c is not None and c.touches_prefix]
+    results = [_empty(vlm, len(prepared), plan) for _ in conditions]
+    baseline = _empty(vlm, len(prepared), plan)
+    short = [i for i in range(len(conditions)) if i not in whole]
+    for group in _base_passes(vlm, prepared, plan, [c for i in short if (c := conditions[i])], leaders, followers):
+        baseline.put(group.rows, group.base)
+        for i in short:
+            _run_condition(vlm, group, conditions[i], plan, results[i])
+    if whole:
+        knockouts = [c for i in whole if (c := conditions[i])]
+        (group,) = _base_passes(vlm, prepared, plan, knockouts, everyone, {})
+        for i, knockout in zip(whole, knockouts, strict=True):
+            _run_condition(vlm, group, knockout, plan, results[i])
+            before = [slot for slot, layer in enumerate(plan.states.layers) if layer <= knockout.first]
+            results[i].states[:, before] = baseline.states[:, before]  # bit by bit, as in the baseline's store
     return results
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Group:
+    """Rows that run together, their pass without a cut, and the longest part behind a prefix."""
+
+    rows: list[int]
+    base: PromptPass
+    behind: int
+
+
 def _base_passes(
-    vlm: VisionLanguageModel, prepared: Sequence[Prepared], plan: ForwardPlan, knockouts: Sequence[Knockout]
-) -> list[tuple[list[int], PromptPass]]:
-    """Run the prompts without a cut; keep what the knockouts start from. Returns rows and their pass."""
-    may_share = plan.share_images and not any(k.touches_prefix for k in knockouts)
-    leaders, followers = share_images(prepared) if may_share else (list(range(len(prepared))), {})
+    vlm: VisionLanguageModel,
+    prepared: Sequence[Prepared],
+    plan: ForwardPlan,
+    knockouts: Sequence[Knockout],
+    leaders: list[int],
+    followers: dict[int, int],
+) -> list[_Group]:
+    """Run the prompts without a cut; keep what the knockouts start from."""
     batch = make_batch(vlm, [prepared[i] for i in leaders])
     behind = batch.tail if batch.has_prefix else batch.length
-    has_sequel = bool(followers or knockouts) or plan.max_new_tokens > 1
     tails = _tails(knockouts, behind, batch.length)
+    has_sequel = bool(followers or knockouts) or plan.max_new_tokens > 1
     first = pass_prompts(vlm, batch, plan.states, tails, has_sequel=has_sequel)
-    passes = [(leaders, first)]
+    groups = [_Group(rows=leaders, base=first, behind=behind)]
     if followers:
         others = [prepared[i] for i in followers]
         behind = max(len(p) - p.prefix for p in others)
         tails, rows = _tails(knockouts, behind, behind), list(followers.values())
-        passes.append((list(followers), follow_images(vlm, first, others, rows, plan.states, tails)))
-    return passes
+        base = follow_images(vlm, first, others, rows, plan.states, tails)
+        groups.append(_Group(rows=list(followers), base=base, behind=behind))
+    return groups
+
+
+def _run_condition(
+    vlm: VisionLanguageModel, group: _Group, knockout: Knockout | None, plan: ForwardPlan, result: BatchResult
+) -> None:
+    done = group.base
+    if knockout is not None:
+        tail = tail_of(knockout, group.behind, done.groups.positions)
+        done = pass_knockout(vlm, done, knockout, plan.states, tail)
+    result.put(group.rows, done)
+    for row, text in zip(group.rows, answer(vlm, done, plan.max_new_tokens), strict=True):
+        result.answers[row] = text
+
+
+def _empty(vlm: VisionLanguageModel, rows: int, plan: ForwardPlan) -> BatchResult:
+    shape = (rows, len(plan.states.slots), len(plan.states.roles), vlm.width)
+    return BatchResult(states=np.full(shape, np.nan, np.float32), answers=[""] * rows)
 
 
 def _tails(knockouts: Sequence[Knockout], behind: int, positions: int) -> dict[int, int]:

@@ -1,5 +1,6 @@
 """Whole extractions: choose the samples, prove what will be done on the real model, fill the stores."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -17,7 +18,8 @@ from extraction.settings import RunSettings
 from pid_jax.storage import join_path
 from pid_jax.store import ActivationStore, describe_differences
 
-_LOOKED_AT = 200  # samples tried to find two for the self-tests
+_LOOKED_AT = 200  # samples tried to find some for the self-tests
+_CANDIDATES = 6  # of which one pair must have finite states
 
 
 def extract_baseline(
@@ -32,15 +34,7 @@ def extract_baseline(
     Raises:
         PrefixError: If questions were to share passes over images whose states depend on the question.
     """
-
-    def prove() -> dict[str, Any]:
-        if not settings.share_images:
-            return {}
-        encoder = Encoder.of(vlm, settings.template)
-        proof = prove_prefix(vlm, encoder, pick_two(encoder, samples))
-        return {} if proof is None else {"prefix": asdict(proof)}
-
-    store = _start(vlm, samples, settings, None, out, prove)
+    store = _start(vlm, samples, settings, None, out, lambda: _prove_prefix(vlm, samples, settings))
     fill(vlm, samples, settings, [Target(store=store)], options)
     return store
 
@@ -81,7 +75,7 @@ def extract_knockouts(
     for knockout in knockouts:
 
         def prove(knockout: Knockout = knockout) -> dict[str, Any]:
-            pair[:] = pair or pick_two(encoder, samples)
+            pair[:] = pair or pick_samples(encoder, samples, 2)
             if not pair:
                 raise ValueError("No sample could be prepared to test the knockout on: check images and questions.")
             proof = prove_knockout(vlm, knockout, pair)
@@ -127,7 +121,7 @@ def keep_correct(
     """
     path = answers_path(out)
     answers_only = replace(settings, roles=(), keep="all")
-    store = _start(vlm, samples, answers_only, None, path, dict)
+    store = _start(vlm, samples, answers_only, None, path, lambda: _prove_prefix(vlm, samples, settings))
     fill(vlm, samples, answers_only, [Target(store=store)], options)
     good = set(store.ids[store.columns["correct"].astype(bool)].tolist()) if len(store.ids) else set()
     if not good:
@@ -143,19 +137,27 @@ def answers_path(out: str | Path) -> str:
     return f"{str(out).rstrip('/')}.answers"
 
 
-def pick_two(encoder: Encoder, samples: Sequence[Sample]) -> list[Prepared]:
-    """Prepare the first two samples with different questions; fewer if there are not two."""
+def pick_samples(encoder: Encoder, samples: Sequence[Sample], count: int) -> list[Prepared]:
+    """Prepare the first samples with different questions; fewer if there are not so many."""
     found: list[Prepared] = []
-    for sample in samples[:_LOOKED_AT]:
-        if found and sample.question == found[0].sample.question:
+    tries = 0
+    for sample in samples:
+        if sample.question in {prepared.sample.question for prepared in found}:
             continue
-        try:
+        with contextlib.suppress(SampleError):
             found.append(encoder.prepare(sample))
-        except SampleError:
-            continue
-        if len(found) == 2:
+        tries += 1
+        if len(found) == count or tries == _LOOKED_AT:
             break
     return found
+
+
+def _prove_prefix(vlm: VisionLanguageModel, samples: Sequence[Sample], settings: RunSettings) -> dict[str, Any]:
+    if not settings.share_images:
+        return {}
+    encoder = Encoder.of(vlm, settings.template)
+    proof = prove_prefix(vlm, encoder, pick_samples(encoder, samples, _CANDIDATES))
+    return {} if proof is None else {"prefix": asdict(proof)}
 
 
 def _start(

@@ -34,12 +34,13 @@ def cut_of(knockout: Knockout, groups: TokenGroups) -> torch.Tensor:
             f"mask of the knockout {knockout.name} must return booleans of shape (batch, queries, keys) = "
             f"{(batch, size, size)}, got {got}."
         )
+    cut = cut.to(groups.codes.device)
     if (cut.diagonal(dim1=1, dim2=2) & groups.is_token).any():
         raise ValueError(
             f"mask of the knockout {knockout.name} cuts a position from itself; leave the diagonal out, or a token may "
             "have nothing to attend to."
         )
-    return cut[:, None].to(groups.codes.device)
+    return cut[:, None]
 
 
 @contextmanager
@@ -98,3 +99,10 @@ def cut_attention_mask(mask: torch.Tensor | None, cut: torch.Tensor, queries: in
     if mask.dtype == torch.bool:
         return mask & ~cut
     return mask.masked_fill(cut, torch.finfo(mask.dtype).min)
+
+
+def mask_in_form(vlm: VisionLanguageModel, allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Bring a mask of allowed pairs to the form that the model's attention takes."""
+    if not vlm.is_eager:
+        return allowed
+    return torch.zeros_like(allowed, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)

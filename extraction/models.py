@@ -1,15 +1,20 @@
 """Load a vision-language model and find its parts."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from torch import nn
 
 from extraction.families import Family, family_of
 from extraction.tiny import SHIPPED
+
+ATTENTION = ("sdpa", "eager")
+"""Implementations of attention that take a mask."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +107,7 @@ def load_model(
         ValueError: If there is no such model, its family is not known, or its processor is missing.
     """
     precision = _dtype(dtype)
-    if attn_implementation not in ("sdpa", "eager"):
+    if attn_implementation not in ATTENTION:
         raise ValueError(
             f"attn_implementation must be 'sdpa' or 'eager', got {attn_implementation!r}: others take no mask."
         )
@@ -110,10 +115,15 @@ def load_model(
         raise ValueError(f"Give device ({device!r}) or device_map ({device_map!r}), not both.")
     is_shipped = name in SHIPPED
     path = str(SHIPPED.get(name, name))
-    options = {"revision": revision, "local_files_only": local_files_only or is_shipped}
+    # Refused, not asked about: code of a checkpoint never runs.
+    options = {
+        "revision": revision,
+        "local_files_only": local_files_only or is_shipped,
+        "trust_remote_code": False,
+    }
     config = _load(path, lambda: transformers.AutoConfig.from_pretrained(path, **options))
     family = family_of(config.model_type, name)
-    model = _load(
+    model, info = _load(
         path,
         lambda: getattr(transformers, family.model_class).from_pretrained(
             path,
@@ -121,12 +131,14 @@ def load_model(
             dtype=torch.float32 if is_shipped else precision,
             attn_implementation=attn_implementation,
             use_safetensors=True,
+            output_loading_info=True,
             **options,
             **({} if device_map is None else {"device_map": device_map}),
         ),
     )
+    _refuse_missing(path, info)
     if device_map is None:
-        model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        model = _move(model, device or ("cuda" if torch.cuda.is_available() else "cpu"))
     return wrap_model(model, _load_processor(path, family, options))
 
 
@@ -142,6 +154,9 @@ def wrap_model(model: Any, processor: Any) -> VisionLanguageModel:
     """
     model_type = getattr(getattr(model, "config", None), "model_type", None)
     family = family_of(str(model_type), type(model).__name__)
+    attention = model.config.get_text_config()._attn_implementation
+    if attention not in ATTENTION:
+        raise ValueError(f"model has {attention!r} attention, wanted one of {ATTENTION}: others take no mask.")
     if not processor.tokenizer.is_fast:
         raise ValueError(
             f"processor of {family.title} has a slow tokenizer; offsets need a fast one: add its tokenizer.json."
@@ -159,11 +174,30 @@ def wrap_model(model: Any, processor: Any) -> VisionLanguageModel:
 def _load(path: str, action: Callable[[], Any]) -> Any:
     try:
         return action()
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, SafetensorError) as error:
         raise ValueError(
             f"model {path!r} could not be loaded: {_first_line(error)} Give a folder with config.json and safetensors "
             f"weights, an id on the hub (and a network), or one of {', '.join(SHIPPED)}."
         ) from error
+
+
+def _refuse_missing(path: str, info: dict[str, Any]) -> None:
+    """Refuse weights that are not all there: transformers would fill the gaps with random values."""
+    missing = sorted(info["missing_keys"]) + sorted(str(key[0]) for key in info["mismatched_keys"])
+    if missing:
+        raise ValueError(
+            f"model {path!r} lacks {len(missing)} weights of its architecture, or has them in another shape (first "
+            f"{missing[0]!r}): its answers would come from random values. Download it again."
+        )
+
+
+def _move(model: Any, device: str) -> Any:
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise ValueError(f"device {device!r} cannot be used here ({_first_line(error)}): choose another.") from error
 
 
 def _load_processor(path: str, family: Family, options: dict[str, Any]) -> Any:
@@ -192,13 +226,18 @@ def _find_decoder(model: Any, family: Family) -> Any:
         part = model
         for name in path:
             part = getattr(part, name, None)
-        if all(hasattr(part, name) for name in ("layers", "norm", "rotary_emb")):
+        if all(hasattr(part, name) for name in ("layers", "norm", "rotary_emb")) and _rotates_all_alike(part):
             return part
     places = " or ".join(".".join(path) for path in family.decoder)
     raise ValueError(
-        f"{type(model).__name__} has no decoder with layers, norm and rotary_emb at {places}: use a version of "
-        "transformers between 4.57 and 5, or correct the family's entry in extraction/families.py."
+        f"{type(model).__name__} has no decoder with layers, norm and one rotary_emb for all blocks at {places}: "
+        "use a version of transformers between 4.57 and 5, or correct the family's entry in extraction/families.py."
     )
+
+
+def _rotates_all_alike(decoder: Any) -> bool:
+    """Whether one rotation serves all blocks."""
+    return len(inspect.signature(decoder.rotary_emb.forward).parameters) == 2
 
 
 def _dtype(name: str) -> Any:

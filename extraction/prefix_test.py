@@ -1,12 +1,14 @@
 """Proof, on the real model and real samples, that the states of an image do not depend on the question."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from extraction.capture import StatesPlan
 from extraction.encode import Encoder, Prepared
+from extraction.errors import SampleError
 from extraction.forward import ForwardPlan, run_batch
 from extraction.models import VisionLanguageModel
 from extraction.selftest import AGREEMENT
@@ -32,41 +34,59 @@ class PrefixProof:
     shared_error: float
 
 
-def prove_prefix(vlm: VisionLanguageModel, encoder: Encoder, prepared: Sequence[Prepared]) -> PrefixProof | None:
+def prove_prefix(vlm: VisionLanguageModel, encoder: Encoder, candidates: Sequence[Prepared]) -> PrefixProof | None:
     """Ask two questions about one image, together and each alone.
 
     Args:
         vlm: The model.
         encoder: Its encoder.
-        prepared: Two real samples; the image of the first is used.
+        candidates: Real samples with different questions; the image of the first is used.
 
     Returns:
-        What was measured; None where there are no two samples, the image does not precede the question, or states are
-        not finite, which makes failures of the samples and no proof.
+        What was measured; None where there are no two questions, the image does not precede the question, or no pair
+        has finite states, which makes failures of the samples and no proof.
 
     Raises:
         PrefixError: If the states differ by more than the model's precision.
     """
-    if len(prepared) < 2 or not prepared[0].prefix:
-        return None
-    other = encoder.prepare(replace(prepared[1].sample, image=prepared[0].sample.image))
+    for other in _same_image(encoder, candidates):
+        proof = _measure(vlm, candidates[0], other)
+        if proof is not None:
+            _raise_unless_equal(vlm, proof)
+            return proof
+    return None
+
+
+def _same_image(encoder: Encoder, candidates: Sequence[Prepared]) -> Iterator[Prepared]:
+    """Ask the other questions about the image of the first; those that do not fit are passed over."""
+    if not candidates or not candidates[0].prefix:
+        return
+    for candidate in candidates[1:]:
+        with contextlib.suppress(SampleError):
+            yield encoder.prepare(replace(candidate.sample, image=candidates[0].sample.image))
+
+
+def _measure(vlm: VisionLanguageModel, one: Prepared, other: Prepared) -> PrefixProof | None:
     layers = tuple(range(len(vlm.layers) + 1))
     plan = ForwardPlan(states=StatesPlan(roles=_ROLES, layers=layers), max_new_tokens=1)
-    together = run_batch(vlm, [prepared[0], other], plan)[0].states
-    alone = [run_batch(vlm, [one], plan)[0].states[0] for one in (prepared[0], other)]
+    together = run_batch(vlm, [one, other], plan)[0].states
+    alone = np.stack([run_batch(vlm, [prepared], plan)[0].states[0] for prepared in (one, other)])
     if not np.isfinite(alone).all():
         return None
-    proof = PrefixProof(
-        image_error=_difference(alone[0][:, 0], alone[1][:, 0]), shared_error=_difference(together, np.stack(alone))
+    return PrefixProof(
+        image_error=_difference(alone[0][:, 0], alone[1][:, 0]), shared_error=_difference(together, alone)
     )
+
+
+def _raise_unless_equal(vlm: VisionLanguageModel, proof: PrefixProof) -> None:
     tolerance = AGREEMENT.get(vlm.model.dtype, 1e-1)
     if not max(proof.image_error, proof.shared_error) < tolerance:
         raise PrefixError(
-            f"The states of an image depend on the question in {type(vlm.model).__name__} (relative difference "
-            f"{proof.image_error:.1e}; {proof.shared_error:.1e} when two questions share a pass): its attention is not "
-            "causal over the image. Extract without sharing: --no-share-images."
+            f"Questions about one image cannot share a pass over it in {type(vlm.model).__name__}: the states of the image "
+            f"differ by {proof.image_error:.1e} between two questions, and all states by {proof.shared_error:.1e} between "
+            "a shared pass and one alone. Its attention is not causal over the image, or its decoder changes the "
+            "embeddings before the first block. Extract without sharing: --no-share-images."
         )
-    return proof
 
 
 def _difference(one: np.ndarray, other: np.ndarray) -> float:

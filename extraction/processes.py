@@ -47,9 +47,8 @@ class Process:
         Every process goes through all of them and passes over what has appeared meanwhile, so none is left out, however
         the processes start, stop or die. Two of them make the same shard at worst near the end; the bytes are equal.
         """
-        own = [index for index in missing if index % self.world_size == self.rank]
-        yield from own
-        yield from reversed([index for index in missing if index not in set(own)])
+        yield from (index for index in missing if index % self.world_size == self.rank)
+        yield from (index for index in reversed(missing) if index % self.world_size != self.rank)
 
 
 def device_of(process: Process) -> str | None:

@@ -1,5 +1,7 @@
 """Extract the states of all samples into activation stores: one a condition, filled together."""
 
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,7 +22,8 @@ from extraction.settings import RunSettings, to_manifest
 from extraction.workers import Outcome, preparing
 from pid_jax.store import NORM, ActivationStore, Failure, Manifest, tensor_name
 
-_LARGEST_FLOAT16 = 65504.0
+_LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
+_LOOK_EVERY_S = 2.0  # an object store is listed for it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +109,8 @@ def fill(
         TooManyFailuresError: If more samples failed than `options.max_errors`.
     """
     options = options or RunOptions()
+    if options.max_errors is not None and options.max_errors < 0:
+        raise ValueError(f"max_errors must be 0 or more, got {options.max_errors}.")
     plan = ForwardPlan(
         states=StatesPlan(roles=settings.roles, layers=layers_of(vlm, settings)),
         max_new_tokens=settings.max_new_tokens,
@@ -120,27 +125,58 @@ def fill(
             if _lacking(targets, index):
                 yield index, [by_id[i] for i in targets[0].store.shard_ids(index)]
 
-    options.progress(sum(_done(target.store) for target in targets))
-    failed = 0
-    with preparing(Encoder.of(vlm, settings.template), options.workers) as preparation:
+    count = _Count(targets, options)
+    with preparing(Encoder.of(vlm, settings.template, settings.roles), options.workers) as preparation:
         for index, outcomes in preparation.shards(wanted()):
-            if lacking := _lacking(targets, index):
-                for target, rows in zip(lacking, runner.run(outcomes, [t.knockout for t in lacking]), strict=True):
-                    target.store.write_shard(
-                        index, rows.ids, rows.columns, _tensors(rows.states, plan, settings), rows.failures
-                    )
-                    failed += len(rows.failures) if target is lacking[0] else 0
-            options.progress(sum(_done(target.store) for target in targets))
-            if options.max_errors is not None and failed > options.max_errors:
-                raise TooManyFailuresError(failed, options.max_errors)
+            lacking = _lacking(targets, index)
+            for target, rows in zip(lacking, runner.run(outcomes, [t.knockout for t in lacking]), strict=True):
+                tensors = _tensors(rows.states, plan, settings)
+                target.store.write_shard(index, rows.ids, rows.columns, tensors, rows.failures)
+            count.tell(is_last=False)
+    count.tell(is_last=True)
 
 
 def _lacking(targets: Sequence[Target], index: int) -> list[Target]:
     return [target for target in targets if not target.store.has_shard(index)]
 
 
-def _done(store: ActivationStore) -> int:
-    return len(store.manifest.ids) - sum(len(store.shard_ids(index)) for index in store.missing_shards())
+class _Count:
+    """Counts samples and failures over all processes: what is in the stores, looked at now and then."""
+
+    def __init__(self, targets: Sequence[Target], options: RunOptions) -> None:
+        self._targets, self._options = targets, options
+        self._failures: dict[tuple[int, int], int] = {}
+        self._looked = -math.inf
+        self.tell(is_last=False)
+
+    def tell(self, *, is_last: bool) -> None:
+        """Report progress, and stop where too many samples failed.
+
+        Raises:
+            TooManyFailuresError: If one of the stores has more failures than are allowed.
+        """
+        is_strict = self._options.max_errors is not None
+        if not (self._options.process.is_first or is_strict) or (
+            time.monotonic() - self._looked < _LOOK_EVERY_S and not (is_last or is_strict)
+        ):
+            return
+        self._looked = time.monotonic()
+        done = 0
+        for t, target in enumerate(self._targets):
+            store, missing = target.store, set(target.store.missing_shards())
+            done += len(store.manifest.ids) - sum(len(store.shard_ids(index)) for index in missing)
+            if is_strict:
+                self._check(t, store, [i for i in range(store.manifest.shard_count) if i not in missing])
+        self._options.progress(done)
+
+    def _check(self, t: int, store: ActivationStore, there: list[int]) -> None:
+        for index in there:
+            if (t, index) not in self._failures:
+                self._failures[t, index] = len(store.header(index).failures)
+        failed = sum(self._failures[t, index] for index in there)
+        if self._options.max_errors is not None and failed > self._options.max_errors:
+            shards = [str(store.shard_path(index)) for index in there if self._failures[t, index]]
+            raise TooManyFailuresError(failed, self._options.max_errors, shards)
 
 
 class _Rows:

@@ -118,7 +118,8 @@ def run(
     if keep == "correct":
         with how.showing(answers_path(out_dir), "answers", len(samples)) as options:
             samples = keep_correct(vlm, samples, settings, out_dir, options)
-        samples = select(samples, data)
+        how.list_failures(ActivationStore.open(answers_path(out_dir)))
+        samples = _select_right(samples, data)
     with how.showing(out_dir, "baseline", len(samples)) as options:
         store = extract_baseline(vlm, samples, settings, out_dir, options)
     how.report(store)
@@ -180,6 +181,14 @@ def _load(
         return load_model(**vars(model), device=device, device_map=device_map, local_files_only=local_files_only)
 
 
+def _select_right(samples: list[Sample], data: DataSettings) -> list[Sample]:
+    """Choose among the samples that were answered correctly."""
+    there = {sample.task for sample in samples}
+    if lacking := [task for task in data.tasks or () if task not in there]:
+        raise ValueError(f"No question of {', '.join(lacking)} was answered correctly: leave that out of --tasks.")
+    return select(samples, data)
+
+
 def _samples_of(base: ActivationStore, settings: RunSettings) -> list[Sample]:
     everything = replace(settings.data, per_task=None, one_per_image=False, limit=None)
     by_id = {sample.id: sample for sample in load_samples(everything)}
@@ -237,6 +246,11 @@ class _Extraction:
             f"{proof.weight_left:g} after; sdpa and eager logits agree to {proof.agreement:.0e}; the pass from block "
             f"{cut.first} on agrees with the whole one to {proof.tail_error:.0e}; the model is restored bit by bit."
         )
+
+    def list_failures(self, store: ActivationStore) -> None:
+        """List the samples without a row."""
+        if self._process.is_first:
+            report_failures(store)
 
     def report(self, store: ActivationStore) -> None:
         """List failures and accuracies."""

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
+from extraction.attention_watch import PLAIN, Looked, Seen, compare_masks, looking
 from extraction.batch import Batch, make_batch
 from extraction.capture import Recorder, StatesPlan, watching
 from extraction.edges import GROUPS, Knockout
@@ -16,10 +16,12 @@ from extraction.models import VisionLanguageModel
 from extraction.prompt_pass import pass_prompts
 from extraction.tail import pass_knockout, tail_of
 
-_SMALL = 1e-6  # attention weights below this may round to zero
 # Relative agreement of two ways to compute the same, by the precision of the model.
 AGREEMENT = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 _ROLES = ("image", "question", "last")
+# Rows that keep less of their weight than this are renormalized by too small a number to be compared.
+_KEPT = 0.1
+_SAME_ANGLE = 0.02  # cosines in bfloat16 have three digits; those of the next position differ by half
 
 
 class KnockoutError(RuntimeError):
@@ -34,9 +36,9 @@ class KnockoutProof:
         weight_cut: Largest attention weight of a cut edge without the knockout; of several edges the smallest.
         weight_left: Largest weight on them with it; exactly zero.
         row_sum_error: Largest distance of a row of attention weights from one.
-        agreement: Relative difference of the logits of sdpa and eager attention under the knockout.
         side_effect: Largest change of any other weight in the first block of the window, apart from what the
             softmax hands on to the rest of a cut row.
+        agreement: Relative difference of the logits of sdpa and eager attention under the knockout.
         tail_error: Relative difference of states and logits between the pass that starts at the window, which the
             extraction uses, and hooks on a pass of the whole model.
         effect: Largest change of a logit, relative to the largest logit.
@@ -45,22 +47,22 @@ class KnockoutProof:
     weight_cut: float
     weight_left: float
     row_sum_error: float
-    agreement: float
     side_effect: float
+    agreement: float
     tail_error: float
     effect: float
 
 
 def prove_knockout(vlm: VisionLanguageModel, knockout: Knockout, prepared: Sequence[Prepared]) -> KnockoutProof:
-    """Check a knockout by the attention weights themselves.
+    """Check a knockout by the masks, the attention weights and the states themselves.
 
-    With eager attention: weights on cut edges are exactly zero inside the window; in its first block, whose inputs are
-    still the baseline's, all other weights are the baseline's, renormalized in the rows that lost some; elsewhere in
-    the window no weight outside of the edges vanished; rows sum to one; blocks before the window are untouched. With
-    the model's own attention: the same logits up to rounding, the same states by the shorter way that the extraction
-    takes, and logits bit-identical to the baseline's once the hooks are gone.
+    Exactly, whatever the precision: the masks that the attention of every block is given, by hooks on the whole model
+    and by the pass from the window on, are those of the edges, and so are the positions; weights on cut edges are zero;
+    states before the window are the baseline's; without hooks the logits are the baseline's again.
 
-    Weights of one block are in memory at a time.
+    Up to rounding: rows of weights sum to one; in the first block of the window, whose inputs are still the baseline's,
+    all other weights are the baseline's, renormalized in the rows that lost some; sdpa and eager attention give the
+    same logits, and so do both ways of running the knockout.
 
     Args:
         vlm: The model.
@@ -71,44 +73,51 @@ def prove_knockout(vlm: VisionLanguageModel, knockout: Knockout, prepared: Seque
         KnockoutError: If one of these does not hold.
     """
     batch = make_batch(vlm, prepared)
-    before, plain_states = _run(vlm, batch, None)
-    own, cut_states = _run(vlm, batch, knockout)
+    edges = _wanted(knockout, batch)
+    before, plain_states, _ = _run(vlm, batch, None)
+    own, cut_states, _ = _run(vlm, batch, knockout)
     with _attention(vlm, "eager"):
-        eager, _ = _run(vlm, batch, knockout)
-        blocks = [_compare_block(vlm, batch, knockout, i) for i in range(knockout.first, knockout.last + 1)]
-    after, _ = _run(vlm, batch, None)
+        plain = _run(vlm, batch, None, seen := Seen(edges, knockout.first))[2]
+        eager, _, cut = _run(vlm, batch, knockout, seen_cut := Seen(edges, knockout.first))
+    after, _, _ = _run(vlm, batch, None)
+    tail_error, short = _compare_tail(vlm, batch, knockout, own, cut_states)
+    every_edge = torch.stack(edges).any(dim=0)
+    window = range(knockout.first, knockout.last + 1)
     proof = KnockoutProof(
-        weight_cut=min(max(block.weight_cut[e] for block in blocks) for e in range(len(blocks[0].weight_cut))),
-        weight_left=max(block.weight_left for block in blocks),
-        row_sum_error=max(block.row_sum_error for block in blocks),
+        weight_cut=min(max(seen.on_edges[i][e] for i in window) for e in range(len(edges))),
+        weight_left=max(max(seen_cut.on_edges[i]) for i in window),
+        row_sum_error=max(seen_cut.row_sum_error[i] for i in window),
+        side_effect=_side_effect(seen, seen_cut, every_edge),
         agreement=difference(own, eager),
-        side_effect=blocks[0].side_effect,
-        tail_error=_tail_error(vlm, batch, knockout, own, cut_states),
+        tail_error=tail_error,
         effect=difference(before, own),
     )
     untouched = torch.equal(plain_states[:, : knockout.first + 1], cut_states[:, : knockout.first + 1])
-    vanished = any(block.vanished for block in blocks)
-    _raise_unless(vlm, knockout, proof, untouched, torch.equal(before, after), vanished)
+    passes = {PLAIN: plain.masks, "with it": cut.masks, "in the pass from the window on": short.masks}
+    given = compare_masks(batch, knockout, every_edge, passes) or _compare_rotations(cut, short)
+    _raise_unless(vlm, knockout, proof, untouched, torch.equal(before, after), given)
     return proof
 
 
 def difference(one: torch.Tensor, other: torch.Tensor) -> float:
-    """Largest difference, relative to the largest value."""
+    """Largest difference, relative to the largest value; NaN if anything is."""
     return float((one - other).abs().max() / one.abs().max().clamp_min(1e-12))
 
 
 def _raise_unless(
-    vlm: VisionLanguageModel, knockout: Knockout, proof: KnockoutProof, untouched: bool, restored: bool, vanished: bool
+    vlm: VisionLanguageModel, knockout: Knockout, proof: KnockoutProof, untouched: bool, restored: bool, given: str
 ) -> None:
     tolerance = AGREEMENT.get(vlm.model.dtype, 1e-1)
     claims = {
-        f"an edge carries no weight in the first place ({proof.weight_cut})": proof.weight_cut > 0,
+        f"an edge carries no weight in the first place ({proof.weight_cut}; tokens see only earlier ones)": (
+            proof.weight_cut > 0
+        ),
         f"weights outside of the edges changed by {proof.side_effect:.2e}": proof.side_effect < tolerance,
-        "weights outside of the edges vanished": not vanished,
         f"cut edges still carry weight ({proof.weight_left:.2e})": proof.weight_left == 0,
         f"attention rows do not sum to one (error {proof.row_sum_error:.2e})": proof.row_sum_error < tolerance,
         f"sdpa and eager attention disagree by {proof.agreement:.2e}": proof.agreement < tolerance,
         f"the pass from the window on disagrees with hooks by {proof.tail_error:.2e}": proof.tail_error < tolerance,
+        given: not given,
         "blocks before the window changed": untouched,
         "the model does not return to its baseline after the hooks are removed": restored,
     }
@@ -116,57 +125,60 @@ def _raise_unless(
     if failed:
         raise KnockoutError(
             f"The knockout {knockout.name} failed its self-test on {type(vlm.model).__name__}: {'; '.join(failed)}. "
-            "Nothing was extracted; try attn_implementation='eager' or another version of transformers."
+            "Nothing was extracted under it; check the edges, and try attn_implementation='eager' or another version "
+            "of transformers."
         )
 
 
-def _plan(vlm: VisionLanguageModel) -> StatesPlan:
-    return StatesPlan(roles=_ROLES, layers=tuple(range(len(vlm.layers) + 1)))
-
-
 @torch.inference_mode()
-def _run(vlm: VisionLanguageModel, batch: Batch, knockout: Knockout | None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits and states by hooks on a pass of the whole model."""
+def _run(
+    vlm: VisionLanguageModel, batch: Batch, knockout: Knockout | None, seen: Seen | None = None
+) -> tuple[torch.Tensor, torch.Tensor, Looked]:
+    """Logits, states and what the attention was given, by hooks on a pass of the whole model."""
     recorder = Recorder(vlm, batch.groups, _plan(vlm), batch.has_prefix)
-    with cutting(vlm, knockout, batch.groups), watching(vlm, recorder, {}):
+    with cutting(vlm, knockout, batch.groups), watching(vlm, recorder, {}), looking(vlm, batch, seen) as looked:
         logits = vlm.model(**batch.inputs, use_cache=False, logits_to_keep=1).logits
-    return logits[:, -1].float(), recorder.states
+    return logits[:, -1].float(), recorder.states, looked
 
 
 @torch.inference_mode()
-def _tail_error(
+def _compare_tail(
     vlm: VisionLanguageModel, batch: Batch, knockout: Knockout, logits: torch.Tensor, states: torch.Tensor
-) -> float:
-    behind = batch.tail if batch.has_prefix else batch.length
-    base = pass_prompts(vlm, batch, _plan(vlm), {knockout.first: tail_of(knockout, behind, batch.length)})
-    short = pass_knockout(vlm, base, knockout, _plan(vlm))
-    return max(difference(logits, short.logits.float()), difference(states, short.recorder.states))
+) -> tuple[float, Looked]:
+    """Run the knockout the short way; return its relative error and what the attention was given."""
+    tail = tail_of(knockout, batch.tail if batch.has_prefix else batch.length, batch.length)
+    base = pass_prompts(vlm, batch, _plan(vlm), {knockout.first: tail})
+    with looking(vlm, batch, None) as looked:
+        short = pass_knockout(vlm, base, knockout, _plan(vlm), tail)
+    found = short.recorder.states
+    errors = [difference(logits, short.logits.float())]
+    errors += [
+        difference(states[:, slot, role], found[:, slot, role])
+        for slot in range(states.shape[1])
+        for role in range(len(_ROLES))
+    ]
+    return float(torch.tensor(errors).max()), looked  # NaN if any is
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Block:
-    """Weights of one block, compared; `weight_cut` has one entry an edge."""
+def _compare_rotations(whole: Looked, short: Looked) -> str:
+    """Compare the rotations of positions in both ways to run a knockout."""
+    for i, rotation in short.rotations.items():
+        error = float((whole.rotations[i][:, -rotation.shape[1] :].to(rotation.device) - rotation).abs().max())
+        if not error < _SAME_ANGLE:
+            return (
+                f"positions in block {i} of the pass from the window on are other ones (cosines differ by {error:.2g})"
+            )
+    return ""
 
-    weight_cut: list[float]
-    weight_left: float
-    row_sum_error: float
-    side_effect: float
-    vanished: bool
 
-
-def _compare_block(vlm: VisionLanguageModel, batch: Batch, knockout: Knockout, index: int) -> _Block:
-    plain, cut = (_weights(vlm, batch, condition, index) for condition in (None, knockout))
-    each, is_token = _wanted(knockout, batch), batch.groups.is_token
-    edges = torch.stack(each).any(dim=0)
-    kept = plain.masked_fill(edges, 0)
-    expected = kept / kept.sum(-1, keepdim=True).clamp_min(_SMALL)  # padding queries do not count
-    return _Block(
-        weight_cut=[float((plain * one).max()) for one in each],
-        weight_left=float((cut * edges).abs().max()),
-        row_sum_error=float((cut.sum(-1) - 1).abs().amax(dim=1)[is_token].max()),
-        side_effect=float((cut - expected).abs().amax(dim=(1, 3))[is_token].max()),
-        vanished=bool(((cut == 0) & (plain > _SMALL) & ~edges).any()),
-    )
+def _side_effect(plain: Seen, cut: Seen, edges: torch.Tensor) -> float:
+    """Compare weights in the first block with the baseline's without the edges, renormalized."""
+    if plain.weights is None or cut.weights is None:
+        raise RuntimeError("The attention of the first block of the window was not run.")
+    kept = plain.weights.masked_fill(edges, 0)
+    share = kept.sum(-1, keepdim=True)
+    error = (cut.weights - kept / share.clamp_min(_KEPT)).abs()
+    return float(error.masked_fill(share < _KEPT, 0).max())  # padding queries keep nothing, or everything
 
 
 def _wanted(knockout: Knockout, batch: Batch) -> list[torch.Tensor]:
@@ -177,18 +189,8 @@ def _wanted(knockout: Knockout, batch: Batch) -> list[torch.Tensor]:
     return [(queries == GROUPS.index(to)) & (keys == GROUPS.index(source)) for source, to in knockout.edges]
 
 
-def _weights(vlm: VisionLanguageModel, batch: Batch, knockout: Knockout | None, index: int) -> torch.Tensor:
-    found: list[torch.Tensor] = []
-
-    def keep(module: nn.Module, args: object, output: tuple[torch.Tensor, torch.Tensor]) -> None:
-        found.append(output[1].float())
-
-    handle = vlm.attention(index).register_forward_hook(keep)
-    try:
-        _run(vlm, batch, knockout)
-    finally:
-        handle.remove()
-    return found[0].to(batch.groups.codes.device)
+def _plan(vlm: VisionLanguageModel) -> StatesPlan:
+    return StatesPlan(roles=_ROLES, layers=tuple(range(len(vlm.layers) + 1)))
 
 
 @contextmanager

@@ -59,6 +59,8 @@ class RunSettings:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if self.dtype not in ("float32", "float16"):
             raise ValueError(f"dtype on disk must be 'float32' or 'float16', got {self.dtype!r}.")
+        if len(set(self.roles)) < len(self.roles):
+            raise ValueError(f"roles must be different, got {self.roles}.")
         if unknown := [role for role in self.roles if role not in GROUPS]:
             raise ValueError(f"roles must be among {GROUPS}, got {unknown}: check the spelling.")
         if self.keep not in ("all", "correct"):

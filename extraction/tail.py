@@ -12,7 +12,7 @@ from extraction.batch import pad_left
 from extraction.capture import Recorder, StatesPlan, first_of, keep_tail
 from extraction.edges import Knockout
 from extraction.encode import Prepared
-from extraction.knockout import cut_of
+from extraction.knockout import cut_of, mask_in_form
 from extraction.models import VisionLanguageModel
 from extraction.prompt_pass import KeysAndValues, PromptPass, to_cache
 from extraction.spans import PADDING, TokenGroups
@@ -64,7 +64,9 @@ def follow_images(
     )
 
 
-def pass_knockout(vlm: VisionLanguageModel, base: PromptPass, knockout: Knockout, plan: StatesPlan) -> PromptPass:
+def pass_knockout(
+    vlm: VisionLanguageModel, base: PromptPass, knockout: Knockout, plan: StatesPlan, tail: int
+) -> PromptPass:
     """Run prompts again under a knockout, from the first block of its window on.
 
     Args:
@@ -72,8 +74,9 @@ def pass_knockout(vlm: VisionLanguageModel, base: PromptPass, knockout: Knockout
         base: The pass without it, with `entries` of the window's first block.
         knockout: What to cut.
         plan: What to record.
+        tail: How many of the last positions to run, see `tail_of`.
     """
-    entry = base.entries[knockout.first]
+    entry = base.entries[knockout.first][:, -tail:]
     recorder = Recorder(vlm, base.groups, plan, base.has_prefix)
     kept = base.groups.positions - entry.shape[1]
     if kept:
@@ -115,9 +118,9 @@ def _run_blocks(
     """Run the blocks from `start` on over the last positions; `hidden` enters the first of them."""
     tail, cache, entries = hidden.shape[1], to_cache(memory), {}
     allowed = _causal(groups.is_token, tail)
-    mask = cut_mask = _in_form(vlm, allowed, hidden.dtype)
+    mask = cut_mask = mask_in_form(vlm, allowed, hidden.dtype)
     if knockout is not None:
-        cut_mask = _in_form(vlm, allowed & ~cut_of(knockout, groups)[:, :, -tail:], hidden.dtype)
+        cut_mask = mask_in_form(vlm, allowed & ~cut_of(knockout, groups)[:, :, -tail:], hidden.dtype)
     rotary = vlm.decoder.rotary_emb(hidden, positions[..., -tail:].to(hidden.device))
     if start == 0:
         recorder.record(0, hidden)
@@ -153,13 +156,6 @@ def _causal(is_token: torch.Tensor, tail: int) -> torch.Tensor:
     earlier = torch.ones(tail, size, dtype=torch.bool, device=is_token.device).tril(size - tail)
     itself = torch.ones_like(earlier).tril(size - tail) & ~torch.ones_like(earlier).tril(size - tail - 1)
     return ((earlier & is_token[:, None, :]) | itself)[:, None]
-
-
-def _in_form(vlm: VisionLanguageModel, allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Bring a mask to the form that the model's attention takes."""
-    if not vlm.is_eager:
-        return allowed
-    return torch.zeros_like(allowed, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)
 
 
 def _length_behind(groups: TokenGroups) -> torch.Tensor:

@@ -2,10 +2,11 @@
 
 import multiprocessing
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from typing import TypeVar
 
 from extraction.datasets.sample import Sample
 from extraction.encode import Encoder, Prepared
@@ -13,6 +14,7 @@ from extraction.errors import SampleError
 from pid_jax.store import Failure
 
 Outcome = Prepared | Failure
+Result = TypeVar("Result")
 _CHUNK = 8  # samples a message
 _AHEAD = 2  # shards prepared while the model is busy with one
 
@@ -30,6 +32,8 @@ def preparing(encoder: Encoder, workers: int) -> Iterator["Preparation"]:
         encoder: The encoder; workers get a copy when they start.
         workers: Number of processes; 0 prepares in this one.
     """
+    if workers < 0:
+        raise ValueError(f"num_workers must be 0 or more, got {workers}.")
     if workers == 0:
         yield Preparation(encoder, None)
         return
@@ -70,12 +74,17 @@ class Preparation:
 
 def _submit(pool: ProcessPoolExecutor, samples: Sequence[Sample]) -> list[Future[list[Outcome]]]:
     chunks = [samples[at : at + _CHUNK] for at in range(0, len(samples), _CHUNK)]
-    return [pool.submit(_prepare_chunk, chunk) for chunk in chunks]
+    return _guard(lambda: [pool.submit(_prepare_chunk, chunk) for chunk in chunks])
 
 
 def _collect(index: int, futures: list[Future[list[Outcome]]]) -> tuple[int, list[Outcome]]:
+    return index, _guard(lambda: [outcome for future in futures for outcome in future.result()])
+
+
+def _guard(action: Callable[[], Result]) -> Result:
+    """Say what to do when a worker has died."""
     try:
-        return index, [outcome for future in futures for outcome in future.result()]
+        return action()
     except BrokenProcessPool as error:
         raise RuntimeError(
             "A worker process that decodes images died, perhaps for want of memory: use fewer (--num-workers) and run "

@@ -19,8 +19,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+# No markup: what is printed holds paths and texts of data, which may look like it.
+out = Console(highlight=False, soft_wrap=True, markup=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 # Raised on purpose, with a message for the user. Anything else is a bug and keeps its traceback.
 _EXPECTED = (ValueError, TypeError, OSError, RuntimeError, ModuleNotFoundError)
@@ -55,7 +56,7 @@ def run_app(app: typer.Typer) -> None:
     except _EXPECTED as error:
         if is_debug:
             raise
-        err.print(f"[bold red]error:[/] {_escape(' '.join(str(error).split()))}")
+        err.print(Text("error:", style="bold red"), " ".join(str(error).split()))
         sys.exit(1)
 
 
@@ -66,7 +67,7 @@ def parse_names(text: str) -> tuple[str, ...] | None:
 
 def _bar(*counts: ProgressColumn, is_shown: bool = True) -> Progress:
     """Make a bar with the time passed and left, and the given columns before the percentage."""
-    before = SpinnerColumn(), TextColumn("{task.description}"), BarColumn()
+    before = SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn()
     after = TimeElapsedColumn(), TimeRemainingColumn()
     return Progress(*before, *counts, TextColumn("{task.percentage:>3.0f}%"), *after, console=err, disable=not is_shown)
 
@@ -111,10 +112,8 @@ def fraction_bar(description: str) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def working(description: str) -> Iterator[None]:
     """Show a spinner with the time that has passed while something without steps runs."""
-    with Progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=err) as progress:
+    with Progress(
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn(), console=err
+    ) as progress:
         progress.add_task(description, total=None)
         yield
-
-
-def _escape(text: str) -> str:
-    return text.replace("[", r"\[")

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from extraction.errors import SampleError, shown
 LARGEST_FILE = 100_000_000
 """Bytes of an encoded image; more are refused."""
 
+_ORIENTATION = 0x0112  # of EXIF
 # Without O_NONBLOCK, opening a named pipe waits for its writer; the path is resolved, so a link was put there since.
 _READ_ONLY = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
@@ -109,12 +111,18 @@ class MemoryImage:
 
     image: Image.Image
 
-    @property
+    @cached_property
     def name(self) -> str:
-        """Hash of its pixels."""
+        """Hash of its pixels and of what decides how they are shown: palette, transparency, orientation."""
         pixels = hashlib.sha256(f"{self.image.mode} {self.image.size}".encode())
         with contextlib.suppress(OSError, ValueError, SyntaxError):  # damaged, which is found out when it is opened
             pixels.update(self.image.tobytes())
+            view = (
+                self.image.getpalette(),
+                self.image.info.get("transparency"),
+                self.image.getexif().get(_ORIENTATION),
+            )
+            pixels.update(repr(view).encode())
         return pixels.hexdigest()[:32]
 
     @property

@@ -29,12 +29,16 @@ class Sample:
     task: str
     problem: str | None = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.id, str):
+            raise TypeError(f"id of a sample must be a text, got {self.id!r}: use str(...), with leading zeros if any.")
+        if isinstance(self.image, Image.Image):
+            object.__setattr__(self, "image", MemoryImage(self.image))
+
     @property
     def source(self) -> ImageSource | MemoryImage | None:
         """The image as a source."""
-        if isinstance(self.image, Path):
-            return ImageFile(self.image)
-        return MemoryImage(self.image) if isinstance(self.image, Image.Image) else self.image
+        return ImageFile(self.image) if isinstance(self.image, Path) else self.image  # type: ignore[return-value]
 
     @property
     def image_name(self) -> str:

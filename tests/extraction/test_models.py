@@ -78,7 +78,7 @@ def test_model_of_no_family():
 def test_model_without_decoder():
     vlm = random_llava()
     vlm.model.model.language_model = None
-    with pytest.raises(ValueError, match=r"has no decoder with layers, norm and rotary_emb at model\.language_model"):
+    with pytest.raises(ValueError, match=r"no decoder with layers, .*rotary_emb .* at model\.language_model"):
         wrap_model(vlm.model, vlm.processor)
 
 
