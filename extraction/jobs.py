@@ -1,15 +1,18 @@
 """Whole extractions: choose the samples, prove what will be done on the real model, fill the stores."""
 
 import contextlib
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from extraction.batch import make_batch
 from extraction.datasets.sample import Sample
 from extraction.edges import Knockout
 from extraction.encode import Encoder, Prepared
 from extraction.errors import SampleError
+from extraction.knockout import cut_of
 from extraction.models import VisionLanguageModel
 from extraction.prefix_test import prove_prefix
 from extraction.run import RunOptions, Target, fill, plan_store
@@ -69,21 +72,19 @@ def extract_knockouts(
         ValueError: If names repeat or a window leaves the model.
     """
     _check(vlm, knockouts)
-    encoder = Encoder.of(vlm, settings.template)
-    pair: list[Prepared] = []
+    pair = pick_samples(Encoder.of(vlm, settings.template), samples, 2)
+    if not pair:
+        raise ValueError("No sample could be prepared to test the knockout on: check images and questions.")
     targets = []
     for knockout in knockouts:
 
         def prove(knockout: Knockout = knockout) -> dict[str, Any]:
-            pair[:] = pair or pick_samples(encoder, samples, 2)
-            if not pair:
-                raise ValueError("No sample could be prepared to test the knockout on: check images and questions.")
             proof = prove_knockout(vlm, knockout, pair)
             proved(knockout, proof)
             return {"knockout": asdict(proof)}
 
-        place = join_path(out, knockout.name)
-        targets.append(Target(store=_start(vlm, samples, settings, knockout, place, prove), knockout=knockout))
+        place, about = join_path(out, knockout.name), _about_mask(vlm, knockout, pair)
+        targets.append(Target(store=_start(vlm, samples, settings, knockout, place, prove, about), knockout=knockout))
     fill(vlm, samples, settings, targets, options)
     return {str(target.store.manifest.condition["name"]): target.store for target in targets}
 
@@ -167,15 +168,25 @@ def _start(
     knockout: Knockout | None,
     path: str | Path,
     prove: Callable[[], dict[str, Any]],
+    about: dict[str, Any] | None = None,
 ) -> ActivationStore:
     """Open the store of a condition; unless it is complete, prove what will be done before."""
     manifest = plan_store(vlm, samples, settings, knockout)
+    manifest = replace(manifest, condition={**manifest.condition, **(about or {})})
     if ActivationStore.exists(path):
         store = ActivationStore.create(path, manifest)
         if not store.is_complete:
             prove()
         return store
     return ActivationStore.create(path, replace(manifest, evidence=prove()))
+
+
+def _about_mask(vlm: VisionLanguageModel, knockout: Knockout, pair: Sequence[Prepared]) -> dict[str, Any]:
+    """Tell masks of one title apart by what they cut of two samples."""
+    if knockout.mask is None:
+        return {}
+    cut = cut_of(knockout, make_batch(vlm, pair).groups).cpu().numpy()
+    return {"mask_sha256": hashlib.sha256(cut.tobytes()).hexdigest()}
 
 
 def _check(vlm: VisionLanguageModel, knockouts: Sequence[Knockout]) -> None:

@@ -73,19 +73,19 @@ def _measure(vlm: VisionLanguageModel, one: Prepared, other: Prepared) -> Prefix
     alone = np.stack([run_batch(vlm, [prepared], plan)[0].states[0] for prepared in (one, other)])
     if not np.isfinite(alone).all():
         return None
-    return PrefixProof(
-        image_error=_difference(alone[0][:, 0], alone[1][:, 0]), shared_error=_difference(together, alone)
-    )
+    image_error = _difference(alone[0][:, 0], alone[1][:, 0])
+    return PrefixProof(image_error=image_error, shared_error=_difference(together, alone))
 
 
 def _raise_unless_equal(vlm: VisionLanguageModel, proof: PrefixProof) -> None:
     tolerance = AGREEMENT.get(vlm.model.dtype, 1e-1)
-    if not max(proof.image_error, proof.shared_error) < tolerance:
+    if not np.max([proof.image_error, proof.shared_error]) < tolerance:  # also where one is NaN
         raise PrefixError(
-            f"Questions about one image cannot share a pass over it in {type(vlm.model).__name__}: the states of the image "
-            f"differ by {proof.image_error:.1e} between two questions, and all states by {proof.shared_error:.1e} between "
-            "a shared pass and one alone. Its attention is not causal over the image, or its decoder changes the "
-            "embeddings before the first block. Extract without sharing: --no-share-images."
+            f"Questions about one image cannot share a pass over it in {type(vlm.model).__name__}: the states of the "
+            f"image differ by {proof.image_error:.1e} between two questions, and all states by "
+            f"{proof.shared_error:.1e} between a shared pass and one alone. Its attention is not causal over the "
+            "image, or its decoder changes the embeddings before the first block. Extract without sharing: "
+            "--no-share-images."
         )
 
 

@@ -185,3 +185,64 @@ def test_gqa_in_one_command(pid_extract, tmp_path):
     stores = sorted(path.name for path in (tmp_path / "stores").iterdir())
     assert stores == ["baseline", "image-question@0-2", "image-question@all"]
     assert all(ActivationStore.open(tmp_path / "stores" / name).verify() == [] for name in stores)
+
+
+def test_strict_stays_strict_at_the_second_try(pid_extract, with_bad_lines, tmp_path):
+    for _ in range(2):
+        code, _, err = pid_extract("run", "--jsonl", with_bad_lines, "--out", tmp_path / "s", "--strict")
+        assert code == 1
+        assert "delete" in err
+        assert "shard-0000" in err
+
+
+def test_names_that_look_like_markup_are_text(pid_extract, data, tmp_path):
+    """Rich would take [red] for a color and stumble over [/x]."""
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    for i, row in enumerate(rows):
+        row["task"] = "[/x]" if i % 2 else "[red]colors[/red]"
+    path = data.parent / f"{tmp_path.name}.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    store = tmp_path / "s[bold]x[/y]"
+    code, text, _ = pid_extract("run", "--jsonl", path, "--out", store, "--max-new-tokens", 2)
+    assert code == 0
+    assert "[red]colors[/red]: accuracy 1.0000" in text
+    assert "[/x]: accuracy 1.0000" in text
+    assert "s[bold]x[/y]" in text
+    for command in (("verify", store), ("info", store), ("merge", store, "--out", tmp_path / "m[/z]")):
+        code, text, _ = pid_extract(*command)
+        assert code == 0, command
+    assert "m[/z]" in text
+
+
+def test_failures_of_the_answers_are_listed(pid_extract, with_bad_lines, tmp_path):
+    code, _, err = pid_extract("run", "--jsonl", with_bad_lines, "--out", tmp_path / "s", "--keep", "correct")
+    assert code == 0
+    assert err.count("record: ") == 2
+    assert "s.answers" in err
+
+
+def test_a_task_without_a_right_answer_is_named(pid_extract, data, tmp_path):
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    for row in rows:
+        row["answer"] = "nonsense" if row["task"] == "what" else row["answer"]
+    path = data.parent / f"{tmp_path.name}.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    options = ("--keep", "correct", "--tasks", "what,yes-no", "--max-new-tokens", 2)
+    code, _, err = pid_extract("run", "--jsonl", path, "--out", tmp_path / "s", *options)
+    assert code == 1
+    assert "No question of what was answered correctly" in err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--max-errors", -1), "max_errors must be 0 or more"),
+        (("--num-workers", -1), "num_workers must be 0 or more"),
+        (("--roles", "last,last"), "roles must be different"),
+    ],
+)
+def test_numbers_out_of_range(pid_extract, data, tmp_path, options, message):
+    code, _, err = pid_extract("run", "--jsonl", data, "--out", tmp_path / "s", *options)
+    assert code == 1
+    assert message in err
+    assert _one_line(err)

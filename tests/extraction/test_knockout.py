@@ -156,3 +156,62 @@ def test_self_test_on_a_mask_of_ones_own(prepared, vlm):
 def test_masks_that_cannot_be_used(batch, mask, match):
     with pytest.raises(ValueError, match=match):
         cut_of(Knockout(mask=mask, title="own", first=0, last=1), batch.groups)
+
+
+def test_self_test_sees_a_layer_that_is_not_recorded(prepared, vlm, monkeypatch):
+    """What is not recorded is NaN, which no comparison may pass over."""
+    record = Recorder.record
+
+    def forgetful(self, layer, hidden):
+        if not (layer == 3 and hidden.shape[1] < self._weights.shape[2]):
+            record(self, layer, hidden)
+
+    monkeypatch.setattr(Recorder, "record", forgetful)
+    with pytest.raises(KnockoutError, match="the pass from the window on disagrees with hooks by nan"):
+        prove_knockout(vlm, CUT, prepared)
+
+
+HALVES = [torch.float16, torch.bfloat16]
+
+
+def _half(dtype, sharp: float = 1.0):
+    """A model in half precision, whose attention is as sharp as that of trained ones."""
+    vlm = random_llava()
+    for layer in vlm.layers:
+        layer.self_attn.q_proj.weight.data *= sharp
+        layer.self_attn.k_proj.weight.data *= sharp
+    vlm.model.to(dtype)
+    return vlm
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("sharp", [1.0, 2.25])
+@pytest.mark.parametrize("edges", [(("image", "question"),), (("system", "question"),)])
+def test_self_test_passes_on_sound_models_in_half_precision(samples, dtype, sharp, edges):
+    vlm = _half(dtype, sharp)
+    prepared = [encoder_of(vlm).prepare(sample) for sample in samples[:2]]
+    proof = prove_knockout(vlm, Knockout(edges=edges, first=0, last=LAYERS - 1), prepared)
+    assert proof.weight_left == 0 < proof.weight_cut
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("mutant", ["cuts too much", "leaves one image token", "position off by one"])
+def test_self_test_sees_small_faults_of_the_short_way_in_half_precision(samples, dtype, mutant, monkeypatch):
+    vlm = _half(dtype)
+    prepared = [encoder_of(vlm).prepare(sample) for sample in samples[:2]]
+
+    def wrong_cut(knockout, groups):
+        if mutant == "cuts too much":
+            return edge_mask(groups, (*knockout.edges, ("image", "suffix")))
+        image = groups.mask("image")
+        but_one = image & (image.cumsum(dim=1) > 1)
+        return (groups.mask("question")[:, :, None] & but_one[:, None, :])[:, None]
+
+    if mutant == "position off by one":
+        rotate, whole = vlm.decoder.rotary_emb.forward, max(len(p) for p in prepared)
+        late = lambda x, position_ids: rotate(x, position_ids + int(x.shape[1] < whole))  # noqa: E731
+        monkeypatch.setattr(vlm.decoder.rotary_emb, "forward", late)
+    else:
+        monkeypatch.setattr("extraction.tail.cut_of", wrong_cut)
+    with pytest.raises(KnockoutError, match=r"is not that of the edges|are other ones"):
+        prove_knockout(vlm, CUT, prepared)

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from extraction.batch import make_batch
 from extraction.models import load_model, wrap_model
@@ -85,3 +86,39 @@ def test_model_without_decoder():
 def test_device_or_device_map():
     with pytest.raises(ValueError, match=r"device \('cpu'\) or device_map \('auto'\), not both"):
         load_model("tiny", device="cpu", device_map="auto")
+
+
+def test_code_of_a_checkpoint_never_runs(tmp_path, monkeypatch):
+    """Nor is anybody asked whether it may."""
+    (tmp_path / "config.json").write_text('{"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config"}}')
+    (tmp_path / "mine.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Config: pass\n")
+    monkeypatch.setattr("builtins.input", lambda *args: pytest.fail("asked"))
+    with pytest.raises(ValueError, match="could not be loaded"):
+        load_model(str(tmp_path), local_files_only=True)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_missing_weights_are_not_filled_with_random_ones(tmp_path):
+    for source in WEIGHTS.iterdir():
+        shutil.copy(source, tmp_path / source.name)
+    weights = load_file(tmp_path / "model.safetensors")
+    dropped = next(name for name in weights if "layers.3.mlp" in name)
+    save_file({k: v for k, v in weights.items() if k != dropped}, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=r"lacks 1 weights of its architecture.*layers\.3\.mlp.*Download it again"):
+        load_model(str(tmp_path), local_files_only=True)
+    (tmp_path / "model.safetensors").write_bytes((WEIGHTS / "model.safetensors").read_bytes()[:-1000])
+    with pytest.raises(ValueError, match="could not be loaded"):
+        load_model(str(tmp_path), local_files_only=True)
+
+
+def test_attention_without_a_mask_is_refused():
+    vlm = random_llava()
+    vlm.text_config._attn_implementation = "flex_attention"
+    with pytest.raises(ValueError, match="model has 'flex_attention' attention, wanted one of"):
+        wrap_model(vlm.model, vlm.processor)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+def test_device_that_is_not_there():
+    with pytest.raises(ValueError, match="device 'cuda:0' cannot be used here"):
+        load_model("tiny", device="cuda:0")

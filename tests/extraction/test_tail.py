@@ -3,15 +3,21 @@
 import numpy as np
 import pytest
 import torch
+import transformers
+from PIL import Image
 
 from extraction.batch import make_batch
 from extraction.capture import Recorder, StatesPlan, watching
+from extraction.datasets.sample import Sample
 from extraction.edges import GROUPS, Knockout
+from extraction.encode import Encoder
+from extraction.errors import SampleError
 from extraction.forward import ForwardPlan, run_batch, share_images
 from extraction.knockout import cutting
 from extraction.prefix_test import PrefixError, prove_prefix
+from extraction.prompts import resolve_template
 from tests.extraction.conftest import encoder_of
-from tests.extraction.random_models import LAYERS, random_llava
+from tests.extraction.random_models import LAYERS, random_llava, random_llava_next, random_qwen2_vl
 
 PLAN = StatesPlan(roles=GROUPS, layers=tuple(range(LAYERS + 1)))
 SHARED = ForwardPlan(states=PLAN, max_new_tokens=4)
@@ -137,3 +143,68 @@ def test_attention_that_is_not_causal_is_noticed(samples):
     two = [encoder.prepare(sample) for sample in samples[:2]]
     with pytest.raises(PrefixError, match="--no-share-images"):
         prove_prefix(vlm, encoder, two)
+
+
+def test_images_in_memory_that_look_different_do_not_share_a_pass(samples):
+    """Equal pixels under another palette, or turned, are other images."""
+    with Image.open(samples[0].image) as opened:
+        plain = opened.convert("P")
+    other, turned = plain.copy(), plain.convert("RGB")
+    other.putpalette(plain.getpalette()[::-1])
+    turned.getexif()[0x0112] = 6
+    images = (plain, other, plain.convert("RGB"), turned)
+    made = [Sample(id=str(i), image=im, question="?", answer=None, task="t") for i, im in enumerate(images)]
+    assert len({sample.image_key for sample in made}) == 4
+    assert made[0].image_key == Sample(id="x", image=plain.copy(), question="?", answer=None, task="t").image_key
+
+
+def test_answers_where_the_decoder_has_a_sliding_window(twins):
+    """The window counts padding too, so followers must not be padded into it."""
+    vlm = random_llava_next(decoder=transformers.MistralConfig)
+    longest = max(len(encoder_of(vlm).prepare(sample)) for sample in twins)
+    vlm.text_config.sliding_window = longest
+    six = [encoder_of(vlm).prepare(sample) for sample in twins]
+    shared, alone = (run_batch(vlm, six, plan)[0] for plan in (SHARED, ALONE))
+    assert shared.answers == alone.answers
+    np.testing.assert_allclose(shared.states, alone.states, atol=TOLERANCE, rtol=0)
+    vlm.text_config.sliding_window = longest - 1
+    with pytest.raises(SampleError, match=f"more than the model's {longest - 1}"):
+        [encoder_of(vlm).prepare(sample) for sample in twins]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision(twins, dtype):
+    vlm = random_llava()
+    vlm.model.to(dtype)
+    six = [encoder_of(vlm).prepare(sample) for sample in twins]
+    base, cut = run_batch(vlm, six, SHARED, [None, KNOCKOUTS[0]])
+    alone = run_batch(vlm, six, ALONE)[0]
+    assert base.states.dtype == np.float32
+    limit = {torch.float16: 5e-3, torch.bfloat16: 4e-2}[dtype] * np.abs(alone.states).max()
+    assert np.abs(base.states - alone.states).max() < limit
+    assert np.abs(cut.states - _by_hooks(vlm, six, KNOCKOUTS[0])).max() < limit
+
+
+def test_a_template_with_its_own_beginning_gets_no_second_one(samples):
+    vlm = random_llava()
+    begin = vlm.processor.tokenizer.bos_token_id
+    for template in ("plain", "<s> USER: <image>\n{q} ASSISTANT:"):
+        prepared = encoder_of(vlm, template).prepare(samples[0])
+        assert (prepared.input_ids == begin).sum() == 1
+        question = prepared.input_ids[prepared.codes == GROUPS.index("question")]
+        assert vlm.processor.tokenizer.decode(question).split() == samples[0].question.split()
+
+
+@pytest.mark.parametrize("mark", ["<|vision_start|>", "<|video_pad|>", "</s>"])
+def test_special_tokens_in_a_question_are_refused(samples, mark):
+    vlm = random_qwen2_vl()
+    sample = Sample(id="1", image=samples[0].image, question=f"what {mark} is this ?", answer=None, task="t")
+    with pytest.raises(SampleError, match="special token"):
+        encoder_of(vlm).prepare(sample)
+
+
+def test_roles_without_a_token_are_named(samples):
+    vlm = random_llava()
+    template = resolve_template("USER: <image>\n{q} ?", None, vlm.family)
+    with pytest.raises(SampleError, match="no token of the role 'suffix'"):
+        Encoder.of(vlm, template, ("suffix",)).prepare(samples[0])
