@@ -9,10 +9,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from benchmarks.pages import Row, write_page
 from benchmarks.random_llava import SIZES, build, make_samples
@@ -95,15 +98,15 @@ def overhead(size: str, device: str) -> list[Row]:
 def memory(size: str, device: str) -> list[Row]:
     """Compare peaks, each in a process of its own, of a LLaVA-1.6 with 1,464 image tokens and a long prompt."""
     peaks = {}
-    for kind in ("nothing", "bare", "output_hidden_states", "extraction"):
+    for kind in ("bare", "output_hidden_states", "extraction"):
         command = [sys.executable, "-m", "benchmarks.extraction", "--memory", kind, "--size", size, "--device", device]
-        runs = [subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(REPEATS)]
-        peaks[kind] = statistics.median(float(run.stdout.split()[-1]) for run in runs)
+        finished = subprocess.run(command, check=True, capture_output=True, text=True)
+        peaks[kind] = float(finished.stdout.split()[-1])
     over = {kind: peaks[kind] - peaks["bare"] for kind in ("output_hidden_states", "extraction")}
     return [
         {
             "model": f"LLaVA-1.6, {size}",
-            "bare MB over the weights": peaks["bare"] - peaks["nothing"],
+            "bare MB" + (" over the weights" if device == "cpu" else ""): peaks["bare"],
             "output_hidden_states, more MB": over["output_hidden_states"],
             "extraction, more MB": over["extraction"],
             "ratio": over["extraction"] / over["output_hidden_states"],
@@ -250,29 +253,52 @@ def _hooked(vlm: VisionLanguageModel, batch, cut: Knockout) -> None:
 
 @torch.inference_mode()
 def _report_peak(kind: str, size: str, device: str) -> None:
-    """Print the peak memory in MB of one way to run one batch."""
+    """Print the peak of the tensors that live at once, in MB, of one way to run one batch."""
     torch.set_num_threads(1)
     vlm = build(size, is_next=True, device=device, dtype=_dtype(device))
     with tempfile.TemporaryDirectory() as folder:
         samples = make_samples(Path(folder), _per_batch(device, 2), (500, 333))
         prepared = _prepared(vlm, samples, TEMPLATES["vicuna_v1"])
-    batch = make_batch(vlm, prepared)
-    if batch.length < LONG:
-        raise RuntimeError(f"The prompts have {batch.length} tokens, wanted {LONG}.")
-    if kind in ("bare", "output_hidden_states"):
-        vlm.model(
-            **batch.inputs, use_cache=False, logits_to_keep=1, output_hidden_states=kind == "output_hidden_states"
-        )
-    elif kind == "extraction":
-        run_batch(vlm, prepared, ForwardPlan(states=_plan(vlm), max_new_tokens=1, share_images=False))
-    print(_peak(device))
+    length = make_batch(vlm, prepared).length
+    if length < LONG:
+        raise RuntimeError(f"The prompts have {length} tokens, wanted {LONG}.")
+    plan = ForwardPlan(states=_plan(vlm), max_new_tokens=1, share_images=False)
+    with LiveTensors() as live:
+        if kind == "extraction":
+            run_batch(vlm, prepared, plan)
+        else:
+            inputs = make_batch(vlm, prepared).inputs
+            vlm.model(**inputs, use_cache=False, logits_to_keep=1, output_hidden_states=kind == "output_hidden_states")
+    print((torch.cuda.max_memory_allocated() if device == "cuda" else live.peak) / 1e6)
 
 
-def _peak(device: str) -> float:
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated() / 1e6
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1e3
+class LiveTensors(TorchDispatchMode):
+    """Adds up the bytes of all tensors made while it is entered, and lets go of those that are freed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live, self.peak = 0, 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        output = func(*args, **(kwargs or {}))
+        for value in tree_leaves(output):
+            if isinstance(value, torch.Tensor):
+                self._add(value.untyped_storage())
+        return output
+
+    def _add(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._known:
+            return
+        self._known.add(key)
+        self.live += size
+        self.peak = max(self.peak, self.live)
+        weakref.finalize(storage, self._drop, key, size)
+
+    def _drop(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.live -= size
 
 
 if __name__ == "__main__":

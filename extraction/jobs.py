@@ -9,7 +9,7 @@ from typing import Any
 
 from extraction.batch import make_batch
 from extraction.datasets.sample import Sample
-from extraction.edges import Knockout
+from extraction.edges import Knockout, describe_condition
 from extraction.encode import Encoder, Prepared
 from extraction.errors import SampleError
 from extraction.knockout import cut_of
@@ -19,7 +19,7 @@ from extraction.run import RunOptions, Target, fill, plan_store
 from extraction.selftest import KnockoutProof, prove_knockout
 from extraction.settings import RunSettings
 from pid_jax.storage import join_path
-from pid_jax.store import ActivationStore, describe_differences
+from pid_jax.store import ActivationStore, Manifest, describe_differences
 
 _LOOKED_AT = 200  # samples tried to find some for the self-tests
 _CANDIDATES = 6  # of which one pair must have finite states
@@ -37,7 +37,8 @@ def extract_baseline(
     Raises:
         PrefixError: If questions were to share passes over images whose states depend on the question.
     """
-    store = _start(vlm, samples, settings, None, out, lambda: _prove_prefix(vlm, samples, settings))
+    manifest = plan_store(vlm, samples, settings, None)
+    store = _start(manifest, out, lambda: _prove_prefix(vlm, samples, settings))
     fill(vlm, samples, settings, [Target(store=store)], options)
     return store
 
@@ -68,14 +69,14 @@ def extract_knockouts(
         The stores by name.
 
     Raises:
-        KnockoutError: If a knockout does not do what it says; nothing is extracted under it or any after it.
+        KnockoutError: If a knockout does not do what it says; nothing is extracted then.
         ValueError: If names repeat or a window leaves the model.
     """
     _check(vlm, knockouts)
     pair = pick_samples(Encoder.of(vlm, settings.template), samples, 2)
     if not pair:
         raise ValueError("No sample could be prepared to test the knockout on: check images and questions.")
-    targets = []
+    baseline, targets = plan_store(vlm, samples, settings, None), []
     for knockout in knockouts:
 
         def prove(knockout: Knockout = knockout) -> dict[str, Any]:
@@ -83,8 +84,9 @@ def extract_knockouts(
             proved(knockout, proof)
             return {"knockout": asdict(proof)}
 
-        place, about = join_path(out, knockout.name), _about_mask(vlm, knockout, pair)
-        targets.append(Target(store=_start(vlm, samples, settings, knockout, place, prove, about), knockout=knockout))
+        condition = {**describe_condition(knockout), **_about_mask(vlm, knockout, pair)}
+        store = _start(replace(baseline, condition=condition), join_path(out, knockout.name), prove)
+        targets.append(Target(store=store, knockout=knockout))
     fill(vlm, samples, settings, targets, options)
     return {str(target.store.manifest.condition["name"]): target.store for target in targets}
 
@@ -122,7 +124,8 @@ def keep_correct(
     """
     path = answers_path(out)
     answers_only = replace(settings, roles=(), keep="all")
-    store = _start(vlm, samples, answers_only, None, path, lambda: _prove_prefix(vlm, samples, settings))
+    manifest = plan_store(vlm, samples, answers_only, None)
+    store = _start(manifest, path, lambda: _prove_prefix(vlm, samples, settings))
     fill(vlm, samples, answers_only, [Target(store=store)], options)
     good = set(store.ids[store.columns["correct"].astype(bool)].tolist()) if len(store.ids) else set()
     if not good:
@@ -161,18 +164,8 @@ def _prove_prefix(vlm: VisionLanguageModel, samples: Sequence[Sample], settings:
     return {} if proof is None else {"prefix": asdict(proof)}
 
 
-def _start(
-    vlm: VisionLanguageModel,
-    samples: Sequence[Sample],
-    settings: RunSettings,
-    knockout: Knockout | None,
-    path: str | Path,
-    prove: Callable[[], dict[str, Any]],
-    about: dict[str, Any] | None = None,
-) -> ActivationStore:
+def _start(manifest: Manifest, path: str | Path, prove: Callable[[], dict[str, Any]]) -> ActivationStore:
     """Open the store of a condition; unless it is complete, prove what will be done before."""
-    manifest = plan_store(vlm, samples, settings, knockout)
-    manifest = replace(manifest, condition={**manifest.condition, **(about or {})})
     if ActivationStore.exists(path):
         store = ActivationStore.create(path, manifest)
         if not store.is_complete:

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -54,11 +53,7 @@ class RunOptions:
 
 
 def plan_store(
-    vlm: VisionLanguageModel,
-    samples: Sequence[Sample],
-    settings: RunSettings,
-    knockout: Knockout | None,
-    evidence: dict[str, Any] | None = None,
+    vlm: VisionLanguageModel, samples: Sequence[Sample], settings: RunSettings, knockout: Knockout | None
 ) -> Manifest:
     """Write down what the store will hold.
 
@@ -72,7 +67,6 @@ def plan_store(
         tensors=(*tensors, *([tensor_name("last", NORM)] if "last" in settings.roles else [])),
         condition=describe_condition(knockout),
         settings=to_manifest(settings, samples, fingerprint(vlm)),
-        evidence=evidence or {},
     )
 
 
