@@ -40,7 +40,7 @@ LONG = 1500  # tokens of the prompts whose peak memory is measured
 TEMPLATE = "USER: <image>\n{q} ASSISTANT:"
 CUT = (("image", "question"),)
 _IN_TURNS = (
-    "CPU seconds (seconds on a GPU), one thread, medians of repeats in turns; memory is the median of processes."
+    "CPU seconds (seconds on a GPU), one thread, medians of repeats in turns; memory: tensors that live at once."
 )
 
 
