@@ -59,7 +59,7 @@ class Manifest:
 
 def encode_manifest(manifest: Manifest) -> str:
     """Write a manifest as the text of its file, with a checksum."""
-    body = {**manifest.content, "evidence": manifest.evidence}
+    body = json.loads(json.dumps({**manifest.content, "evidence": manifest.evidence}))  # as it will be read
     return json.dumps({"schema": SCHEMA, "sha256": _digest(body), **body}, indent=1, ensure_ascii=False)
 
 
@@ -71,7 +71,7 @@ def decode_manifest(text: str) -> Manifest:
     """
     try:
         body: Any = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ManifestError(f"is not valid JSON ({error}): restore it, or extract again") from error
     schema = body.pop("schema", None) if isinstance(body, dict) else None
     if schema != SCHEMA:
@@ -112,6 +112,9 @@ def check_ids(ids: Sequence[str]) -> None:
     """Refuse ids that are missing or repeat."""
     if not ids:
         raise ValueError("ids is empty: no sample was selected; check the task names and the limit.")
+    wrong = [i for i in ids if not isinstance(i, str) or "\0" in i]
+    if wrong:
+        raise ValueError(f"ids must be texts without NUL, got {wrong[0]!r}: NumPy would drop it at the end.")
     double = [i for i, count in Counter(ids).items() if count > 1]
     if double:
         raise ValueError(f"ids must be unique, {len(double)} of them repeat (for example {double[:3]}).")

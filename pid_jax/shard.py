@@ -208,6 +208,6 @@ def _refused(folder: Folder, name: str, error: Exception) -> StoreError:
     if isinstance(error, OSError):
         return StoreError(f"Shard {place} cannot be read ({error}): check the disk, the network and your permissions.")
     return StoreError(
-        f"Shard {place} is damaged ({error}). Delete this file and run the same extraction again: it makes this shard "
-        "anew and keeps all others."
+        f"Shard {place} is damaged ({error}). If it was replaced since the store was opened, open that again. Else: "
+        "Delete this file and run the same extraction again: it makes this shard anew and keeps all others."
     )

@@ -2,6 +2,7 @@
 
 import contextlib
 import mmap
+import os
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -71,11 +72,12 @@ class LocalFolder:
         """List the files that exist; none if the folder does not."""
         if not self.path.is_dir():
             return set()
-        return {entry.name for entry in self.path.iterdir() if not entry.name.startswith(".")}
+        with os.scandir(self.path) as entries:  # a link that leads nowhere is no file, nor is a folder
+            return {entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file()}
 
     def exists(self, name: str) -> bool:
         """Say whether a file exists, whole."""
-        return (self.path / name).exists()
+        return (self.path / name).is_file()
 
     def size(self, name: str) -> int:
         """Bytes of a file."""

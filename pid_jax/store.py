@@ -25,6 +25,9 @@ from pid_jax.verify import find_problems, read_own_header
 MANIFEST = "manifest.json"
 
 
+_LONG_TEXT = 1000
+
+
 class ActivationStore:
     """Hidden states on disk or in an object store, one row a sample, by role and layer.
 
@@ -221,7 +224,18 @@ class ActivationStore:
             raise StoreError(
                 f"{self.path} has columns that only some samples have: {some}. Extract again, into one store."
             )
-        return {name: np.array([row[name] for row in ordered]) for name in ordered[0]}
+        return {name: self._as_array(name, [row[name] for row in ordered]) for name in ordered[0]}
+
+    def _as_array(self, name: str, values: list[Any]) -> np.ndarray:
+        """Keep the type of a column: an array of objects where texts are long, as NumPy would make all of them so."""
+        types = {type(value) for value in values}
+        if not (len(types) == 1 or types <= {int, float}) or types & {list, dict}:
+            found = sorted(kind.__name__ for kind in types)
+            raise StoreError(
+                f"{self.path} has values of types {found} in column {name!r}, wanted texts, numbers or truth values."
+            )
+        is_long = types == {str} and max(map(len, values)) > _LONG_TEXT
+        return np.array(values, dtype=object if is_long else None)
 
     @property
     def layers(self) -> tuple[int, ...]:

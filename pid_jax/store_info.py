@@ -98,7 +98,9 @@ def describe_store(store: ActivationStore) -> StoreInfo:
     places = [place for header in headers for place in header.places.values()]
     model = store.manifest.settings.get("model", {})
     rows = [row for header in headers for row in header.columns]
-    names = dict.fromkeys(str(row.get("task", _UNKNOWN)) for row in rows)
+    of_task: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        of_task.setdefault(str(row.get("task", _UNKNOWN)), []).append(row)
     return StoreInfo(
         path=str(store.path),
         rows=len(rows),
@@ -116,7 +118,7 @@ def describe_store(store: ActivationStore) -> StoreInfo:
         roles=store.roles,
         has_norm=any(name.startswith(f"{NORM}/") for name in store.manifest.tensors),
         width=places[0].shape[1] if places else None,
-        tasks=tuple(_describe_task(n, [r for r in rows if str(r.get("task", _UNKNOWN)) == n]) for n in names),
+        tasks=tuple(_describe_task(task, some) for task, some in of_task.items()),
     )
 
 

@@ -56,6 +56,9 @@ def _unite(stores: Sequence[ActivationStore], out: str | Path, progress: Progres
         _check_equal(index, having)
     merged = ActivationStore.create(out, manifest)
     missing = [index for index in merged.missing_shards() if index in holders]
+    for index in sorted(set(holders) - set(missing)):  # there before: of this merge, or of another
+        read_whole(merged.folder, shard_name(index))
+        _check_equal(index, [*holders[index], merged])
     for done, index in enumerate(missing):
         progress(done, len(missing))
         content = read_whole(holders[index][0].folder, shard_name(index))[1]
@@ -85,8 +88,12 @@ def _join(stores: Sequence[ActivationStore], out: str | Path, progress: Progress
                 "extraction again, it goes on where it stopped."
             )
     source = _Source(stores)
+    _check_shapes(stores)
     merged = ActivationStore.create(out, manifest)
     missing = merged.missing_shards()
+    for index in sorted(set(range(manifest.shard_count)) - set(missing)):
+        merged.header(index)
+        read_whole(merged.folder, shard_name(index))
     for done, index in enumerate(missing):
         progress(done, len(missing))
         ids = merged.shard_ids(index)
@@ -166,6 +173,24 @@ def _check_disjoint(stores: Sequence[ActivationStore]) -> None:
         owner |= dict.fromkeys(store.manifest.ids, store)
 
 
+def _check_shapes(stores: Sequence[ActivationStore]) -> None:
+    """Refuse stores whose rows have other columns or widths."""
+    first: tuple[ActivationStore, object] | None = None
+    for store in stores:
+        for header in store.headers.values():
+            if not header.ids:
+                continue
+            widths = {name: place.shape[1] for name, place in header.places.items()}
+            shape = (sorted(set().union(*header.columns)), widths)
+            if first is None:
+                first = store, shape
+            elif shape != first[1]:
+                raise StoreError(
+                    f"{first[0].path} and {store.path} have rows of other columns or widths: merge stores of one model "
+                    "and one version."
+                )
+
+
 def _common_data(stores: Sequence[ActivationStore]) -> dict[str, Any]:
     """Keep what agrees of how data were chosen; a choice that differs becomes none."""
     data = [dict(store.manifest.settings["data"]) for store in stores]
@@ -180,7 +205,7 @@ def _common_data(stores: Sequence[ActivationStore]) -> dict[str, Any]:
                     f"{data[0].get(name)!r}: merge stores that were made from the same data."
                 )
             common[name] = _CHOICE[name]
-    return common
+    return common | {name: _CHOICE[name] for name in ("limit", "per_task") if name in common}  # the sum exceeds them
 
 
 def _common_evidence(stores: Sequence[ActivationStore]) -> Mapping[str, Any]:

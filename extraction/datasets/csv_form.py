@@ -47,25 +47,30 @@ def load_csv(path: Path, images: Path | None) -> list[Sample]:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, str] | str]]:
-    """Yield where a row is, and the row, or what is wrong with it."""
+    """Yield where a row is, and the row, or what is wrong with it.
+
+    Every line is a row: a quote that is not closed spoils its own line, and swallows none behind it.
+    """
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        reader = csv.reader(file)
-        header = next(reader, [])
-        missing = [name for name in _COLUMNS if name not in header]
+        lines = iter(file)
+        header = next(csv.reader([next(lines, "")]), [])
+        missing = [name for name in _COLUMNS if header.count(name) != 1]
         if missing:
             raise ValueError(
-                f"csv file {shown(path)} must have the columns {', '.join(_COLUMNS)}; {', '.join(missing)} are missing."
+                f"csv file {shown(path)} must have the columns {', '.join(_COLUMNS)}, once each; wrong: "
+                f"{', '.join(missing)}."
             )
-        while True:
-            place = f"line-{reader.line_num + 1:06d}"
-            try:
-                row = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield place, f"it is no row of a CSV file ({shown(error)}): look for a quote that is not closed"
+        for number, line in enumerate(lines, 2):
+            if not line.strip():
                 continue
-            if row and len(row) != len(header):
-                yield place, f"it has {len(row)} fields instead of {len(header)}: look for commas and quotes"
-            elif row:
-                yield place, dict(zip(header, row, strict=True))
+            try:
+                row = next(csv.reader([line], strict=True))
+            except csv.Error as error:
+                why = f"it is no row of a CSV file ({shown(error)}): look for a quote that is not closed"
+                yield f"line-{number:06d}", why
+                continue
+            if len(row) != len(header):
+                why = f"it has {len(row)} fields instead of {len(header)}: look for commas and quotes"
+                yield f"line-{number:06d}", why
+            else:
+                yield f"line-{number:06d}", dict(zip(header, row, strict=True))

@@ -74,8 +74,8 @@ def _question_files(folder: Path, split: str) -> list[Path]:
     if not questions.is_dir():
         raise ValueError(f"gqa folder {shown(folder)} has no folder 'questions': unpack GQA's there, or correct --gqa.")
     single, several = questions / f"{split}_questions.json", questions / f"{split}_questions"
-    files = [single] if single.is_file() else sorted(several.glob("*.json"))
+    files = [single] if single.is_file() else sorted(several.glob("[!.]*.json"))
     if not files:
-        there = sorted({path.stem.removesuffix("_questions") for path in questions.glob("*_questions*")})
+        there = sorted({path.stem.removesuffix("_questions") for path in questions.glob("[!.]*_questions*")})
         raise ValueError(f"split must be one of {there}, which are in {shown(questions)}, got {split!r}: use --split.")
     return files

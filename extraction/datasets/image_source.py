@@ -63,8 +63,9 @@ class ImageFile:
 
     @property
     def name(self) -> str:
-        """Name of the file."""
-        return _as_text(self.path.name)
+        """Where the file is in the folder; its name where no folder is given."""
+        inside = self.folder is not None and self.path.is_relative_to(self.folder)
+        return _as_text(str(self.path.relative_to(self.folder)) if inside else self.path.name)  # type: ignore[arg-type]
 
     @property
     def folder_name(self) -> str:

@@ -7,6 +7,7 @@ from typing import IO
 
 from extraction.errors import shown
 
+_MOST_DIGITS = 4000
 _CHUNK = 1 << 22  # characters read at once
 _LARGEST_ENTRY = 1 << 24  # characters; a GQA question has about 1,500
 _SPACE = " \t\n\r"
@@ -45,7 +46,7 @@ class _Window:
     def __init__(self, file: IO[str], path: Path) -> None:
         self._file, self._path = file, path
         self._text, self._position, self._before = "", 0, 0
-        self._decoder = json.JSONDecoder()
+        self._decoder = json.JSONDecoder(parse_int=_number)
         self._is_end = False
 
     def peek(self) -> str:
@@ -94,3 +95,8 @@ class _Window:
         self._is_end = not chunk
         self._before += self._position
         self._text, self._position = self._text[self._position :] + chunk, 0
+
+
+def _number(text: str) -> int | float:
+    """Read a whole number; Python refuses those of thousands of digits, which spoils no other entry here."""
+    return int(text) if len(text) <= _MOST_DIGITS else float(text)

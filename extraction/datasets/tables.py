@@ -30,7 +30,7 @@ def find_tables(folder: Path, root: Path) -> list[Path]:
     """
     _pyarrow()
     files = sorted(path for path in folder.rglob("*") if path.suffix in _SUFFIXES and path.is_file())
-    files = [path for path in files if not path.name.startswith(_LEFTOVERS)]
+    files = [path for path in files if not path.name.startswith((".", *_LEFTOVERS))]
     for path in files:
         if not path.resolve().is_relative_to(root):
             raise ValueError(f"{shown(path)} leads out of {shown(root)} and is not opened: put the file itself there.")
@@ -84,6 +84,7 @@ def _group_count(path: Path) -> int:
     return 1 if path.suffix == ".arrow" else _parquet(path).metadata.num_row_groups
 
 
+@lru_cache(maxsize=2)  # its footer is read once, not once a group
 def _parquet(path: Path) -> Any:
     import pyarrow.parquet as pq
 

@@ -31,12 +31,12 @@ def load(tmp_path):
 
 
 def test_rows(load, tmp_path):
-    samples = load(row(), row("00007", task="other"), row("00009", "001", "ChooseCat", 'A "red" one\nor a blue one?'))
+    samples = load(row(), row("00007", task="other"), row("00009", "001", "ChooseCat", 'A "red" one, or a blue one?'))
     assert [(s.id, s.image_name, s.task, s.answer) for s in samples] == [
         ("00009", "001.jpg", "ChooseCat", "left"),
         ("00123", "2354786.jpg", "ChooseRel", "left"),
     ]
-    assert samples[0].question == 'A "red" one\nor a blue one?'
+    assert samples[0].question == 'A "red" one, or a blue one?'
     assert samples[1].image.path == tmp_path / "images" / "2354786.jpg"
 
 
@@ -79,15 +79,25 @@ def test_bytes_that_are_no_text(load):
 
 
 def test_a_quote_that_is_not_closed(load):
-    samples = load(row(), tail=b'1,1,"oops,x,relChooser,rel,choose\r\n' + b"more,1\r\n" * 3)
-    assert [s.id for s in samples] == ["00123", "line-000003"]
-    assert "3 fields instead of 7" in samples[1].problem
+    """It spoils its own line: no row behind it is swallowed, and no sample is made of several."""
+    open_ = b'1,1,"oops,x,relChooser,rel,choose\r\n'
+    good = [b"%d,1,Q?,a,relChooser,rel,choose\r\n" % i for i in (2, 3)]
+    samples = load(row(), tail=open_ + good[0] + b'4,1,"Q?""",a,relChooser,rel,choose\r\n' + open_ + good[1])
+    assert [s.id for s in samples if s.problem is None] == ["2", "3", "4", "00123"]
+    bad = [s for s in samples if s.problem is not None]
+    assert [s.id for s in bad] == ["line-000003", "line-000006"]
+    assert all("quote" in s.problem for s in bad)
+
+
+def test_a_column_that_stands_twice(load):
+    with pytest.raises(ValueError, match="once each; wrong: answer"):
+        load([*row(), "red"], header=[*HEADER, "answer"])
 
 
 def test_what_is_missing_is_named(load, tmp_path):
-    with pytest.raises(ValueError, match="img_id, type_detailed are missing"):
+    with pytest.raises(ValueError, match="once each; wrong: img_id, type_detailed"):
         load(row(), header=[name for name in HEADER if name not in ("img_id", "type_detailed")])
-    with pytest.raises(ValueError, match="are missing"):
+    with pytest.raises(ValueError, match="once each; wrong"):
         load(header=[])
     with pytest.raises(ValueError, match="holds no question of the six tasks"):
         load(row(task="other"))

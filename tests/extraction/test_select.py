@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from extraction.datasets.image_source import ImageFile
+from extraction.datasets.jsonl import load_jsonl
 from extraction.datasets.load import READERS, DataSettings, data_digest, load_samples
 from extraction.datasets.sample import Sample
 from extraction.datasets.select import select_samples
@@ -142,3 +144,27 @@ def test_digest_takes_any_text(tmp_path):
     sample = Sample(id="\ud800", image=tmp_path / name, question="\udfff", answer="\0", task="")
     assert sample.image_name == "caf\\udce9.png"
     assert np.char.isalnum(data_digest([sample])).all()
+
+
+def test_a_cap_moves_by_one_sample_at_most_when_a_record_is_added():
+    """Whatever the order, and at every size of the data."""
+    for count in (100, 8191):
+        made = [
+            Sample(id=str(i), image=Path(f"{i}.jpg"), question="?", answer=None, task="t") for i in range(count + 1)
+        ]
+        before = {sample.id for sample in select_samples(made[:-1], None, 50, 0)}
+        after = {sample.id for sample in select_samples(made[::-1], None, 50, 0)}
+        assert len(before & after) >= 49
+        assert {sample.id for sample in select_samples(made, None, 50, 1)} != after
+
+
+def test_the_digest_sees_the_folder_of_an_image(tmp_path):
+    """Files of one name in two folders are two images."""
+    digests = set()
+    for split in ("train", "val"):
+        path = tmp_path / f"{split}.jsonl"
+        path.write_text(f'{{"id": "1", "image": "{split}/images/1.png", "question": "?"}}')
+        (sample,) = load_jsonl(path, None)
+        digests.add(data_digest([sample]))
+        assert sample.image_name == f"{split}/images/1.png"
+    assert len(digests) == 2

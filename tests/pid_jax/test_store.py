@@ -157,14 +157,16 @@ def test_a_shard_of_another_store_is_noticed(store, tmp_path):
         ActivationStore.open(store.path).read(role="image", layer=0)
 
 
-def test_a_shard_that_cannot_be_read_is_not_called_damaged(store):
-    """Nobody should delete a file because of a lost mount."""
+def test_a_link_that_leads_nowhere_is_a_missing_shard_and_is_made_again(store, tmp_path):
+    content = store.shard_path(1).read_bytes()
     store.shard_path(1).unlink()
-    store.shard_path(1).mkdir()
-    (problem,) = ActivationStore.open(store.path).verify()
-    assert "shard-00001" in problem
-    assert "cannot be read" in problem
-    assert "Delete" not in problem
+    store.shard_path(1).symlink_to(tmp_path / "gone")
+    broken = ActivationStore.open(store.path)
+    assert broken.missing_shards() == [1]
+    assert broken.verify() == ["shard 1 is missing: run the same extraction again to make it"]
+    broken.folder.write(store.shard_path(1).name, [content])
+    assert ActivationStore.open(store.path).verify() == []
+    assert not (tmp_path / "gone").exists()
 
 
 @pytest.mark.parametrize(
@@ -295,3 +297,32 @@ def test_shards_without_a_manifest_are_not_adopted(store):
     (store.path / MANIFEST).unlink()
     with pytest.raises(StoreError, match=r"holds shards but no manifest\.json"):
         ActivationStore.create(store.path, manifest(settings={"a": 2}))
+
+
+@pytest.mark.parametrize("bad", ["a\0", 7])
+def test_ids_that_would_not_come_back_are_refused(tmp_path, bad):
+    with pytest.raises(ValueError, match="ids must be texts without NUL"):
+        ActivationStore.create(tmp_path / "s", manifest(ids=("a", bad)))
+
+
+def _with_column(path, values):
+    made = ActivationStore.create(path, manifest(ids=("1", "2"), tensors=()))
+    made.write_shard(0, ["1", "2"], [{"x": value} for value in values], {})
+    return ActivationStore.open(path).columns["x"]
+
+
+def test_columns_keep_their_type(tmp_path):
+    assert _with_column(tmp_path / "a", [1, 2]).dtype == np.int64
+    assert _with_column(tmp_path / "b", [1, 2.5]).tolist() == [1.0, 2.5]
+    assert _with_column(tmp_path / "c", [True, False]).dtype == bool
+    long = _with_column(tmp_path / "d", ["x" * 5000, "y"])
+    assert long.dtype == object
+    assert (long == "y").tolist() == [False, True]
+    with pytest.raises(StoreError, match=r"values of types \['bool', 'str'\] in column 'x'"):
+        _with_column(tmp_path / "e", [True, "no"])
+
+
+def test_settings_with_names_that_are_no_texts(tmp_path):
+    """JSON makes texts of them, in another order."""
+    ActivationStore.create(tmp_path / "s", manifest(settings={2: "a", 10: "b"}))
+    assert ActivationStore.open(tmp_path / "s").manifest.settings == {"2": "a", "10": "b"}

@@ -119,7 +119,7 @@ def test_it_is_the_store_that_one_run_would_have_made(parts, tmp_path):
 
 def test_settings_of_other_samples(parts, tmp_path):
     settings = merge_stores(parts, tmp_path / "out").manifest.settings
-    assert settings["data"] == DATA | {"tasks": None}
+    assert settings["data"] == DATA | {"tasks": None, "per_task": None}
     assert settings["data_sha256"] == f"{21:064x}"
     assert settings["model"] == {"name": "tiny"}
 
@@ -249,6 +249,36 @@ def test_killed_and_called_again(request, way, tmp_path):
 def test_order_of_samples_is_that_of_the_stores(parts, tmp_path):
     back = merge_stores(parts[::-1], tmp_path / "back")
     assert back.manifest.ids == (*THIRD, *SECOND, *FIRST)
-    assert replace(back.manifest, ids=()).settings["data"] == DATA | {"tasks": None}
+    assert replace(back.manifest, ids=()).settings["data"] == DATA | {"tasks": None, "per_task": None}
     for name, array in read_all(back).items():
         np.testing.assert_array_equal(array, np.stack([states(i, name) for i in back.ids]))
+
+
+def _flip(path, at=-1):
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["halves", "parts"])
+def test_a_damaged_shard_in_the_result_is_noticed(kind, tmp_path, request):
+    stores = request.getfixturevalue(kind)
+    merged = merge_stores(stores, tmp_path / "out")
+    _flip(merged.shard_path(0))
+    with pytest.raises(StoreError, match=r"shard-00000.*is damaged"):
+        merge_stores(stores, tmp_path / "out")
+
+
+def test_another_version_of_a_shard_in_the_result_is_noticed(halves, tmp_path):
+    other = fill(tmp_path / "out", failed=(IDS[0],), only=[0])
+    with pytest.raises(StoreError, match=r"a.shard-00000.*out.shard-00000.*differ"):
+        merge_stores(halves, other.path)
+
+
+def test_rows_of_other_columns_are_refused_before_anything_is_written(parts, tmp_path):
+    other = ActivationStore.create(tmp_path / "other", _part(("90",)))
+    tensors = {name: np.zeros((1, 3), np.float32) for name in TENSORS}
+    other.write_shard(0, ["90"], [{"something": 1}], tensors)
+    with pytest.raises(StoreError, match="rows of other columns or widths"):
+        merge_stores([parts[0], other.path], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
