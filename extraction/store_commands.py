@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 from rich import box
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -51,9 +53,9 @@ def info(store: Store, as_json: Annotated[bool, typer.Option("--json", help="Pri
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=1, ensure_ascii=False))
         return
-    out.print(_facts(found))
+    _print_whole(_facts(found))
     if found.tasks:
-        out.print(_tasks(found.tasks))
+        _print_whole(_tasks(found.tasks))
 
 
 def merge(
@@ -94,7 +96,13 @@ def report_accuracies(stores: Sequence[ActivationStore]) -> None:
     for one in found:
         of_task = {task.task: task.accuracy for task in one.tasks}
         table.add_row(Text(one.condition), *(_number(of_task.get(task), 3) for task in tasks))
-    out.print(table)
+    _print_whole(table)
+
+
+def _print_whole(table: Table) -> None:
+    """Print a table as wide as it is: a narrow terminal may break its lines, but no name is cut off."""
+    needed = Measurement.get(out, out.options.update(width=1000), table).maximum
+    Console(width=max(out.width, needed), highlight=False, markup=False).print(table)
 
 
 def _facts(found: StoreInfo) -> Table:
