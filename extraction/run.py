@@ -22,7 +22,7 @@ from extraction.workers import Outcome, preparing
 from pid_jax.store import NORM, ActivationStore, Failure, Manifest, tensor_name
 
 _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
-_LOOK_EVERY_S = 2.0  # an object store is listed for it
+_LOOK_EVERY_S = 0.5  # an object store is listed for it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -227,7 +227,8 @@ class _Extraction:
                 nonlocal seen
                 if seen < 0 < done:
                     self._tell(f"{path}: {done} of {total} samples are there and reused{_whole(done, total)}.")
-                advance(done - max(seen, 0))
+                if done > max(seen, 0):
+                    advance(done - max(seen, 0))
                 seen = done
 
             with single_thread() if self._settings.model.name in SHIPPED else nullcontext():

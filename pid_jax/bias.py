@@ -263,7 +263,9 @@ def _sample_covariances(whites: Float[Array, "draws D D"], cov: Float[Array, "B 
 def _square_root(cov: Float[Array, "D D"]) -> Float[Array, "D D"]:
     """Find A with A Aᵀ = cov, also for singular covariances, in which what has no variance stays exactly without."""
     values, vectors = symmetric_eigen(cov)
-    return vectors * jnp.sqrt(jnp.maximum(values, 0))
+    root = vectors * jnp.sqrt(jnp.maximum(values, 0))
+    # Rounding would leave such a variable 1e-20 of variance, and all of that correlated with another one's.
+    return jnp.where(jnp.diagonal(cov)[:, None] > 0, root, 0)
 
 
 def _quadratic(root: Float[Array, "B D D"]) -> Float[Array, "B D D"]:

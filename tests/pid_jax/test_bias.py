@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from pid_jax import BROJA, MMI, IndirectInference, ParametricBootstrap, gaussian_pid
+from pid_jax import BROJA, MMI, IndirectInference, ParametricBootstrap, bias, gaussian_pid
 from pid_jax.bias import sampling_errors, subtract_sampling
 from pid_jax.decompose import solve_pid
 from pid_jax.gaussian.channels import all_gains, split_channels
@@ -190,3 +190,18 @@ def test_a_frame_takes_any_contrast():
             np.testing.assert_allclose(np.asarray(found), np.asarray(asked), atol=1e-10)
         same = frame.replaced(own)
         np.testing.assert_allclose(np.asarray(same.gain_1), np.asarray(channels.gain_1), atol=1e-8)
+
+
+@pytest.mark.parametrize("redundancy", [BROJA(), MMI()])
+def test_variables_without_variance_do_not_make_the_correction_infinite(redundancy):
+    """Reduced variables of low rank end in zeros; rounding must not give samples of the model any variance there."""
+    rng = np.random.default_rng(0)
+    kept = [0, 1, 4, 5, 8, 9]
+    shared = rng.standard_normal((1, 300))
+    cov = np.zeros((10, 10))
+    cov[np.ix_(kept, kept)] = np.cov(shared + rng.standard_normal((6, 300)))
+    drawn = bias.sample_covariances(WhiteFactors(jax.random.key(0), 10, 299).draw(20) / np.sqrt(299), cov[None])
+    assert (drawn[..., [2, 3, 6, 7], :] == 0).all()
+    found = correct(cov[None], (4, 4, 2), redundancy=redundancy, samples=300)
+    assert np.isfinite(stacked(found.found.atoms)).all()
+    assert np.isfinite(stacked(found.lower)).all()
