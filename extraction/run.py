@@ -123,11 +123,12 @@ def fill(
     with preparing(Encoder.of(vlm, settings.template, settings.roles), options.workers) as preparation:
         for index, outcomes in preparation.shards(wanted()):
             lacking = _lacking(targets, index)
-            for target, rows in zip(lacking, runner.run(outcomes, [t.knockout for t in lacking]), strict=True):
+            made = runner.run(outcomes, [target.knockout for target in lacking])
+            for target, rows in zip(lacking, made, strict=True):
                 tensors = _tensors(rows.states, plan, settings)
                 target.store.write_shard(index, rows.ids, rows.columns, tensors, rows.failures)
-            count.tell(is_last=False)
-    count.tell(is_last=True)
+            count.tell(at_once=any(rows.failures for rows in made))
+    count.tell(at_once=True)
 
 
 def _lacking(targets: Sequence[Target], index: int) -> list[Target]:
@@ -141,18 +142,17 @@ class _Count:
         self._targets, self._options = targets, options
         self._failures: dict[tuple[int, int], int] = {}
         self._looked = -math.inf
-        self.tell(is_last=False)
+        self.tell(at_once=True)
 
-    def tell(self, *, is_last: bool) -> None:
-        """Report progress, and stop where too many samples failed.
+    def tell(self, *, at_once: bool) -> None:
+        """Report progress, and stop where too many samples failed; unless `at_once`, only if some time has passed.
 
         Raises:
             TooManyFailuresError: If one of the stores has more failures than are allowed.
         """
         is_strict = self._options.max_errors is not None
-        if not (self._options.process.is_first or is_strict) or (
-            time.monotonic() - self._looked < _LOOK_EVERY_S and not (is_last or is_strict)
-        ):
+        is_asked = self._options.process.is_first or is_strict
+        if not is_asked or not (at_once or time.monotonic() - self._looked > _LOOK_EVERY_S):
             return
         self._looked = time.monotonic()
         done = 0
