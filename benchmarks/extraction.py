@@ -9,14 +9,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from benchmarks.live_tensors import LiveTensors
 from benchmarks.pages import Row, write_page
 from benchmarks.random_llava import SIZES, build, make_samples
 from benchmarks.timing import circumstances
@@ -270,35 +268,6 @@ def _report_peak(kind: str, size: str, device: str) -> None:
             inputs = make_batch(vlm, prepared).inputs
             vlm.model(**inputs, use_cache=False, logits_to_keep=1, output_hidden_states=kind == "output_hidden_states")
     print((torch.cuda.max_memory_allocated() if device == "cuda" else live.peak) / 1e6)
-
-
-class LiveTensors(TorchDispatchMode):
-    """Adds up the bytes of all tensors made while it is entered, and lets go of those that are freed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.live, self.peak = 0, 0
-        self._known: set[int] = set()
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        output = func(*args, **(kwargs or {}))
-        for value in tree_leaves(output):
-            if isinstance(value, torch.Tensor):
-                self._add(value.untyped_storage())
-        return output
-
-    def _add(self, storage: torch.UntypedStorage) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        if key in self._known:
-            return
-        self._known.add(key)
-        self.live += size
-        self.peak = max(self.peak, self.live)
-        weakref.finalize(storage, self._drop, key, size)
-
-    def _drop(self, key: int, size: int) -> None:
-        self._known.discard(key)
-        self.live -= size
 
 
 if __name__ == "__main__":

@@ -42,7 +42,6 @@ def make_batch(vlm: VisionLanguageModel, prepared: Sequence[Prepared]) -> Batch:
     """
     codes = torch.from_numpy(pad_left([p.codes for p in prepared], PADDING))
     groups = TokenGroups(codes)
-    prefix = groups.is_prefix & groups.is_token
     pad = vlm.processor.tokenizer.pad_token_id
     inputs = {
         "input_ids": torch.from_numpy(pad_left([p.input_ids for p in prepared], pad)),
@@ -55,8 +54,8 @@ def make_batch(vlm: VisionLanguageModel, prepared: Sequence[Prepared]) -> Batch:
     return Batch(
         inputs={name: _to_model(vlm, value) for name, value in inputs.items()},
         groups=groups.to(vlm.device),
-        has_prefix=bool(prefix.any()),
-        tail=int((groups.is_token & ~prefix).sum(dim=1).max()),
+        has_prefix=bool((groups.is_prefix & groups.is_token).any()),
+        tail=int(groups.behind.max()),
     )
 
 

@@ -68,10 +68,9 @@ class Recorder:
 
     def copy_prefix(self, parts: torch.Tensor) -> None:
         """Take the parts of the prefix from another pass over the same images; only the others are recorded then."""
-        inside = [i for i, is_inside in enumerate(self.in_prefix) if is_inside]
+        inside, outside = ([i for i, one in enumerate(self.in_prefix) if one == wanted] for wanted in (True, False))
         self.parts[:, :, inside] = parts[:, :, inside]
-        self._weights = self._weights[:, [i for i, is_inside in enumerate(self.in_prefix) if not is_inside]]
-        self._live = [i for i in range(len(self.in_prefix)) if i not in inside]
+        self._weights, self._live = self._weights[:, outside], outside
 
     def copy_until(self, layer: int, parts: torch.Tensor) -> None:
         """Take all layers up to and including `layer` from another pass over the same prompts."""

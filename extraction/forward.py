@@ -75,13 +75,14 @@ def run_batch(
     # A knockout that changes the prefix needs the states of all positions, which followers do not have.
     whole = [i for i, c in enumerate(conditions) if followers and c is not None and c.touches_prefix]
     results = [_empty(vlm, len(prepared), plan) for _ in conditions]
-    baseline = _empty(vlm, len(prepared), plan)
+    baseline = _empty(vlm, len(prepared), plan) if whole else None
     short = [i for i in range(len(conditions)) if i not in whole]
     for group in _base_passes(vlm, prepared, plan, [c for i in short if (c := conditions[i])], leaders, followers):
-        baseline.put(group.rows, group.base)
+        if baseline is not None:
+            baseline.put(group.rows, group.base)
         for i in short:
             _run_condition(vlm, group, conditions[i], plan, results[i])
-    if whole:
+    if baseline is not None:
         knockouts = [c for i in whole if (c := conditions[i])]
         (group,) = _base_passes(vlm, prepared, plan, knockouts, everyone, {})
         for i, knockout in zip(whole, knockouts, strict=True):
@@ -110,11 +111,10 @@ def _base_passes(
 ) -> list[_Group]:
     """Run the prompts without a cut; keep what the knockouts start from."""
     batch = make_batch(vlm, [prepared[i] for i in leaders])
-    behind = batch.tail if batch.has_prefix else batch.length
-    tails = _tails(knockouts, behind, batch.length)
+    tails = _tails(knockouts, batch.tail, batch.length)
     has_sequel = bool(followers or knockouts) or plan.max_new_tokens > 1
     first = pass_prompts(vlm, batch, plan.states, tails, has_sequel=has_sequel)
-    groups = [_Group(rows=leaders, base=first, behind=behind)]
+    groups = [_Group(rows=leaders, base=first, behind=batch.tail)]
     if followers:
         others = [prepared[i] for i in followers]
         behind = max(len(p) - p.prefix for p in others)

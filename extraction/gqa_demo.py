@@ -25,6 +25,4 @@ def gqa_demo(
     run(baseline, model=model, gqa=data, per_task=per_task, max_new_tokens=2)
     knockout(baseline, str(stores), edges=edges, windows=windows)
     info(baseline)
-    out.print(
-        f"Next: pid-jax study --store {baseline} --knockout ..., or ActivationStore.open in Python.", markup=False
-    )
+    out.print(f"Next: pid-jax study --store {baseline} --knockout ..., or ActivationStore.open in Python.")

@@ -68,11 +68,16 @@ def pass_prompts(
         groups=batch.groups,
         positions=positions,
         has_prefix=batch.has_prefix,
-        memory=[(layer.keys, layer.values) for layer in cache.layers] if cache else [],  # type: ignore[misc]
+        memory=[] if cache is None else from_cache(cache),
         recorder=recorder,
         logits=output.logits[:, -1],
         entries=watch.entries,
     )
+
+
+def from_cache(cache: DynamicCache) -> list[KeysAndValues]:
+    """Return the keys and values of every block."""
+    return [(layer.keys, layer.values) for layer in cache.layers]  # type: ignore[misc]
 
 
 def to_cache(memory: list[KeysAndValues]) -> DynamicCache:

@@ -122,8 +122,8 @@ def fill(
     count = _Count(targets, options)
     with preparing(Encoder.of(vlm, settings.template, settings.roles), options.workers) as preparation:
         for index, outcomes in preparation.shards(wanted()):
-            lacking = _lacking(targets, index)
-            made = runner.run(outcomes, [target.knockout for target in lacking])
+            lacking = _lacking(targets, index)  # none if others made it meanwhile
+            made = runner.run(outcomes, [target.knockout for target in lacking]) if lacking else []
             for target, rows in zip(lacking, made, strict=True):
                 tensors = _tensors(rows.states, plan, settings)
                 target.store.write_shard(index, rows.ids, rows.columns, tensors, rows.failures)

@@ -237,7 +237,7 @@ class _Extraction:
                     max_errors=self._max_errors,
                     process=self._process,
                     progress=progress,
-                    say=lambda line: err.print(line, markup=False),
+                    say=lambda line: err.print(line),
                 )
 
     def tell_proof(self, cut: Knockout, proof: "KnockoutProof") -> None:
@@ -276,7 +276,7 @@ class _Extraction:
 
     def _tell(self, line: str) -> None:
         if self._process.is_first:
-            out.print(line, markup=False)
+            out.print(line)
 
 
 def _whole(done: int, total: int) -> str:

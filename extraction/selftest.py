@@ -146,7 +146,7 @@ def _compare_tail(
     vlm: VisionLanguageModel, batch: Batch, knockout: Knockout, logits: torch.Tensor, states: torch.Tensor
 ) -> tuple[float, Looked]:
     """Run the knockout the short way; return its relative error and what the attention was given."""
-    tail = tail_of(knockout, batch.tail if batch.has_prefix else batch.length, batch.length)
+    tail = tail_of(knockout, batch.tail, batch.length)
     base = pass_prompts(vlm, batch, _plan(vlm), {knockout.first: tail})
     with looking(vlm, batch, None) as looked:
         short = pass_knockout(vlm, base, knockout, _plan(vlm), tail)

@@ -48,6 +48,11 @@ class TokenGroups:
         until_image = self.mask("image").flip(1).cumsum(dim=1).flip(1) > 0
         return until_image & ~(self.mask("question") & until_image).any(dim=1, keepdim=True)
 
+    @property
+    def behind(self) -> torch.Tensor:
+        """Count the tokens of each row behind its prefix, all of them if it has none: (batch,)."""
+        return (self.is_token & ~self.is_prefix).sum(dim=1)
+
     def to(self, device: torch.device) -> "TokenGroups":
         """Move to a device."""
         return TokenGroups(self.codes.to(device))

@@ -38,7 +38,7 @@ def verify(store: Store) -> None:
     with working(f"Checking {store}"):
         problems = opened.verify()
     for problem in problems:
-        err.print(f"- {problem}", markup=False)
+        err.print(f"- {problem}")
     if problems:
         raise ValueError(f"{store}: {len(problems)} problems found.")
     report_failures(opened)
@@ -75,13 +75,12 @@ def merge(
 def report_failures(store: ActivationStore) -> None:
     """List the samples that have no row, and say how to try them again."""
     for failure in store.failures:
-        err.print(f"{failure.id}: {failure.stage}: {failure.message}", markup=False)
+        err.print(f"{failure.id}: {failure.stage}: {failure.message}")
     if store.failures:
         shards = ", ".join(str(store.shard_path(i)) for i, header in store.headers.items() if header.failures)
         err.print(
             f"{store.path}: {len(store.failures)} samples could not be extracted and are recorded in the store. To try "
             f"them again after a repair, delete {shards} and run the same command.",
-            markup=False,
         )
 
 

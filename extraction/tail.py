@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from extraction.batch import pad_left
+from extraction.batch import count_positions, pad_left
 from extraction.capture import Recorder, StatesPlan, first_of, keep_tail
 from extraction.edges import Knockout
 from extraction.encode import Prepared
 from extraction.knockout import cut_of, mask_in_form
 from extraction.models import VisionLanguageModel
-from extraction.prompt_pass import KeysAndValues, PromptPass, to_cache
+from extraction.prompt_pass import KeysAndValues, PromptPass, from_cache, to_cache
 from extraction.spans import PADDING, TokenGroups
 from pid_jax.store import NORM
 
@@ -41,7 +41,7 @@ def follow_images(
     row = torch.tensor(rows, device=device)
     prefix = leaders.groups.is_prefix & leaders.groups.is_token
     width = int(prefix.sum(dim=1).max())
-    behind = _length_behind(leaders.groups)
+    behind = leaders.groups.behind
     column = leaders.groups.positions - behind[row, None] - width + torch.arange(width, device=device)
     is_there, column = column >= 0, column.clamp_min(0)  # a leader may have no room for the longest prefix
     is_there &= prefix[row].gather(1, column)
@@ -143,7 +143,7 @@ def _run_blocks(
         groups=groups,
         positions=positions,
         has_prefix=has_prefix,
-        memory=[(layer.keys, layer.values) for layer in cache.layers],  # type: ignore[misc]
+        memory=from_cache(cache),
         recorder=recorder,
         logits=vlm.head(normed[:, -1]),
         entries=entries,
@@ -154,12 +154,8 @@ def _causal(is_token: torch.Tensor, tail: int) -> torch.Tensor:
     """Mark what the last positions may attend to: (batch, 1, tail, positions). Padding attends to itself."""
     size = is_token.shape[1]
     earlier = torch.ones(tail, size, dtype=torch.bool, device=is_token.device).tril(size - tail)
-    itself = torch.ones_like(earlier).tril(size - tail) & ~torch.ones_like(earlier).tril(size - tail - 1)
+    itself = earlier & ~earlier.tril(size - tail - 1)
     return ((earlier & is_token[:, None, :]) | itself)[:, None]
-
-
-def _length_behind(groups: TokenGroups) -> torch.Tensor:
-    return (groups.is_token & ~groups.is_prefix).sum(dim=1)
 
 
 def _gather(states: torch.Tensor, row: torch.Tensor, column: torch.Tensor) -> torch.Tensor:
@@ -179,6 +175,5 @@ def _continue_positions(
     of_prefix = old.gather(2, column.expand(axes, -1, -1))
     first = (leaders.groups.positions - behind[row])[:, None]
     start = old.gather(2, first.expand(axes, -1, -1))
-    counted = ((codes != PADDING).long().cumsum(dim=1) - 1).clamp_min(0)
-    positions = torch.cat([of_prefix, start + counted], dim=2)
+    positions = torch.cat([of_prefix, start + count_positions(codes != PADDING)], dim=2)
     return positions if leaders.positions.ndim == 3 else positions[0]

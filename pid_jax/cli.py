@@ -118,9 +118,9 @@ def estimate(
     with fraction_bar("Decomposing") as progress:
         found = estimate_pid(*values, spec=spec, key=jax.random.key(seed), progress=progress)
     found = found.in_bits() if bits else found
-    out.print(repr(found), markup=False)
+    out.print(repr(found))
     for code in np.unique(found.status[found.status != Status.OK]):
-        err.print(f"{Status(code).name}: {Status(code).message}", markup=False)
+        err.print(f"{Status(code).name}: {Status(code).message}")
     if out_file is not None:
         out.print(f"Written to {found.save(out_file)}.")
     if (found.status != Status.OK).all():

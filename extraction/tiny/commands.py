@@ -87,4 +87,4 @@ def _scene_samples(folder: Path, seed: int) -> list[Sample]:
 
 
 def _report(line: str) -> None:
-    err.print(line, markup=False)
+    err.print(line)

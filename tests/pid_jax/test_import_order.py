@@ -54,17 +54,7 @@ ORDER = (
 )
 # Members of a group that do not know each other.
 APART = (
-    {
-        "status",
-        "precision",
-        "threads",
-        "progress",
-        "checks",
-        "atomic",
-        "compilation_cache",
-        "side_by_side",
-        "named_key",
-    },
+    ORDER[0],
     {"spec", "gaussian"},
     {"pid", "reduce", "flow"},
     {"flow_fit", "fit_loops"},
