@@ -65,7 +65,8 @@ if TYPE_CHECKING:
     from pid_jax.spectrum import UniqueSpectrum, unique_spectrum
     from pid_jax.status import Status
     from pid_jax.store import ActivationStore
-    from pid_jax.study import StudySpec, load_study, run_study
+    from pid_jax.study.results import load_study, one_model, save_study
+    from pid_jax.study.run import StudySpec, run_study
     from pid_jax.union import UnionEstimate, gaussian_union
 
 __version__ = "0.1.0"
@@ -132,6 +133,7 @@ __all__ = [
     "gaussian_union",
     "load_study",
     "mutual_information",
+    "one_model",
     "optimal_coupling",
     "permutation_test",
     "pid_broja",
@@ -139,6 +141,7 @@ __all__ = [
     "posterior_pid",
     "run_study",
     "samples_needed",
+    "save_study",
     "unique_spectrum",
 ]
 
@@ -201,7 +204,8 @@ _HOME = {
     "spectrum": ("UniqueSpectrum", "unique_spectrum"),
     "status": ("Status",),
     "store": ("ActivationStore",),
-    "study": ("StudySpec", "load_study", "run_study"),
+    "study.results": ("load_study", "one_model", "save_study"),
+    "study.run": ("StudySpec", "run_study"),
     "union": ("UnionEstimate", "gaussian_union"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pid_jax.gaussianizers import Gaussianizer
     from pid_jax.spec import PCA
-    from pid_jax.study import StudySpec
+    from pid_jax.study.run import StudySpec
 
 RESULTS, PAGE, FIGURES = "results.nc", "index.html", "figures"
 
@@ -78,7 +78,7 @@ def report(
     out_dir: Annotated[Path, typer.Option("--out", help="Folder for the figures and the page.")],
 ) -> None:
     """Draw the figures and the page of a study again."""
-    from pid_jax.study import load_study
+    from pid_jax.study.results import load_study
 
     _draw(load_study(results), out_dir)
 
@@ -133,7 +133,8 @@ def _study(paths: Sequence[str | Path], out_dir: Path, spec: "StudySpec", seed: 
 
         from pid_jax.compilation_cache import keep_compiled
         from pid_jax.store import ActivationStore
-        from pid_jax.study import load_study, run_study, save_study, study_digest
+        from pid_jax.study.results import load_study, save_study
+        from pid_jax.study.run import run_study, study_digest
 
         keep_compiled()
     stores = [ActivationStore.open(path) for path in paths]
@@ -195,7 +196,7 @@ def _print_table(results: "xr.Dataset") -> None:
 
 def _study_spec(dims: str, keep: str, tasks: str, way: GaussianizeBy, intervals: bool = True) -> "StudySpec":
     from pid_jax.spec import PIDSpec
-    from pid_jax.study import StudySpec
+    from pid_jax.study.run import StudySpec
 
     ways = {name: _gaussianizer(name, intervals) for name in GaussianizeBy}
     others = tuple(ways[name] for name in (GaussianizeBy.COPULA, GaussianizeBy.NOTHING) if name != way)

@@ -20,7 +20,8 @@ from pid_jax.spec import (
     PIDSpec,
 )
 from pid_jax.store import NORM, ActivationStore, Manifest, tensor_name
-from pid_jax.study import StudySpec, load_study, run_study, save_study, study_digest
+from pid_jax.study.results import load_study, save_study
+from pid_jax.study.run import StudySpec, run_study, study_digest
 
 LAYERS, WIDTH, COUNT = 2, 6, 120
 SPEC = StudySpec(pid=PIDSpec(reduction=PCA(dim=(3, 3, 2)), gaussianize=Copula(), bias_correction=NoCorrection()))
@@ -222,6 +223,6 @@ def test_a_task_that_cannot_be_decomposed_is_named(stores, monkeypatch):
     def refuse(*arguments, **settings):
         raise ValueError("5 samples are too few.")
 
-    monkeypatch.setattr("pid_jax.study.estimate_reduced", refuse)
+    monkeypatch.setattr("pid_jax.study.run.estimate_reduced", refuse)
     with pytest.raises(ValueError, match=r"task 'a', baseline: 5 samples are too few\."):
         run_study(stores, spec=SPEC, key=jax.random.key(0))

@@ -6,13 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path
 
 import jax
 import numpy as np
 import xarray as xr
 
-from pid_jax.atomic import atomic_write
 from pid_jax.bias import INTERVAL_LEVEL
 from pid_jax.checks import check_enough_samples
 from pid_jax.estimate_reduced import estimate_reduced
@@ -20,14 +18,14 @@ from pid_jax.gaussianizers import Copula, Gaussianizer, NoGaussianization, RealN
 from pid_jax.named_key import named_key
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.reduce.pca import Reduced
-from pid_jax.result import ATOMS, PIDEstimate, read_dataset
+from pid_jax.result import ATOMS, PIDEstimate
 from pid_jax.scores import Scores, read_scores
 from pid_jax.spec import BROJA, MMI, PCA, PIDSpec, Redundancy, SampleCovariance, spec_to_dict
 from pid_jax.store import NORM, ActivationStore
-from pid_jax.study_data import accuracy, cell_data, coordinates, task_data, unknown_intervals
-from pid_jax.study_tests import LEVEL, infer_task
+from pid_jax.study.cell_data import accuracy, cell_data, coordinates, task_data, unknown_intervals
+from pid_jax.study.cell_tests import LEVEL, infer_task
+from pid_jax.study.results import SCHEMA
 
-SCHEMA = "pid_jax.study/1"
 # Of each task and condition, as far as progress is told.
 STEPS = 1000
 _PACKAGES = ("pid_jax", "jax", "jaxlib", "numpy", "xarray")
@@ -116,22 +114,6 @@ def run_study(
     data = data.assign_coords(measure=[type(measure).__name__.lower() for measure in spec.measures])
     data = data.drop_vars(unknown_intervals(data)).assign(task_data(baseline, rows, labels, tasks))
     return data.assign_attrs(_attributes(stores, spec))
-
-
-def save_study(results: xr.Dataset, path: Path) -> Path:
-    """Write a study to one netCDF file, whole or not at all."""
-    with atomic_write(path) as temporary:
-        results.to_netcdf(temporary, engine="h5netcdf")
-    return path
-
-
-def load_study(path: str | Path) -> xr.Dataset:
-    """Read what `save_study` wrote.
-
-    Raises:
-        ValueError: If the file is missing or holds something else.
-    """
-    return read_dataset(path, SCHEMA, "`pid-jax study`")
 
 
 def study_digest(stores: Sequence[ActivationStore], spec: StudySpec, seed: int) -> str:

@@ -1,0 +1,1 @@
+"""From activation stores to a labeled dataset: models x tasks x conditions x layers."""

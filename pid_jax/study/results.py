@@ -1,0 +1,49 @@
+"""The dataset of a study on disk, and views of it. docs/study_dataset.md says what it holds."""
+
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from pid_jax.atomic import atomic_write
+from pid_jax.result import read_dataset
+
+SCHEMA = "pid_jax.study/2"
+
+
+def save_study(results: xr.Dataset, path: Path) -> Path:
+    """Write a study to one netCDF file, whole or not at all."""
+    with atomic_write(path) as temporary:
+        results.to_netcdf(temporary, engine="h5netcdf")
+    return path
+
+
+def load_study(path: str | Path) -> xr.Dataset:
+    """Read what `save_study` wrote.
+
+    Raises:
+        ValueError: If the file is missing or holds something else.
+    """
+    return read_dataset(path, SCHEMA, "`pid-jax study`")
+
+
+def one_model(results: xr.Dataset, name: str) -> xr.Dataset:
+    """Cut out one model, with the layers and conditions that it has.
+
+    Args:
+        results: A study.
+        name: One of `results.model`.
+
+    Returns:
+        The same without the dimension `model`.
+
+    Raises:
+        ValueError: If there is no such model.
+    """
+    names = [str(model) for model in results["model"].values]
+    if name not in names:
+        raise ValueError(f"name must be one of {names}, got {name!r}.")
+    chosen = results.isel(model=names.index(name))
+    has_condition = (chosen["cell"] != "absent").any("task").values
+    has_layer = results["layer"].values <= int(chosen["last_layer"])
+    return chosen.isel(condition=np.flatnonzero(has_condition), layer=np.flatnonzero(has_layer))

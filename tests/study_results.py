@@ -1,0 +1,193 @@
+"""A dataset of a study with known content, in the schema of docs/study_dataset.md."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import xarray as xr
+
+from pid_jax.result import ATOMS, STATUS_FLAGS
+from pid_jax.study.results import SCHEMA
+
+CELL = ("model", "task", "condition")
+NATS = {"units": "nats"}
+MAPS = ("Copula", "NoGaussianization")
+TASKS = ("ChooseAttr", "ChooseCat", "LogicalObj")
+# Decoder blocks cut, both included, as parts of the depth.
+CUTS = {"all": (0.0, 1.0), "0-2": (0.0, 0.3), "3-5": (0.4, 0.7)}
+
+
+def vision(depth: np.ndarray, task: int) -> np.ndarray:
+    """What only vision tells, in nats: it decays, later in later tasks."""
+    return 3.0 * np.exp(-depth / (0.1 + 0.03 * task)) / (1 + 0.3 * task)
+
+
+def planted(
+    models: Mapping[str, int] | None = None,
+    tasks: Sequence[str] = TASKS,
+    edges: Sequence[str] = ("image-question",),
+    cuts: Mapping[str, tuple[float, float]] = CUTS,
+    replicates: int = 100,
+    noise: float = 0.02,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Make the estimates and tests of a study; metrics and verdicts are left to be computed.
+
+    Args:
+        models: Number of decoder blocks by name.
+        tasks: Task names.
+        edges: What the knockouts cut.
+        cuts: Windows, as parts of the depth.
+        replicates: Number of replicates.
+        noise: Standard deviation of estimates in nats.
+        seed: Of the noise.
+    """
+    models = {"eight": 8, "six": 6} if models is None else models
+    generator = np.random.default_rng(seed)
+    conditions = ["baseline", *(f"{edge}@{window}" for edge in edges for window in cuts)]
+    count = {"model": len(models), "task": len(tasks), "condition": len(conditions), "layer": max(models.values()) + 1}
+    shape = tuple(count.values())
+    layers, last = np.arange(shape[-1]), np.array(list(models.values()))
+    depth = np.where(layers <= last[:, None], layers / last[:, None], np.nan)
+    first, final = np.full((2, *shape[:3:2]), -1)
+    for m, blocks in enumerate(last):
+        for c in range(1, len(conditions)):
+            start, stop = list(cuts.values())[(c - 1) % len(cuts)]
+            first[m, c], final[m, c] = round(start * (blocks - 1)), round(stop * (blocks - 1))
+    truth = _atoms(depth, first, final, len(tasks))
+    tested = truth + noise * generator.normal(size=truth.shape)
+    drawn = tested[..., None] + noise * generator.normal(size=(*truth.shape, replicates))
+    correct = np.clip(0.99 - 0.1 * (first >= 0)[:, None] * np.arange(len(tasks))[:, None], 0.5, 1)
+    data = _estimates(tested, noise, shape) | _tests(tested, noise, shape)
+    data |= {f"tested_{name}": ((*CELL, "layer"), tested[i], NATS) for i, name in enumerate(ATOMS)}
+    data |= {
+        f"replicate_{name}": ((*CELL, "layer", "replicate"), drawn[i].astype(np.float32), NATS)
+        for i, name in enumerate(ATOMS)
+    }
+    data |= {
+        "accuracy": (CELL, correct, {"units": "1"}),
+        "replicate_accuracy": (
+            (*CELL, "replicate"),
+            np.clip(correct[..., None] + 0.005 * generator.normal(size=(*shape[:3], replicates)), 0, 1),
+            {"units": "1"},
+        ),
+        "cell": (CELL, np.full(shape[:3], "done", dtype=object)),
+        "problem": (CELL, np.full(shape[:3], "", dtype=object)),
+        "findings": (CELL, np.full(shape[:3], json.dumps(["a sentence"]), dtype=object)),
+        "n_samples": (("model", "task"), np.full(shape[:2], 1000), {"units": "1"}),
+        "answer_entropy": (("model", "task"), np.full(shape[:2], np.log(2)), NATS),
+        "majority_rate": (("model", "task"), np.full(shape[:2], 0.51), {"units": "1"}),
+    }
+    windows = ["", *(window for _ in edges for window in cuts)]
+    labels = ["Baseline", *(f"{e.title()} cut, {w}" for e in edges for w in cuts)]
+    coordinates = {
+        "model": list(models),
+        "task": list(tasks),
+        "condition": conditions,
+        "layer": layers,
+        "measure": ["broja", "mmi"],
+        "gaussianizer": list(MAPS),
+        "quantity": [*ATOMS, "i_1", "i_2", "i_12"],
+        "source": ["source_1", "source_2"],
+        "condition_label": ("condition", labels),
+        "edges": ("condition", ["", *(edge for edge in edges for _ in cuts)]),
+        "window": ("condition", windows),
+        "cut_first": (("model", "condition"), first),
+        "cut_last": (("model", "condition"), final),
+        "last_layer": ("model", last),
+        "depth": (("model", "layer"), depth),
+    }
+    return xr.Dataset(data, coords=coordinates, attrs=_ATTRIBUTES)
+
+
+def _atoms(depth: np.ndarray, first: np.ndarray, final: np.ndarray, tasks: int) -> np.ndarray:
+    """Atoms (atom, model, task, condition, layer): cuts keep vision-unique information until they end."""
+    layers = np.arange(depth.shape[1])
+    rows = []
+    for m, c in np.ndindex(first.shape):
+        held = layers
+        if first[m, c] >= 0:
+            inside = np.clip(layers, first[m, c], final[m, c] + 1) - first[m, c]
+            held = layers - inside
+        held = held / np.nanmax(np.where(np.isnan(depth[m]), np.nan, layers))
+        rows.append([[*_of_depth(held, task)] for task in range(tasks)])
+    values = np.array(rows).reshape(*first.shape, tasks, 4, -1)  # model, condition, task, atom, layer
+    values = np.moveaxis(values, (3, 0, 2, 1, 4), (0, 1, 2, 3, 4))
+    return np.where(np.isnan(depth)[:, None, None, :], np.nan, values)
+
+
+def _of_depth(depth: np.ndarray, task: int) -> np.ndarray:
+    unique_1 = vision(depth, task)
+    redundancy = 0.1 + 2.0 * (1 - unique_1 / unique_1[0])
+    unique_2 = 0.8 + 3.0 * depth**2
+    return np.stack([redundancy, unique_1, unique_2, np.full_like(depth, 0.05)])
+
+
+def _sums(tested: np.ndarray) -> np.ndarray:
+    redundancy, unique_1, unique_2, synergy = tested
+    return np.stack([redundancy + unique_1, redundancy + unique_2, redundancy + unique_1 + unique_2 + synergy])
+
+
+def _estimates(tested: np.ndarray, noise: float, shape: tuple[int, ...]) -> dict:
+    smaller = np.minimum(tested[1], tested[2])
+    both = np.stack([tested, tested + smaller * np.array([1, -1, -1, 1]).reshape(4, 1, 1, 1, 1)], axis=-2)
+    dims = (*CELL, "measure", "layer")
+    data = {name: (dims, both[i], NATS) for i, name in enumerate(ATOMS)}
+    data |= {f"{name}_lower": (dims, both[i] - 1.64 * noise, NATS) for i, name in enumerate(ATOMS)}
+    data |= {f"{name}_upper": (dims, both[i] + 1.64 * noise, NATS) for i, name in enumerate(ATOMS)}
+    data |= {
+        name: ((*CELL, "layer"), values, NATS)
+        for name, values in zip(("i_1", "i_2", "i_12"), _sums(tested), strict=True)
+    }
+    maps = np.stack([tested, tested * 0.9], axis=-2)
+    over_maps = (*CELL, "gaussianizer", "layer")
+    data |= {f"compared_{name}": (over_maps, maps[i], NATS) for i, name in enumerate(ATOMS)}
+    is_there = np.isfinite(tested[0])
+    gap = np.stack([np.where(is_there, 1e-14, np.nan), np.full(shape, np.nan)], axis=-2)
+    status = np.where(np.stack([is_there, is_there], axis=-2), 0, -1)
+    data |= {"gap": (dims, gap, NATS), "status": (dims, status, STATUS_FLAGS)}
+    kept = np.where(is_there, 0.9, np.nan)
+    data |= {f"explained_variance_{k}": ((*CELL, "layer"), kept, {"units": "1"}) for k in ("1", "2", "target")}
+    data |= {f"reduction_angle_{k}": ((*CELL, "layer"), 0 * kept, {"units": "rad"}) for k in ("1", "2", "target")}
+    data["gaussianized_by"] = ((*CELL, "layer"), np.where(is_there, "Copula", "").astype(object))
+    falling = np.array([0.5, 0.3, 0.15, 0.05])
+    for source, values in (("1", tested[1]), ("2", tested[2])):
+        data[f"spectrum_{source}"] = ((*CELL, "layer", "direction"), values[..., None] * falling, NATS)
+    return data
+
+
+def _tests(tested: np.ndarray, noise: float, shape: tuple[int, ...]) -> dict:
+    quantities = np.moveaxis(np.concatenate([tested, _sums(tested)]), 0, 3)
+    difference = quantities - quantities[:, :, :1]
+    difference[:, :, 0] = np.nan
+    dims = (*CELL, "quantity", "layer")
+    p_value = np.where(np.isnan(difference), np.nan, np.where(np.abs(difference) > 4 * noise, 0.001, 0.5))
+    reach = 2.77 * noise
+    added = np.where(np.isnan(tested[0])[:, :, :, None], np.nan, np.full((*shape[:3], 2, shape[3]), 0.002))
+    return {
+        "difference": (dims, difference, NATS),
+        "difference_lower": (dims, difference - reach, NATS),
+        "difference_upper": (dims, difference + reach, NATS),
+        "difference_p": (dims, p_value, {"units": "1"}),
+        "difference_family_wise": (dims, p_value, {"units": "1"}),
+        "added_p": ((*CELL, "source", "layer"), added, {"units": "1"}),
+        "added_family_wise": ((*CELL, "source", "layer"), added, {"units": "1"}),
+    }
+
+
+_ATTRIBUTES = {
+    "schema": SCHEMA,
+    "source_1_label": "vision",
+    "source_2_label": "language",
+    "target_label": "final-norm state at the last position",
+    "dataset": "gqa",
+    "interval_level": "0.9",
+    "interval_kind": "sampling of the covariance",
+    "tested_by": "Copula",
+    "tested_measure": "broja",
+    "tested_level": "0.95",
+    "reduction": "components of the baseline",
+    "problems": json.dumps([]),
+    "settings": json.dumps({"study": {"keep": "all", "seed": 0}, "extraction": {"eight": {"template": "plain"}}}),
+    "versions": json.dumps({"jax": "0.9.2"}),
+}
