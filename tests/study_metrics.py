@@ -59,6 +59,7 @@ def with_made_up_metrics(results: xr.Dataset, seed: int = 1) -> xr.Dataset:
         "atom": len(ATOMS) + 1,
         "profile": results.sizes["model"] * results.sizes["task"],
         "claim": len(CLAIMS),
+        "share": len(ATOMS),
         "universe": len(UNIVERSES),
         "property": 2,
     }
