@@ -351,7 +351,7 @@ def test_tasks_that_cannot_be_studied_are_named_and_the_rest_goes_on(tmp_path):
     assert np.isfinite(found.unique_1.sel(task="a")).all()
     assert found.unique_1.sel(task="b").isnull().all()
     wide = dataclasses.replace(SPEC, pid=PIDSpec(reduction=PCA(dim=(6, 6, 40)), gaussianize=Copula()), keep="correct")
-    with pytest.raises(ValueError, match="48 of 60 samples are answered correctly, and .* need at least 54"):
+    with pytest.raises(ValueError, match=r"48 of 60 samples are answered correctly, and .* need at least 54"):
         run_study(
             [StudyModel(name="m", baseline=make_store(tmp_path / "c"))], spec=dataclasses.replace(wide, tasks=("a",))
         )
