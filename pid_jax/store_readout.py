@@ -66,9 +66,18 @@ class Readout:
         """
         return self._by_blocks(normed, len(self.candidates), self._logits)
 
-    def expected_embedding(self, normed: np.ndarray) -> np.ndarray:
-        """Return the mean row of `embedding` (n, width) under the softmax of the logits of normed states (n, width)."""
-        return self._by_blocks(normed, self.width, lambda rows: self._probabilities(rows) @ self.embedding)
+    def expected_embedding(self, normed: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+        """Return the mean row of `embedding` (n, width) for normed states (n, width).
+
+        Rows are weighted by the softmax of the candidates' logits, divided by the temperature.
+        """
+
+        def expect(rows: np.ndarray) -> np.ndarray:
+            logits = self._logits(rows) / temperature
+            weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+            return (weights / weights.sum(axis=1, keepdims=True)) @ self.embedding
+
+        return self._by_blocks(normed, self.width, expect)
 
     def _norm(self, rows: np.ndarray) -> np.ndarray:
         if self.is_centered:
@@ -79,11 +88,6 @@ class Readout:
     def _logits(self, rows: np.ndarray) -> np.ndarray:
         logits = rows @ self.embedding.T.astype(np.float64) + self.head_bias
         return logits - logits.mean(axis=1, keepdims=True)
-
-    def _probabilities(self, rows: np.ndarray) -> np.ndarray:
-        logits = self._logits(rows)
-        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return weights / weights.sum(axis=1, keepdims=True)
 
     def _by_blocks(self, states: np.ndarray, width: int, action: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Compute in float64, a block of rows at a time, and return float32."""

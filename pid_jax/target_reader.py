@@ -71,8 +71,8 @@ class TargetReader:
                 return self.readout.norm(states)
             case LogitLens():
                 return self.readout.logits(self.readout.norm(states))
-            case AnswerEmbedding():
-                return self.readout.expected_embedding(states)
+            case AnswerEmbedding(temperature):
+                return self.readout.expected_embedding(states, temperature)
             case _:
                 return self.readout.logits(states)
 
@@ -118,7 +118,7 @@ def target_reader(target: Target, baseline: ActivationStore) -> TargetReader:
     count = len(readout.candidates)
     if target != LogitLens() and count < _FEWEST_CANDIDATES:
         raise StoreError(
-            f"target {target!r} needs at least {_FEWEST_CANDIDATES} candidate answers, and {baseline.path} has {count}: "
-            "its samples have too few different gold answers. Extract samples with answers, or use target FinalNorm()."
+            f"target {target!r} needs at least {_FEWEST_CANDIDATES} candidate answers, and {baseline.path} has {count} "
+            "as its samples have too few gold answers: extract samples with answers, or use target FinalNorm()."
         )
     return TargetReader(target=target, readout=readout)

@@ -1,5 +1,6 @@
 """What a decomposition is about: the targets of a study. A target is chosen by its type, see decision 0020."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -55,13 +56,25 @@ class AnswerEmbedding:
     """The output embedding of the answer that the model expects: the same for every layer.
 
     The mean of the output embeddings of the candidate answers under the softmax of their logits. k candidates span
-    k - 1 dimensions, so it needs a reduction.
+    k - 1 dimensions, so it needs a reduction. Where the model is sure of its answers, the mean is the embedding of one
+    of them, which is discrete and fits no Gaussian model: raise the temperature, or take `AnswerLogits`.
+
+    Attributes:
+        temperature: What the logits are divided by. 1 is the model's own distribution; large ones make the mean a
+            linear function of the centered logits.
     """
+
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"AnswerEmbedding(temperature=...) must be positive and finite, got {self.temperature!r}.")
 
     @property
     def label(self) -> str:
         """Name for titles and axes."""
-        return "expected output embedding of the answer"
+        at = "" if self.temperature == 1 else f" at temperature {self.temperature:g}"
+        return f"expected output embedding of the answer{at}"
 
 
 Target = FinalNorm | AnswerLogits | LogitLens | AnswerEmbedding
