@@ -39,15 +39,18 @@ class TargetReader:
         return not isinstance(self.target, LogitLens)
 
     def layers(self, store: ActivationStore) -> tuple[int | str, ...]:
-        """List the layers to read: `NORM` alone if all have the same target, else those of the store."""
-        return (NORM,) if self.is_same_for_all else store.layers
+        """List the layers to read: `NORM` alone if all have the same target, else those of the store from block 1 on.
+
+        At layer 0 the last position has the embedding of the prompt's last token, which is the same in all samples.
+        """
+        return (NORM,) if self.is_same_for_all else tuple(layer for layer in store.layers if layer > 0)
 
     def read(self, store: ActivationStore, layer: int | str, rows: Any = None) -> np.ndarray:
         """Read the target at one layer.
 
         Args:
             store: The baseline, or a knockout of it.
-            layer: One of `layers`.
+            layer: One of `layers`, or 0.
             rows: Rows wanted, as for `ActivationStore.read`; all if not given.
 
         Returns:

@@ -32,6 +32,9 @@ class AnswerLogits:
 class LogitLens:
     """The final norm applied to the state of the last position at each layer: another target in every layer.
 
+    At layer 0 it is constant, so that decompositions begin at layer 1. At the last layer it is the target of
+    `FinalNorm`, up to the rounding of the model's precision.
+
     Source: nostalgebraist (2020), "interpreting GPT: the logit lens".
 
     Attributes:

@@ -166,7 +166,7 @@ def test_readers(baseline, tmp_path):
             np.testing.assert_array_equal(reader.read(store, NORM, rows=[7, 2]), expected[[7, 2]])
         for target in (LogitLens(), LogitLens(of="answers")):
             reader = target_reader(target, baseline)
-            assert (reader.layers(store), reader.is_same_for_all) == (LAYERS, False)
+            assert (reader.layers(store), reader.is_same_for_all) == (LAYERS[1:], False), "constant at layer 0"
             for layer in LAYERS:
                 expected = readout.norm(store.read(role="last", layer=layer))
                 expected = expected if target.of == "state" else readout.logits(expected)
