@@ -39,11 +39,12 @@ ORDER = (
     {"estimate"},
     {"inference"},
     {"testing"},
-    {"manifest", "storage", "container"},
+    {"manifest", "storage", "container", "store_readout", "targets"},
     {"shard"},
+    {"store_readout_file"},
     {"gather", "verify"},
     {"store"},
-    {"store_merge", "store_info"},
+    {"store_merge", "store_info", "target_reader"},
     {"scores"},
     {"study"},
     {"metrics"},
@@ -61,9 +62,9 @@ APART = (
     {"compare", "refit", "cross_fit", "diagnose"},
     {"decompose", "spectrum", "coupling", "union"},
     {"bias", "gaussianize"},
-    {"manifest", "storage", "container"},
+    {"manifest", "storage", "container", "store_readout", "targets"},
     {"gather", "verify"},
-    {"store_merge", "store_info"},
+    {"store_merge", "store_info", "target_reader"},
 )
 
 
