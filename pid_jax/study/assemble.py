@@ -49,7 +49,7 @@ def assemble(
     found = {place: cell for place, cell in cells.items() if isinstance(cell, xr.Dataset)}
     data = _stack(found, names)
     data = data.assign(_states(cells, names)).assign(_answers(tasks, names))
-    data = data.assign_coords(names | _describe(models, names["condition"], int(data.sizes["layer"])))
+    data = data.assign_coords(names | _describe(models, names["condition"], data["layer"].values))
     if "tested_redundancy" in data:
         data = add_differences(data)
     return data.assign_attrs(_attributes(models, spec, problems))
@@ -111,7 +111,7 @@ def _answers(tasks: Mapping[str, Mapping[str, TaskRows]], names: Mapping[str, li
     return {name: (("model", "task"), value, {"units": _UNITS[name]}) for name, value in values.items()}
 
 
-def _describe(models: Sequence[StudyModel], conditions: Sequence[str], layers: int) -> dict[str, Any]:
+def _describe(models: Sequence[StudyModel], conditions: Sequence[str], layers: np.ndarray) -> dict[str, Any]:
     """Describe conditions and depths."""
     stores: dict[str, ActivationStore] = {}
     cut = {end: np.full((len(models), len(conditions)), -1) for end in ("first", "last")}
@@ -122,7 +122,7 @@ def _describe(models: Sequence[StudyModel], conditions: Sequence[str], layers: i
             for end, blocks in cut.items():
                 blocks[row, conditions.index(name)] = int(store.manifest.condition.get(end, -1))
     last = np.array([model.last_layer for model in models])
-    depth = np.arange(layers) / np.maximum(last, 1)[:, None]
+    depth = layers / np.maximum(last, 1)[:, None]
     parts = [name.partition("@") for name in conditions]
     is_cut = [bool(stores[name].manifest.condition.get("edges")) for name in conditions]
     return {
@@ -149,7 +149,7 @@ def _attributes(models: Sequence[StudyModel], spec: StudySpec, problems: Sequenc
         "schema": SCHEMA,
         "source_1_label": spec.labels[0],
         "source_2_label": spec.labels[1],
-        "target_label": "final-norm state at the last position",
+        "target_label": spec.target.label,
         "dataset": ", ".join(sorted(readers)),
         "interval_level": str(INTERVAL_LEVEL),
         "interval_kind": "sampling of the covariance; with flows also what the fit may have missed",

@@ -12,9 +12,10 @@ import xarray as xr
 from pid_jax.atomic import atomic_write
 from pid_jax.result import read_dataset
 from pid_jax.spec import spec_to_dict
-from pid_jax.store import ActivationStore
+from pid_jax.store_readout_file import READOUT
 from pid_jax.study.model import StudyModel, TaskRows
 from pid_jax.study.spec import StudySpec
+from pid_jax.targets import FinalNorm
 
 SCHEMA = "pid_jax.study_cell/1"
 _PACKAGES = ("pid_jax", "jax", "jaxlib", "numpy", "scipy", "xarray")
@@ -51,9 +52,15 @@ class CellCache:
         return folder / f"{digest[:32]}.nc"
 
 
-def store_digest(store: ActivationStore) -> str:
-    """Hash what a store holds: its manifest and the digests of its shards, which cover every byte."""
-    return _hash([store.manifest.digest, [header.digest for header in store.headers.values()]])
+def store_digests(model: StudyModel, spec: StudySpec) -> dict[str, str]:
+    """Hash what the stores of a model hold: manifest and digests of shards, which cover every byte."""
+    digests = {
+        str(store.path): _hash([store.manifest.digest, [header.digest for header in store.headers.values()]])
+        for store in model.stores
+    }
+    if not isinstance(spec.target, FinalNorm):
+        digests[READOUT] = hashlib.sha256(model.baseline.folder.read(READOUT).tobytes()).hexdigest()
+    return digests
 
 
 def cell_digest(
@@ -66,14 +73,14 @@ def cell_digest(
         task: The task.
         rows: Its samples.
         place: Which of `model.stores`.
-        digests: Hashes of all stores of the model, by their paths.
+        digests: Hashes of all stores of the model, by their paths, and of the readout if the target needs it.
         spec: The settings.
         seed: Seed of everything random.
     """
     settings = spec_to_dict(spec)
     del settings["tasks"], settings["keep"]  # they decide which samples there are, and those are hashed
     stores = [digests[str(store.path)] for store in (model.baseline, model.stores[place])]
-    return _hash([SCHEMA, stores, task, rows.ids.tolist(), settings, seed, package_versions()])
+    return _hash([SCHEMA, stores, digests.get(READOUT), task, rows.ids.tolist(), settings, seed, package_versions()])
 
 
 def package_versions() -> dict[str, str]:

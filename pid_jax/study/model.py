@@ -124,10 +124,7 @@ def task_rows(model: StudyModel, spec: StudySpec) -> dict[str, TaskRows]:
     chosen = np.ones(len(model.baseline.ids), bool)
     if spec.keep == "correct":
         if not (columns["gold"] != "").any():
-            raise ValueError(
-                f'model {model.name!r}: keep="correct" needs gold answers, and {model.baseline.path} has none: use '
-                'keep="all".'
-            )
+            raise ValueError(f'keep="correct" needs gold answers, and {model.baseline.path} has none: use keep="all".')
         chosen &= columns["correct"].astype(bool)
     ids = model.baseline.ids[chosen]
     for store in model.knockouts:

@@ -1,6 +1,7 @@
 """A study: all models, tasks, conditions and layers, cell by cell."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -9,10 +10,10 @@ import xarray as xr
 
 from pid_jax.named_key import named_key
 from pid_jax.progress import Progress, no_progress, part_of
-from pid_jax.scores import Scores, read_scores
-from pid_jax.store import NORM, StoreError
+from pid_jax.scores import Read, Scores, read_scores
+from pid_jax.store import ActivationStore, StoreError
 from pid_jax.study.assemble import Place, assemble
-from pid_jax.study.cache import CellCache, cell_digest, store_digest
+from pid_jax.study.cache import CellCache, cell_digest, store_digests
 from pid_jax.study.cell import CellData, solve_cell
 from pid_jax.study.model import (
     StudyModel,
@@ -25,6 +26,7 @@ from pid_jax.study.model import (
 )
 from pid_jax.study.sampling import draw_weights
 from pid_jax.study.spec import StudySpec
+from pid_jax.target_reader import TargetReader, target_reader
 
 # Of each cell, as far as progress is told.
 STEPS = 1000
@@ -72,9 +74,10 @@ def run_study(
     tasks: dict[str, dict[str, TaskRows]] = {}
     for model in list(used):
         try:
+            target_reader(spec.target, model.baseline)
             tasks[model.name] = task_rows(model, spec)
         except (ValueError, StoreError) as error:
-            lines.append(f"{error}")
+            lines.append(f"model {model.name!r}: {error}")
             used.remove(model)
     if not used:
         raise ValueError(" ".join(["There is nothing to study.", *lines]))
@@ -118,7 +121,8 @@ def _run_model(
     progress: Progress,
 ) -> dict[Place, xr.Dataset | str]:
     """Make the cells of one model, or read those that are there."""
-    digests = {str(store.path): store_digest(store) for store in model.stores}
+    reader = target_reader(spec.target, model.baseline)
+    digests = store_digests(model, spec)
     found: dict[Place, xr.Dataset | str] = {}
     wanted: Wanted = {}
     for task, rows in tasks.items():
@@ -133,7 +137,7 @@ def _run_model(
                 wanted[task, place] = digest
             else:
                 found[key] = kept
-    scores = _read_model(model, tasks, wanted, spec, seed) if wanted else {}
+    scores = _read_model(model, tasks, wanted, reader, spec, seed) if wanted else {}
     weights: dict[str, np.ndarray] = {}
     for number, ((task, place), digest) in enumerate(wanted.items()):
         store, own = model.stores[place], tasks[task]
@@ -148,7 +152,7 @@ def _run_model(
         )
         cell = _solve(data, spec, f"{task}/{name}", seed, part_of(progress, number, len(wanted)))
         if isinstance(cell, xr.Dataset):
-            cell = cell.assign_coords(layer=list(model.baseline.layers))
+            cell = cell.assign_coords(layer=list(_layers(model, reader)))
             cache.write(digest, cell)
         found[model.name, task, name] = cell
     return found
@@ -166,16 +170,35 @@ def _solve(data: CellData, spec: StudySpec, name: str, seed: int, progress: Prog
 
 
 def _read_model(
-    model: StudyModel, tasks: Mapping[str, TaskRows], wanted: Wanted, spec: StudySpec, seed: int
+    model: StudyModel,
+    tasks: Mapping[str, TaskRows],
+    wanted: Wanted,
+    reader: TargetReader,
+    spec: StudySpec,
+    seed: int,
 ) -> dict[tuple[str, int], list[Scores]]:
     """Read source_1, source_2 and the target of all cells that are wanted, each layer of each store once."""
     places = sorted({0, *(place for _, place in wanted)})  # components are fitted on the baseline
     stores = [model.stores[place] for place in places]
     selected = {task: [tasks[task].rows[place] for place in places] for task in {task: None for task, _ in wanted}}
-    key, layers = jax.random.key(seed), stores[0].layers
-    variables = ((spec.source_1_role, layers), (spec.source_2_role, layers), ("last", (NORM,)))
+    key, layers = jax.random.key(seed), _layers(model, reader)
+    variables: list[tuple[str, Sequence[int | str], Read]] = [
+        (role, layers, partial(_read_role, role)) for role in (spec.source_1_role, spec.source_2_role)
+    ]
+    variables.append(("last", reader.layers(model.baseline), reader.read))
     by_variable = [
-        read_scores(stores, selected, role=role, layers=read, reduction=spec.pid.reduction, dim=dim, key=key)
-        for (role, read), dim in zip(variables, spec.dims, strict=True)
+        read_scores(stores, selected, name=n, layers=at, read=read, reduction=spec.pid.reduction, dim=dim, key=key)
+        for (n, at, read), dim in zip(variables, spec.dims, strict=True)
     ]
     return {(t, p): [scores[t][i] for scores in by_variable] for t in selected for i, p in enumerate(places)}
+
+
+def _layers(model: StudyModel, reader: TargetReader) -> tuple[int, ...]:
+    """List the layers of the sources: all, or those that have a target of their own."""
+    if reader.is_same_for_all:
+        return model.baseline.layers
+    return tuple(int(layer) for layer in reader.layers(model.baseline))
+
+
+def _read_role(role: str, store: ActivationStore, layer: int | str) -> np.ndarray:
+    return store.read(role=role, layer=layer)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pid_jax.checks import check_positive_int
 from pid_jax.gaussianizers import Copula, Gaussianizer, NoGaussianization, RealNVP
 from pid_jax.spec import BROJA, MMI, PCA, PIDSpec, Redundancy, SampleCovariance
+from pid_jax.targets import FinalNorm, Target
 
 # Fewer replicates tell a standard error to 10 % or worse.
 FEWEST_REPLICATES = 50
@@ -26,6 +27,7 @@ class StudySpec:
         tasks: Tasks to study; None studies all.
         source_1_role: Token group that is source_1.
         source_2_role: Token group that is source_2.
+        target: What the information is about; decision 0020.
     """
 
     pid: PIDSpec = field(default_factory=lambda: PIDSpec(reduction=PCA(dim=(12, 12, 8)), gaussianize=RealNVP()))
@@ -37,6 +39,7 @@ class StudySpec:
     tasks: tuple[str, ...] | None = None
     source_1_role: str = "image"
     source_2_role: str = "question"
+    target: Target = field(default_factory=FinalNorm)
 
     def __post_init__(self) -> None:
         if self.keep not in ("all", "correct"):
