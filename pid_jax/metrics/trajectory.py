@@ -1,0 +1,240 @@
+"""Metrics of trajectories: when vision-unique information peaks and decays, when language-unique rises, and shares."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from pid_jax.metrics.draws import (
+    LEAST_INFORMATION,
+    REDUNDANCY,
+    SYNERGY,
+    UNIQUE_1,
+    UNIQUE_2,
+    at_depth,
+    complete_tasks,
+    drawn_atoms,
+    information,
+    model_depth,
+    shares,
+)
+from pid_jax.metrics.intervals import Summary, at_crossing, at_peak, normal
+from pid_jax.metrics.labels import with_ends
+from pid_jax.result import ATOMS
+
+EARLY = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Smooth:
+    """A metric that changes smoothly with the atoms.
+
+    Attributes:
+        label: What it is, in words.
+        unit: Its unit.
+        of: Computes it from atoms (..., atom, layer) and the depth of layers.
+    """
+
+    label: str
+    unit: str
+    of: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+    def summarize(self, atoms: np.ndarray, depth: np.ndarray) -> Summary:
+        """Compute value and interval from estimate and replicates (draw, ..., atom, layer)."""
+        return normal(self.of(atoms, depth))
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtPeak:
+    """A metric that is read off where a curve is largest.
+
+    Attributes:
+        label: What it is, in words.
+        unit: Its unit.
+        peaked: Computes the curve (..., layer) from atoms.
+        at: Computes the metric as if the peak were at each layer (..., layer), from atoms and depth.
+    """
+
+    label: str
+    unit: str
+    peaked: Callable[[np.ndarray], np.ndarray]
+    at: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+    def summarize(self, atoms: np.ndarray, depth: np.ndarray) -> Summary:
+        """Compute value and interval from estimate and replicates (draw, ..., atom, layer)."""
+        return at_peak(self.peaked(atoms), self.at(atoms, depth))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crossing:
+    """A depth at which a curve first crosses a level set by its peak.
+
+    Attributes:
+        label: What it is, in words.
+        unit: Its unit.
+        peaked: Computes the curve (..., layer) whose largest value is where the search starts.
+        excess: How far the curve is from being across, (..., peak, layer).
+    """
+
+    label: str
+    unit: str
+    peaked: Callable[[np.ndarray], np.ndarray]
+    excess: Callable[[np.ndarray], np.ndarray]
+
+    def summarize(self, atoms: np.ndarray, depth: np.ndarray) -> Summary:
+        """Compute value and interval from estimate and replicates (draw, ..., atom, layer)."""
+        value, lower, upper = at_crossing(self.peaked(atoms), self.excess(atoms))
+        blocks = max(len(depth) - 1, 1)
+        return value / blocks, lower / blocks, upper / blocks
+
+
+def _vision(atoms: np.ndarray) -> np.ndarray:
+    return atoms[..., UNIQUE_1, :]
+
+
+def _minus_language(atoms: np.ndarray) -> np.ndarray:
+    return -atoms[..., UNIQUE_2, :]
+
+
+def _synergy_share(atoms: np.ndarray) -> np.ndarray:
+    return shares(atoms)[..., SYNERGY, :]
+
+
+def _share_at(atom: int, where: float) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    return lambda atoms, depth: shares(at_depth(atoms, depth, [where]))[..., atom, 0]
+
+
+def _language_gain(atoms: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    return _share_at(UNIQUE_2, 1.0)(atoms, depth) - _share_at(UNIQUE_2, 0.5)(atoms, depth)
+
+
+def _early_vision_share(atoms: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    early = atoms[..., depth <= EARLY].mean(axis=-1, keepdims=True)
+    return shares(early)[..., UNIQUE_1, 0]
+
+
+def _decay(atoms: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    curve = _vision(atoms)
+    return 1 - curve[..., -1:] / np.where(curve > LEAST_INFORMATION, curve, np.nan)
+
+
+def _above_half(atoms: np.ndarray) -> np.ndarray:
+    curve = _vision(atoms)
+    return curve[..., None, :] - 0.5 * curve[..., :, None]
+
+
+def _short_of_half_way(atoms: np.ndarray) -> np.ndarray:
+    curve = atoms[..., UNIQUE_2, :]
+    return 0.5 * (curve[..., :, None] + curve[..., -1:, None]) - curve[..., None, :]
+
+
+def _like(values: np.ndarray, curve: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(values, curve.shape)
+
+
+METRICS: dict[str, Smooth | AtPeak | Crossing] = {
+    "peak_layer": AtPeak(
+        label="layer where vision-unique peaks",
+        unit="layer",
+        peaked=_vision,
+        at=lambda atoms, depth: _like(np.arange(len(depth), dtype=float), _vision(atoms)),
+    ),
+    "peak_depth": AtPeak(
+        label="depth where vision-unique peaks",
+        unit="1",
+        peaked=_vision,
+        at=lambda atoms, depth: _like(depth, _vision(atoms)),
+    ),
+    "peak_vision": AtPeak(
+        label="largest vision-unique information", unit="nats", peaked=_vision, at=lambda atoms, depth: _vision(atoms)
+    ),
+    "final_vision": Smooth(
+        label="vision-unique information at the last layer",
+        unit="nats",
+        of=lambda atoms, depth: atoms[..., UNIQUE_1, -1],
+    ),
+    "decay": AtPeak(label="part of the vision-unique peak that is lost", unit="1", peaked=_vision, at=_decay),
+    "half_depth": Crossing(
+        label="depth where half of the vision-unique peak is left", unit="1", peaked=_vision, excess=_above_half
+    ),
+    "onset_depth": Crossing(
+        label="depth where language-unique has risen half way",
+        unit="1",
+        peaked=_minus_language,
+        excess=_short_of_half_way,
+    ),
+    "vision_share_first": Smooth(
+        label="share of vision-unique at the first layer", unit="1", of=_share_at(UNIQUE_1, 0.0)
+    ),
+    "vision_share_early": Smooth(
+        label="share of vision-unique in the first half", unit="1", of=_early_vision_share
+    ),
+    "language_share_first": Smooth(
+        label="share of language-unique at the first layer", unit="1", of=_share_at(UNIQUE_2, 0.0)
+    ),
+    "language_share_middle": Smooth(
+        label="share of language-unique half way", unit="1", of=_share_at(UNIQUE_2, 0.5)
+    ),
+    "language_share_last": Smooth(
+        label="share of language-unique at the last layer", unit="1", of=_share_at(UNIQUE_2, 1.0)
+    ),
+    "language_share_gain": Smooth(
+        label="share that language-unique gains in the second half", unit="1", of=_language_gain
+    ),
+    "redundancy_share_last": Smooth(
+        label="share of redundancy at the last layer", unit="1", of=_share_at(REDUNDANCY, 1.0)
+    ),
+    "synergy_share_last": Smooth(label="share of synergy at the last layer", unit="1", of=_share_at(SYNERGY, 1.0)),
+    "synergy_share_largest": AtPeak(
+        label="largest share of synergy", unit="1", peaked=_synergy_share, at=lambda atoms, depth: _synergy_share(atoms)
+    ),
+    "information_first": Smooth(
+        label="information at the first layer", unit="nats", of=lambda atoms, depth: information(atoms)[..., 0]
+    ),
+    "information_last": Smooth(
+        label="information at the last layer", unit="nats", of=lambda atoms, depth: information(atoms)[..., -1]
+    ),
+}
+
+
+def trajectory_metrics(results: xr.Dataset) -> xr.Dataset:
+    """Compute the metrics of every task, and those of the trajectory that is the mean over tasks, of every model."""
+    each, overall, layers = [], [], []
+    for model in range(results.sizes["model"]):
+        atoms, depth = drawn_atoms(results, model)[:, :, 0], model_depth(results, model)
+        each.append(_summaries(atoms, depth))
+        overall.append(_summaries(mean_over_tasks(atoms), depth))
+        layers.append(_by_layer(atoms, results.sizes["layer"]))
+    data = with_ends("metric", ("model", "task", "metric_name"), np.stack(each, axis=1))
+    data |= with_ends("overall_metric", ("model", "metric_name"), np.stack(overall, axis=1))
+    data |= with_ends("layer_share", ("model", "task", "share", "layer"), np.stack(layers, axis=1), "1")
+    units, labels = [m.unit for m in METRICS.values()], [m.label for m in METRICS.values()]
+    return xr.Dataset(
+        data,
+        coords={
+            "metric_name": list(METRICS),
+            "metric_unit": ("metric_name", units),
+            "metric_label": ("metric_name", labels),
+            "share": list(ATOMS),
+        },
+    )
+
+
+def mean_over_tasks(atoms: np.ndarray) -> np.ndarray:
+    """Average atoms (draw, task, ...) over the tasks that have an estimate at every layer; NaN without any."""
+    complete = complete_tasks(atoms)
+    if not complete.any():
+        return np.full((atoms.shape[0], *atoms.shape[2:]), np.nan)
+    return atoms[:, complete].mean(axis=1)
+
+
+def _summaries(atoms: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Value and ends (3, ..., metric) from atoms (draw, ..., atom, layer)."""
+    return np.stack([np.stack(metric.summarize(atoms, depth)) for metric in METRICS.values()], axis=-1)
+
+
+def _by_layer(atoms: np.ndarray, layers: int) -> np.ndarray:
+    found = np.stack(normal(shares(atoms)))
+    missing = layers - found.shape[-1]
+    return np.pad(found, [(0, 0)] * (found.ndim - 1) + [(0, missing)], constant_values=np.nan)
