@@ -9,7 +9,7 @@ import xarray as xr
 from scipy.stats import rankdata
 
 from pid_jax.metrics.causal import LABELS, drawn_effects
-from pid_jax.metrics.draws import drawn_atoms, model_depth
+from pid_jax.metrics.draws import drawn_atoms, model_layers
 from pid_jax.metrics.intervals import LEVEL
 from pid_jax.metrics.labels import with_ends
 from pid_jax.metrics.trajectory import METRICS, Smooth
@@ -49,9 +49,9 @@ def associations(results: xr.Dataset) -> xr.Dataset:
 
 def drawn_properties(results: xr.Dataset, model: int) -> np.ndarray:
     """Compute the properties of all tasks in one model, estimate and replicates (draw, task, property)."""
-    atoms, depth = drawn_atoms(results, model)[:, :, 0], model_depth(results, model)
+    atoms, layers = drawn_atoms(results, model)[:, :, 0], model_layers(results, model)
     metrics = [METRICS[name] for name in PROPERTIES.values()]
-    return np.stack([m.of(atoms, depth) for m in metrics if isinstance(m, Smooth)], axis=-1)
+    return np.stack([m.of(atoms, layers) for m in metrics if isinstance(m, Smooth)], axis=-1)
 
 
 def associate(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Effects of knockouts: what is trapped, what compensates, and what it costs, against the baseline of the same samples."""
+"""Effects of knockouts: what is trapped, what compensates, and what it costs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import xarray as xr
 from scipy.special import ndtr, ndtri
 
 from pid_jax.inference.multiplicity import family_wise_by_maximum
-from pid_jax.metrics.draws import SYNERGY, UNIQUE_1, drawn_accuracy, drawn_atoms, information
+from pid_jax.metrics.draws import SYNERGY, UNIQUE_1, at_depth, drawn_accuracy, drawn_atoms, model_layers
 from pid_jax.metrics.intervals import LEVEL, spread
 from pid_jax.metrics.labels import with_ends
 
@@ -24,28 +24,31 @@ class Effect:
     Attributes:
         label: What it is, in words.
         unit: Its unit.
-        of: Computes it from what changed in the atoms (..., atom, layer) and the layer behind the last block cut.
+        of: Computes it from what changed in the atoms (..., atom).
+        is_final: Whether at the last layer, and not at that behind the last block cut.
     """
 
     label: str
     unit: str
-    of: Callable[[np.ndarray, int], np.ndarray]
+    of: Callable[[np.ndarray], np.ndarray]
+    is_final: bool = False
 
 
 ATOM_EFFECTS = {
     "trapped_vision": Effect(
-        label="trapped vision-unique, behind the cut", unit="nats", of=lambda change, layer: change[..., UNIQUE_1, layer]
+        label="trapped vision-unique, behind the cut", unit="nats", of=lambda change: change[..., UNIQUE_1]
     ),
     "trapped_vision_final": Effect(
         label="trapped vision-unique, at the last layer",
         unit="nats",
-        of=lambda change, layer: change[..., UNIQUE_1, -1],
+        of=lambda change: change[..., UNIQUE_1],
+        is_final=True,
     ),
     "compensatory_synergy": Effect(
-        label="compensatory synergy, behind the cut", unit="nats", of=lambda change, layer: change[..., SYNERGY, layer]
+        label="compensatory synergy, behind the cut", unit="nats", of=lambda change: change[..., SYNERGY]
     ),
     "information_cost": Effect(
-        label="information cost, behind the cut", unit="nats", of=lambda change, layer: -information(change)[..., layer]
+        label="information cost, behind the cut", unit="nats", of=lambda change: -change.sum(axis=-1)
     ),
 }
 LABELS = {name: (effect.unit, effect.label) for name, effect in ATOM_EFFECTS.items()}
@@ -86,12 +89,12 @@ def drawn_effects(results: xr.Dataset, model: int) -> np.ndarray:
     """
     atoms, accuracy = drawn_atoms(results, model), drawn_accuracy(results, model)
     effects = np.full((*atoms.shape[:3], len(LABELS)), np.nan)
-    change = atoms - atoms[:, :, :1]
+    layers, change = model_layers(results, model), atoms - atoms[:, :, :1]
     for condition, last in enumerate(results["cut_last"].isel(model=model).values):
         if last >= 0:
-            layer = min(int(last) + 1, atoms.shape[-1] - 1)
+            behind, final = np.moveaxis(at_depth(change[:, :, condition], layers, [last + 1, layers[-1]]), -1, 0)
             for place, effect in enumerate(ATOM_EFFECTS.values()):
-                effects[:, :, condition, place] = effect.of(change[:, :, condition], layer)
+                effects[:, :, condition, place] = effect.of(final if effect.is_final else behind)
             effects[:, :, condition, -1] = accuracy[:, :, condition] - accuracy[:, :, 0]
     return effects
 

@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from pid_jax.metrics.draws import at_depth, complete_tasks, drawn_atoms, model_depth
+from pid_jax.metrics.draws import at_depth, complete_tasks, depth_of, drawn_atoms, model_layers
 from pid_jax.metrics.intervals import normal
 from pid_jax.metrics.labels import with_ends
 from pid_jax.result import ATOMS
@@ -21,7 +21,7 @@ def correlations(results: xr.Dataset) -> xr.Dataset:
     that it owes nothing to one atom being larger than another.
     """
     models, tasks = results.sizes["model"], results.sizes["task"]
-    curves = [(drawn_atoms(results, model)[:, :, 0], model_depth(results, model)) for model in range(models)]
+    curves = [(drawn_atoms(results, model)[:, :, 0], depth_of(model_layers(results, model))) for model in range(models)]
     between = np.full((3, models, models, tasks, len(GROUPS)), np.nan)
     overall = np.full((3, models, models, len(GROUPS)), np.nan)
     within = np.full((3, models, tasks, tasks, len(GROUPS)), np.nan)

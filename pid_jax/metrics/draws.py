@@ -5,27 +5,30 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from pid_jax.metrics.intervals import spread
 from pid_jax.result import ATOMS
 
 REDUNDANCY, UNIQUE_1, UNIQUE_2, SYNERGY = range(len(ATOMS))
 # A share of less information than this many nats is not computed.
 LEAST_INFORMATION = 0.01
+# Estimates of atoms may be below zero by so many of their standard deviations.
+MOST_BELOW = 2.0
 
 
 def drawn_atoms(results: xr.Dataset, model: int) -> np.ndarray:
     """Read the atoms of one model.
 
-    Layers between others that could not be estimated are filled in from their neighbors.
+    Layers between others that could not be estimated are filled in from their neighbors, and see `_raise`.
 
     Args:
         results: A study.
         model: Its place among the models.
 
     Returns:
-        Nats, (draw, task, condition, atom, layer) up to the last layer of the model. Draw 0 is the estimate, the others
-        are replicates, if there are any.
+        Nats, (draw, task, condition, atom, layer) for the layers up to its last. Draw 0 is the estimate, the others are
+        replicates, if there are any.
     """
-    one = results.isel(model=model)
+    one = results.isel(model=model, layer=_has_layer(results, model))
     axes = ("task", "condition", "layer")
     if f"tested_{ATOMS[0]}" in results:
         point = [one[f"tested_{name}"].transpose(*axes).values for name in ATOMS]
@@ -34,8 +37,8 @@ def drawn_atoms(results: xr.Dataset, model: int) -> np.ndarray:
     atoms = np.stack(point, axis=-2)[None].astype(float)
     if f"replicate_{ATOMS[0]}" in results:
         drawn = [one[f"replicate_{name}"].transpose("replicate", *axes).values for name in ATOMS]
-        atoms = np.concatenate([atoms, np.stack(drawn, axis=-2).astype(float)])
-    return _fill(atoms[..., : int(one["last_layer"]) + 1])
+        atoms = _raise(np.concatenate([atoms, np.stack(drawn, axis=-2).astype(float)]))
+    return _fill(atoms, model_layers(results, model))
 
 
 def drawn_accuracy(results: xr.Dataset, model: int) -> np.ndarray:
@@ -49,10 +52,18 @@ def drawn_accuracy(results: xr.Dataset, model: int) -> np.ndarray:
     return np.concatenate([point, missing])
 
 
-def model_depth(results: xr.Dataset, model: int) -> np.ndarray:
-    """Depth of the layers of one model, from 0 to 1."""
-    last = int(results["last_layer"].isel(model=model))
-    return np.arange(last + 1) / max(last, 1)
+def model_layers(results: xr.Dataset, model: int) -> np.ndarray:
+    """Numbers of the layers of one model that were recorded."""
+    return results["layer"].values[_has_layer(results, model)].astype(float)
+
+
+def depth_of(layers: np.ndarray) -> np.ndarray:
+    """Depth of layers as a part of that of the last one."""
+    return layers / max(layers[-1], 1.0)
+
+
+def _has_layer(results: xr.Dataset, model: int) -> np.ndarray:
+    return np.flatnonzero(results["layer"].values <= int(results["last_layer"].isel(model=model)))
 
 
 def information(atoms: np.ndarray) -> np.ndarray:
@@ -82,12 +93,26 @@ def complete_tasks(atoms: np.ndarray) -> np.ndarray:
     return np.isfinite(atoms[0]).all(axis=tuple(range(1, atoms.ndim - 1)))
 
 
-def _fill(atoms: np.ndarray) -> np.ndarray:
+def _raise(atoms: np.ndarray) -> np.ndarray:
+    """Shift atoms that are further below zero than they scatter, which no atom is.
+
+    Where one source is ahead in every direction the other's unique information hardly scatters, and what the correction
+    of its bias leaves, some dims / n nats, is all that is seen. It is an error of U_1 + U_2, so that both are shifted
+    by as much, and redundancy and synergy to the other side: the three informations stay.
+    """
+    lack = np.maximum(-MOST_BELOW * spread(atoms) - atoms[0], 0)
+    unique = np.fmax(lack[..., UNIQUE_1, :], lack[..., UNIQUE_2, :])
+    others = np.fmax(lack[..., REDUNDANCY, :], lack[..., SYNERGY, :])
+    signs = np.zeros(len(ATOMS))
+    signs[[UNIQUE_1, UNIQUE_2]], signs[[REDUNDANCY, SYNERGY]] = 1, -1
+    return atoms + np.nan_to_num(unique - others)[..., None, :] * signs[:, None]
+
+
+def _fill(atoms: np.ndarray, layers: np.ndarray) -> np.ndarray:
     """Fill unknown layers between known ones; replicates are filled where the estimate is."""
-    layers = np.arange(atoms.shape[-1])
     is_known = np.isfinite(atoms[0]).all(axis=-2)
     for cell in zip(*np.nonzero(is_known.any(axis=-1) & ~is_known.all(axis=-1)), strict=True):
         known = np.flatnonzero(is_known[cell])
         curves = atoms[(slice(None), *cell)]
-        atoms[(slice(None), *cell)] = at_depth(curves[..., known], known.astype(float), layers)
+        atoms[(slice(None), *cell)] = at_depth(curves[..., known], layers[known], layers)
     return atoms

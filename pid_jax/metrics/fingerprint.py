@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from pid_jax.metrics.draws import at_depth, drawn_atoms, model_depth, shares
+from pid_jax.metrics.draws import at_depth, depth_of, drawn_atoms, model_layers, shares
 from pid_jax.metrics.intervals import normal, reach
 from pid_jax.metrics.labels import with_ends
 from pid_jax.result import ATOMS
@@ -35,7 +35,7 @@ def fingerprints(results: xr.Dataset) -> xr.Dataset:
 
 def drawn_fingerprints(results: xr.Dataset, model: int) -> np.ndarray:
     """Compute the fingerprints of one model, estimate and replicates (draw, task, point, share)."""
-    atoms, depth = drawn_atoms(results, model)[:, :, 0], model_depth(results, model)
+    atoms, depth = drawn_atoms(results, model)[:, :, 0], depth_of(model_layers(results, model))
     found = shares(at_depth(atoms, depth, list(POINTS.values())))
     return np.swapaxes(found, -1, -2)
 

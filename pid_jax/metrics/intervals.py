@@ -87,6 +87,37 @@ def at_peak(curve: np.ndarray, values: np.ndarray) -> Summary:
     return (_pick(values[0], curve[0]), *_union(peak_candidates(curve), *ends))
 
 
+def largest(curve: np.ndarray) -> Summary:
+    """Summarize the largest value of a curve.
+
+    The largest of several noisy values reads high. So every layer that may hold it counts only as far as it is above
+    what the largest of their errors comes to: half of the time for the value, and nearly always for the lower end. The
+    upper end is that of the layer with the highest one.
+
+    Args:
+        curve: Estimate and replicates (draw, ..., layer).
+
+    Source: Chernozhukov, Lee & Rosen (2013), Econometrica 81, 667.
+    """
+    top = np.where(np.isfinite(curve[0]).any(axis=-1), _pick(curve[0], curve[0]), np.nan)
+    if len(curve) < 3:
+        return top, np.full_like(top, np.nan), np.full_like(top, np.nan)
+    is_candidate, error = peak_candidates(curve), spread(curve)
+    off = curve[1:] - curve[1:].mean(axis=0)
+    errors = np.where(is_candidate & (error > 0), off / np.where(error > 0, error, 1), -np.inf).max(axis=-1)
+    errors = np.where(np.isfinite(errors), errors, 0)
+    side = 0.5 * (1 - AT_PEAK_LEVEL)
+
+    def raised(steps: np.ndarray) -> np.ndarray:
+        return np.where(is_candidate, curve[0] - steps[..., None] * error, -np.inf).max(axis=-1)
+
+    value, lower = (raised(np.quantile(errors, part, axis=0)) for part in (0.5, 1 - side))
+    upper = raised(np.full_like(top, ndtri(side)))
+    is_known = is_candidate.any(axis=-1)
+    value, lower, upper = (np.where(is_known, x, np.nan) for x in (value, lower, upper))
+    return np.where(is_known, value, top), lower, upper
+
+
 def at_crossing(curve: np.ndarray, excess: np.ndarray) -> Summary:
     """Summarize where a curve first crosses a level that is set by its value at the peak, behind the peak.
 

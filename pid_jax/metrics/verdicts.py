@@ -66,7 +66,11 @@ def judge(results: xr.Dataset) -> xr.Dataset:
     dims, nothing = ("model", "claim"), Finding(name="", value=np.nan, lower=np.nan, upper=np.nan)
     firsts = [[one.findings[0] if one.findings else nothing for one in row] for row in judged]
     data = {
-        f"claim_{end}": (dims, np.array([[getattr(f, end) for f in row] for row in firsts], dtype=float), {"units": "1"})
+        f"claim_{end}": (
+            dims,
+            np.array([[getattr(f, end) for f in row] for row in firsts], dtype=float),
+            {"units": "1"},
+        )
         for end in ("value", "lower", "upper")
     }
     for name in ("verdict", "reason"):
