@@ -143,16 +143,12 @@ def run_multiverse(
         except ValueError as error:
             tell(f"{', '.join(universe.labels.values())}: {error}")
             judged.append(_unknown(results, str(error)))
-    stacked = (
-        xr.concat(judged, dim="universe")
-        .transpose("universe", "model", "claim")
-        .drop_vars([name for name in judged[0].coords if name not in ("model", "claim")], errors="ignore")
-    )
-    names = {name: f"universe_{name.removeprefix('claim_')}" for name in _JUDGED}
-    labels = [universe.labels for universe in universes]
+    dims = ("universe", "model", "claim")
     data = {
-        new: (("universe", "model", "claim"), _filled(stacked[old]), stacked[old].attrs) for old, new in names.items()
+        f"universe_{name.removeprefix('claim_')}": (dims, np.stack([_filled(one[name]) for one in judged]))
+        for name in _JUDGED
     }
+    labels = [universe.labels for universe in universes]
     coordinates = {f"universe_{name}": ("universe", [one[name] for one in labels]) for name in _CHOICES}
     return results.assign(data).assign_coords(universe=np.arange(len(universes)), **coordinates)
 
