@@ -1,7 +1,6 @@
 """`pid-jax`: from activation stores and arrays to atoms, figures and a page."""
 
 import os
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,8 +11,6 @@ from rich.table import Table
 from pid_jax.console import err, fraction_bar, make_app, out, parse_names, run_app, working
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import xarray as xr
 
     from pid_jax.gaussianizers import Gaussianizer

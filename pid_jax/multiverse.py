@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -149,7 +150,7 @@ def run_multiverse(
         for name in _JUDGED
     }
     labels = [universe.labels for universe in universes]
-    coordinates = {f"universe_{name}": ("universe", [one[name] for one in labels]) for name in _CHOICES}
+    coordinates: dict[str, Any] = {f"universe_{n}": ("universe", [one[n] for one in labels]) for n in _CHOICES}
     return results.assign(data).assign_coords(universe=np.arange(len(universes)), **coordinates)
 
 
