@@ -124,9 +124,9 @@ def last_layer_sentence(tasks: list[dict], v: str, l: str) -> str:  # noqa: E741
         return "The division of the total is not available, because an atom is missing or the total is too small."
     share = {atom: value_range((t["shares"][atom] for t in known), 0) for atom in known[0]["shares"]}
     text = (
-        f"Of {value_range(t['total'] for t in known)} bits in all, {share['redundancy']} % can be had from either source "
-        f"(redundant), {share['unique_1']} % only from {v}, {share['unique_2']} % only from {l}, and "
-        f"{share['synergy']} % only from both together (synergistic)"
+        f"Of {value_range(t['total'] for t in known)} bits in all, {share['redundancy']}\u00a0% can be had from either source "
+        f"(redundant), {share['unique_1']}\u00a0% only from {v}, {share['unique_2']}\u00a0% only from {l}, and "
+        f"{share['synergy']}\u00a0% only from both together (synergistic)"
     )
     text += f"; ranges are over {counted(len(known), 'task')}." if len(known) > 1 else "."
     if min(min(t["shares"].values()) for t in known) < -0.5:
@@ -186,7 +186,7 @@ def limits(results: xr.Dataset) -> list[str]:
     kind = attrs.get("interval_kind", "of a kind that was not recorded")
     said = []
     if has_intervals(results):
-        said.append(f"Intervals are {level} % intervals: {kind}. They say nothing about other data sets or prompts.")
+        said.append(f"Intervals are {level}\u00a0% intervals: {kind}. They say nothing about other data sets or prompts.")
     else:
         said.append("No intervals were computed: how much the values would vary with other samples is not known.")
     cells = Counter(results["cell"].values.astype(str).ravel().tolist())

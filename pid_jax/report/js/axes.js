@@ -17,7 +17,7 @@ function panelLayout(titles, width, { wide = 2, rowHeight = 250, xTitle = "", yT
     const [x0, y1] = [column * (w + gapX), 1 - row * (h + gapY)];
     const isBottom = i + columns >= titles.length;
     layout[`xaxis${n}`] = { ...axisStyle(), domain: [x0, x0 + w], anchor: `y${n}`, matches: i ? "x" : undefined, title: { text: isBottom ? xTitle : "", standoff: 6 } };
-    layout[`yaxis${n}`] = { ...axisStyle(), domain: [Math.max(0, y1 - h), y1], anchor: `x${n}`, matches: i && sharedY ? "y" : undefined, title: { text: column === 0 ? yTitle : "", standoff: 6 } };
+    layout[`yaxis${n}`] = { ...axisStyle(), zeroline: true, domain: [Math.max(0, y1 - h), y1], anchor: `x${n}`, matches: i && sharedY ? "y" : undefined, title: { text: column === 0 ? yTitle : "", standoff: 6 } };
     layout.annotations.push({ text: plain(title), x: x0, y: y1, xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom", showarrow: false, font: { size: 13, color: ink().text } });
   });
   layout.legend = { y: 1 + 26 / inner };
@@ -25,7 +25,7 @@ function panelLayout(titles, width, { wide = 2, rowHeight = 250, xTitle = "", yT
 }
 
 function axisStyle() {
-  return { gridcolor: ink().grid, linecolor: ink().soft, zerolinecolor: ink().soft, zerolinewidth: 1, tickcolor: ink().soft, automargin: true, showline: true };
+  return { gridcolor: ink().grid, linecolor: ink().soft, zerolinecolor: ink().soft, zeroline: false, zerolinewidth: 1, tickcolor: ink().soft, automargin: true, showline: true };
 }
 
 // A line and its band. Panels are numbered from 0; entries of the legend are shown once.
@@ -60,8 +60,8 @@ function windowShape(s, model, condition, panel) {
 
 const axisTitle = (s) => (s.axis === "depth" ? "depth (0 = first layer, 1 = last)" : "layer (0 = embeddings)");
 
-function heatLayout(rowCount, leftLabels, { rowHeight = 24, bottom = 50 } = {}) {
+function heatLayout(rowCount, leftLabels, { rowHeight = 24, bottom = 50, widest = 190 } = {}) {
   const longest = Math.max(4, ...leftLabels.map((text) => String(text).length));
-  return { height: Math.max(220, rowCount * rowHeight + bottom + 50), margin: { l: Math.min(190, 7 * longest + 14), t: 20, b: bottom } };
+  return { height: Math.max(220, rowCount * rowHeight + bottom + 50), margin: { l: Math.min(widest, 7 * longest + 14), t: 20, b: bottom } };
 }
 const shortened = (text, most = 26) => (String(text).length > most ? `${String(text).slice(0, most - 1)}…` : String(text));

@@ -32,11 +32,11 @@ function spansText(numbers) {
   return spans.map(([a, b]) => (a === b ? `${a}` : `${a}–${b}`)).join(", ") || "none";
 }
 
+// The first `wordColumns` columns hold words, the others numbers.
 function tableElement(columns, rows, caption, wordColumns = 1) {
-  const head = element("tr", {}, ...columns.map((name) => element("th", { scope: "col" }, name)));
-  const body = rows.map((row) =>
-    element("tr", {}, ...row.map((entry, i) => element(i === 0 ? "th" : "td", i === 0 ? { scope: "row" } : i < wordColumns ? { style: "text-align:left" } : {}, String(entry)))),
-  );
+  const look = (i) => (i < wordColumns ? { class: "word" } : {});
+  const head = element("tr", {}, ...columns.map((name, i) => element("th", { scope: "col", ...look(i) }, name)));
+  const body = rows.map((row) => element("tr", {}, ...row.map((entry, i) => element(i ? "td" : "th", i ? look(i) : { scope: "row", ...look(i) }, entry))));
   const table = element("table", {}, caption ? element("caption", {}, caption) : null, element("thead", {}, head), element("tbody", {}, ...body));
   return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption || columns.join(", ") }, table);
 }

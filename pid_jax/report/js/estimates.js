@@ -7,13 +7,15 @@ function estimateOptions() {
   return [...measures, ...DIMS.gaussianizer.map((name) => [`map:${name}`, `${first}, ${labelOf("gaussianizer", name)}`])];
 }
 
+const AXES = [["layer", "layer"], ["depth", "depth (0 to 1)"]];
+
 function defineShared() {
   defineChoice("model", "Model", () => DIMS.model.map((name, i) => [i, String(name)]));
   defineChoice("task", "Task", (s) => tasksOf(s.model).map((i) => [i, String(DIMS.task[i])]));
   defineChoice("condition", "Condition", (s) => conditionsOf(s.model).map((i) => [i, labelOf("condition", DIMS.condition[i])]));
   defineChoice("estimate", "Estimate", estimateOptions, { initial: (all) => (all.includes("measure:broja") ? "measure:broja" : all[0]) });
   defineChoice("unit", "Unit", () => [["bits", "bits"], ["nats", "nats"]]);
-  defineChoice("axis", "Axis", () => [["layer", "layer"], ["depth", "depth (0 to 1)"]]);
+  defineChoice("axis", "Axis", () => AXES);
 }
 
 const unitFactor = (s) => (s.unit === "bits" ? BITS_PER_NAT : 1);

@@ -1,6 +1,6 @@
 // Every variable of the dataset as a table that can be narrowed, searched and downloaded.
 
-const PAGE_ROWS = 50;
+const PAGE_ROWS = 25;
 const ENDINGS = ["_lower", "_upper", "_p", "_family_wise"];
 const ALL = "all";
 let pageNumber = 0;

@@ -17,7 +17,7 @@ function drawFingerprints(s, width) {
     return {
       type: "bar", orientation: "h", y: all.map((_, i) => i), x: values.map((one) => 100 * one.value), name: plain(atomLabel(atom)), customdata: values.map((one) => one.text),
       hovertemplate: `%{x:.1f} %%{customdata}<extra>${plain(atomLabel(atom))}</extra>`,
-      marker: { color: ATOM_COLORS[themeNow()][atom], pattern: { shape: ATOM_PATTERNS[atom], fgcolor: ink().paper, fgopacity: 0.5, size: 6, solidity: 0.25 } },
+      marker: { color: ATOM_COLORS[themeNow()][atom], pattern: patternOf(atom) },
     };
   });
   const text = all.map((one) => plain(shortened(one.label, width < 560 ? 18 : 34)));

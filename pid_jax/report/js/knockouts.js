@@ -40,7 +40,7 @@ function drawWindows(s, width) {
   });
   return {
     data: [
-      { type: "heatmap", z, x: layer, y: cuts.map((_, r) => r), hovertext: hover, hoverinfo: "text", colorscale: SCALES[themeNow()], zmin: -largest, zmax: largest, xgap: 1, ygap: 3, colorbar: { thickness: 12, outlinewidth: 0, title: { text: s.unit, side: "right" } } },
+      { type: "heatmap", z, x: layer, y: cuts.map((_, r) => r), hovertext: hover, hoverinfo: "text", colorscale: SCALES[themeNow()], zmin: -largest, zmax: largest, xgap: 1, ygap: 3, colorbar: { thickness: 12, outlinewidth: 0, title: { text: s.unit } } },
       { type: "scatter", mode: "markers", x: dots.map(([, j]) => layer[j]), y: dots.map(([r]) => r), marker: { size: 4, color: ink().text, line: { color: ink().paper, width: 1 } }, hoverinfo: "skip", showlegend: false },
     ],
     layout: { ...layout, shapes: frames, xaxis: { ...axisStyle(), title: { text: "layer (0 = embeddings)" }, showgrid: false }, yaxis: { ...axisStyle(), tickmode: "array", tickvals: cuts.map((_, r) => r), ticktext: text, autorange: "reversed", showgrid: false, zeroline: false } },
@@ -50,11 +50,11 @@ function drawWindows(s, width) {
 
 // Points with whiskers, a row for every label, and a color, marker and small shift for every group.
 function dotPlot(labels, groups, xTitle, width) {
-  const text = labels.map((label) => plain(shortened(label, width < 560 ? 14 : 34)));
-  const layout = heatLayout(labels.length, text, { rowHeight: Math.max(26, 9 * groups.length + 14) });
+  const text = labels.map((label) => plain(shortened(label, width < 560 ? 16 : 44)));
+  const layout = heatLayout(labels.length, text, { rowHeight: Math.max(28, 10 * groups.length + 16), widest: width < 560 ? 120 : 300 });
   const legendRows = Math.ceil(groups.length / Math.max(1, Math.floor(width / 170)));
   const data = groups.map(({ name, values, symbols }, g) => ({
-    type: "scatter", mode: "markers", name: plain(name), x: values.map((one) => one.value), y: labels.map((_, i) => i + (groups.length > 1 ? 0.7 * (g / (groups.length - 1) - 0.5) : 0)),
+    type: "scatter", mode: "markers", name: plain(name), x: values.map((one) => one.value), y: labels.map((_, i) => i + (groups.length > 1 ? 0.56 * (g / (groups.length - 1) - 0.5) : 0)),
     marker: { color: lineColor(g), symbol: symbols ?? SYMBOLS[g % SYMBOLS.length], size: 8 },
     error_x: { type: "data", symmetric: false, array: values.map((one) => one.upper - one.value), arrayminus: values.map((one) => one.value - one.lower), color: lineColor(g), thickness: 1.3, width: 3 },
     customdata: values.map((one, i) => `${plain(labels[i])}: ${numberText(one.value)}${rangeText(one.lower, one.upper)}${one.note ?? ""}`),
@@ -64,7 +64,7 @@ function dotPlot(labels, groups, xTitle, width) {
     data,
     layout: {
       ...layout, height: layout.height + 24 * legendRows, margin: { ...layout.margin, t: 24 + 24 * legendRows }, legend: { y: 1.01 },
-      xaxis: { ...axisStyle(), title: { text: xTitle }, zerolinewidth: 1.5 }, yaxis: { ...axisStyle(), tickmode: "array", tickvals: labels.map((_, i) => i), ticktext: text, range: [labels.length - 0.4, -0.6], zeroline: false },
+      xaxis: { ...axisStyle(), title: { text: xTitle }, zeroline: true, zerolinewidth: 1.5 }, yaxis: { ...axisStyle(), tickmode: "array", tickvals: labels.map((_, i) => i), ticktext: text, range: [labels.length - 0.4, -0.6], zeroline: false },
     },
   };
 }

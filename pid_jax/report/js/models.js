@@ -1,6 +1,7 @@
 // The same task in several models, and how trajectories correlate between models and between tasks.
 
-function drawModels(s, width) {
+function drawModels(chosen, width) {
+  const s = { ...chosen, axis: chosen.comparedAxis };
   const isShare = s.scale === "share";
   const order = ["unique_1", "unique_2", "redundancy", "synergy"];
   const shown = places("model").filter((model) => cellOf(model, s.task, 0) === "done");
@@ -60,8 +61,9 @@ function drawTasks(s, width) {
 }
 
 function setUpModels() {
+  defineChoice("comparedAxis", "Axis", () => AXES.toReversed());
   defineChoice("scale", "Scale", () => [["amount", "amounts"], ["share", "shares of I₁₂"]]);
-  defineChart("models", ["task", "scale", "estimate", "unit", "axis"], drawModels);
+  defineChart("models", ["task", "scale", "estimate", "unit", "comparedAxis"], drawModels);
   if (has("model_correlation")) defineTable("model-correlation", [], fillModelCorrelation);
   if (!has("task_correlation")) return;
   defineChoice("correlated", "Atom", () => places("atom").map((i) => [i, DIMS.atom[i] === "all" ? "all atoms" : atomLabel(DIMS.atom[i])]), { initial: (all) => all.at(-1) });

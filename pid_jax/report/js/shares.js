@@ -15,7 +15,7 @@ function drawShares(s, width) {
       const n = panel ? panel + 1 : "";
       return {
         type: "bar", x: shown.map((i) => x[i]), y: shown.map((i) => y[i]), name: plain(atomLabel(atom)), legendgroup: atom, showlegend: panel === 0, xaxis: `x${n}`, yaxis: `y${n}`,
-        marker: { color: ATOM_COLORS[themeNow()][atom], line: { width: 0 }, pattern: { shape: ATOM_PATTERNS[atom], fgcolor: ink().paper, fgopacity: 0.5, size: 5, solidity: 0.25 } },
+        marker: { color: ATOM_COLORS[themeNow()][atom], line: { width: 0 }, pattern: patternOf(atom) },
         hovertemplate: `%{y:.1f} %<extra>${plain(atomLabel(atom))}</extra>`,
       };
     }),

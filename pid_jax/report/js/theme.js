@@ -39,6 +39,7 @@ const translucent = (color, opacity) => {
   return `rgba(${r},${g},${b},${opacity})`;
 };
 const lineColor = (i) => LINE_COLORS[themeNow()][i % LINE_COLORS[themeNow()].length];
+const patternOf = (atom) => ({ shape: ATOM_PATTERNS[atom], fillmode: "overlay", fgcolor: ink().paper, fgopacity: 0.6, size: 6, solidity: 0.2 });
 const dashOf = (i) => DASHES[i % DASHES.length];
 
 function baseLayout() {
