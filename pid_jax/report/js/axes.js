@@ -28,6 +28,9 @@ function axisStyle() {
   return { gridcolor: ink().grid, linecolor: ink().soft, zerolinecolor: ink().soft, zeroline: false, zerolinewidth: 1, tickcolor: ink().soft, automargin: true, showline: true };
 }
 
+// With more layers, markers would touch.
+const MOST_MARKERS = 20;
+
 // A line and its band. Panels are numbered from 0; entries of the legend are shown once.
 function bandTraces({ x, series, name, color, dash, symbol, panel, isShown, digits = 3, suffix = "", width = 2 }) {
   const axes = { xaxis: `x${panel ? panel + 1 : ""}`, yaxis: `y${panel ? panel + 1 : ""}`, legendgroup: name };
@@ -41,7 +44,7 @@ function bandTraces({ x, series, name, color, dash, symbol, panel, isShown, digi
       mode: "lines", line: { width: 0 }, fill: "toself", fillcolor: translucent(color, 0.2), hoverinfo: "skip", showlegend: false, type: "scatter",
     });
   traces.push({
-    ...axes, x, y: series.y, name: plain(name), type: "scatter", mode: symbol ? "lines+markers" : "lines",
+    ...axes, x, y: series.y, name: plain(name), type: "scatter", mode: symbol && DIMS.layer.length <= MOST_MARKERS ? "lines+markers" : "lines",
     line: { color, dash, width }, marker: { color, symbol, size: 6 }, showlegend: isShown,
     customdata: series.y.map((_, i) => rangeText(series.lower[i], series.upper[i], digits)),
     hovertemplate: `%{y:.${digits}f}${suffix}%{customdata}<extra>${plain(name)}</extra>`,
@@ -61,7 +64,20 @@ function windowShape(s, model, condition, panel) {
 const axisTitle = (s) => (s.axis === "depth" ? "depth (0 = first layer, 1 = last)" : "layer (0 = embeddings)");
 
 function heatLayout(rowCount, leftLabels, { rowHeight = 24, bottom = 50, widest = 190 } = {}) {
-  const longest = Math.max(4, ...leftLabels.map((text) => String(text).length));
+  const longest = Math.max(4, ...leftLabels.flatMap((text) => text.split("<br>")).map((line) => line.length));
   return { height: Math.max(220, rowCount * rowHeight + bottom + 50), margin: { l: Math.min(widest, 7 * longest + 14), t: 20, b: bottom } };
 }
-const shortened = (text, most = 26) => (String(text).length > most ? `${String(text).slice(0, most - 1)}…` : String(text));
+
+// A text for Plotly, broken into lines of about so many characters; a longer word is cut.
+function wrapped(text, most) {
+  const lines = [""];
+  for (const word of String(text).split(/(?<=\s)/)) {
+    if (lines.at(-1) && (lines.at(-1) + word).trimEnd().length > most) lines.push("");
+    lines[lines.length - 1] += word;
+  }
+  return lines.map((line) => line.trim()).map((line) => plain(line.length > most ? `${line.slice(0, most - 1)}…` : line)).join("<br>");
+}
+// On a phone, two lines; where many stand side by side, their ends.
+const tickText = (label, width) => wrapped(label, width < 560 ? Math.max(16, Math.ceil(label.length / 2) + 2) : 44);
+const tickEnd = (label) => plain(label.length > 14 ? `…${label.slice(-13)}` : label);
+const titleText = (title, width) => wrapped(title, Math.max(24, Math.floor(width / 11)));

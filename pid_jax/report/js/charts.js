@@ -20,9 +20,11 @@ function defineChart(id, keys, draw) {
   );
   const caption = figure.querySelector("figcaption");
   figure.insertBefore(element("div", { class: "controls" }, ...keys.map(control)), caption);
+  const chosen = element("p", { class: "caption print-only" });
+  figure.insertBefore(chosen, caption);
   figure.insertBefore(plot, caption);
   figure.append(buttons);
-  const chart = { id, keys, draw, plot, figure, isNear: false, isStale: true, width: 0 };
+  const chart = { id, keys, draw, plot, chosen, figure, isNear: false, isStale: true, width: 0 };
   charts.push(chart);
 }
 
@@ -32,14 +34,16 @@ function defineTable(id, keys, fill) {
   if (!place) return;
   const holder = element("div");
   const save = button("CSV", () => downloadCsv(id, fill(state).csv), `${id}: table as CSV`);
-  place.append(element("div", { class: "controls" }, ...keys.map(control)), holder, element("div", { class: "downloads" }, save));
-  filled.push({ id, keys, fill, holder, isStale: true });
+  const chosen = element("p", { class: "caption print-only" });
+  place.append(element("div", { class: "controls" }, ...keys.map(control)), chosen, holder, element("div", { class: "downloads" }, save));
+  filled.push({ id, keys, fill, holder, chosen, isStale: true });
 }
 
 function fillTables() {
   for (const table of filled.filter((one) => one.isStale)) {
     const { columns, rows, caption, wordColumns } = table.fill(state);
     table.holder.replaceChildren(rows.length ? tableElement(columns, rows, caption, wordColumns) : element("p", { class: "message" }, "There are no numbers for this choice."));
+    table.chosen.textContent = chosenText(table.keys);
     table.isStale = false;
   }
 }
@@ -49,6 +53,8 @@ function drawChart(chart) {
   const { data, layout, message } = chart.draw(state, width);
   chart.isStale = false;
   chart.width = width;
+  chart.chosen.textContent = chosenText(chart.keys);
+  chart.plot.setAttribute("aria-label", [chart.figure.getAttribute("aria-label"), chart.chosen.textContent].filter(Boolean).join(". "));
   if (message || plotlyState === "missing") {
     if (chart.isDrawn) Plotly.purge(chart.plot);
     chart.isDrawn = false;

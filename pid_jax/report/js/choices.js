@@ -40,6 +40,15 @@ function control(key) {
   return choice.several ? boxes(choice) : dropdown(choice);
 }
 
+// What is chosen, in words: controls are not printed.
+function chosenText(keys) {
+  const shown = keys.map((key) => choices.get(key)).filter((choice) => choice.options(state).length > 1);
+  return shown.map(({ key, label, options, several }) => {
+    const words = options(state).filter(([value]) => (several ? state[key].has(value) : state[key] === value)).map(([, text]) => text);
+    return `${label}: ${words.join("; ")}`;
+  }).join(" · ");
+}
+
 function dropdown(choice) {
   const select = element("select", { "data-choice": choice.key });
   const label = element("label", {}, choice.label, select);

@@ -20,7 +20,7 @@ function numberText(value, digits = 3) {
 }
 
 const rangeText = (lower, upper, digits = 3) =>
-  Number.isFinite(lower) && Number.isFinite(upper) ? ` (${numberText(lower, digits)} to ${numberText(upper, digits)})` : "";
+  Number.isFinite(lower) && Number.isFinite(upper) ? ` (${numberText(lower, digits)}\u00a0to\u00a0${numberText(upper, digits)})` : "";
 
 function spansText(numbers) {
   const spans = [];

@@ -20,8 +20,8 @@ function drawFingerprints(s, width) {
       marker: { color: ATOM_COLORS[themeNow()][atom], pattern: patternOf(atom) },
     };
   });
-  const text = all.map((one) => plain(shortened(one.label, width < 560 ? 18 : 34)));
-  const layout = heatLayout(all.length, text, { rowHeight: 28 });
+  const text = all.map((one) => tickText(one.label, width));
+  const layout = heatLayout(all.length, text, { rowHeight: 34 });
   return {
     data,
     layout: {
@@ -36,7 +36,7 @@ function drawFingerprints(s, width) {
 function drawDistances(s, width) {
   const shown = places("profile");
   const label = (i) => (DIMS.model.length > 1 ? `${valueAt("profile_model", { profile: i })}, ${valueAt("profile_task", { profile: i })}` : valueAt("profile_task", { profile: i }));
-  return drawMatrix("fingerprint_distance", {}, ["profile", "profile_2"], shown, shown.map(label), { colorscale: SEQUENTIAL[themeNow()], zmin: 0 }, width);
+  return drawMatrix("fingerprint_distance", {}, ["profile", "profile_2"], shown, shown.map(label), { colorscale: upperHalf(MATRIX_SCALES[themeNow()]), zmin: 0 }, width);
 }
 
 function setUpFingerprints() {

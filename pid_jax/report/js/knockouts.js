@@ -32,8 +32,8 @@ function drawWindows(s, width) {
   })));
   const hover = cuts.map((_, r) => shown.map((i, j) => `${plain(labels[r])}<br>layer ${layer[j]}: ${numberText(z[r][j])}${rangeText(all[r].lower[i] * factor, all[r].upper[i] * factor)} ${s.unit}${Number.isFinite(all[r].p[i]) ? `<br>p = ${numberText(all[r].p[i])} (all layers)` : ""}`));
   const dots = cuts.flatMap((_, r) => shown.map((i, j) => [r, j, all[r].p[i]])).filter(([, , p]) => isSignificant(p));
-  const text = labels.map((label) => plain(shortened(label, width < 560 ? 14 : 28)));
-  const layout = heatLayout(cuts.length, text, { rowHeight: cuts.length > 8 ? 24 : 34 });
+  const text = labels.map((label) => tickText(label, width));
+  const layout = heatLayout(cuts.length, text, { rowHeight: cuts.length > 8 && width >= 560 ? 26 : 36 });
   const frames = cuts.flatMap((c, r) => {
     const ends = windowOf(s.model, c);
     return ends ? [{ type: "rect", x0: ends[0] - 0.5, x1: ends[1] + 0.5, y0: r - 0.46, y1: r + 0.46, line: { color: ink().text, width: 1.2 } }] : [];
@@ -50,8 +50,8 @@ function drawWindows(s, width) {
 
 // Points with whiskers, a row for every label, and a color, marker and small shift for every group.
 function dotPlot(labels, groups, xTitle, width) {
-  const text = labels.map((label) => plain(shortened(label, width < 560 ? 16 : 44)));
-  const layout = heatLayout(labels.length, text, { rowHeight: Math.max(28, 10 * groups.length + 16), widest: width < 560 ? 120 : 300 });
+  const text = labels.map((label) => tickText(label, width));
+  const layout = heatLayout(labels.length, text, { rowHeight: Math.max(34, 10 * groups.length + 16), widest: width < 560 ? 120 : 300 });
   const legendRows = Math.ceil(groups.length / Math.max(1, Math.floor(width / 170)));
   const data = groups.map(({ name, values, symbols }, g) => ({
     type: "scatter", mode: "markers", name: plain(name), x: values.map((one) => one.value), y: labels.map((_, i) => i + (groups.length > 1 ? 0.56 * (g / (groups.length - 1) - 0.5) : 0)),
@@ -64,7 +64,7 @@ function dotPlot(labels, groups, xTitle, width) {
     data,
     layout: {
       ...layout, height: layout.height + 24 * legendRows, margin: { ...layout.margin, t: 24 + 24 * legendRows }, legend: { y: 1.01 },
-      xaxis: { ...axisStyle(), title: { text: xTitle }, zeroline: true, zerolinewidth: 1.5 }, yaxis: { ...axisStyle(), tickmode: "array", tickvals: labels.map((_, i) => i), ticktext: text, range: [labels.length - 0.4, -0.6], zeroline: false },
+      xaxis: { ...axisStyle(), title: { text: titleText(xTitle, width) }, zeroline: true, zerolinewidth: 1.5 }, yaxis: { ...axisStyle(), tickmode: "array", tickvals: labels.map((_, i) => i), ticktext: text, range: [labels.length - 0.4, -0.6], zeroline: false },
     },
   };
 }
@@ -85,7 +85,7 @@ function drawEffects(s, width) {
     }),
   }));
   const title = valueAt("effect_label", { effect_name: s.effect }) + unitText(unit, s);
-  return { ...dotPlot(cuts.map((c) => labelOf("condition", DIMS.condition[c])), groups, plain(title), width), rows };
+  return { ...dotPlot(cuts.map((c) => labelOf("condition", DIMS.condition[c])), groups, title, width), rows };
 }
 
 function drawAssociations(s, width) {
@@ -105,7 +105,7 @@ function drawAssociations(s, width) {
   if (!known.some(Boolean)) return { message: "Too few tasks to correlate effects with their properties.", rows };
   const labels = kinds.filter((_, i) => known[i]).map(([e, w]) => `${DIMS.edges_name[e]}, ${DIMS.window_name[w]}`);
   const shown = groups.map((group) => ({ ...group, values: group.values.filter((_, i) => known[i]) }));
-  return { ...dotPlot(labels, shown, `Spearman correlation with: ${plain(valueAt("effect_label", { effect_name: s.effect }))}`, width), rows };
+  return { ...dotPlot(labels, shown, `Spearman correlation with: ${valueAt("effect_label", { effect_name: s.effect })}`, width), rows };
 }
 
 function setUpKnockouts() {

@@ -40,23 +40,24 @@ function fillModelCorrelation() {
 // A matrix with its numbers written into it, from two dimensions of a variable.
 function drawMatrix(name, where, [rowDim, columnDim], shown, labels, look, width) {
   const z = shown.map((r) => shown.map((c) => valueAt(name, { ...where, [rowDim]: r, [columnDim]: c })));
-  const text = labels.map((label) => plain(shortened(label, width < 560 ? 12 : 28)));
+  const text = labels.map((label) => tickText(label, width));
   const rows = shown.flatMap((r, i) => shown.map((c, j) => ({ [rowDim]: labels[i], [columnDim]: labels[j], value: z[i][j], lower: valueOrNothing(`${name}_lower`, { ...where, [rowDim]: r, [columnDim]: c }), upper: valueOrNothing(`${name}_upper`, { ...where, [rowDim]: r, [columnDim]: c }) })));
   const ends = shown.map((r, i) => shown.map((c, j) => rangeText(rows[i * shown.length + j].lower, rows[i * shown.length + j].upper)));
   const numbers = z.map((line) => line.map((value) => (shown.length > (width < 560 ? 6 : 16) ? "" : numberText(value, 2))));
   const hover = shown.map((_, i) => shown.map((__, j) => `${plain(labels[i])}<br>${plain(labels[j])}: ${numberText(z[i][j])}${ends[i][j]}`));
-  const layout = heatLayout(shown.length, text, { rowHeight: 30, bottom: 110 });
+  const layout = heatLayout(shown.length, text, { rowHeight: 36, bottom: 90 });
+  const isCrowded = width < 560 && shown.length > 6;
   const ticks = { tickmode: "array", tickvals: shown.map((_, i) => i), ticktext: text };
   return {
-    data: [{ type: "heatmap", z, text: numbers, texttemplate: "%{text}", hovertext: hover, hoverinfo: "text", xgap: 1, ygap: 1, colorbar: { thickness: 12, outlinewidth: 0 }, ...look }],
-    layout: { ...layout, xaxis: { ...axisStyle(), ...ticks, tickangle: -35, showgrid: false }, yaxis: { ...axisStyle(), ...ticks, autorange: "reversed", showgrid: false } },
+    data: [{ type: "heatmap", z, text: numbers, texttemplate: "%{text}", textfont: { color: ink().text }, hovertext: hover, hoverinfo: "text", xgap: 1, ygap: 1, colorbar: { thickness: 12, outlinewidth: 0 }, ...look }],
+    layout: { ...layout, xaxis: { ...axisStyle(), ...ticks, ...(isCrowded ? { ticktext: labels.map(tickEnd), tickangle: -90 } : { tickangle: -35 }), showgrid: false }, yaxis: { ...axisStyle(), ...ticks, autorange: "reversed", showgrid: false } },
     rows,
   };
 }
 
 function drawTasks(s, width) {
   const shown = tasksOf(s.model);
-  const look = { colorscale: SCALES[themeNow()], zmin: -1, zmax: 1 };
+  const look = { colorscale: MATRIX_SCALES[themeNow()], zmin: -1, zmax: 1 };
   return drawMatrix("task_correlation", { model: s.model, atom: s.correlated }, ["task", "task_2"], shown, shown.map((t) => String(DIMS.task[t])), look, width);
 }
 

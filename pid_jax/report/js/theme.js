@@ -27,6 +27,13 @@ const SEQUENTIAL = {
   dark: [[0, "#1d2126"], [0.5, "#2f7fb5"], [1, "#c4e6fb"]],
 };
 
+// Weak enough for numbers to be read on them.
+const MATRIX_SCALES = {
+  light: [[0, "#f2b98f"], [0.5, "#fafafa"], [1, "#7db8e0"]],
+  dark: [[0, "#84461a"], [0.5, "#1d2126"], [1, "#246a9a"]],
+};
+const upperHalf = (scale) => scale.slice(1).map(([at, color]) => [2 * at - 1, color]);
+
 const systemDark = matchMedia("(prefers-color-scheme: dark)");
 let isPrinting = false;
 

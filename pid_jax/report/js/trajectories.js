@@ -24,7 +24,7 @@ function drawTrajectories(s, width) {
     const look = byAtom
       ? { color: isBaseline ? ink().text : lineColor(place - 1), dash: isBaseline ? "solid" : dashOf(place), symbol: SYMBOLS[place % SYMBOLS.length] }
       : { color: ATOM_COLORS[themeNow()][atom], dash: ATOM_DASHES[atom], symbol: ATOM_SYMBOLS[atom] };
-    return bandTraces({ x, series, name, panel, isShown: panel === 0, ...look, symbol: DIMS.layer.length > 20 ? undefined : look.symbol });
+    return bandTraces({ x, series, name, panel, isShown: panel === 0, ...look });
   });
   const cuts = conditions.filter((c) => c !== 0);
   if (byAtom && cuts.length === 1) layout.shapes = order.flatMap((_, panel) => windowShape(s, s.model, cuts[0], panel));
