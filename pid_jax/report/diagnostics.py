@@ -53,7 +53,9 @@ def read_json(results: xr.Dataset, name: str, kind: type) -> dict | list:
     try:
         value = json.loads(text)
     except (TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"attribute {name!r} must be a JSON {wanted}, got {text!r}; write it with json.dumps") from error
+        raise ValueError(
+            f"attribute {name!r} must be a JSON {wanted}, got {text!r}; write it with json.dumps"
+        ) from error
     if not isinstance(value, kind):
         raise ValueError(f"attribute {name!r} must be a JSON {wanted}, got {text!r}; write it with json.dumps")
     return value

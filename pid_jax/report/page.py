@@ -31,7 +31,7 @@ from pid_jax.study.results import one_model
 _NEEDED = (*ATOMS, *INFORMATION, "accuracy", "n_samples", "answer_entropy", "majority_rate", "status", "gap", "cell")
 _HERE = Path(__file__).parent
 # In the order in which they use each other.
-_SCRIPTS = (
+SCRIPTS = (
     *("data", "dom", "theme", "choices", "charts", "estimates", "axes", "trajectories", "shares", "models"),
     *("fingerprints", "knockouts", "universes", "spectra", "tests", "explorer", "start"),
 )
@@ -98,7 +98,7 @@ def _context(results: xr.Dataset) -> dict[str, object]:
         "settings": list(flatten(read_json(results, "settings", dict))),
         "versions": list(flatten(read_json(results, "versions", dict))),
         "css": (_HERE / "page.css").read_text(encoding="utf-8"),
-        "script": "\n".join((_HERE / "js" / f"{name}.js").read_text(encoding="utf-8") for name in _SCRIPTS),
+        "script": "\n".join((_HERE / "js" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS),
         "plotly": _plotly(),
         "block": data_block(results),
     }

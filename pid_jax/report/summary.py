@@ -11,16 +11,24 @@ from pid_jax.report.findings import summarize_task
 from pid_jax.report.formats import counted, joined, number, percent, value_range
 from pid_jax.study.results import one_model
 
+# Verb for one cut and for several, and the rest of the clause.
 _CUT_WORDS = {
     "kept": (
-        "leave noticeably more unique to {v} at the last layer, information that the baseline no longer leaves to {v} "
-        "alone by then: it is trapped"
+        ("leaves", "leave"),
+        "noticeably more unique to {v} at the last layer, information that the baseline no longer leaves to {v} alone by "
+        "then: it is trapped",
     ),
-    "released": "do so at some layer but no longer at the last one: it is trapped only for a while",
-    "raised": "raise it at the last layer though the baseline had not lost that much, an increase rather than trapping",
-    "lowered": "leave noticeably less",
-    "little": "change little",
-    "unknown": "lack an estimate at the last layer, so that nothing is said about them",
+    "released": (
+        ("leaves", "leave"),
+        "more unique to {v} at some layer, but no longer at the last one: it is trapped only for a while",
+    ),
+    "raised": (
+        ("raises", "raise"),
+        "it at the last layer though the baseline had not lost as much, which is no trapping",
+    ),
+    "lowered": (("leaves", "leave"), "noticeably less"),
+    "little": (("changes", "change"), "little"),
+    "unknown": (("lacks", "lack"), "an estimate at the last layer, so that nothing is said about it"),
 }
 
 
@@ -138,7 +146,11 @@ def cut_sentence(cuts: list[dict], v: str) -> str:
     """Say what cuts of attention did to what only the first source tells."""
     found = Counter(cut["verdict"] for cut in cuts)
     conditions, tasks = (len({cut[key] for cut in cuts}) for key in ("condition", "task"))
-    parts = [f"{found[kind]} {words.format(v=v)}" for kind, words in _CUT_WORDS.items() if found[kind]]
+    parts = [
+        f"{found[kind]} {verbs[found[kind] > 1]} {words.format(v=v)}"
+        for kind, (verbs, words) in _CUT_WORDS.items()
+        if found[kind]
+    ]
     times = counted(len(cuts), "cut")
     text = f"Of {times} ({counted(conditions, 'condition')}, {counted(tasks, 'task')}), {'; '.join(parts)}."
     known = [cut for cut in cuts if cut["verdict"] != "unknown"]
@@ -186,7 +198,9 @@ def limits(results: xr.Dataset) -> list[str]:
     kind = attrs.get("interval_kind", "of a kind that was not recorded")
     said = []
     if has_intervals(results):
-        said.append(f"Intervals are {level}\u00a0% intervals: {kind}. They say nothing about other data sets or prompts.")
+        said.append(
+            f"Intervals are {level}\u00a0% intervals: {kind}. They say nothing about other data sets or prompts."
+        )
     else:
         said.append("No intervals were computed: how much the values would vary with other samples is not known.")
     cells = Counter(results["cell"].values.astype(str).ravel().tolist())

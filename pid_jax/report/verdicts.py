@@ -49,7 +49,9 @@ def headline(results: xr.Dataset) -> list[str]:
     if "verdict" not in results:
         return []
     said = []
-    for name, verdicts in zip(results["model"].values, results["verdict"].transpose("model", "claim").values, strict=True):
+    for name, verdicts in zip(
+        results["model"].values, results["verdict"].transpose("model", "claim").values, strict=True
+    ):
         of = [str(v) for v in verdicts]
         parts = [f"{of.count(kind)} {'is' if of.count(kind) == 1 else 'are'} {kind}" for kind in SYMBOLS if kind in of]
         said.append(f"{name}: of {counted(len(of), 'claim')} examined, {joined(parts)}.")

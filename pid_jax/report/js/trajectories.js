@@ -17,7 +17,7 @@ function drawTrajectories(s, width) {
   const layout = panelLayout(titles, width, { wide: byAtom ? 2 : 3, xTitle: axisTitle(s), yTitle: s.unit, legendRows: byAtom ? Math.ceil(conditions.length / Math.max(1, Math.floor(width / 230))) : 1 });
   const x = layerValues(s, s.model);
   const data = lines.flatMap(({ condition, atom, series }) => {
-    const place = conditions.indexOf(condition);
+    const place = conditionsOf(s.model).indexOf(condition); // a condition looks the same whatever else is shown
     const isBaseline = condition === 0;
     const name = byAtom ? labelOf("condition", DIMS.condition[condition]) : atomLabel(atom);
     const panel = order.indexOf(byAtom ? atom : condition);

@@ -43,6 +43,7 @@ function fillUniverses(s) {
 function setUpUniverses() {
   if (!has("universe_value")) return;
   defineChoice("claim", "Claim", () => places("claim").map((i) => [i, valueAt("claim_text", { claim: i })]));
-  defineChart("universes", ["claim", "unit"], drawUniverses);
-  defineTable("universes", ["model"], fillUniverses);
+  const hasAmounts = places("claim").some((claim) => valueAt("claim_unit", { claim }) === "nats");
+  defineChart("universes", hasAmounts ? ["claim", "unit"] : ["claim"], drawUniverses);
+  defineTable("verdicts", ["model"], fillUniverses);
 }
