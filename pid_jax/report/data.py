@@ -53,7 +53,7 @@ def _entries(results: xr.Dataset, dimension: str, size: int) -> list:
 
 def _encode(values: xr.Variable) -> dict[str, object]:
     """Write one variable: numbers as bytes, words as a list of different ones and the place of each entry in it."""
-    shared = {"dims": [str(d) for d in values.dims], "unit": str(values.attrs.get("units", ""))}
+    shared: dict[str, object] = {"dims": [str(d) for d in values.dims], "unit": str(values.attrs.get("units", ""))}
     array = values.values
     if array.dtype.kind in "fiub":
         return shared | {"floats": base64.b64encode(array.astype("<f4").tobytes()).decode()}

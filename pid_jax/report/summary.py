@@ -15,8 +15,8 @@ from pid_jax.study.results import one_model
 _CUT_WORDS = {
     "kept": (
         ("leaves", "leave"),
-        "noticeably more unique to {v} at the last layer, information that the baseline no longer leaves to {v} alone by "
-        "then: it is trapped",
+        "noticeably more unique to {v} at the last layer, information that the baseline no longer leaves to {v} "
+        "alone by then: it is trapped",
     ),
     "released": (
         ("leaves", "leave"),
@@ -132,8 +132,8 @@ def last_layer_sentence(tasks: list[dict], v: str, l: str) -> str:  # noqa: E741
         return "The division of the total is not available, because an atom is missing or the total is too small."
     share = {atom: value_range((t["shares"][atom] for t in known), 0) for atom in known[0]["shares"]}
     text = (
-        f"Of {value_range(t['total'] for t in known)} bits in all, {share['redundancy']}\u00a0% can be had from either source "
-        f"(redundant), {share['unique_1']}\u00a0% only from {v}, {share['unique_2']}\u00a0% only from {l}, and "
+        f"Of {value_range(t['total'] for t in known)} bits in all, {share['redundancy']}\u00a0% can be had from either "
+        f"source (redundant), {share['unique_1']}\u00a0% only from {v}, {share['unique_2']}\u00a0% only from {l}, and "
         f"{share['synergy']}\u00a0% only from both together (synergistic)"
     )
     text += f"; ranges are over {counted(len(known), 'task')}." if len(known) > 1 else "."
@@ -158,8 +158,8 @@ def cut_sentence(cuts: list[dict], v: str) -> str:
         return text
     most = max(known, key=lambda cut: abs(cut["after"] - cut["before"]))
     text += (
-        f" The largest difference: with “{most['condition']}” in {most['task']}, {number(most['after'])} bits are unique "
-        f"to {v} at layer {most['layer']}, against {number(most['before'])} in the baseline."
+        f" The largest difference: with “{most['condition']}” in {most['task']}, {number(most['after'])} bits are "
+        f"unique to {v} at layer {most['layer']}, against {number(most['before'])} in the baseline."
     )
     if most["is_separated"] is None:
         return text
@@ -178,14 +178,14 @@ def accuracy_sentence(cuts: list[dict]) -> str:
         for sign in (-1, 1)
     )
     text = (
-        f"It falls by more than two standard errors with {len(falls)} of {counted(len(known), 'cut')} and rises so with "
-        f"{len(rises)}."
+        f"It falls by more than two standard errors with {len(falls)} of {counted(len(known), 'cut')} and rises so "
+        f"with {len(rises)}."
     )
     if falls:
         worst = min(falls, key=lambda c: c["accuracy_after"] - c["accuracy_before"])
         text += (
-            f" The largest fall is from {percent(worst['accuracy_before'])} to {percent(worst['accuracy_after'])}, with "
-            f"“{worst['condition']}” in {worst['task']}"
+            f" The largest fall is from {percent(worst['accuracy_before'])} to {percent(worst['accuracy_after'])}, "
+            f"with “{worst['condition']}” in {worst['task']}"
         )
         text += ", no better than always giving the most frequent answer." if worst["is_at_majority"] else "."
     return text
@@ -211,12 +211,12 @@ def limits(results: xr.Dataset) -> list[str]:
         changed = int((verdicts[1:] != verdicts[:1]).sum())
         said.append(
             f"Under {counted(len(verdicts) - 1, 'other choice')} of target, dimensions, map and measure, {changed} of "
-            f"{verdicts[1:].size} verdicts differ from those of the study itself. Choices that were not tried may differ."
+            f"{verdicts[1:].size} verdicts differ from those of the study itself. Choices that were not tried may too."
         )
     elif "verdict" in results:
         said.append("Whether the verdicts would hold under other choices of target, dimensions or map was not tried.")
     said.append(
-        "The numbers describe what averaged token states reveal about the prediction. They do not by themselves show that "
-        "the model uses it; the cuts of attention are the experiments that speak to this."
+        "The numbers describe what averaged token states reveal about the prediction. They do not by themselves show "
+        "that the model uses it; the cuts of attention are the experiments that speak to this."
     )
     return said

@@ -7,7 +7,8 @@ from pathlib import Path
 from tests.browser.browsers import download, draw_all, open_page
 
 SHOWN = """one => JSON.stringify([one.querySelector('.plot')?.data, one.querySelector('.plot')?.layout,
-    one.querySelector('table')?.textContent, one.querySelector('.message')?.textContent, one.querySelector('#rows')?.textContent])"""
+    one.querySelector('table')?.textContent, one.querySelector('.message')?.textContent,
+    one.querySelector('#rows')?.textContent])"""
 
 
 def test_every_option_of_every_selector_changes_what_is_shown(browser, full):

@@ -27,8 +27,9 @@ def numbers(text: str) -> list[float]:
 def traces(page, chart: str) -> list[dict]:
     """Lines, bars and heat maps of a chart; bands have no name."""
     return page.evaluate(
-        """id => document.querySelector(`#chart-${id} .plot`).data.map((one) => ({ name: one.name, panel: one.yaxis ?? 'y',
-        x: one.x && [...one.x], y: one.y && [...one.y], z: one.z && one.z.map((row) => [...row]) }))""",
+        """id => document.querySelector(`#chart-${id} .plot`).data.map((one) => ({
+        name: one.name, panel: one.yaxis ?? 'y', x: one.x && [...one.x],
+        y: one.y && [...one.y], z: one.z && one.z.map((row) => [...row]) }))""",
         chart,
     )
 

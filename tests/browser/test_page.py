@@ -27,7 +27,8 @@ def test_nothing_overflows_and_every_chart_is_drawn(browser, request, study, siz
         assert page.locator("figure.chart .message").count() == 0
         drawn = page.locator("figure.chart:has(.main-svg)").evaluate_all("all => all.map(one => one.dataset.chart)")
         assert set(drawn) == (CHARTS if study == "full" else {"trajectories", "shares"})
-        outside = """() => [...document.querySelectorAll('main *')].filter(one => !one.closest('.scroll, nav, .plot, noscript'))
+        outside = """() => [...document.querySelectorAll('main *')]
+            .filter(one => !one.closest('.scroll, nav, .plot, noscript'))
             .filter(one => one.getBoundingClientRect().right > innerWidth + 1).map(one => one.outerHTML.slice(0, 90))"""
         assert page.evaluate(outside) == []
 
@@ -119,11 +120,13 @@ def test_every_control_has_a_name(browser, full):
 def test_text_stands_out_in_both_themes(browser, full):
     contrast = """() => {
       const light = (text) => { const [r, g, b] = text.match(/[\\d.]+/g).map(Number).map((x) => x / 255)
-        .map((x) => (x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4)); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+        .map((x) => (x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
       const paper = (one) => { for (; one; one = one.parentElement) { const c = getComputedStyle(one).backgroundColor;
         if (c !== 'rgba(0, 0, 0, 0)') return c; } };
-      const ratios = [...document.querySelectorAll('main *, header *, nav *')].filter((one) => !one.closest('.plot, noscript')
-        && [...one.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim()) && !one.disabled)
+      const ratios = [...document.querySelectorAll('main *, header *, nav *')]
+        .filter((one) => !one.closest('.plot, noscript') &&
+          [...one.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim()) && !one.disabled)
         .map((one) => { const [a, b] = [light(getComputedStyle(one).color), light(paper(one))].sort((x, y) => y - x);
           return (a + 0.05) / (b + 0.05); });
       return Math.min(...ratios);

@@ -19,7 +19,7 @@ function settle() {
     if (choice.several) {
       const kept = [...state[choice.key]].filter((value) => values.includes(value));
       state[choice.key] = new Set(kept.length || !values.length ? kept : [values[0]]);
-    } else if (!values.includes(state[choice.key])) [state[choice.key]] = values;
+    } else if (!values.includes(state[choice.key]))[state[choice.key]] = values;
   }
 }
 
@@ -44,7 +44,8 @@ function control(key) {
 function chosenText(keys) {
   const shown = keys.map((key) => choices.get(key)).filter((choice) => choice.options(state).length > 1);
   return shown.map(({ key, label, options, several }) => {
-    const words = options(state).filter(([value]) => (several ? state[key].has(value) : state[key] === value)).map(([, text]) => text);
+    const words = options(state).filter(([value]) => (several ? state[key].has(value) : state[key] === value)).map((
+      [, text]) => text);
     return `${label}: ${words.join("; ")}`;
   }).join(" · ");
 }
@@ -76,7 +77,8 @@ function boxes(choice) {
     if (shown !== options.map(([value]) => String(value)).join("|"))
       list.replaceChildren(
         ...options.map(([value, text]) =>
-          element("label", {}, element("input", { type: "checkbox", "data-choice": choice.key, "data-value": String(value), onchange: () => choose(choice.key, value) }), text),
+          element("label", {}, element("input", { type: "checkbox", "data-choice": choice.key, "data-value": String(
+              value), onchange: () => choose(choice.key, value) }), text),
         ),
       );
     list.querySelectorAll("input").forEach((box, i) => {

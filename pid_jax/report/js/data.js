@@ -25,9 +25,9 @@ function variable(name) {
       steps[dim] = size;
       size *= DIMS[dim].length;
     }
-    const values = raw.words
-      ? Array.from(new Uint32Array(bytesOf(raw.places).buffer), (place) => raw.words[place])
-      : new Float32Array(bytesOf(raw.floats).buffer);
+    const values = raw.words ?
+      Array.from(new Uint32Array(bytesOf(raw.places).buffer), (place) => raw.words[place]) :
+      new Float32Array(bytesOf(raw.floats).buffer);
     decoded.set(name, { name, dims: raw.dims, unit: raw.unit, steps, values, size, isText: Boolean(raw.words) });
   }
   return decoded.get(name);
@@ -56,13 +56,17 @@ const seriesOrNothing = (name, where, dim) => (has(name) ? seriesAt(name, where,
 const valueOrNothing = (name, where) => (has(name) ? valueAt(name, where) : NaN);
 
 const position = (dim, entry) => DIMS[dim].findIndex((one) => String(one) === String(entry));
-const labelOf = (dim, entry) => (Object.hasOwn(BLOCK.labels[dim] ?? {}, entry) ? BLOCK.labels[dim][entry] : String(entry));
+const labelOf = (dim, entry) => (Object.hasOwn(BLOCK.labels[dim] ?? {}, entry) ? BLOCK.labels[dim][entry] : String(
+  entry));
 const atomLabel = (atom) => labelOf("quantity", atom);
 
 const cellOf = (model, task, condition) => valueAt("cell", { model, task, condition });
-const tasksOf = (model) => places("task").filter((task) => places("condition").some((c) => cellOf(model, task, c) !== "absent"));
-const conditionsOf = (model) => places("condition").filter((c) => places("task").some((t) => cellOf(model, t, c) !== "absent"));
-const layersOf = (model) => (has("last_layer") ? places("layer").filter((l) => DIMS.layer[l] <= valueAt("last_layer", { model })) : places("layer"));
+const tasksOf = (model) => places("task").filter((task) => places("condition").some((c) => cellOf(model, task, c) !==
+  "absent"));
+const conditionsOf = (model) => places("condition").filter((c) => places("task").some((t) => cellOf(model, t, c) !==
+  "absent"));
+const layersOf = (model) => (has("last_layer") ? places("layer").filter((l) => DIMS.layer[l] <= valueAt(
+"last_layer", { model })) : places("layer"));
 
 function places(dim) {
   return (DIMS[dim] ?? []).map((_, i) => i);

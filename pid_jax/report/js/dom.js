@@ -4,14 +4,16 @@ function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, value === true ? "" : value);
+    else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, value === true ? "" :
+      value);
   }
   made.append(...children.filter((child) => child !== null && child !== undefined));
   return made;
 }
 
 // Plotly reads some tags, entities and templates in its texts: take their signs away.
-const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll("%{", "% {");
+const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;")
+  .replaceAll("%{", "% {");
 
 function numberText(value, digits = 3) {
   if (value === null || !Number.isFinite(value)) return "–";
@@ -20,7 +22,8 @@ function numberText(value, digits = 3) {
 }
 
 const rangeText = (lower, upper, digits = 3) =>
-  Number.isFinite(lower) && Number.isFinite(upper) ? ` (${numberText(lower, digits)}\u00a0to\u00a0${numberText(upper, digits)})` : "";
+  Number.isFinite(lower) && Number.isFinite(upper) ?
+  ` (${numberText(lower, digits)}\u00a0to\u00a0${numberText(upper, digits)})` : "";
 
 function spansText(numbers) {
   const spans = [];
@@ -36,9 +39,12 @@ function spansText(numbers) {
 function tableElement(columns, rows, caption, wordColumns = 1) {
   const look = (i) => (i < wordColumns ? { class: "word" } : {});
   const head = element("tr", {}, ...columns.map((name, i) => element("th", { scope: "col", ...look(i) }, name)));
-  const body = rows.map((row) => element("tr", {}, ...row.map((entry, i) => element(i ? "td" : "th", i ? look(i) : { scope: "row", ...look(i) }, entry))));
-  const table = element("table", {}, caption ? element("caption", {}, caption) : null, element("thead", {}, head), element("tbody", {}, ...body));
-  return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption || columns.join(", ") }, table);
+  const body = rows.map((row) => element("tr", {}, ...row.map((entry, i) => element(i ? "td" : "th", i ? look(i) :
+  { scope: "row", ...look(i) }, entry))));
+  const table = element("table", {}, caption ? element("caption", {}, caption) : null, element("thead", {}, head),
+    element("tbody", {}, ...body));
+  return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption || columns.join(", ") },
+    table);
 }
 
 function csvField(value) {
@@ -53,7 +59,8 @@ function csvField(value) {
 function csvText(rows) {
   if (!rows.length) return "";
   const columns = Object.keys(rows[0]);
-  return [columns, ...rows.map((row) => columns.map((name) => row[name]))].map((line) => line.map(csvField).join(",")).join("\n") + "\n";
+  return [columns, ...rows.map((row) => columns.map((name) => row[name]))].map((line) => line.map(csvField).join(","))
+    .join("\n") + "\n";
 }
 
 function download(name, parts, type) {
@@ -66,4 +73,5 @@ function download(name, parts, type) {
 }
 
 const downloadCsv = (name, rows) => download(`${name}.csv`, csvText(rows), "text/csv;charset=utf-8");
-const button = (text, action, label) => element("button", { type: "button", onclick: action, "aria-label": label ?? text }, text);
+const button = (text, action, label) => element("button", { type: "button", onclick: action, "aria-label": label ??
+    text }, text);

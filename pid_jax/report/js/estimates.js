@@ -4,17 +4,26 @@ function estimateOptions() {
   const measures = DIMS.measure.map((name) => [`measure:${name}`, labelOf("measure", name)]);
   if (!has("compared_unique_1")) return measures;
   const first = labelOf("measure", DIMS.measure[0]);
-  return [...measures, ...DIMS.gaussianizer.map((name) => [`map:${name}`, `${first}, ${labelOf("gaussianizer", name)}`])];
+  return [...measures, ...DIMS.gaussianizer.map((name) => [`map:${name}`,
+    `${first}, ${labelOf("gaussianizer", name)}`])];
 }
 
-const AXES = [["layer", "layer"], ["depth", "depth (0 to 1)"]];
+const AXES = [
+  ["layer", "layer"],
+  ["depth", "depth (0 to 1)"]
+];
 
 function defineShared() {
   defineChoice("model", "Model", () => DIMS.model.map((name, i) => [i, String(name)]));
   defineChoice("task", "Task", (s) => tasksOf(s.model).map((i) => [i, String(DIMS.task[i])]));
-  defineChoice("condition", "Condition", (s) => conditionsOf(s.model).map((i) => [i, labelOf("condition", DIMS.condition[i])]));
-  defineChoice("estimate", "Estimate", estimateOptions, { initial: (all) => (all.includes("measure:broja") ? "measure:broja" : all[0]) });
-  defineChoice("unit", "Unit", () => [["bits", "bits"], ["nats", "nats"]]);
+  defineChoice("condition", "Condition", (s) => conditionsOf(s.model).map((i) => [i, labelOf("condition", DIMS
+    .condition[i])]));
+  defineChoice("estimate", "Estimate", estimateOptions, { initial: (all) => (all.includes("measure:broja") ?
+      "measure:broja" : all[0]) });
+  defineChoice("unit", "Unit", () => [
+    ["bits", "bits"],
+    ["nats", "nats"]
+  ]);
   defineChoice("axis", "Axis", () => AXES);
 }
 
@@ -49,11 +58,13 @@ const SMALLEST_TOTAL_NATS = 0.01 * Math.LN2;
 function shareSeries(s, atom, where) {
   const total = totalSeries(s, where);
   const { y, lower, upper } = atomSeries(s, atom, where);
-  const share = (values) => values.map((value, i) => (total[i] >= SMALLEST_TOTAL_NATS ? (100 * value) / total[i] : NaN));
+  const share = (values) => values.map((value, i) => (total[i] >= SMALLEST_TOTAL_NATS ? (100 * value) / total[i] :
+  NaN));
   return { y: share(y), lower: share(lower), upper: share(upper) };
 }
 
-const scaled = (series, factor) => ({ y: series.y.map((x) => x * factor), lower: series.lower.map((x) => x * factor), upper: series.upper.map((x) => x * factor) });
+const scaled = (series, factor) => ({ y: series.y.map((x) => x * factor), lower: series.lower.map((x) => x * factor),
+  upper: series.upper.map((x) => x * factor) });
 
 // Why there is nothing to see of a combination, or null.
 function missingReason(s, condition) {
@@ -62,5 +73,6 @@ function missingReason(s, condition) {
   if (state === "done") return null;
   const reason = valueOrNothing("problem", where);
   const what = state === "failed" ? "could not be estimated" : "does not exist";
-  return `${DIMS.model[s.model]}, ${DIMS.task[s.task]}, ${labelOf("condition", DIMS.condition[condition])} ${what}${reason ? `: ${reason}` : "."}`;
+  const names = [DIMS.model[s.model], DIMS.task[s.task], labelOf("condition", DIMS.condition[condition])];
+  return `${names.join(", ")} ${what}${reason ? `: ${reason}` : "."}`;
 }

@@ -10,8 +10,10 @@ let searched = "";
 function variableGroups() {
   const names = Object.keys(BLOCK.variables).filter((name) => BLOCK.variables[name].dims.length > 0);
   const sameDims = (a, b) => BLOCK.variables[a].dims.join() === BLOCK.variables[b].dims.join();
-  const isPart = (name) => ENDINGS.some((end) => name.endsWith(end) && names.includes(name.slice(0, -end.length)) && sameDims(name, name.slice(0, -end.length)));
-  return names.filter((name) => !isPart(name)).map((name) => [name, [name, ...ENDINGS.map((end) => name + end).filter((part) => names.includes(part) && sameDims(name, part))]]);
+  const isPart = (name) => ENDINGS.some((end) => name.endsWith(end) && names.includes(name.slice(0, -end.length)) &&
+    sameDims(name, name.slice(0, -end.length)));
+  return names.filter((name) => !isPart(name)).map((name) => [name, [name, ...ENDINGS.map((end) => name + end).filter((
+    part) => names.includes(part) && sameDims(name, part))]]);
 }
 
 // Positions by dimension of every entry of a variable, in its order.
@@ -33,7 +35,8 @@ function groupRows(names, fixed = {}) {
   const rows = [];
   for (const [where, flat] of wheres(all[0], fixed)) {
     const row = Object.fromEntries(all[0].dims.map((dim) => [dim, DIMS[dim][where[dim]]]));
-    for (const one of all) row[one.unit && one.unit !== "1" ? `${one.name} (${one.unit})` : one.name] = one.values[flat];
+    for (const one of all) row[one.unit && one.unit !== "1" ? `${one.name} (${one.unit})` : one.name] = one.values[
+    flat];
     const own = all.map((one) => one.values[flat]);
     if (own.some((value) => typeof value === "string" || !Number.isNaN(value))) rows.push(row);
   }
@@ -43,14 +46,17 @@ function groupRows(names, fixed = {}) {
 function chosenRows(s) {
   const names = variableGroups().find(([name]) => name === s.variable)[1];
   const fixed = {};
-  for (const dim of variable(names[0]).dims) if (s[`at_${dim}`] !== ALL) fixed[dim] = s[`at_${dim}`];
+  for (const dim of variable(names[0]).dims)
+    if (s[`at_${dim}`] !== ALL) fixed[dim] = s[`at_${dim}`];
   const words = searched.toLowerCase().split(/\s+/).filter(Boolean);
   const rows = groupRows(names, fixed);
   if (!words.length) return rows;
-  return rows.filter((row) => words.every((word) => Object.values(row).some((value) => shownText(value).toLowerCase().includes(word))));
+  return rows.filter((row) => words.every((word) => Object.values(row).some((value) => shownText(value).toLowerCase()
+    .includes(word))));
 }
 
-const shownText = (value) => (typeof value !== "number" ? String(value) : Number.isInteger(value) ? String(value) : Number.isNaN(value) ? "–" : String(Number(value.toPrecision(6))).replace("-", "−"));
+const shownText = (value) => (typeof value !== "number" ? String(value) : Number.isInteger(value) ? String(value) :
+  Number.isNaN(value) ? "–" : String(Number(value.toPrecision(6))).replace("-", "−"));
 
 function fillExplorer(s) {
   const rows = chosenRows(s);
@@ -58,10 +64,12 @@ function fillExplorer(s) {
   pageNumber = Math.min(pageNumber, last);
   const shown = rows.slice(pageNumber * PAGE_ROWS, (pageNumber + 1) * PAGE_ROWS);
   const columns = rows.length ? Object.keys(rows[0]) : [];
-  document.getElementById("rows").textContent = rows.length ? `${pageNumber * PAGE_ROWS + 1} to ${pageNumber * PAGE_ROWS + shown.length} of ${rows.length} rows` : "no rows";
+  document.getElementById("rows").textContent = rows.length ?
+    `${pageNumber * PAGE_ROWS + 1} to ${pageNumber * PAGE_ROWS + shown.length} of ${rows.length} rows` : "no rows";
   document.getElementById("previous").disabled = pageNumber === 0;
   document.getElementById("next").disabled = pageNumber === last;
-  return { columns, rows: shown.map((row) => columns.map((name) => shownText(row[name]))), csv: rows, caption: s.variable, wordColumns: variable(s.variable).dims.length };
+  return { columns, rows: shown.map((row) => columns.map((name) => shownText(row[name]))), csv: rows, caption: s
+      .variable, wordColumns: variable(s.variable).dims.length };
 }
 
 function setUpExplorer() {
@@ -69,7 +77,11 @@ function setUpExplorer() {
   defineChoice("variable", "Variable", () => groups.map(([name]) => [name, name]), { initial: () => "unique_1" });
   const keys = Object.keys(DIMS).filter((dim) => groups.some(([name]) => BLOCK.variables[name].dims.includes(dim)));
   for (const dim of keys) {
-    const own = (s) => (BLOCK.variables[s.variable].dims.includes(dim) ? [[ALL, "all"], ...DIMS[dim].map((entry, i) => [i, labelOf(dim, entry)])] : [[ALL, "all"]]);
+    const own = (s) => (BLOCK.variables[s.variable].dims.includes(dim) ? [
+      [ALL, "all"], ...DIMS[dim].map((entry, i) => [i, labelOf(dim, entry)])
+    ] : [
+      [ALL, "all"]
+    ]);
     defineChoice(`at_${dim}`, dim.replaceAll("_", " "), own);
   }
   defineTable("explorer", ["variable", ...keys.map((dim) => `at_${dim}`)], fillExplorer);
@@ -82,8 +94,13 @@ function setUpExplorer() {
     pageNumber += step;
     refill();
   };
-  const search = element("input", { type: "search", id: "search", oninput: () => { searched = search.value; pageNumber = 0; refill(); } });
-  const pages = element("div", { class: "controls" }, element("label", {}, "Search in these rows", search), element("button", { type: "button", id: "previous", onclick: turn(-1) }, "Previous"), element("button", { type: "button", id: "next", onclick: turn(1) }, "Next"), element("span", { id: "rows", class: "caption", role: "status" }));
+  const search = element("input", { type: "search", id: "search", oninput: () => { searched = search.value;
+      pageNumber = 0;
+      refill(); } });
+  const pages = element("div", { class: "controls" }, element("label", {}, "Search in these rows", search), element(
+    "button", { type: "button", id: "previous", onclick: turn(-1) }, "Previous"), element(
+  "button", { type: "button", id: "next", onclick: turn(1) }, "Next"), element("span", { id: "rows",
+    class: "caption", role: "status" }));
   table.holder.before(pages);
 }
 
@@ -99,7 +116,9 @@ function* everythingParts() {
     for (const [where, flat] of wheres(one)) {
       const value = one.values[flat];
       if (typeof value === "number" && Number.isNaN(value)) continue;
-      lines.push(`${head}${dims.map((dim) => (dim in where ? csvField(DIMS[dim][where[dim]]) : "")).join(",")},${csvField(value)}\n`);
+      const at = dims.map((dim) => (dim in where ? csvField(DIMS[dim][where[dim]]) : "")).join(",");
+      lines.push(`${head}${at},${csvField(value)}
+`);
     }
     yield lines.join("");
   }

@@ -8,7 +8,8 @@ function changeSeries(s, condition, quantity) {
   const where = { model: s.model, task: s.task, condition };
   if (has("difference")) {
     const full = { ...where, quantity: position("quantity", quantity) };
-    const [y, lower, upper, p] = ["", "_lower", "_upper", "_family_wise"].map((end) => seriesOrNothing(`difference${end}`, full, "layer"));
+    const [y, lower, upper, p] = ["", "_lower", "_upper", "_family_wise"].map((end) => seriesOrNothing(
+      `difference${end}`, full, "layer"));
     return { y, lower, upper, p };
   }
   const read = (c) => seriesAt(quantity, { ...where, condition: c, measure: 0 }, "layer");
@@ -17,33 +18,71 @@ function changeSeries(s, condition, quantity) {
   return { y: after.map((value, i) => value - before[i]), lower: nothing, upper: nothing, p: nothing };
 }
 
-function drawWindows(s, width) {
-  const cuts = cutsOf(s.model);
-  const shown = layersOf(s.model);
+// Every cell of the heat map, as a row that can be downloaded.
+function windowRows(s, cuts, shown) {
   const factor = unitFactor(s);
-  const all = cuts.map((c) => changeSeries(s, c, s.quantity));
-  const z = all.map(({ y }) => shown.map((i) => y[i] * factor));
-  const largest = Math.max(1e-9, ...z.flat().filter(Number.isFinite).map(Math.abs));
-  const layer = shown.map((i) => DIMS.layer[i]);
-  const labels = cuts.map((c) => labelOf("condition", DIMS.condition[c]));
-  const rows = cuts.flatMap((c, r) => shown.map((i) => ({
-    model: DIMS.model[s.model], task: DIMS.task[s.task], condition: DIMS.condition[c], quantity: s.quantity, layer: DIMS.layer[i], difference: all[r].y[i] * factor,
-    lower: all[r].lower[i] * factor, upper: all[r].upper[i] * factor, p_family_wise: all[r].p[i], unit: s.unit,
-  })));
-  const hover = cuts.map((_, r) => shown.map((i, j) => `${plain(labels[r])}<br>layer ${layer[j]}: ${numberText(z[r][j])}${rangeText(all[r].lower[i] * factor, all[r].upper[i] * factor)} ${s.unit}${Number.isFinite(all[r].p[i]) ? `<br>p = ${numberText(all[r].p[i])} (all layers)` : ""}`));
-  const dots = cuts.flatMap((_, r) => shown.map((i, j) => [r, j, all[r].p[i]])).filter(([, , p]) => isSignificant(p));
-  const text = labels.map((label) => tickText(label, width));
-  const layout = heatLayout(cuts.length, text, { rowHeight: cuts.length > 8 && width >= 560 ? 26 : 36 });
-  const frames = cuts.flatMap((c, r) => {
-    const ends = windowOf(s.model, c);
-    return ends ? [{ type: "rect", x0: ends[0] - 0.5, x1: ends[1] + 0.5, y0: r - 0.46, y1: r + 0.46, line: { color: ink().text, width: 1.2 } }] : [];
+  return cuts.flatMap((condition) => {
+    const { y, lower, upper, p } = changeSeries(s, condition, s.quantity);
+    return shown.map((i) => ({
+      model: DIMS.model[s.model],
+      task: DIMS.task[s.task],
+      condition: DIMS.condition[condition],
+      quantity: s.quantity,
+      layer: DIMS.layer[i],
+      difference: y[i] * factor,
+      lower: lower[i] * factor,
+      upper: upper[i] * factor,
+      p_family_wise: p[i],
+      unit: s.unit,
+    }));
   });
+}
+
+function windowHover({ condition, layer, difference, lower, upper, p_family_wise: p, unit }) {
+  const chance = Number.isFinite(p) ? `<br>p = ${numberText(p)} (all layers)` : "";
+  const value = `${numberText(difference)}${rangeText(lower, upper)} ${unit}`;
+  return `${plain(labelOf("condition", condition))}<br>layer ${layer}: ${value}${chance}`;
+}
+
+// Layers behind the blocks that are cut: block b leads from layer b to layer b + 1.
+function windowFrames(s, cuts) {
+  return cuts.flatMap((condition, row) => {
+    const ends = windowOf(s.model, condition);
+    if (!ends) return [];
+    const line = { color: ink().text, width: 1.2 };
+    return [{ type: "rect", x0: ends[0] + 0.5, x1: ends[1] + 0.5, y0: row - 0.46, y1: row + 0.46, line }];
+  });
+}
+
+function drawWindows(s, width) {
+  const [cuts, shown] = [cutsOf(s.model), layersOf(s.model)];
+  const rows = windowRows(s, cuts, shown);
+  const inGrid = (read) => cuts.map((_, r) => rows.slice(r * shown.length, (r + 1) * shown.length).map(read));
+  const largest = Math.max(1e-9, ...rows.map((row) => Math.abs(row.difference)).filter(Number.isFinite));
+  const places = rows.map((row, i) => [row, Math.floor(i / shown.length)]);
+  const dots = places.filter(([row]) => isSignificant(row.p_family_wise));
+  const ticktext = cuts.map((c) => tickText(labelOf("condition", DIMS.condition[c]), width));
+  const layout = heatLayout(cuts.length, ticktext, { rowHeight: cuts.length > 8 && width >= 560 ? 26 : 36 });
+  const vertical = { tickmode: "array", tickvals: cuts.map((_, r) => r), ticktext, autorange: "reversed" };
   return {
     data: [
-      { type: "heatmap", z, x: layer, y: cuts.map((_, r) => r), hovertext: hover, hoverinfo: "text", colorscale: SCALES[themeNow()], zmin: -largest, zmax: largest, xgap: 1, ygap: 3, colorbar: { thickness: 12, outlinewidth: 0, title: { text: s.unit } } },
-      { type: "scatter", mode: "markers", x: dots.map(([, j]) => layer[j]), y: dots.map(([r]) => r), marker: { size: 4, color: ink().text, line: { color: ink().paper, width: 1 } }, hoverinfo: "skip", showlegend: false },
+      {
+        type: "heatmap", z: inGrid((row) => row.difference), x: shown.map((i) => DIMS.layer[i]), y: vertical.tickvals,
+        hovertext: inGrid(windowHover), hoverinfo: "text", colorscale: SCALES[themeNow()], zmin: -largest,
+        zmax: largest, xgap: 1, ygap: 3, colorbar: { thickness: 12, outlinewidth: 0, title: { text: s.unit } },
+      },
+      {
+        type: "scatter", mode: "markers", x: dots.map(([row]) => row.layer), y: dots.map(([, r]) => r),
+        marker: { size: 4, color: ink().text, line: { color: ink().paper, width: 1 } }, hoverinfo: "skip",
+        showlegend: false,
+      },
     ],
-    layout: { ...layout, shapes: frames, xaxis: { ...axisStyle(), title: { text: "layer (0 = embeddings)" }, showgrid: false }, yaxis: { ...axisStyle(), tickmode: "array", tickvals: cuts.map((_, r) => r), ticktext: text, autorange: "reversed", showgrid: false, zeroline: false } },
+    layout: {
+      ...layout,
+      shapes: windowFrames(s, cuts),
+      xaxis: { ...axisStyle(), title: { text: "layer (0 = embeddings)" }, showgrid: false },
+      yaxis: { ...axisStyle(), ...vertical, showgrid: false },
+    },
     rows,
   };
 }
@@ -51,20 +90,34 @@ function drawWindows(s, width) {
 // Points with whiskers, a row for every label, and a color, marker and small shift for every group.
 function dotPlot(labels, groups, xTitle, width) {
   const text = labels.map((label) => tickText(label, width));
-  const layout = heatLayout(labels.length, text, { rowHeight: Math.max(34, 10 * groups.length + 16), widest: width < 560 ? 120 : 300 });
+  const layout = heatLayout(labels.length, text, { rowHeight: Math.max(34, 10 * groups.length + 16), widest: width <
+      560 ? 120 : 300 });
   const legendRows = Math.ceil(groups.length / Math.max(1, Math.floor(width / 170)));
   const data = groups.map(({ name, values, symbols }, g) => ({
-    type: "scatter", mode: "markers", name: plain(name), x: values.map((one) => one.value), y: labels.map((_, i) => i + (groups.length > 1 ? 0.56 * (g / (groups.length - 1) - 0.5) : 0)),
+    type: "scatter",
+    mode: "markers",
+    name: plain(name),
+    x: values.map((one) => one.value),
+    y: labels.map((_, i) => i + (groups.length > 1 ? 0.56 * (g / (groups.length - 1) - 0.5) : 0)),
     marker: { color: lineColor(g), symbol: symbols ?? SYMBOLS[g % SYMBOLS.length], size: 8 },
-    error_x: { type: "data", symmetric: false, array: values.map((one) => one.upper - one.value), arrayminus: values.map((one) => one.value - one.lower), color: lineColor(g), thickness: 1.3, width: 3 },
-    customdata: values.map((one, i) => `${plain(labels[i])}: ${numberText(one.value)}${rangeText(one.lower, one.upper)}${one.note ?? ""}`),
-    hovertemplate: `%{customdata}<extra>${plain(name)}</extra>`, showlegend: groups.length > 1,
+    error_x: { type: "data", symmetric: false, array: values.map((one) => one.upper - one.value),
+      arrayminus: values.map((one) => one.value - one.lower), color: lineColor(g), thickness: 1.3, width: 3 },
+    customdata: values.map((one, i) =>
+      `${plain(labels[i])}: ${numberText(one.value)}${rangeText(one.lower, one.upper)}${one.note ?? ""}`),
+    hovertemplate: `%{customdata}<extra>${plain(name)}</extra>`,
+    showlegend: groups.length > 1,
   }));
   return {
     data,
     layout: {
-      ...layout, height: layout.height + 24 * legendRows, margin: { ...layout.margin, t: 24 + 24 * legendRows }, legend: { y: 1.01 },
-      xaxis: { ...axisStyle(), title: { text: titleText(xTitle, width) }, zeroline: true, zerolinewidth: 1.5 }, yaxis: { ...axisStyle(), tickmode: "array", tickvals: labels.map((_, i) => i), ticktext: text, range: [labels.length - 0.4, -0.6], zeroline: false },
+      ...layout,
+      height: layout.height + 24 * legendRows,
+      margin: { ...layout.margin, t: 24 + 24 * legendRows },
+      legend: { y: 1.01 },
+      xaxis: { ...axisStyle(), title: { text: titleText(xTitle, width) }, zeroline: true, zerolinewidth: 1.5 },
+      yaxis: { ...axisStyle(), tickmode: "array", tickvals: labels.map((_, i) => i), ticktext: text, range: [labels
+          .length - 0.4, -0.6
+        ], zeroline: false },
     },
   };
 }
@@ -78,10 +131,14 @@ function drawEffects(s, width) {
     name: String(DIMS.task[task]),
     values: cuts.map((condition) => {
       const where = { model: s.model, task, condition, effect_name: s.effect };
-      const [value, lower, upper] = ["", "_lower", "_upper"].map((end) => valueOrNothing(`effect${end}`, where) * factor);
+      const [value, lower, upper] = ["", "_lower", "_upper"].map((end) => valueOrNothing(`effect${end}`,
+        where) * factor);
       const [p, familyWise] = ["effect_p", "effect_family_wise"].map((name) => valueOrNothing(name, where));
-      rows.push({ model: DIMS.model[s.model], task: DIMS.task[task], condition: DIMS.condition[condition], effect: DIMS.effect_name[s.effect], value, lower, upper, p, p_family_wise: familyWise, unit: unit === "nats" ? s.unit : unit });
-      return { value, lower, upper, note: Number.isFinite(familyWise) ? `, p = ${numberText(familyWise)}` : "" };
+      rows.push({ model: DIMS.model[s.model], task: DIMS.task[task], condition: DIMS.condition[condition],
+        effect: DIMS.effect_name[s.effect], value, lower, upper, p, p_family_wise: familyWise,
+        unit: unit === "nats" ? s.unit : unit });
+      return { value, lower, upper, note: Number.isFinite(familyWise) ? `, p = ${numberText(familyWise)}` :
+        "" };
     }),
   }));
   const title = valueAt("effect_label", { effect_name: s.effect }) + unitText(unit, s);
@@ -95,9 +152,11 @@ function drawAssociations(s, width) {
     name: String(DIMS.property[property]).replaceAll("_", " "),
     values: kinds.map(([e, w]) => {
       const where = { model: s.model, edges_name: e, window_name: w, effect_name: s.effect, property };
-      const [value, lower, upper] = ["", "_lower", "_upper"].map((end) => valueOrNothing(`association${end}`, where));
+      const [value, lower, upper] = ["", "_lower", "_upper"].map((end) => valueOrNothing(`association${end}`,
+        where));
       const p = valueOrNothing("association_p", where);
-      rows.push({ model: DIMS.model[s.model], edges: DIMS.edges_name[e], window: DIMS.window_name[w], effect: DIMS.effect_name[s.effect], property: DIMS.property[property], value, lower, upper, p });
+      rows.push({ model: DIMS.model[s.model], edges: DIMS.edges_name[e], window: DIMS.window_name[w],
+        effect: DIMS.effect_name[s.effect], property: DIMS.property[property], value, lower, upper, p });
       return { value, lower, upper, note: Number.isFinite(p) ? `, p = ${numberText(p)}` : "" };
     }),
   }));
@@ -105,15 +164,18 @@ function drawAssociations(s, width) {
   if (!known.some(Boolean)) return { message: "Too few tasks to correlate effects with their properties.", rows };
   const labels = kinds.filter((_, i) => known[i]).map(([e, w]) => `${DIMS.edges_name[e]}, ${DIMS.window_name[w]}`);
   const shown = groups.map((group) => ({ ...group, values: group.values.filter((_, i) => known[i]) }));
-  return { ...dotPlot(labels, shown, `Spearman correlation with: ${valueAt("effect_label", { effect_name: s.effect })}`, width), rows };
+  return { ...dotPlot(labels, shown, `Spearman correlation with: ${valueAt("effect_label", { effect_name: s.effect })}`,
+      width), rows };
 }
 
 function setUpKnockouts() {
   const quantities = () => (has("difference") ? DIMS.quantity : ATOMS).map((name) => [name, atomLabel(name)]);
-  defineChoice("quantity", "Amount", quantities, { initial: (all) => (all.includes("unique_1") ? "unique_1" : all[0]) });
+  defineChoice("quantity", "Amount", quantities, { initial: (all) => (all.includes("unique_1") ? "unique_1" : all[
+    0]) });
   defineChart("windows", ["model", "task", "quantity", "unit"], drawWindows);
   if (!has("effect")) return;
-  defineChoice("effect", "Effect", () => places("effect_name").map((i) => [i, valueAt("effect_label", { effect_name: i })]));
+  defineChoice("effect", "Effect", () => places("effect_name").map((i) => [i, valueAt(
+  "effect_label", { effect_name: i })]));
   defineChart("effects", ["model", "effect", "unit"], drawEffects);
   defineChart("associations", ["model", "effect"], drawAssociations);
 }

@@ -3,13 +3,17 @@
 function setUpDownloads() {
   const everything = document.getElementById("everything");
   everything.hidden = false;
-  everything.addEventListener("click", () => download("everything.csv", [...everythingParts()], "text/csv;charset=utf-8"));
+  everything.addEventListener("click", () => download("everything.csv", [...everythingParts()],
+    "text/csv;charset=utf-8"));
   for (const place of document.querySelectorAll("[data-variables]")) {
     const names = place.dataset.variables.split(" ").filter(has);
     const dims = new Set(names.flatMap((name) => BLOCK.variables[name].dims));
     const widest = names.find((name) => BLOCK.variables[name].dims.length === dims.size);
-    const parts = names.flatMap((name) => [name, ...ENDINGS.map((end) => name + end), name.replace("value", "lower"), name.replace("value", "upper")]).filter((name, i, all) => has(name) && all.indexOf(name) === i);
-    const rows = () => [...wheres(variable(widest))].map(([where]) => Object.fromEntries([...variable(widest).dims.map((dim) => [dim, DIMS[dim][where[dim]]]), ...parts.map((name) => [name, valueAt(name, where)])]));
+    const parts = names.flatMap((name) => [name, ...ENDINGS.map((end) => name + end), name.replace("value", "lower"),
+      name.replace("value", "upper")
+    ]).filter((name, i, all) => has(name) && all.indexOf(name) === i);
+    const rows = () => [...wheres(variable(widest))].map(([where]) => Object.fromEntries([...variable(widest).dims.map((
+      dim) => [dim, DIMS[dim][where[dim]]]), ...parts.map((name) => [name, valueAt(name, where)])]));
     place.append(button("CSV", () => downloadCsv(widest, rows()), `${widest}: table as CSV`));
   }
 }
@@ -23,15 +27,16 @@ function watchSections() {
         links.forEach((link) => link.removeAttribute("aria-current"));
         links.get(entry.target.id)?.setAttribute("aria-current", "true");
       }
-    },
-    { rootMargin: "-20% 0px -70% 0px" },
+    }, { rootMargin: "-20% 0px -70% 0px" },
   );
   document.querySelectorAll("main > section").forEach((section) => observer.observe(section));
 }
 
 function start() {
   defineShared();
-  for (const setUp of [setUpTrajectories, setUpShares, setUpModels, setUpFingerprints, setUpKnockouts, setUpUniverses, setUpSpectra, setUpTests, setUpExplorer]) setUp();
+  for (const setUp of [setUpTrajectories, setUpShares, setUpModels, setUpFingerprints, setUpKnockouts, setUpUniverses,
+      setUpSpectra, setUpTests, setUpExplorer
+    ]) setUp();
   settle();
   fillTables();
   listeners.push(makeStale);

@@ -13,24 +13,54 @@ const LINE_COLORS = {
   dark: ["#56B4E9", "#E8743B", "#2DBF96", "#DE94BC", "#F0E442", "#8FB7FF", "#C3A0E0"],
 };
 const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
-const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down", "pentagon", "hexagram"];
+const SYMBOLS = ["circle", "square", "diamond", "triangle-up", "cross", "x", "star", "triangle-down", "pentagon",
+  "hexagram"
+];
 const INKS = {
   light: { text: "#1b1d21", soft: "#555b63", grid: "#e4e7eb", paper: "#ffffff", window: "rgba(110,110,110,0.14)" },
   dark: { text: "#e6e8eb", soft: "#a9b0b9", grid: "#2d3238", paper: "#15181c", window: "rgba(170,170,170,0.16)" },
 };
 const SCALES = {
-  light: [[0, "#8a3300"], [0.25, "#e08a4a"], [0.5, "#f7f7f7"], [0.75, "#5aa3d6"], [1, "#00446e"]],
-  dark: [[0, "#ffb27d"], [0.25, "#a85a22"], [0.5, "#1d2126"], [0.75, "#2f7fb5"], [1, "#9fd4f7"]],
+  light: [
+    [0, "#8a3300"],
+    [0.25, "#e08a4a"],
+    [0.5, "#f7f7f7"],
+    [0.75, "#5aa3d6"],
+    [1, "#00446e"]
+  ],
+  dark: [
+    [0, "#ffb27d"],
+    [0.25, "#a85a22"],
+    [0.5, "#1d2126"],
+    [0.75, "#2f7fb5"],
+    [1, "#9fd4f7"]
+  ],
 };
 const SEQUENTIAL = {
-  light: [[0, "#f7fbff"], [0.5, "#5aa3d6"], [1, "#00335a"]],
-  dark: [[0, "#1d2126"], [0.5, "#2f7fb5"], [1, "#c4e6fb"]],
+  light: [
+    [0, "#f7fbff"],
+    [0.5, "#5aa3d6"],
+    [1, "#00335a"]
+  ],
+  dark: [
+    [0, "#1d2126"],
+    [0.5, "#2f7fb5"],
+    [1, "#c4e6fb"]
+  ],
 };
 
 // Weak enough for numbers to be read on them.
 const MATRIX_SCALES = {
-  light: [[0, "#f2b98f"], [0.5, "#fafafa"], [1, "#7db8e0"]],
-  dark: [[0, "#84461a"], [0.5, "#1d2126"], [1, "#246a9a"]],
+  light: [
+    [0, "#f2b98f"],
+    [0.5, "#fafafa"],
+    [1, "#7db8e0"]
+  ],
+  dark: [
+    [0, "#84461a"],
+    [0.5, "#1d2126"],
+    [1, "#246a9a"]
+  ],
 };
 const upperHalf = (scale) => scale.slice(1).map(([at, color]) => [2 * at - 1, color]);
 
@@ -46,7 +76,8 @@ const translucent = (color, opacity) => {
   return `rgba(${r},${g},${b},${opacity})`;
 };
 const lineColor = (i) => LINE_COLORS[themeNow()][i % LINE_COLORS[themeNow()].length];
-const patternOf = (atom) => ({ shape: ATOM_PATTERNS[atom], fillmode: "overlay", fgcolor: ink().paper, fgopacity: 0.6, size: 6, solidity: 0.2 });
+const patternOf = (atom) => ({ shape: ATOM_PATTERNS[atom], fillmode: "overlay", fgcolor: ink().paper, fgopacity: 0.6,
+  size: 6, solidity: 0.2 });
 const dashOf = (i) => DASHES[i % DASHES.length];
 
 function baseLayout() {

@@ -3,7 +3,8 @@
 function trajectoryLines(s) {
   const conditions = conditionsOf(s.model).filter((c) => s.conditions.has(c));
   const where = (condition) => ({ model: s.model, task: s.task, condition });
-  return conditions.flatMap((condition) => ATOMS.map((atom) => ({ condition, atom, series: scaled(atomSeries(s, atom, where(condition)), unitFactor(s)) })));
+  return conditions.flatMap((condition) => ATOMS.map((atom) => ({ condition, atom, series: scaled(atomSeries(s, atom,
+      where(condition)), unitFactor(s)) })));
 }
 
 function drawTrajectories(s, width) {
@@ -12,18 +13,21 @@ function drawTrajectories(s, width) {
   const missing = conditions.map((c) => missingReason(s, c)).filter(Boolean);
   if (missing.length === conditions.length) return { message: missing.join(" "), rows: [] };
   const byAtom = s.panels === "atom";
-  const titles = byAtom ? ["unique_1", "unique_2", "redundancy", "synergy"].map(atomLabel) : conditions.map((c) => labelOf("condition", DIMS.condition[c]));
+  const titles = byAtom ? ["unique_1", "unique_2", "redundancy", "synergy"].map(atomLabel) : conditions.map((c) =>
+    labelOf("condition", DIMS.condition[c]));
   const order = byAtom ? ["unique_1", "unique_2", "redundancy", "synergy"] : conditions;
-  const layout = panelLayout(titles, width, { wide: byAtom ? 2 : 3, xTitle: axisTitle(s), yTitle: s.unit, legendRows: byAtom ? Math.ceil(conditions.length / Math.max(1, Math.floor(width / 230))) : 1 });
+  const layout = panelLayout(titles, width, { wide: byAtom ? 2 : 3, xTitle: axisTitle(s), yTitle: s.unit,
+    legendRows: byAtom ? Math.ceil(conditions.length / Math.max(1, Math.floor(width / 230))) : 1 });
   const x = layerValues(s, s.model);
   const data = lines.flatMap(({ condition, atom, series }) => {
     const place = conditionsOf(s.model).indexOf(condition); // a condition looks the same whatever else is shown
     const isBaseline = condition === 0;
     const name = byAtom ? labelOf("condition", DIMS.condition[condition]) : atomLabel(atom);
     const panel = order.indexOf(byAtom ? atom : condition);
-    const look = byAtom
-      ? { color: isBaseline ? ink().text : lineColor(place - 1), dash: isBaseline ? "solid" : dashOf(place), symbol: SYMBOLS[place % SYMBOLS.length] }
-      : { color: ATOM_COLORS[themeNow()][atom], dash: ATOM_DASHES[atom], symbol: ATOM_SYMBOLS[atom] };
+    const look = byAtom ?
+      { color: isBaseline ? ink().text : lineColor(place - 1), dash: isBaseline ? "solid" : dashOf(place),
+        symbol: SYMBOLS[place % SYMBOLS.length] } :
+      { color: ATOM_COLORS[themeNow()][atom], dash: ATOM_DASHES[atom], symbol: ATOM_SYMBOLS[atom] };
     return bandTraces({ x, series, name, panel, isShown: panel === 0, ...look });
   });
   const cuts = conditions.filter((c) => c !== 0);
@@ -33,14 +37,24 @@ function drawTrajectories(s, width) {
   return { data, layout, rows: trajectoryRows(s, lines) };
 }
 
-const note = (text) => ({ text: plain(text), x: 0, y: 1, yshift: 40, xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom", showarrow: false, font: { size: 11, color: ink().soft } });
+const note = (text) => ({ text: plain(text), x: 0, y: 1, yshift: 40, xref: "paper", yref: "paper", xanchor: "left",
+  yanchor: "bottom", showarrow: false, font: { size: 11, color: ink().soft } });
 
 function trajectoryRows(s, lines) {
   const depth = seriesOrNothing("depth", { model: s.model }, "layer");
   return lines.flatMap(({ condition, atom, series }) =>
     layersOf(s.model).map((i) => ({
-      model: DIMS.model[s.model], task: DIMS.task[s.task], condition: DIMS.condition[condition], estimate: estimateLabel(s), quantity: atom,
-      layer: DIMS.layer[i], depth: depth[i], value: series.y[i], lower: series.lower[i], upper: series.upper[i], unit: s.unit,
+      model: DIMS.model[s.model],
+      task: DIMS.task[s.task],
+      condition: DIMS.condition[condition],
+      estimate: estimateLabel(s),
+      quantity: atom,
+      layer: DIMS.layer[i],
+      depth: depth[i],
+      value: series.y[i],
+      lower: series.lower[i],
+      upper: series.upper[i],
+      unit: s.unit,
     })),
   );
 }
@@ -61,7 +75,8 @@ function fillMetrics(s) {
     const unit = valueAt("metric_unit", { metric_name: m });
     const texts = tasks.map((task) => {
       const [value, lower, upper] = ends({ model: s.model, task, metric_name: m });
-      csv.push({ model: DIMS.model[s.model], task: DIMS.task[task], metric: DIMS.metric_name[m], value, lower, upper, unit });
+      csv.push({ model: DIMS.model[s.model], task: DIMS.task[task], metric: DIMS.metric_name[m], value, lower,
+        upper, unit });
       return valueText(value, lower, upper, unit, s);
     });
     return [valueAt("metric_label", { metric_name: m }) + unitText(unit, s), ...texts];
@@ -70,8 +85,12 @@ function fillMetrics(s) {
 }
 
 function setUpTrajectories() {
-  defineChoice("conditions", "Conditions", (s) => conditionsOf(s.model).map((i) => [i, labelOf("condition", DIMS.condition[i])]), { several: true, initial: (all) => all.slice(0, 4) });
-  defineChoice("panels", "Panels", () => [["atom", "one for each atom"], ["condition", "one for each condition"]]);
+  defineChoice("conditions", "Conditions", (s) => conditionsOf(s.model).map((i) => [i, labelOf("condition", DIMS
+    .condition[i])]), { several: true, initial: (all) => all.slice(0, 4) });
+  defineChoice("panels", "Panels", () => [
+    ["atom", "one for each atom"],
+    ["condition", "one for each condition"]
+  ]);
   defineChart("trajectories", ["model", "task", "estimate", "unit", "axis", "panels", "conditions"], drawTrajectories);
   defineTable("metrics", ["model", "unit"], fillMetrics);
 }
