@@ -175,7 +175,8 @@ def _draw(results: "xr.Dataset", out_dir: Path) -> None:
         from pid_jax.plot.files import save_figures
         from pid_jax.report.page import write_report
 
-        page = write_report(results, save_figures(results, out_dir / FIGURES), out_dir / PAGE)
+        save_figures(results, out_dir / FIGURES)
+        page = write_report(results, out_dir / PAGE)
     out.print(f"Figures: {out_dir / FIGURES}")
     out.print(f"Page: {page.resolve()}")
 
