@@ -27,6 +27,7 @@ PROPERTY_METRICS = {"vision_dependence": "vision_share_early", "redundancy": "re
 _VARIABLES = ("effect", "effect_lower", "effect_upper", "association", "metric")
 _DIMENSIONS = ("task", "condition", "effect_name", "property", "metric_name", "edges_name", "window_name")
 _MOST_CHARACTERS = 26
+IN_NUMBERS = "by their numbers in the results file"
 
 
 def shown_properties(results: xr.Dataset) -> list[str]:
@@ -75,7 +76,7 @@ def plot_associations(results: xr.Dataset, *, unit: str = "bits") -> Figure:
             panels[-1, column].set_xlabel(_property_label(results, name), fontsize=TEXT_SIZE)
             _spread_limits(panels[:, column])
         add_legend(figure, points, names_of(results, "task"))
-        add_note(figure, left_out(results, places))
+        add_note(figure, left_out(results, places, IN_NUMBERS))
     return figure
 
 

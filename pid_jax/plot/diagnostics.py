@@ -30,6 +30,7 @@ _KEPT = {
 }
 # A certificate of exactly zero has no place on a logarithmic axis.
 _SMALLEST_GAP = 1e-18
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _STATUS_COLORS = ("#FFFFFF", "#D9EAF5", "#D55E00")
 _STATUS_WORDS = ("not there", "estimated", "failed")
 
@@ -62,10 +63,10 @@ def plot_diagnostics(results: xr.Dataset, *, measure: str = "broja") -> Figure:
             _draw_gap(panels[row, 1], cell)
             _draw_status(panels[row, 2], cell)
             label_row(panels[row, 0], task, "variance kept (%)")
-            panels[row, 1].set_ylabel("certificate gap (nats)")
+            panels[row, 1].set_ylabel("gap (nats)")
             panels[row, 2].set_ylabel("condition")
             panel_title(panels[row, 0], 3, samples_text(results, row))
-        for axes, title in zip(panels[0, 1:], ("Largest gap of all conditions", "Status"), strict=True):
+        for axes, title in zip(panels[0, 1:], ("Largest certificate gap", "Status"), strict=True):
             panel_title(axes, 3, title)
         sources = [results.attrs.get(f"source_{k}_label", f"source {k}") for k in (1, 2)]
         patches = [Patch(facecolor=c, edgecolor="#6E6E6E", linewidth=0.5) for c in _STATUS_COLORS]
@@ -86,9 +87,7 @@ def samples_text(results: xr.Dataset, task: int) -> str:
     if "universe_dims" not in results.coords:
         return text
     dims = [int(d) for d in str(results["universe_dims"].values[0]).split(",") if d.strip().isdigit()]
-    if not dims:
-        return text
-    return f"{text}; {' + '.join(map(str, dims))} dims ({count / sum(dims):.0f} each)"
+    return f"{text}, {count / sum(dims):.0f} a dimension" if dims else text
 
 
 def _draw_kept(axes: Axes, cell: xr.Dataset) -> list[Line2D]:
@@ -110,6 +109,7 @@ def _draw_gap(axes: Axes, cell: xr.Dataset) -> None:
     """Draw the largest certificate gap of all conditions on a logarithmic axis."""
     largest = np.fmax.reduce(np.abs(cell["gap"].transpose("condition", "layer").values))
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(lambda value, _: f"10{f'{np.log10(value):.0f}'.translate(_SUPERSCRIPTS)}")
     axes.tick_params(labelsize=SMALL_TEXT_SIZE, which="major", width=0.6, length=2.5)
     axes.tick_params(which="minor", left=False)
     if not np.isfinite(largest).any():

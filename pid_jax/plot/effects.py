@@ -7,12 +7,12 @@ from matplotlib.figure import Figure
 
 from pid_jax.plot.quantities import in_unit, names_of, with_unit
 from pid_jax.plot.selection import edge_sets
-from pid_jax.plot.style import TEXT_SIZE, add_legend, series_style, small_ticks, wrap
+from pid_jax.plot.style import SMALL_TEXT_SIZE, add_legend, series_style, small_ticks, wrap
 
 EFFECTS = ("trapped_vision", "compensatory_synergy", "information_cost", "accuracy_change")
 LARGEST_P = 0.05
 _POINTS = {"accuracy_change": "points"}
-_CHARACTERS_OF_LABEL = 20
+_CHARACTERS_OF_LABEL = 18
 _MOST_NAMES = 10
 
 
@@ -48,14 +48,14 @@ def draw_effects(figure: Figure, panels: np.ndarray, results: xr.Dataset, unit: 
         factor, _ = effect_unit(results, name, unit)
         for column in range(panels.shape[1]):
             axes = panels[row, column]
+            if column:
+                axes.sharey(panels[row, 0])
+                axes.tick_params(labelleft=False)
             axes.axhline(0.0, color="black", linewidth=0.6)
             cells = results.isel(task=column).sel(effect_name=name)
             handles = [_draw_set(axes, cells, edge, windows, factor, sets) for edge in sets]
             _name_windows(axes, windows, is_last=row == len(panels) - 1)
-            if column:
-                axes.sharey(panels[row, 0])
-                axes.tick_params(labelleft=False)
-        panels[row, 0].set_ylabel(effect_axis_label(results, name, unit), fontsize=TEXT_SIZE)
+        panels[row, 0].set_ylabel(effect_axis_label(results, name, unit), fontsize=SMALL_TEXT_SIZE)
     if len(sets) > 1:
         add_legend(figure, handles, sets)
 

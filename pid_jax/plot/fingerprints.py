@@ -13,7 +13,6 @@ from pid_jax.plot.quantities import atom_labels, check_results, names_of
 from pid_jax.plot.style import (
     AMOUNT_MAP,
     ATOM_STYLES,
-    SMALL_TEXT_SIZE,
     TEXT_SIZE,
     TINY_TEXT_SIZE,
     TWO_COLUMN_INCHES,
@@ -21,14 +20,15 @@ from pid_jax.plot.style import (
     add_legend,
     figure_style,
     small_ticks,
-    wrap,
 )
 
 _VARIABLES = ("fingerprint", "fingerprint_lower", "fingerprint_upper", "fingerprint_distance")
-_ROW_INCHES, _FRAME_INCHES, _LOWEST_INCHES = 0.27, 1.25, 3.2
-_CHARACTERS_OF_NAME = 22
+_ROW_INCHES, _FRAME_INCHES, _LOWEST_INCHES = 0.27, 1.25, 3.0
+_CHARACTERS_OF_NAME = 26
+_MATRIX_WIDTH = 4.2
+_NAME_SIZE = 6.0
 # More cells than that are too small for a number.
-_MOST_WITH_NUMBERS = 14
+_MOST_WITH_NUMBERS = 16
 
 
 def plot_fingerprints(results: xr.Dataset) -> Figure:
@@ -47,23 +47,23 @@ def plot_fingerprints(results: xr.Dataset) -> Figure:
         ValueError: see `check_results`.
     """
     check_results(results, variables=_VARIABLES, dimensions=("model", "task", "point", "share", "profile"))
-    distances = results["fingerprint_distance"].transpose("profile", "profile_2").values
+    distances = 100 * results["fingerprint_distance"].transpose("profile", "profile_2").values
     order = cluster_order(distances)
     points = names_of(results, "point")
     count = len(order)
     with figure_style():
         height = max(_LOWEST_INCHES, count * _ROW_INCHES + _FRAME_INCHES)
         figure = Figure(figsize=(TWO_COLUMN_INCHES, height), layout="constrained")
-        panels = figure.subplots(1, len(points) + 1, width_ratios=[1.0] * len(points) + [2.9])
+        panels = figure.subplots(1, len(points) + 1, width_ratios=[1.0] * len(points) + [_MATRIX_WIDTH])
         for column in range(len(points)):
             lines = _draw_point(panels[column], results, order, column)
             panels[column].tick_params(labelleft=column == 0)
-        names = [f"{wrap(_name(results, place), _CHARACTERS_OF_NAME)}" for place in order]
-        labels = [f"{name}  {number}" for number, name in enumerate(names, 1)]
-        panels[0].set_yticks(range(count), labels, fontsize=SMALL_TEXT_SIZE, linespacing=0.9)
+        labels = [_name(results, place, number) for number, place in enumerate(order, 1)]
+        panels[0].set_yticks(range(count), labels, fontsize=_NAME_SIZE, linespacing=0.95)
         panels[len(points) // 2].set_xlabel("share of I₁₂ (%)", fontsize=TEXT_SIZE)
         mesh = _draw_distances(panels[-1], distances[np.ix_(order, order)])
-        add_color_bar(figure, mesh, panels[-1:], "distance of shares (1)", "right")
+        if count > _MOST_WITH_NUMBERS:
+            add_color_bar(figure, mesh, panels[-1:], "percentage points", "right")
         add_legend(figure, lines, list(atom_labels(results).values()))
     return figure
 
@@ -81,10 +81,18 @@ def cluster_order(distances: np.ndarray) -> list[int]:
     return [*(known[i] for i in leaves), *others]
 
 
-def _name(results: xr.Dataset, place: int) -> str:
-    """Name task and model of a row; the task alone where there is one model."""
-    task, model = (str(results[f"profile_{kind}"].values[place]) for kind in ("task", "model"))
-    return task if results.sizes["model"] == 1 else f"{task}, {model}"
+def _name(results: xr.Dataset, place: int, number: int) -> str:
+    """Number a row and name its task and model; the task alone where there is one model."""
+    task, model = (_shorten(str(results[f"profile_{kind}"].values[place])) for kind in ("task", "model"))
+    return f"{number}  {task}" if results.sizes["model"] == 1 else f"{number}  {task}\n{model}"
+
+
+def _shorten(name: str) -> str:
+    """Leave out the middle of a name that is too long."""
+    if len(name) <= _CHARACTERS_OF_NAME:
+        return name
+    half = (_CHARACTERS_OF_NAME - 1) // 2
+    return f"{name[:half]}…{name[-half:]}"
 
 
 def _draw_point(axes: Axes, results: xr.Dataset, order: list[int], point: int) -> list:
@@ -109,6 +117,8 @@ def _draw_point(axes: Axes, results: xr.Dataset, order: list[int], point: int) -
     axes.set_yticks([])
     axes.margins(x=0.06)
     axes.axvline(0.0, color="black", linewidth=0.6)
+    axes.spines["left"].set_visible(False)
+    axes.tick_params(left=False)
     small_ticks(axes)
     depth = float(results["point_depth"].values[point])
     axes.set_title(f"depth {depth:g}", fontsize=TEXT_SIZE)
@@ -127,11 +137,11 @@ def _draw_distances(axes: Axes, distances: np.ndarray):
         if count <= _MOST_WITH_NUMBERS and np.isfinite(value):
             color = "black" if value > 0.55 * top else "white"
             text = {"ha": "center", "va": "center", "fontsize": TINY_TEXT_SIZE, "color": color}
-            axes.text(column, row, f"{value:.2f}", **text)
+            axes.text(column, row, f"{value:.0f}", **text)
     step = max(1, count // _MOST_WITH_NUMBERS)
     places = range(0, count, step)
     axes.set_xticks(places, [str(place + 1) for place in places])
     axes.set_yticks(places, [str(place + 1) for place in places])
-    axes.set_title("distances\nbetween fingerprints", fontsize=TEXT_SIZE)
+    axes.set_title("distance between fingerprints\n(percentage points)", fontsize=TEXT_SIZE)
     small_ticks(axes)
     return mesh

@@ -50,7 +50,7 @@ def name_rows(axes: Axes, names: list[str], inches: float) -> None:
 
 def add_color_bar(figure: Figure, mesh: ScalarMappable, panels: np.ndarray, label: str, location: str) -> None:
     """Put a color bar beside some panels."""
-    bar = figure.colorbar(mesh, ax=list(panels.flat), location=location, fraction=0.05, aspect=40, pad=0.02)
+    bar = figure.colorbar(mesh, ax=list(panels.flat), location=location, fraction=0.05, aspect=40)
     bar.set_label(label, fontsize=TEXT_SIZE)
     bar.ax.tick_params(labelsize=SMALL_TEXT_SIZE, width=0.6, length=2.5)
     bar.outline.set_linewidth(0.5)

@@ -33,6 +33,8 @@ from pid_jax.plot.style import (
 )
 
 _CHANGING = (*ATOMS, "i_12")
+# Two vertical axes in a row take the width of more than half a panel.
+_LABEL_COLUMNS = 0.6
 
 
 def plot_knockout(results: xr.Dataset, *, measure: str = "broja", unit: str = "bits") -> Figure:
@@ -75,8 +77,8 @@ def plot_knockout(results: xr.Dataset, *, measure: str = "broja", unit: str = "b
                 before = _draw_pair(left, shown.isel(task=row, condition=[0, cut]), unit)
                 lines = _draw_changes(right, changes.isel(task=row, condition=cut), unit)
                 title = condition_labels(shown)[cut] * (row == 0)
-                panel_title(left, 2 * cuts, title, _accuracy_change(shown, row, cut))
-                panel_title(right, 2 * cuts, title)
+                panel_title(left, 2 * cuts + _LABEL_COLUMNS, title, _accuracy_change(shown, row, cut))
+                panel_title(right, 2 * cuts + _LABEL_COLUMNS, title)
         names = atom_labels(results)
         add_legend(figure, [*lines, before], [*names.values(), "Total I₁₂", f"{names['unique_1']}, baseline"])
         add_note(figure, left_out(results, places))
@@ -85,7 +87,7 @@ def plot_knockout(results: xr.Dataset, *, measure: str = "broja", unit: str = "b
 
 def _accuracy_change(shown: xr.Dataset, task: int, condition: int) -> str:
     """Write the accuracy without and with the cut."""
-    before = accuracy_text(shown, task, 0)
+    before = accuracy_text(shown, task, 0).removesuffix(" %")
     return f"{before} → {accuracy_text(shown, task, condition).removeprefix('accuracy ')}"
 
 

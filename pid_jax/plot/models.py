@@ -4,6 +4,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator
 
 from pid_jax.plot.lines import draw_line, mark_empty, value_limits
 from pid_jax.plot.quantities import ATOMS, PER_NAT, atom_labels, check_results, names_of
@@ -53,7 +55,9 @@ def plot_models(results: xr.Dataset, *, measure: str = "broja", unit: str = "bit
                     mark_empty(axes)
                 panel_title(axes, len(ATOMS), label * (row == 0), correlation_text(results, row, atom))
         for axes in panels.flat:
-            axes.set_xlim(-0.02, 1.02)
+            axes.set_xlim(-0.04, 1.04)
+            axes.xaxis.set_major_locator(FixedLocator([0.0, 0.25, 0.5, 0.75, 1.0]))
+            axes.xaxis.set_major_formatter("{x:g}")
         for axes in panels[-1]:
             axes.set_xlabel("depth (layer / last)")
         add_legend(figure, lines, models)
@@ -89,7 +93,7 @@ def baseline_with_bands(results: xr.Dataset, measure: str) -> xr.Dataset:
     return xr.Dataset(data).assign_coords(depth=results["depth"]).assign_attrs(bands=bands)
 
 
-def _draw_model(axes: Axes, cell: xr.Dataset, atom: str, unit: str, place: int):
+def _draw_model(axes: Axes, cell: xr.Dataset, atom: str, unit: str, place: int) -> Line2D:
     """Draw one atom of one model over depth."""
     inside = cell.isel(layer=np.flatnonzero(np.isfinite(cell["depth"].values)))
     return draw_line(axes, inside["depth"].values, inside, atom, PER_NAT[unit], series_style(place))

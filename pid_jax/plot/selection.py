@@ -39,11 +39,10 @@ def edge_sets(results: xr.Dataset) -> list[str]:
     return list(dict.fromkeys(edge for edge in names_of(results, "edges") if edge))
 
 
-def left_out(results: xr.Dataset, shown: list[int]) -> str:
+def left_out(results: xr.Dataset, shown: list[int], where: str = "in the heat map of windows") -> str:
     """Say how many conditions a figure leaves out and where they are; nothing if none are."""
     count = results.sizes["condition"] - len(shown)
     if not count:
         return ""
     others = "One other condition is" if count == 1 else f"{count} other conditions are"
-    where = " and shown in the heat map of windows" if "difference" in results else ""
-    return f"{others} left out here{where}."
+    return f"{others} left out here{f' and shown {where}' if 'difference' in results else ''}."

@@ -192,7 +192,8 @@ def add_note(figure: Figure, text: str) -> None:
     figure.supxlabel(wrap(text, characters), fontsize=SMALL_TEXT_SIZE, color=NOTE_COLOR)
 
 
-def panel_title(axes: Axes, columns: int, *lines: str) -> None:
+def panel_title(axes: Axes, columns: float, *lines: str) -> None:
     """Write the title of one of several panels in a row, each entry broken to its width; empty entries are left out."""
-    characters = int(_TITLE_WIDTH * figure_inches(columns) / columns / _INCHES_A_CHARACTER)
+    width = axes.get_figure(root=True).get_figwidth() / columns
+    characters = int(_TITLE_WIDTH * width / _INCHES_A_CHARACTER)
     axes.set_title("\n".join(wrap(line, characters) for line in lines if line), fontsize=TEXT_SIZE)

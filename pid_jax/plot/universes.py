@@ -5,6 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from pid_jax.plot.lines import mark_empty
 from pid_jax.plot.quantities import MAP_NAMES, check_results, in_unit, measure_name, names_of, with_unit
@@ -123,7 +124,7 @@ def _draw_claim(axes: Axes, claim: xr.Dataset, unit: str) -> None:
     axes.set_ylim(len(value) - 0.5, -0.5)
     axes.set_yticks(rows, [""] * len(rows))
     axes.margins(x=0.12)
-    axes.locator_params(axis="x", nbins=4)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=3, steps=[1, 2, 5, 10]))
     small_ticks(axes)
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.4)
     axes.set_axisbelow(True)

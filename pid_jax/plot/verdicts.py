@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from pid_jax.plot.quantities import check_results, in_unit, names_of
 from pid_jax.plot.style import SMALL_TEXT_SIZE, TEXT_SIZE, TWO_COLUMN_INCHES, VERDICT_STYLES, figure_style, wrap
@@ -50,17 +51,19 @@ def plot_verdicts(results: xr.Dataset, *, unit: str = "bits") -> Figure:
             for m, cell in enumerate(cells):
                 color = "black" if number == 0 else _color(results, m, number - 1)
                 x = (claim_inches + (m + 0.04) * column_inches) / width
-                figure.text(x, middle, cell, ha="left", fontsize=SMALL_TEXT_SIZE, color=color, **look)
+                figure.text(
+                    x, middle, cell, ha="left", fontsize=SMALL_TEXT_SIZE if number else TEXT_SIZE, color=color, **look
+                )
             top -= height
-            _draw_rule(figure, top, thick=number == 0)
+            if number < len(rows) - 1:
+                _draw_rule(figure, top, thick=number == 0)
     return figure
 
 
 def _draw_rule(figure: Figure, height: float, *, thick: bool) -> None:
     """Draw a line between two rows."""
-    axes = figure.add_axes((0.0, height, 1.0, 0.001))
-    axes.set_axis_off()
-    axes.axhline(0.5, color="black", linewidth=0.8 if thick else 0.3)
+    ends = {"xdata": (0.005, 0.995), "ydata": (height, height)}
+    figure.add_artist(Line2D(**ends, color="black" if thick else "#B0B0B0", linewidth=0.8 if thick else 0.5))
 
 
 def _color(results: xr.Dataset, model: int, claim: int) -> str:

@@ -6,28 +6,28 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from pid_jax.plot.effects import draw_effects, shown_effects
+from pid_jax.plot.effects import LARGEST_P, draw_effects, shown_effects
 from pid_jax.plot.heat import add_color_bar, draw_heat, name_rows
 from pid_jax.plot.lines import mark_empty
 from pid_jax.plot.quantities import PER_NAT, atom_labels, check_model, condition_labels, names_of
 from pid_jax.plot.selection import edge_sets
 from pid_jax.plot.style import (
     DIFFERENCE_MAP,
+    FEWEST_LAYERS_WITHOUT_MARKERS,
     SMALL_TEXT_SIZE,
-    TEXT_SIZE,
+    TWO_COLUMN_INCHES,
     add_note,
-    figure_inches,
     figure_style,
     panel_title,
     small_ticks,
     wrap,
 )
 
-LARGEST_P = 0.05
 _TESTED = ("difference", "difference_family_wise")
 # Heights of a row of cells: comfortable, and the least that can be told apart; of a heat map and of a row of effects.
 _CELL_INCHES, _LOWEST_CELL_INCHES, _MAP_INCHES = 0.17, 0.07, 2.0
-_LOWEST_MAP_INCHES, _EFFECT_INCHES, _FRAME_INCHES = 0.75, 1.0, 1.9
+_LOWEST_MAP_INCHES, _EFFECT_INCHES, _FRAME_INCHES = 0.75, 1.05, 1.9
+_NARROWEST_INCHES, _LABEL_COLUMNS = 1.1, 0.6
 
 
 def plot_windows(results: xr.Dataset, *, unit: str = "bits") -> Figure:
@@ -58,7 +58,8 @@ def plot_windows(results: xr.Dataset, *, unit: str = "bits") -> Figure:
     heights = [_map_inches(len(rows)) for rows in places] + [_EFFECT_INCHES] * len(effects)
     with figure_style():
         columns = results.sizes["task"]
-        figure = Figure(figsize=(figure_inches(columns + 1), sum(heights) + _FRAME_INCHES), layout="constrained")
+        width = max(TWO_COLUMN_INCHES, _NARROWEST_INCHES * columns)
+        figure = Figure(figsize=(width, sum(heights) + _FRAME_INCHES), layout="constrained")
         panels = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights)
         for map_row, rows in enumerate(places):
             for column in range(columns):
@@ -67,12 +68,14 @@ def plot_windows(results: xr.Dataset, *, unit: str = "bits") -> Figure:
         for axes in panels[len(sets) - 1]:
             axes.set_xlabel("layer")
         for column, task in enumerate(results["task"].values):
-            panel_title(panels[0, column], columns + 1, str(task))
+            panel_title(panels[0, column], columns + _LABEL_COLUMNS, str(task))
         label = f"change of {atom_labels(results)['unique_1']}, cut − baseline ({unit})"
         add_color_bar(figure, mesh, panels[: len(sets)], label, "top")
         if effects:
             draw_effects(figure, panels[len(sets) :], results, unit)
-        add_note(figure, f"Outlined: outputs of the blocks cut. Dots: not significant (adjusted p ≥ {LARGEST_P:g}).")
+        hollow = " and hollow marks" if effects else ""
+        note = f"Outlined: outputs of the blocks cut. Dots{hollow}: not significant (adjusted p ≥ {LARGEST_P:g})."
+        add_note(figure, note)
     return figure
 
 
@@ -91,7 +94,7 @@ def _draw_map(axes: Axes, cells: xr.Dataset, unit: str, reach: float):
     if not np.isfinite(values).any():
         mark_empty(axes)
     unclear = np.argwhere(np.isfinite(values) & ~(cells["difference_family_wise"].values < LARGEST_P))
-    size = 1.6 if values.size < 150 else 0.5
+    size = 1.6 if values.shape[1] < FEWEST_LAYERS_WITHOUT_MARKERS else 0.6
     axes.scatter(unclear[:, 1], unclear[:, 0], s=size, color="#4D4D4D", linewidths=0, gid="not significant")
     for row in range(cells.sizes["condition"]):
         first, last = (int(cells[name].values[row]) for name in ("cut_first", "cut_last"))
@@ -106,7 +109,8 @@ def _label_maps(panels: np.ndarray, results: xr.Dataset, rows: list[int], inches
     windows = [names_of(results, "window")[place] for place in rows]
     name_rows(panels[0], windows, inches)
     panels[0].tick_params(labelleft=True)
-    panels[0].set_ylabel(wrap(f"{edge_label(results, rows[0])}, blocks", max(14, int(inches * 14))), fontsize=TEXT_SIZE)
+    name = wrap(f"{edge_label(results, rows[0])}, blocks", max(14, int(inches * 14)))
+    panels[0].set_ylabel(name, fontsize=SMALL_TEXT_SIZE)
     for axes in panels:
         axes.tick_params(labelbottom=True, labelsize=SMALL_TEXT_SIZE)
 
