@@ -98,8 +98,9 @@ def _draw_tasks(axes: Axes, results: xr.Dataset, effect: str, cut: int, name: st
     points = []
     for task in range(results.sizes["task"]):
         style = series_style(task)
-        reach = {"xerr": x[1][:, task, None], "yerr": y[1][:, task, None]}
-        axes.errorbar(x[0][task], y[0][task], **reach, fmt="none", ecolor=style["color"], elinewidth=0.8)
+        x_reach, y_reach = x[1][:, task, None], y[1][:, task, None]
+        look = {"fmt": "none", "ecolor": style["color"], "elinewidth": 0.8}
+        axes.errorbar(x[0][task], y[0][task], xerr=x_reach, yerr=y_reach, **look)
         fill = style["color"] if task < len(SERIES_STYLES) else "white"  # a second turn of the styles is hollow
         look = {"color": style["color"], "marker": style["marker"], "markerfacecolor": fill, "markersize": 4.2}
         points += axes.plot(x[0][task], y[0][task], linestyle="", **look)

@@ -87,7 +87,7 @@ def samples_text(results: xr.Dataset, task: int) -> str:
     if "universe_dims" not in results.coords:
         return text
     dims = [int(d) for d in str(results["universe_dims"].values[0]).split(",") if d.strip().isdigit()]
-    return f"{text}, {count / sum(dims):.0f} a dimension" if dims else text
+    return f"{text}, {count / sum(dims):.0f} per dimension" if dims else text
 
 
 def _draw_kept(axes: Axes, cell: xr.Dataset) -> list[Line2D]:

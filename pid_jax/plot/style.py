@@ -131,11 +131,19 @@ def figure_inches(columns: int) -> float:
     return widths.get(columns, max(TWO_COLUMN_INCHES, NARROWEST_PANEL_INCHES * columns))
 
 
+def figure_of(axes: Axes) -> Figure:
+    """Find the figure that panels are in."""
+    figure = axes.get_figure(root=True)
+    if figure is None:
+        raise ValueError("axes must be part of a figure, got removed ones; make them with new_panels")
+    return figure
+
+
 def row_inches_of(axes: Axes) -> float:
     """Tell the height of a row of panels."""
     subplot = axes.get_subplotspec()
     rows = 1 if subplot is None else subplot.get_gridspec().nrows
-    return (axes.get_figure(root=True).get_figheight() - _FRAME_INCHES) / rows
+    return (figure_of(axes).get_figheight() - _FRAME_INCHES) / rows
 
 
 def set_layer_limits(panels: np.ndarray, layers: np.ndarray, margin: float = 0.3) -> None:
@@ -194,6 +202,6 @@ def add_note(figure: Figure, text: str) -> None:
 
 def panel_title(axes: Axes, columns: float, *lines: str) -> None:
     """Write the title of one of several panels in a row, each entry broken to its width; empty entries are left out."""
-    width = axes.get_figure(root=True).get_figwidth() / columns
+    width = figure_of(axes).get_figwidth() / columns
     characters = int(_TITLE_WIDTH * width / _INCHES_A_CHARACTER)
     axes.set_title("\n".join(wrap(line, characters) for line in lines if line), fontsize=TEXT_SIZE)

@@ -118,7 +118,7 @@ def _draw_claim(axes: Axes, claim: xr.Dataset, unit: str) -> None:
         axes.plot(value[own], rows[own], **look)
     for row in rows[~np.isfinite(value)]:
         place = {"ha": "center", "va": "center", "fontsize": SMALL_TEXT_SIZE}
-        word = verdicts[row] if verdicts[row] in VERDICT_STYLES else "not available"
+        word = str(verdicts[row]) if verdicts[row] in VERDICT_STYLES else "not available"
         color = VERDICT_STYLES.get(word, VERDICT_STYLES["not testable here"])["color"]
         axes.text(0.5, row, word, transform=axes.get_yaxis_transform(), color=color, **place)
     axes.set_ylim(len(value) - 0.5, -0.5)

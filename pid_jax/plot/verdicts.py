@@ -62,8 +62,8 @@ def plot_verdicts(results: xr.Dataset, *, unit: str = "bits") -> Figure:
 
 def _draw_rule(figure: Figure, height: float, *, thick: bool) -> None:
     """Draw a line between two rows."""
-    ends = {"xdata": (0.005, 0.995), "ydata": (height, height)}
-    figure.add_artist(Line2D(**ends, color="black" if thick else "#B0B0B0", linewidth=0.8 if thick else 0.5))
+    color, width = ("black", 0.8) if thick else ("#B0B0B0", 0.5)
+    figure.add_artist(Line2D((0.005, 0.995), (height, height), color=color, linewidth=width))
 
 
 def _color(results: xr.Dataset, model: int, claim: int) -> str:
