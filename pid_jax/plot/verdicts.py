@@ -13,6 +13,8 @@ _CLAIM_PART = 0.34
 _CHARACTERS_AN_INCH = 15
 _LINE_INCHES, _GAP_INCHES = 0.145, 0.16
 _MOST_MODELS = 4
+# Below this, two decimals say too little.
+_SMALL = 0.1
 
 
 def plot_verdicts(results: xr.Dataset, *, unit: str = "bits") -> Figure:
@@ -86,5 +88,6 @@ def value_text(claim: xr.Dataset, name: str, unit: str) -> str:
     value, lower, upper = (float(claim[f"{name}_{end}"]) * factor for end in ("value", "lower", "upper"))
     if not np.isfinite(value):
         return ""
-    interval = f" ({lower:.2f} to {upper:.2f})" if np.isfinite(lower) and np.isfinite(upper) else ""
-    return f"{value:.2f}{interval} {unit}".strip().replace("-", "−")
+    digits = 2 if np.nanmax(np.abs([value, lower, upper])) >= _SMALL else 3
+    interval = f" ({lower:.{digits}f} to {upper:.{digits}f})" if np.isfinite(lower) and np.isfinite(upper) else ""
+    return f"{value:.{digits}f}{interval} {unit}".strip().replace("-", "−")
