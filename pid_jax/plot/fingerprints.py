@@ -63,7 +63,7 @@ def plot_fingerprints(results: xr.Dataset) -> Figure:
         panels[len(points) // 2].set_xlabel("share of I₁₂ (%)", fontsize=TEXT_SIZE)
         mesh = _draw_distances(panels[-1], distances[np.ix_(order, order)])
         if count > _MOST_WITH_NUMBERS:
-            add_color_bar(figure, mesh, panels[-1:], "percentage points", "right")
+            add_color_bar(figure, mesh, panels[-1:], "percentage points")
         add_legend(figure, lines, list(atom_labels(results).values()))
     return figure
 
@@ -138,10 +138,9 @@ def _draw_distances(axes: Axes, distances: np.ndarray):
             color = "black" if value > 0.55 * top else "white"
             text = {"ha": "center", "va": "center", "fontsize": TINY_TEXT_SIZE, "color": color}
             axes.text(column, row, f"{value:.0f}", **text)
-    step = max(1, count // _MOST_WITH_NUMBERS)
-    places = range(0, count, step)
-    axes.set_xticks(places, [str(place + 1) for place in places])
-    axes.set_yticks(places, [str(place + 1) for place in places])
+    for axis in (axes.xaxis, axes.yaxis):
+        places = range(0, count, -(-count // _MOST_WITH_NUMBERS))
+        axis.set_ticks(places, [str(place + 1) for place in places])
     axes.set_title("distance between fingerprints\n(percentage points)", fontsize=TEXT_SIZE)
     small_ticks(axes)
     return mesh

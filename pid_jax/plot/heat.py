@@ -4,14 +4,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import QuadMesh
+from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
 
 from pid_jax.plot.style import MISSING_LOOK, SMALL_TEXT_SIZE, TEXT_SIZE, small_ticks
 
 # Rows of a heat map with a name each need this much.
 _NAME_INCHES = 0.11
-# Between panels and color bar, as a part of their size; titles stand on top.
-_GAPS = {"right": 0.03, "top": 0.12}
+# A color bar above panels: how thick it is, how many times that long, and how far from their titles.
+_BAR_INCHES, _BAR_ASPECT, _GAP_INCHES = 0.09, 36, 0.1
 
 
 def draw_heat(axes: Axes, values: np.ndarray, limits: tuple[float, float], color_map: str) -> QuadMesh:
@@ -50,10 +51,18 @@ def name_rows(axes: Axes, names: list[str], inches: float) -> None:
     small_ticks(axes)
 
 
-def add_color_bar(figure: Figure, mesh: ScalarMappable, panels: np.ndarray, label: str, location: str) -> None:
-    """Put a color bar beside some panels."""
-    gap = _GAPS[location]
-    bar = figure.colorbar(mesh, ax=list(panels.flat), location=location, fraction=0.05, aspect=40, pad=gap)
+def add_color_bar(figure: Figure, mesh: ScalarMappable, panels: np.ndarray, label: str) -> None:
+    """Put a color bar to the right of some panels."""
+    _finish(figure.colorbar(mesh, ax=list(panels.flat), fraction=0.05, aspect=40, pad=0.03), label)
+
+
+def add_color_bar_above(figure: Figure, mesh: ScalarMappable, panels: np.ndarray, label: str, inches: float) -> None:
+    """Put a color bar above some panels, which have titles and are so many inches high in all."""
+    size = {"fraction": _BAR_INCHES / inches, "aspect": _BAR_ASPECT, "pad": _GAP_INCHES / inches}
+    _finish(figure.colorbar(mesh, ax=list(panels.flat), location="top", **size), label)
+
+
+def _finish(bar: Colorbar, label: str) -> None:
     bar.set_label(label, fontsize=TEXT_SIZE)
     bar.ax.tick_params(labelsize=SMALL_TEXT_SIZE, width=0.6, length=2.5)
     bar.outline.set_linewidth(0.5)

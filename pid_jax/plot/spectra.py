@@ -48,5 +48,5 @@ def plot_spectra(results: xr.Dataset, *, unit: str = "bits") -> Figure:
                 if not np.isfinite(values[name][row]).any():
                     mark_empty(axes, results.isel(task=row, condition=0))
                 panel_title(axes, len(_SPECTRA), labels[_SPECTRA[name]] if row == 0 else "")
-        add_color_bar(figure, mesh, panels, f"information of a direction ({unit})", "right")
+        add_color_bar(figure, mesh, panels, f"information of a direction ({unit})")
     return figure

@@ -10,7 +10,8 @@ from pid_jax.plot.style import SMALL_TEXT_SIZE, TEXT_SIZE, TWO_COLUMN_INCHES, VE
 
 VARIABLES = ("claim_value", "claim_lower", "claim_upper", "verdict")
 _CLAIM_PART = 0.34
-_CHARACTERS_AN_INCH = 15
+# Of a claim or the name of a model, and of a cell.
+_CHARACTERS_AN_INCH, _CELL_CHARACTERS_AN_INCH = 15, 18
 _LINE_INCHES, _GAP_INCHES = 0.145, 0.16
 _MOST_MODELS = 4
 # Below this, two decimals say too little.
@@ -35,8 +36,8 @@ def plot_verdicts(results: xr.Dataset, *, unit: str = "bits") -> Figure:
     width = TWO_COLUMN_INCHES * max(1.0, len(models) / _MOST_MODELS)
     claim_inches = _CLAIM_PART * TWO_COLUMN_INCHES
     column_inches = (width - claim_inches) / len(models)
-    characters = int(_CHARACTERS_AN_INCH * 0.92 * column_inches)
-    rows = [("Claim", [wrap(model, characters) for model in models])]
+    characters = int(_CELL_CHARACTERS_AN_INCH * 0.92 * column_inches)
+    rows = [("Claim", [wrap(model, int(_CHARACTERS_AN_INCH * 0.92 * column_inches)) for model in models])]
     for place, text in enumerate(results["claim_text"].values):
         cells = [_cell(results.isel(model=m, claim=place), unit, characters) for m in range(len(models))]
         rows.append((wrap(str(text), int(_CHARACTERS_AN_INCH * 0.95 * claim_inches)), cells))

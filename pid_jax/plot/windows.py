@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from pid_jax.plot.effects import LARGEST_P, draw_effects, shown_effects
-from pid_jax.plot.heat import add_color_bar, draw_heat, name_rows
+from pid_jax.plot.heat import add_color_bar_above, draw_heat, name_rows
 from pid_jax.plot.lines import mark_empty
 from pid_jax.plot.quantities import PER_NAT, atom_labels, check_model, condition_labels, names_of
 from pid_jax.plot.selection import edge_sets
@@ -70,7 +70,7 @@ def plot_windows(results: xr.Dataset, *, unit: str = "bits") -> Figure:
         for column, task in enumerate(results["task"].values):
             panel_title(panels[0, column], columns + _LABEL_COLUMNS, str(task))
         label = f"change of {atom_labels(results)['unique_1']}, cut − baseline ({unit})"
-        add_color_bar(figure, mesh, panels[: len(sets)], label, "top")
+        add_color_bar_above(figure, mesh, panels[: len(sets)], label, sum(heights[: len(sets)]))
         if effects:
             draw_effects(figure, panels[len(sets) :], results, unit)
         hollow = " and hollow marks" if effects else ""
@@ -90,7 +90,7 @@ def _draw_map(axes: Axes, cells: xr.Dataset, unit: str, reach: float):
     values = cells["difference"].values * PER_NAT[unit]
     mesh = draw_heat(axes, values, (-reach, reach), DIFFERENCE_MAP)
     small_ticks(axes)
-    axes.tick_params(labelleft=False, labelbottom=False)
+    axes.tick_params(left=False, labelleft=False)
     if not np.isfinite(values).any():
         mark_empty(axes)
     unclear = np.argwhere(np.isfinite(values) & ~(cells["difference_family_wise"].values < LARGEST_P))
@@ -108,11 +108,9 @@ def _label_maps(panels: np.ndarray, results: xr.Dataset, rows: list[int], inches
     """Name windows, edges and layers of a row of heat maps."""
     windows = [names_of(results, "window")[place] for place in rows]
     name_rows(panels[0], windows, inches)
-    panels[0].tick_params(labelleft=True)
+    panels[0].tick_params(left=True, labelleft=True)
     name = wrap(f"{edge_label(results, rows[0])}, blocks", max(14, int(inches * 14)))
     panels[0].set_ylabel(name, fontsize=SMALL_TEXT_SIZE)
-    for axes in panels:
-        axes.tick_params(labelbottom=True, labelsize=SMALL_TEXT_SIZE)
 
 
 def edge_label(results: xr.Dataset, condition: int) -> str:
