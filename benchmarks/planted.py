@@ -1,0 +1,197 @@
+"""Whether the metrics of a study recover what was planted, and whether their intervals hold it.
+
+Run `make bench`, or `python -m benchmarks.planted`. Prints tables and writes them to benchmarks/results/planted.json and
+planted.md. The seeds were not used while metrics and intervals were chosen.
+"""
+
+import argparse
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+import xarray as xr
+
+from benchmarks.pages import write_page
+from benchmarks.planted_system import (
+    CONDITIONS,
+    CUTS,
+    DIMS,
+    MODELS,
+    TASKS,
+    draw_task,
+    last_cut,
+    plant,
+    stacked,
+)
+from benchmarks.timing import circumstances
+from pid_jax.bias import sampling_errors, subtract_sampling
+from pid_jax.decompose import solve_pid
+from pid_jax.inference.influence import influence_of_rows
+from pid_jax.metrics.add import add_metrics
+from pid_jax.pid.calibrated import LEAST_SHARE
+from pid_jax.result import ATOMS
+from pid_jax.spec import BROJA, IndirectInference
+from pid_jax.threads import one_blas_thread
+
+PACKAGES = ("pid_jax", "jax", "numpy", "scipy", "xarray")
+RUNS, SAMPLES, REPLICATES = 200, 1000, 200
+SEED = 2041
+WANTED = 0.93
+CELL = ("model", "task", "condition")
+# Families of numbers: the variable, and the coordinate that tells its members apart.
+FAMILIES = {
+    "metric": "metric_name",
+    "overall_metric": "metric_name",
+    "effect": "effect_name",
+    "overall_effect": "effect_name",
+    "fingerprint": "share",
+    "fingerprint_distance": "",
+    "layer_share": "share",
+    "model_correlation": "atom",
+    "overall_model_correlation": "atom",
+    "task_correlation": "atom",
+}
+LAYERS = max(MODELS.values()) + 1
+
+
+def true_study() -> xr.Dataset:
+    """Make the study as it would be with infinitely many samples."""
+    atoms = np.full((4, len(MODELS), len(TASKS), len(CONDITIONS), LAYERS), np.nan)
+    accuracy = np.empty(atoms.shape[1:4])
+    for place in np.ndindex(accuracy.shape):
+        cell = plant(*place)
+        found = cell.atoms
+        atoms[(slice(None), *place, slice(found.shape[-1]))] = found
+        accuracy[place] = cell.accuracy
+    return _study(atoms, accuracy)
+
+
+def sampled_study(rng: np.random.Generator, samples: int = SAMPLES, replicates: int = REPLICATES) -> xr.Dataset:
+    """Draw samples, and estimate the study from them."""
+    shape = (len(MODELS), len(TASKS), len(CONDITIONS))
+    atoms = np.full((4, *shape, LAYERS), np.nan)
+    drawn = np.full((4, *shape, LAYERS, replicates), np.nan, np.float32)
+    accuracy, of_replicates = np.empty(shape), np.empty((*shape, replicates))
+    for task in range(len(TASKS)):
+        weights = rng.poisson(1.0, (replicates, samples)).astype(float)
+        weights *= samples / weights.sum(axis=1, keepdims=True)
+        cells = draw_task(task, samples, rng)
+        found, scatter = _estimate(np.concatenate([rows for rows, _ in cells.values()]), weights)
+        first = 0
+        for (model, condition), (rows, is_correct) in cells.items():
+            at, own = (slice(None), model, task, condition, slice(len(rows))), slice(first, first + len(rows))
+            atoms[at] = found[:, own]
+            drawn[at] = found[:, own, None] + scatter[:, own]
+            accuracy[model, task, condition] = is_correct.mean()
+            of_replicates[model, task, condition] = weights @ is_correct / samples
+            first += len(rows)
+    data = {f"replicate_{name}": ((*CELL, "layer", "replicate"), drawn[i]) for i, name in enumerate(ATOMS)}
+    data["replicate_accuracy"] = ((*CELL, "replicate"), of_replicates)
+    return _study(atoms, accuracy).assign(data)
+
+
+def _estimate(rows: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Estimate atoms (atom, problem) and how replicates are off (atom, problem, replicate), as a study does."""
+    samples = rows.shape[1]
+    centered = rows - rows.mean(axis=1, keepdims=True)
+    with one_blas_thread(sum(DIMS)):
+        cov = np.stack([one.T @ one for one in centered]) / (samples - 1)
+        weighted = np.stack([_weighted(one, weights) for one in centered], axis=1)
+    plain = solve_pid(cov, DIMS, BROJA())
+    errors = sampling_errors(plain, cov, DIMS, samples, BROJA(), IndirectInference(), jax.random.key(0))
+    influence = stacked(influence_of_rows(cov, DIMS, False, rows))
+    smooth = influence @ (weights - 1).T / samples
+    rough = np.moveaxis(stacked(solve_pid(weighted, DIMS, BROJA()).atoms), 1, -1)
+    smooth, rough = (x - x.mean(axis=-1, keepdims=True) for x in (smooth, rough))
+    is_blind = smooth.std(axis=-1, keepdims=True) < LEAST_SHARE * rough.std(axis=-1, keepdims=True)
+    return stacked(subtract_sampling(plain, errors).found.atoms), np.where(is_blind, rough, smooth)
+
+
+def _weighted(centered: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    samples = len(centered)
+    mean = weights @ centered / samples
+    squares = np.einsum("rn,ni,nj->rij", weights, centered, centered, optimize=True)
+    return (squares - samples * mean[:, :, None] * mean[:, None]) / (samples - 1)
+
+
+def _study(atoms: np.ndarray, accuracy: np.ndarray) -> xr.Dataset:
+    """Label atoms (atom, model, task, condition, layer) and accuracies as a study does."""
+    names = [name.partition("@") for name in CONDITIONS]
+    last = np.array([[last_cut(blocks, cut) for cut in CUTS] for blocks in MODELS.values()])
+    data = {f"tested_{name}": ((*CELL, "layer"), atoms[i], {"units": "nats"}) for i, name in enumerate(ATOMS)}
+    data["accuracy"] = (CELL, accuracy)
+    data["n_samples"] = (CELL[:2], np.full(accuracy.shape[:2], SAMPLES))
+    return xr.Dataset(
+        data,
+        coords={
+            "model": list(MODELS),
+            "task": list(TASKS),
+            "condition": list(CONDITIONS),
+            "layer": np.arange(LAYERS),
+            "edges": ("condition", [edges if window else "" for edges, _, window in names]),
+            "window": ("condition", [window for _, _, window in names]),
+            "cut_first": (("model", "condition"), np.minimum(last, 0)),
+            "cut_last": (("model", "condition"), last),
+            "last_layer": ("model", list(MODELS.values())),
+        },
+    )
+
+
+def coverage(truth: xr.Dataset, found: xr.Dataset) -> Iterator[dict[str, object]]:
+    """Compare all runs (dimension `run`) with the truth, number by number."""
+    for family, along in FAMILIES.items():
+        members = [(str(name), {along: name}) for name in truth[along].values] if along else [("", {})]
+        for name, at in members:
+            true = truth[family].sel(at).values
+            value, lower, upper = (found[f"{family}{end}"].sel(at).values for end in ("", "_lower", "_upper"))
+            counts = np.isfinite(true) & (lower.std(axis=0) + upper.std(axis=0) > 0)
+            if not counts.any():
+                continue
+            true, value, lower, upper = true[counts], value[:, counts], lower[:, counts], upper[:, counts]
+            has_interval = np.isfinite(lower) & np.isfinite(upper)
+            rounding = 1e-9
+            holds = (lower - rounding <= true) & (true <= upper + rounding)
+            by_number = np.where(has_interval, holds, np.nan)
+            known = has_interval.any(axis=0)
+            spread = np.nanstd(value, axis=0)
+            off = np.abs(np.nanmean(value, axis=0) - true) / np.where(spread > 0, spread, 1)
+            yield {
+                "family": family,
+                "number": name,
+                "numbers": int(known.sum()),
+                "held": float(np.nanmean(by_number)),
+                "held, worst number": float(np.nanmean(by_number[:, known], axis=0).min()),
+                "misses above": float((true > upper + rounding)[has_interval].mean()),
+                "misses below": float((true < lower - rounding)[has_interval].mean()),
+                "largest bias, sd": float(off[known].max()),
+                "mean width": float(np.nanmean(upper - lower)),
+                "no interval": float(1 - has_interval.mean()),
+            }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--seed", type=int, default=SEED)
+    options = parser.parse_args()
+    truth = add_metrics(true_study())
+    wanted = [f"{name}{end}" for name in (*FAMILIES, "claim") for end in ("", "_lower", "_upper")]
+    runs = []
+    for run in range(options.runs):
+        study = add_metrics(sampled_study(np.random.default_rng([options.seed, run])))
+        runs.append(study[[name for name in [*wanted, "effect_p", "effect_family_wise", "verdict"] if name in study]])
+        print(run, flush=True)
+    found = xr.concat(runs, "run")
+    rows = list(coverage(truth, found))
+    write_page(
+        "planted",
+        "Metrics of a planted study",
+        f"{options.runs} studies of {len(MODELS)} models, {len(TASKS)} tasks and {len(CONDITIONS)} conditions, "
+        f"{SAMPLES} samples a task; 95 % intervals.",
+        {family: [row for row in rows if row["family"] == family] for family in FAMILIES},
+        circumstances(*PACKAGES),
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Effects of knockouts: what is trapped, what compensates, and what it costs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from scipy.special import ndtr, ndtri
+
+from pid_jax.inference.multiplicity import family_wise_by_maximum
+from pid_jax.metrics.draws import SYNERGY, UNIQUE_1, at_depth, drawn_accuracy, drawn_atoms, model_layers
+from pid_jax.metrics.intervals import LEVEL, spread
+from pid_jax.metrics.labels import with_ends
+
+# Answers that are added to those that changed, so that with none of n an interval still reaches about 3 / n.
+PSEUDO_ANSWERS = 2
+UNITS = {"units": "1"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """An effect of a knockout.
+
+    Attributes:
+        label: What it is, in words.
+        unit: Its unit.
+        of: Computes it from what changed in the atoms (..., atom).
+        is_final: Whether at the last layer, and not at that behind the last block cut.
+    """
+
+    label: str
+    unit: str
+    of: Callable[[np.ndarray], np.ndarray]
+    is_final: bool = False
+
+
+ATOM_EFFECTS = {
+    "trapped_vision": Effect(
+        label="trapped vision-unique, behind the cut", unit="nats", of=lambda change: change[..., UNIQUE_1]
+    ),
+    "trapped_vision_final": Effect(
+        label="trapped vision-unique, at the last layer",
+        unit="nats",
+        of=lambda change: change[..., UNIQUE_1],
+        is_final=True,
+    ),
+    "compensatory_synergy": Effect(
+        label="compensatory synergy, behind the cut", unit="nats", of=lambda change: change[..., SYNERGY]
+    ),
+    "information_cost": Effect(
+        label="information cost, behind the cut", unit="nats", of=lambda change: -change.sum(axis=-1)
+    ),
+}
+LABELS = {name: (effect.unit, effect.label) for name, effect in ATOM_EFFECTS.items()}
+LABELS["accuracy_change"] = ("1", "change of accuracy")
+
+
+def causal_metrics(results: xr.Dataset) -> xr.Dataset:
+    """Compute all effects of every knockout: by task, and their means over tasks.
+
+    P-values are normal. `effect_family_wise` is adjusted for all knockouts of the task, effect by effect.
+    """
+    each, overall, p_values = [], [], []
+    for model in range(results.sizes["model"]):
+        draws = drawn_effects(results, model)
+        errors = _errors(draws, results["n_samples"].isel(model=model).values)
+        each.append(_ends(draws[0], errors))
+        mean, of_mean = mean_effects(draws, errors)
+        overall.append(_ends(mean, of_mean))
+        p_values.append(_p_values(draws, errors))
+    dims = ("model", "task", "condition", "effect_name")
+    data = with_ends("effect", dims, np.stack(each, axis=1))
+    data |= with_ends("overall_effect", ("model", "condition", "effect_name"), np.stack(overall, axis=1))
+    names = ("effect_p", "effect_family_wise")
+    data |= {name: (dims, values, UNITS) for name, values in zip(names, np.stack(p_values, axis=1), strict=True)}
+    coordinates = {
+        "effect_name": list(LABELS),
+        "effect_unit": ("effect_name", [unit for unit, _ in LABELS.values()]),
+        "effect_label": ("effect_name", [label for _, label in LABELS.values()]),
+    }
+    return xr.Dataset(data, coords=coordinates)
+
+
+def drawn_effects(results: xr.Dataset, model: int) -> np.ndarray:
+    """Compute the effects of all knockouts of one model.
+
+    Returns:
+        Estimate and replicates (draw, task, condition, effect); NaN for the baseline and where there is no knockout.
+    """
+    atoms, accuracy = drawn_atoms(results, model), drawn_accuracy(results, model)
+    effects = np.full((*atoms.shape[:3], len(LABELS)), np.nan)
+    layers, change = model_layers(results, model), atoms - atoms[:, :, :1]
+    for condition, last in enumerate(results["cut_last"].isel(model=model).values):
+        if last >= 0:
+            behind, final = np.moveaxis(at_depth(change[:, :, condition], layers, [last + 1, layers[-1]]), -1, 0)
+            for place, effect in enumerate(ATOM_EFFECTS.values()):
+                effects[:, :, condition, place] = effect.of(final if effect.is_final else behind)
+            effects[:, :, condition, -1] = accuracy[:, :, condition] - accuracy[:, :, 0]
+    return effects
+
+
+def mean_effects(draws: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Average effects (draw, task, ...) over the tasks that have them, with the standard error of the mean.
+
+    Tasks have different samples, so that their errors are independent.
+    """
+    is_there = np.isfinite(draws[0])
+    count = is_there.sum(axis=0)
+    some = np.where(count > 0, count, np.nan)
+    mean = np.where(is_there, draws[0], 0).sum(axis=0) / some
+    return mean, np.sqrt(np.where(is_there, errors**2, 0).sum(axis=0)) / some
+
+
+def _errors(draws: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """Standard errors (task, condition, effect); what never varies cannot be told from what the corrections leave."""
+    error = spread(draws)
+    error[..., :-1] = np.where(error[..., :-1] == 0, np.abs(draws[0, ..., :-1]), error[..., :-1])
+    error[..., -1] = np.hypot(error[..., -1], np.sqrt(PSEUDO_ANSWERS) / samples[:, None])
+    return error
+
+
+def _ends(value: np.ndarray, error: np.ndarray) -> np.ndarray:
+    far = ndtri(0.5 + 0.5 * LEVEL) * error
+    return np.stack([value, value - far, value + far])
+
+
+def _p_values(draws: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """P-values and those adjusted for all conditions, (2, task, condition, effect)."""
+    units = np.where(errors > 0, errors, 1)
+    distance = np.abs(draws[0]) / np.where(np.isfinite(errors), units, np.nan)
+    single = 2 * ndtr(-distance)
+    adjusted = np.full_like(single, np.nan)
+    if len(draws) > 1:
+        scatter = np.abs(draws[1:] - draws[1:].mean(axis=0)) / units
+        for task, effect in np.ndindex(single.shape[0], single.shape[2]):
+            adjusted[task, :, effect] = family_wise_by_maximum(distance[task, :, effect], scatter[:, task, :, effect])
+    return np.stack([single, adjusted])

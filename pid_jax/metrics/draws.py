@@ -1,0 +1,118 @@
+"""Atoms of a study as plain arrays: the estimate first, then its replicates."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from pid_jax.metrics.intervals import spread
+from pid_jax.result import ATOMS
+
+REDUNDANCY, UNIQUE_1, UNIQUE_2, SYNERGY = range(len(ATOMS))
+# A share of less information than this many nats is not computed.
+LEAST_INFORMATION = 0.01
+# Estimates of atoms may be below zero by so many of their standard deviations.
+MOST_BELOW = 2.0
+
+
+def drawn_atoms(results: xr.Dataset, model: int) -> np.ndarray:
+    """Read the atoms of one model.
+
+    Layers between others that could not be estimated are filled in from their neighbors, and see `_raise`.
+
+    Args:
+        results: A study.
+        model: Its place among the models.
+
+    Returns:
+        Nats, (draw, task, condition, atom, layer) for the layers up to its last. Draw 0 is the estimate, the others are
+        replicates, if there are any.
+    """
+    one = results.isel(model=model, layer=_has_layer(results, model))
+    axes = ("task", "condition", "layer")
+    if f"tested_{ATOMS[0]}" in results:
+        point = [one[f"tested_{name}"].transpose(*axes).values for name in ATOMS]
+    else:
+        point = [one[name].isel(measure=0).transpose(*axes).values for name in ATOMS]
+    atoms = np.stack(point, axis=-2)[None].astype(float)
+    if f"replicate_{ATOMS[0]}" in results:
+        drawn = [one[f"replicate_{name}"].transpose("replicate", *axes).values for name in ATOMS]
+        atoms = _raise(np.concatenate([atoms, np.stack(drawn, axis=-2).astype(float)]))
+    return _fill(atoms, model_layers(results, model))
+
+
+def drawn_accuracy(results: xr.Dataset, model: int) -> np.ndarray:
+    """Read the accuracy of one model (draw, task, condition), with as many draws as the atoms have."""
+    one = results.isel(model=model)
+    point = one["accuracy"].transpose("task", "condition").values[None].astype(float)
+    if "replicate_accuracy" in results:
+        drawn = one["replicate_accuracy"].transpose("replicate", "task", "condition").values
+        return np.concatenate([point, drawn.astype(float)])
+    missing = np.full((results.sizes.get("replicate", 0), *point.shape[1:]), np.nan)
+    return np.concatenate([point, missing])
+
+
+def model_layers(results: xr.Dataset, model: int) -> np.ndarray:
+    """Numbers of the layers of one model that were recorded."""
+    return results["layer"].values[_has_layer(results, model)].astype(float)
+
+
+def depth_of(layers: np.ndarray) -> np.ndarray:
+    """Depth of layers as a part of that of the last one."""
+    return layers / max(layers[-1], 1.0)
+
+
+def _has_layer(results: xr.Dataset, model: int) -> np.ndarray:
+    return np.flatnonzero(results["layer"].values <= int(results["last_layer"].isel(model=model)))
+
+
+def information(atoms: np.ndarray) -> np.ndarray:
+    """Sum the atoms (..., atom, layer) to I_12 (..., layer)."""
+    return atoms.sum(axis=-2)
+
+
+def shares(atoms: np.ndarray) -> np.ndarray:
+    """Divide the atoms (..., atom, layer) by I_12; NaN where that is tiny."""
+    total = information(atoms)[..., None, :]
+    return atoms / np.where(total > LEAST_INFORMATION, total, np.nan)
+
+
+def at_depth(values: np.ndarray, depth: np.ndarray, where: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Interpolate values (..., layer) at depths, linearly; NaN outside of the depths that are known."""
+    place = np.interp(where, depth, np.arange(len(depth)))
+    before = np.minimum(place.astype(int), max(len(depth) - 2, 0))
+    part = place - before
+    after = np.minimum(before + 1, len(depth) - 1)
+    found = np.where(part < 1, (1 - part) * values[..., before], 0) + np.where(part > 0, part * values[..., after], 0)
+    outside = (np.asarray(where) < depth[0]) | (np.asarray(where) > depth[-1])
+    return np.where(outside, np.nan, found)
+
+
+def complete_tasks(atoms: np.ndarray) -> np.ndarray:
+    """Tell which tasks have estimates at every layer, from atoms (draw, task, ..., layer)."""
+    return np.isfinite(atoms[0]).all(axis=tuple(range(1, atoms.ndim - 1)))
+
+
+def _raise(atoms: np.ndarray) -> np.ndarray:
+    """Shift atoms that are further below zero than they scatter, which no atom is.
+
+    Where one source is ahead in every direction the other's unique information hardly scatters, and what the correction
+    of its bias leaves, some dims / n nats, is all that is seen. It is an error of U_1 + U_2, so that both are shifted
+    by as much, and redundancy and synergy to the other side: the three informations stay.
+    """
+    lack = np.maximum(-MOST_BELOW * spread(atoms) - atoms[0], 0)
+    unique = np.fmax(lack[..., UNIQUE_1, :], lack[..., UNIQUE_2, :])
+    others = np.fmax(lack[..., REDUNDANCY, :], lack[..., SYNERGY, :])
+    signs = np.zeros(len(ATOMS))
+    signs[[UNIQUE_1, UNIQUE_2]], signs[[REDUNDANCY, SYNERGY]] = 1, -1
+    return atoms + np.nan_to_num(unique - others)[..., None, :] * signs[:, None]
+
+
+def _fill(atoms: np.ndarray, layers: np.ndarray) -> np.ndarray:
+    """Fill unknown layers between known ones; replicates are filled where the estimate is."""
+    is_known = np.isfinite(atoms[0]).all(axis=-2)
+    for cell in zip(*np.nonzero(is_known.any(axis=-1) & ~is_known.all(axis=-1)), strict=True):
+        known = np.flatnonzero(is_known[cell])
+        curves = atoms[(slice(None), *cell)]
+        atoms[(slice(None), *cell)] = at_depth(curves[..., known], layers[known], layers)
+    return atoms

@@ -1,0 +1,180 @@
+"""Verdicts on the claims: what a study shows of each, and whether that is enough."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import xarray as xr
+
+from pid_jax.metrics.claims import (
+    CLAIMS,
+    CORRELATION,
+    EARLY_PEAK,
+    EDGES,
+    FEWEST_TASKS,
+    LANGUAGE_SHARE,
+    LEAST_DECAY,
+    NOT_TESTABLE,
+    SHARE_TOLERANCE,
+    SYNERGY_SHARE,
+    Finding,
+    decide,
+)
+from pid_jax.metrics.labels import ENDS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What is known about one claim in one model.
+
+    Attributes:
+        findings: All that are needed; the first has the number that decides.
+        note: What else to say.
+        obstacle: Why the claim cannot be tested whatever the numbers are, "" if it can.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    note: str = ""
+    obstacle: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """The verdict."""
+        return NOT_TESTABLE if self.obstacle or not self.findings else decide(self.findings)
+
+    @property
+    def reason(self) -> str:
+        """One sentence with the numbers."""
+        parts = [self.obstacle, *map(str, self.findings), self.note]
+        if self.verdict == NOT_TESTABLE and not self.obstacle:
+            open_ = [f.name for f in self.findings if not f.is_inside]
+            parts.append(f"undecided: {' and '.join(open_)}")
+        sentence = "; ".join(part for part in parts if part)
+        return f"{sentence[0].upper()}{sentence[1:]}."
+
+
+def judge(results: xr.Dataset) -> xr.Dataset:
+    """Judge all claims in every model.
+
+    Args:
+        results: A study with its metrics.
+
+    Returns:
+        `claim_value`, `claim_lower`, `claim_upper`, `verdict` and `reason` (model, claim), with texts and criteria.
+    """
+    judged = [[judge_one(results, m) for judge_one in _JUDGES.values()] for m in range(results.sizes["model"])]
+    dims, nothing = ("model", "claim"), Finding(name="", value=np.nan, lower=np.nan, upper=np.nan)
+    firsts = [[one.findings[0] if one.findings else nothing for one in row] for row in judged]
+    data = {
+        f"claim_{end}": (
+            dims,
+            np.array([[getattr(f, end) for f in row] for row in firsts], dtype=float),
+            {"units": "1"},
+        )
+        for end in ("value", "lower", "upper")
+    }
+    for name in ("verdict", "reason"):
+        data[name] = (dims, np.array([[getattr(one, name) for one in row] for row in judged], dtype=object), {})
+    coordinates = {
+        "model": results["model"].values,
+        "claim": list(CLAIMS),
+        "claim_text": ("claim", [claim.text for claim in CLAIMS.values()]),
+        "claim_unit": ("claim", [claim.unit for claim in CLAIMS.values()]),
+        "criterion": ("claim", [claim.criterion for claim in CLAIMS.values()]),
+    }
+    return xr.Dataset(data, coords=coordinates)
+
+
+def _vision_early(results: xr.Dataset, model: int) -> Judged:
+    decay = _overall(results, model, "decay", "the part of the vision-unique peak that is lost", least=LEAST_DECAY)
+    peak = _overall(results, model, "peak_depth", "the depth of the peak", most=EARLY_PEAK)
+    return Judged(findings=[decay, peak], note=_over_tasks(results, model, "decay"))
+
+
+def _language_late(results: xr.Dataset, model: int) -> Judged:
+    bounds = {"least": LANGUAGE_SHARE - SHARE_TOLERANCE, "most": LANGUAGE_SHARE + SHARE_TOLERANCE}
+    share = _overall(results, model, "language_share_last", "the final share of language-unique", **bounds)
+    gain = _overall(results, model, "language_share_gain", "what it gains in the second half", least=SHARE_TOLERANCE)
+    return Judged(findings=[share, gain], note=_over_tasks(results, model, "language_share_last"))
+
+
+def _synergy_small(results: xr.Dataset, model: int) -> Judged:
+    largest = _overall(results, model, "synergy_share_largest", "the largest share of synergy", most=SYNERGY_SHARE)
+    return Judged(findings=[largest], note=_over_tasks(results, model, "synergy_share_largest"))
+
+
+def _variants_agree(results: xr.Dataset, model: int) -> Judged:
+    names = [str(name) for name in results["model"].values]
+    if len(names) < 2:
+        return Judged(obstacle="there is only one model")
+    pairs = [results.isel(model=model, model_2=other).sel(atom="all") for other in range(len(names)) if other != model]
+    found = np.array([[pair[f"overall_model_correlation{end}"] for end in ENDS] for pair in pairs], dtype=float)
+    known = np.isfinite(found[:, 0])
+    if not known.any():
+        return Judged(obstacle="no other model has trajectories of the same tasks that can be correlated")
+    others = [name for name in names if name != names[model]]
+    lowest = int(np.nanargmin(found[:, 0]))
+    # The lowest correlation is below every upper end, and no lower than the lowest of the lower ends.
+    value, lower, upper = found[known].min(axis=0)
+    name = f"the correlation with {others[lowest]}"
+    return Judged(findings=[Finding(name=name, value=value, lower=lower, upper=upper, least=CORRELATION)])
+
+
+def _knockout_ordering(results: xr.Dataset, model: int) -> Judged:
+    condition = _widest_cut(results, model)
+    if condition is None:
+        return Judged(obstacle=f"the model has no knockout of {EDGES}")
+    window = str(results["window"].values[condition])
+    effect = results.isel(model=model, condition=condition).sel(effect_name="trapped_vision")
+    tasks = int(np.isfinite(effect["effect"].values).sum())
+    trapped = _finding(effect, "overall_effect", "the trapped vision-unique information in nats", least=0.0)
+    if tasks < FEWEST_TASKS:
+        few = f"an ordering needs {FEWEST_TASKS} tasks or more, and there are {tasks} with the knockout"
+        return Judged(obstacle=f"{few}, where {trapped}" if tasks else few)
+    ranked = results.isel(model=model).sel(edges_name=EDGES, window_name=window, effect_name="trapped_vision")
+    vision, redundancy = (ranked.sel(property=name) for name in ("vision_dependence", "redundancy"))
+    findings = [
+        _finding(vision, "association", "its rank correlation with vision dependence", least=0.0),
+        _finding(redundancy, "association", "that with redundancy", most=0.0),
+        trapped,
+    ]
+    p_values = " and ".join(f"{float(one['association_p']):.2g}" for one in (vision, redundancy))
+    note = f"{tasks} tasks, p of the correlations {p_values}"
+    if decide(findings) == NOT_TESTABLE:
+        note += f", and {tasks} tasks cannot decide an ordering like this"
+    return Judged(findings=findings, note=note)
+
+
+_JUDGES: dict[str, Callable[[xr.Dataset, int], Judged]] = {
+    "vision_early": _vision_early,
+    "language_late": _language_late,
+    "synergy_small": _synergy_small,
+    "variants_agree": _variants_agree,
+    "knockout_ordering": _knockout_ordering,
+}
+
+
+def _widest_cut(results: xr.Dataset, model: int) -> int | None:
+    """Find the condition that cuts from image to question in the most decoder blocks."""
+    one = results.isel(model=model)
+    first, last = one["cut_first"].values, one["cut_last"].values
+    blocks = np.where((results["edges"].values == EDGES) & (last >= 0), last - first + 1, 0)
+    return int(blocks.argmax()) if blocks.max(initial=0) > 0 else None
+
+
+def _overall(results: xr.Dataset, model: int, metric: str, name: str, **bounds: float) -> Finding:
+    return _finding(results.isel(model=model).sel(metric_name=metric), "overall_metric", name, **bounds)
+
+
+def _finding(one: xr.Dataset, variable: str, name: str, **bounds: float) -> Finding:
+    value, lower, upper = (float(one[f"{variable}{end}"]) for end in ENDS)
+    return Finding(name=name, value=value, lower=lower, upper=upper, **bounds)
+
+
+def _over_tasks(results: xr.Dataset, model: int, metric: str) -> str:
+    """Say between which values a metric lies in single tasks."""
+    values = results["metric"].isel(model=model).sel(metric_name=metric).values
+    known = values[np.isfinite(values)]
+    if known.size < 2:
+        return f"{known.size} task{'' if known.size == 1 else 's'}"
+    return f"single tasks from {known.min():.3g} to {known.max():.3g}"
