@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pid_jax.metrics.association import PROPERTIES
 from pid_jax.plot.effects import effect_axis_label, effect_unit, shown_effects
 from pid_jax.plot.lines import mark_empty
 from pid_jax.plot.quantities import check_model, condition_labels, names_of
@@ -22,8 +23,6 @@ from pid_jax.plot.style import (
     wrap,
 )
 
-# The metric that holds each property of a task.
-PROPERTY_METRICS = {"vision_dependence": "vision_share_early", "redundancy": "redundancy_share_last"}
 _VARIABLES = ("effect", "effect_lower", "effect_upper", "association", "metric")
 _DIMENSIONS = ("task", "condition", "effect_name", "property", "metric_name", "edges_name", "window_name")
 _MOST_CHARACTERS = 26
@@ -35,7 +34,7 @@ def shown_properties(results: xr.Dataset) -> list[str]:
     if not all(name in results for name in _VARIABLES) or results.sizes["condition"] < 2:
         return []
     metrics = names_of(results, "metric_name")
-    return [name for name in names_of(results, "property") if PROPERTY_METRICS.get(name) in metrics]
+    return [name for name in names_of(results, "property") if PROPERTIES.get(name) in metrics]
 
 
 def plot_associations(results: xr.Dataset, *, unit: str = "bits") -> Figure:
@@ -57,7 +56,7 @@ def plot_associations(results: xr.Dataset, *, unit: str = "bits") -> Figure:
     properties, effects = shown_properties(results), shown_effects(results)
     if not properties or not effects:
         raise ValueError(
-            f"results must hold a knockout, an effect, and one of the metrics {sorted(PROPERTY_METRICS.values())}, "
+            f"results must hold a knockout, an effect, and one of the metrics {sorted(PROPERTIES.values())}, "
             f"got conditions {names_of(results, 'condition')}, effects {names_of(results, 'effect_name')} and metrics "
             f"{names_of(results, 'metric_name')}; pass the dataset that pid_jax.study returns, or leave it out"
         )
@@ -82,7 +81,7 @@ def plot_associations(results: xr.Dataset, *, unit: str = "bits") -> Figure:
 
 def _property_label(results: xr.Dataset, name: str) -> str:
     """Name a property and the metric that holds it."""
-    metric = PROPERTY_METRICS[name]
+    metric = PROPERTIES[name]
     label = str(results["metric_label"].sel(metric_name=metric).item()) if "metric_label" in results.coords else metric
     return wrap(f"{name.replace('_', ' ')}: {label} (%)", _MOST_CHARACTERS)
 
@@ -91,7 +90,7 @@ def _draw_tasks(axes: Axes, results: xr.Dataset, effect: str, cut: int, name: st
     """Draw a point for every task, with intervals in both directions where both are known."""
     factor, _ = effect_unit(results, effect, unit)
     y = _with_reach(results.isel(condition=cut).sel(effect_name=effect), "effect", factor)
-    x = _with_reach(results.sel(metric_name=PROPERTY_METRICS[name]), "metric", 100.0)
+    x = _with_reach(results.sel(metric_name=PROPERTIES[name]), "metric", 100.0)
     axes.axhline(0.0, color="black", linewidth=0.6)
     if not (np.isfinite(x[0]) & np.isfinite(y[0])).any():
         mark_empty(axes)

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import xarray as xr
 
-from pid_jax.plot.associations import IN_NUMBERS, PROPERTY_METRICS, shown_properties
+from pid_jax.metrics.association import PROPERTIES
+from pid_jax.plot.associations import IN_NUMBERS, shown_properties
 from pid_jax.plot.catalog import PlannedFigure, planned_figures
 from pid_jax.plot.effects import LARGEST_P, shown_effects
 from pid_jax.plot.models import baseline_with_bands
@@ -174,7 +175,7 @@ def _windows(results: xr.Dataset, measure: str) -> list[str]:
 def _associations(results: xr.Dataset, measure: str) -> list[str]:
     labels = results["metric_label"] if "metric_label" in results.coords else results["metric_name"]
     words = [
-        f"{name.replace('_', ' ')} is the {labels.sel(metric_name=PROPERTY_METRICS[name]).item()}"
+        f"{name.replace('_', ' ')} is the {labels.sel(metric_name=PROPERTIES[name]).item()}"
         for name in shown_properties(results)
     ]
     shown = shown_conditions(results, 1 + MOST_CUTS)

@@ -92,7 +92,7 @@ def figure_style():
 
 
 def new_panels(rows: int, columns: int, *, row_inches: float = 1.65, groups: int = 1) -> tuple[Figure, np.ndarray]:
-    """Make a grid of panels that share the layer axis, and the vertical axis within each row.
+    """Make a grid of panels that share the layer axis within each column, and the vertical axis within each row.
 
     Args:
         rows: number of rows.
@@ -106,7 +106,7 @@ def new_panels(rows: int, columns: int, *, row_inches: float = 1.65, groups: int
     row_inches = min(row_inches, max(LOWEST_ROW_INCHES, (TALLEST_INCHES - _FRAME_INCHES) / rows))
     size = (figure_inches(columns), rows * row_inches + _FRAME_INCHES)
     figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(rows, columns, sharex=True, squeeze=False)
+    panels = figure.subplots(rows, columns, sharex="col", squeeze=False)
     for axes in panels.flat:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))

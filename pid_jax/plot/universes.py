@@ -21,9 +21,10 @@ from pid_jax.plot.style import (
     wrap,
 )
 
-_VARIABLES = ("universe_value", "universe_value_lower", "universe_value_upper", "universe_verdict")
+_VARIABLES = ("universe_value", "universe_lower", "universe_upper", "universe_verdict")
 _CHOICES = ("universe_target", "universe_dims", "universe_gaussianizer", "universe_measure")
-_ROW_INCHES, _LOWEST_ROW_INCHES, _TALLEST_BLOCK_INCHES = 0.24, 0.15, 3.6
+_ROW_INCHES, _TALLEST_BLOCK_INCHES = 0.24, 3.6
+_LINE_INCHES, _LINE_GAP_INCHES = 0.11, 0.04
 _BLOCK_INCHES, _FRAME_INCHES = 0.35, 0.9
 _CHARACTERS_OF_NAME = 24
 _CHARACTERS_OF_CLAIM = 17
@@ -48,8 +49,9 @@ def plot_universes(results: xr.Dataset, *, unit: str = "bits") -> Figure:
     check_results(results, unit=unit, variables=_VARIABLES, dimensions=("model", "claim", "universe"))
     models, claims = names_of(results, "model"), names_of(results, "claim")
     names = universe_names(results)
-    block = min(_TALLEST_BLOCK_INCHES, _ROW_INCHES * len(names))
-    block = max(block, _LOWEST_ROW_INCHES * len(names)) + _BLOCK_INCHES
+    lines = max(name.count("\n") for name in names) + 1
+    row_inches = max(min(_ROW_INCHES, _TALLEST_BLOCK_INCHES / len(names)), _LINE_INCHES * lines + _LINE_GAP_INCHES)
+    block = row_inches * len(names) + _BLOCK_INCHES
     with figure_style():
         size = (TWO_COLUMN_INCHES, len(models) * block + _FRAME_INCHES)
         figure = Figure(figsize=size, layout="constrained")

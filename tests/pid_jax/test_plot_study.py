@@ -9,6 +9,7 @@ import xarray as xr
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
+from pid_jax.metrics.add import add_metrics
 from pid_jax.plot.associations import plot_associations
 from pid_jax.plot.captions import captions
 from pid_jax.plot.catalog import file_endings, planned_figures
@@ -30,11 +31,14 @@ CUTS = {"all": (0.0, 1.0), "0-1": (0.0, 0.25), "2-4": (0.4, 0.8)}
 
 
 def made_up(**choices) -> xr.Dataset:
-    """A study with all metrics, that of the tasks' vision dependence included."""
+    """A study with the names that metrics and the multiverse give, and made-up numbers."""
     chosen = {"models": {"six": 6, "llava/1.5 7b": 4}, "cuts": CUTS, "replicates": 40} | choices
     results = with_made_up_metrics(planted(**chosen))
-    names = ["vision_share_early" if name == "vision_share_first" else name for name in results.metric_name.values]
-    return results.assign_coords(metric_name=names)
+    names = results.metric_name.values.tolist()
+    if "vision_share_early" not in names:
+        names[names.index("vision_share_first")] = "vision_share_early"
+    ends = {f"universe_value_{end}": f"universe_{end}" for end in ("lower", "upper")}
+    return results.assign_coords(metric_name=names).rename({a: b for a, b in ends.items() if a in results})
 
 
 @pytest.fixture
@@ -112,7 +116,7 @@ def test_fingerprints_stand_in_the_rows_of_their_distances(study):
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names[0].split("\n") == [f"1  {study.profile_task.values[order[0]]}", study.profile_model.values[order[0]]]
     assert "(%)" in figure.axes[2].get_xlabel()
-    assert "(percentage points)" in figure.axes[4].get_title()
+    assert "(percentage points)" in figure.axes[-1].get_title()
     reach = figure.axes[2].collections[2].get_segments()
     np.testing.assert_allclose([segment[1, 0] - segment[0, 0] for segment in reach], 8.0)
 
@@ -158,12 +162,10 @@ def test_effects_are_drawn_with_intervals_and_hollow_where_not_significant(model
     np.testing.assert_allclose(hollow.get_ydata(), value[~is_clear])
     (whiskers,) = axes.collections
     np.testing.assert_allclose([s[:, 1].mean() for s in whiskers.get_segments()], value)
-    assert [axes.get_ylabel().replace("\n", " ") for axes in figure.axes[3:15:3]] == [
-        "trapped vision- unique, behind the cut (bits)",
-        "compensatory synergy (bits)",
-        "information cost (bits)",
-        "change of accuracy (percentage points)",
-    ]
+    labels = model["effect_label"].sel(effect_name=["trapped_vision", "compensatory_synergy", "information_cost"])
+    expected = [f"{label} (bits)" for label in labels.values] + ["change of accuracy (percentage points)"]
+    shown = [axes.get_ylabel().replace("-\n", "-").replace("\n", " ") for axes in figure.axes[3:15:3]]
+    assert shown == expected
     shared = {axes.get_ylim() for axes in figure.axes[3:6]}
     assert len(shared) == 1
     assert shared.pop()[1] >= model["effect_upper"].sel(effect_name="trapped_vision").values[:, 1:].max() * BITS
@@ -297,6 +299,26 @@ def test_only_figures_with_data_are_planned(study):
 
 def test_names_of_files_are_plain_and_differ():
     assert file_endings(["a/b c", "a b/c", "A-b-C", "..", "ü"]) == ["a-b-c", "a-b-c-2", "A-b-C-3", "model", "model-2"]
+
+
+def test_figures_read_what_the_metrics_write():
+    results = add_metrics(planted(models={"six": 6, "four": 4}, cuts={"all": (0.0, 1.0)}, replicates=40))
+    planned = planned_figures(results)
+    assert {figure.kind for figure in planned.values()} == {*STUDY_WIDE, *OF_MODEL, "diagnostics"} - {"universes"}
+    title = planned["associations-six"].build().axes[0].get_title()
+    assert f"ρ = {float(results['association'].values[0, 0, 0, 0, 0]):.2f} (" in title
+    assert set(captions(results)) == set(planned)
+
+
+def test_rows_of_universes_are_as_high_as_their_names(study):
+    many = xr.concat([study.isel(universe=[i % 6]) for i in range(20)], "universe", data_vars="minimal")
+    names = ["a choice that has a long name"] * 20
+    many = many.assign_coords(universe=range(20), universe_target=("universe", names))
+    figure = plot_universes(many)
+    with figure_style():
+        figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
+    assert all(below.y1 <= above.y0 + 1.0 for above, below in itertools.pairwise(boxes))
 
 
 def test_captions_tell_units_intervals_and_what_is_left_out():
