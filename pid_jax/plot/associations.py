@@ -30,8 +30,10 @@ IN_NUMBERS = "by their numbers in the results file"
 
 
 def shown_properties(results: xr.Dataset) -> list[str]:
-    """Name the properties of tasks that were correlated with effects and that the dataset holds."""
+    """Name the properties of tasks that could be correlated with effects and that the dataset holds."""
     if not all(name in results for name in _VARIABLES) or results.sizes["condition"] < 2:
+        return []
+    if not np.isfinite(results["association"].values).any():  # too few tasks
         return []
     metrics = names_of(results, "metric_name")
     return [name for name in names_of(results, "property") if PROPERTIES.get(name) in metrics]

@@ -20,6 +20,7 @@ from pid_jax.plot.quantities import (
     tested_changes,
 )
 from pid_jax.plot.selection import MOST_CONDITIONS, MOST_CUTS, left_out, shown_conditions
+from pid_jax.plot.universes import study_choices
 
 
 def captions(results: xr.Dataset) -> dict[str, str]:
@@ -224,7 +225,7 @@ def _verdicts(results: xr.Dataset, measure: str) -> list[str]:
 def _universes(results: xr.Dataset, measure: str) -> list[str]:
     return [
         "The numbers that decide the claims under other choices of the analysis. The first row, in gray, is the study "
-        "itself; the others are named by what they change. A pure number has the unit 1.",
+        f"itself ({study_choices(results)}); the others are named by what they change. A pure number has the unit 1.",
         _whiskers(results) + " Symbol and color tell the verdict.",
     ]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import xarray as xr
 from matplotlib.figure import Figure
 
+from pid_jax.plot import fingerprints, universes, verdicts
 from pid_jax.plot.associations import plot_associations, shown_properties
 from pid_jax.plot.diagnostics import plot_diagnostics
 from pid_jax.plot.fingerprints import plot_fingerprints
@@ -87,7 +88,7 @@ def _has_models(results: xr.Dataset) -> bool:
 
 
 def _has_universes(results: xr.Dataset) -> bool:
-    return results.sizes.get("universe", 0) > 1
+    return results.sizes.get("universe", 0) > 1 and _has(*universes.VARIABLES)(results)
 
 
 def _has_properties(results: xr.Dataset) -> bool:
@@ -95,7 +96,9 @@ def _has_properties(results: xr.Dataset) -> bool:
 
 
 KINDS = {
-    "verdicts": FigureKind(build=lambda data, _: plot_verdicts(data), applies=_has("verdict"), of_model=False),
+    "verdicts": FigureKind(
+        build=lambda data, _: plot_verdicts(data), applies=_has(*verdicts.VARIABLES), of_model=False
+    ),
     "universes": FigureKind(build=lambda data, _: plot_universes(data), applies=_has_universes, of_model=False),
     "trajectories": FigureKind(build=lambda data, measure: plot_trajectories(data, measure=measure), applies=_always),
     "models": FigureKind(
@@ -103,7 +106,7 @@ KINDS = {
     ),
     "shares": FigureKind(build=lambda data, measure: plot_shares(data, measure=measure), applies=_always),
     "fingerprints": FigureKind(
-        build=lambda data, _: plot_fingerprints(data), applies=_has("fingerprint_distance"), of_model=False
+        build=lambda data, _: plot_fingerprints(data), applies=_has(*fingerprints.VARIABLES), of_model=False
     ),
     "knockout": FigureKind(build=lambda data, measure: plot_knockout(data, measure=measure), applies=_has_cuts),
     "windows": FigureKind(build=lambda data, _: plot_windows(data), applies=_has_windows),

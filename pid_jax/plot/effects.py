@@ -5,6 +5,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pid_jax.plot.lines import mark_empty
 from pid_jax.plot.quantities import in_unit, names_of, with_unit
 from pid_jax.plot.selection import edge_sets
 from pid_jax.plot.style import SMALL_TEXT_SIZE, add_legend, series_style, small_ticks, wrap
@@ -53,6 +54,8 @@ def draw_effects(figure: Figure, panels: np.ndarray, results: xr.Dataset, unit: 
                 axes.tick_params(labelleft=False)
             axes.axhline(0.0, color="black", linewidth=0.6)
             cells = results.isel(task=column).sel(effect_name=name)
+            if not np.isfinite(cells["effect"].values).any():
+                mark_empty(axes)
             handles = [_draw_set(axes, cells, edge, windows, factor, sets) for edge in sets]
             _name_windows(axes, windows, is_last=row == len(panels) - 1)
         panels[row, 0].set_ylabel(effect_axis_label(results, name, unit), fontsize=SMALL_TEXT_SIZE)

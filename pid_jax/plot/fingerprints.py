@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
@@ -22,7 +23,7 @@ from pid_jax.plot.style import (
     small_ticks,
 )
 
-_VARIABLES = ("fingerprint", "fingerprint_lower", "fingerprint_upper", "fingerprint_distance")
+VARIABLES = ("fingerprint", "fingerprint_lower", "fingerprint_upper", "fingerprint_distance")
 _ROW_INCHES, _FRAME_INCHES, _LOWEST_INCHES = 0.27, 1.25, 3.0
 _CHARACTERS_OF_NAME = 26
 _MATRIX_WIDTH = 4.2
@@ -46,7 +47,7 @@ def plot_fingerprints(results: xr.Dataset) -> Figure:
     Raises:
         ValueError: see `check_results`.
     """
-    check_results(results, variables=_VARIABLES, dimensions=("model", "task", "point", "share", "profile"))
+    check_results(results, variables=VARIABLES, dimensions=("model", "task", "point", "share", "profile"))
     distances = 100 * results["fingerprint_distance"].transpose("profile", "profile_2").values
     order = cluster_order(distances)
     points = names_of(results, "point")
@@ -56,6 +57,8 @@ def plot_fingerprints(results: xr.Dataset) -> Figure:
         figure = Figure(figsize=(TWO_COLUMN_INCHES, height), layout="constrained")
         panels = figure.subplots(1, len(points) + 1, width_ratios=[1.0] * len(points) + [_MATRIX_WIDTH])
         for column in range(len(points)):
+            if column:
+                panels[column].sharex(panels[0])
             lines = _draw_point(panels[column], results, order, column)
             panels[column].tick_params(labelleft=column == 0)
         labels = [_name(results, place, number) for number, place in enumerate(order, 1)]
@@ -104,8 +107,8 @@ def _draw_point(axes: Axes, results: xr.Dataset, order: list[int], point: int) -
     ]
     lines = []
     for place, (atom, style) in enumerate(ATOM_STYLES.items()):
-        cell = results[list(_VARIABLES[:3])].isel(point=point).sel(share=atom).transpose("model", "task", ...)
-        value, lower, upper = (np.array([cell[name].values[row] for row in rows]) * 100 for name in _VARIABLES[:3])
+        cell = results[list(VARIABLES[:3])].isel(point=point).sel(share=atom).transpose("model", "task", ...)
+        value, lower, upper = (np.array([cell[name].values[row] for row in rows]) * 100 for name in VARIABLES[:3])
         y = np.arange(len(rows)) + 0.16 * (place - 1.5)
         reach = np.maximum([value - lower, upper - value], 0.0)
         axes.errorbar(value, y, xerr=reach, fmt="none", ecolor=style["color"], elinewidth=0.9)
@@ -116,6 +119,7 @@ def _draw_point(axes: Axes, results: xr.Dataset, order: list[int], point: int) -
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_yticks([])
     axes.margins(x=0.06)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=3, steps=[1, 2, 5, 10]))
     axes.axvline(0.0, color="black", linewidth=0.6)
     axes.spines["left"].set_visible(False)
     axes.tick_params(left=False)

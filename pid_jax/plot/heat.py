@@ -6,6 +6,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import QuadMesh
 from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from pid_jax.plot.style import MISSING_LOOK, SMALL_TEXT_SIZE, TEXT_SIZE, small_ticks
 
@@ -39,6 +40,7 @@ def draw_heat(axes: Axes, values: np.ndarray, limits: tuple[float, float], color
         edgecolors="face",  # no seams between cells
         linewidth=0.1,
     )
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
     axes.set_xlim(-0.5, columns - 0.5)
     axes.set_ylim(rows - 0.5, -0.5)
     return mesh

@@ -16,16 +16,18 @@ from pid_jax.plot.style import (
     VERDICT_STYLES,
     WINDOW_COLOR,
     add_legend,
+    add_note,
     figure_style,
     small_ticks,
     wrap,
 )
 
-_VARIABLES = ("universe_value", "universe_lower", "universe_upper", "universe_verdict")
+VARIABLES = ("universe_value", "universe_lower", "universe_upper", "universe_verdict")
 _CHOICES = ("universe_target", "universe_dims", "universe_gaussianizer", "universe_measure")
 _ROW_INCHES, _TALLEST_BLOCK_INCHES = 0.24, 3.6
 _LINE_INCHES, _LINE_GAP_INCHES = 0.11, 0.04
-_BLOCK_INCHES, _FRAME_INCHES = 0.35, 0.9
+_BLOCK_INCHES, _FRAME_INCHES = 0.35, 1.05
+OWN_UNIVERSE = "this study"
 _CHARACTERS_OF_NAME = 24
 _CHARACTERS_OF_CLAIM = 17
 
@@ -33,7 +35,7 @@ _CHARACTERS_OF_CLAIM = 17
 def plot_universes(results: xr.Dataset, *, unit: str = "bits") -> Figure:
     """Plot what decides each claim under every choice: a block for every model, a column for every claim.
 
-    Rows are universes: the first is the study itself, the others are named by what they change. Dots carry intervals;
+    Rows are universes: the first is the study itself, the others are named by what they change. Marks carry intervals;
     color and symbol tell the verdict.
 
     Args:
@@ -46,7 +48,7 @@ def plot_universes(results: xr.Dataset, *, unit: str = "bits") -> Figure:
     Raises:
         ValueError: see `check_results`.
     """
-    check_results(results, unit=unit, variables=_VARIABLES, dimensions=("model", "claim", "universe"))
+    check_results(results, unit=unit, variables=VARIABLES, dimensions=("model", "claim", "universe"))
     models, claims = names_of(results, "model"), names_of(results, "claim")
     names = universe_names(results)
     lines = max(name.count("\n") for name in names) + 1
@@ -67,19 +69,30 @@ def plot_universes(results: xr.Dataset, *, unit: str = "bits") -> Figure:
             panels[0, column].set_title(title, fontsize=TEXT_SIZE)
             factor_unit = in_unit(str(results["claim_unit"].values[column]), unit)[1]
             panels[-1, column].set_xlabel(with_unit("value", factor_unit or "1"))
+            if not np.isfinite(results["universe_value"].isel(claim=column).values).any():
+                panels[-1, column].set_xticks([])
         handles = [Line2D([], [], **_look(verdict)) for verdict in VERDICT_STYLES]
         add_legend(figure, handles, list(VERDICT_STYLES))
+        add_note(figure, f"{OWN_UNIVERSE.capitalize()}: {study_choices(results)}.")
     return figure
 
 
 def universe_names(results: xr.Dataset) -> list[str]:
-    """Name universes: the first by all its choices, the others by what is different."""
-    rows = [
-        [_choice(name, str(results[name].values[u])) for name in _CHOICES] for u in range(results.sizes["universe"])
-    ]
-    first = wrap(", ".join(rows[0]), _CHARACTERS_OF_NAME)
-    others = [", ".join(own for own, study in zip(row, rows[0], strict=True) if own != study) for row in rows[1:]]
-    return [first, *(wrap(name or "the same again", _CHARACTERS_OF_NAME) for name in others)]
+    """Name universes: the first is the study, the others are what they change."""
+    first, *others = _choices(results)
+    changed = [", ".join(own for own, study in zip(row, first, strict=True) if own != study) for row in others]
+    return [OWN_UNIVERSE, *(wrap(name or "the same again", _CHARACTERS_OF_NAME) for name in changed)]
+
+
+def study_choices(results: xr.Dataset) -> str:
+    """Write the choices of the study itself."""
+    return ", ".join(_choices(results)[0])
+
+
+def _choices(results: xr.Dataset) -> list[list[str]]:
+    """Write the choices of every universe as readers know them."""
+    chosen = zip(*(results[name].values.astype(str) for name in _CHOICES), strict=True)
+    return [[_choice(name, value) for name, value in zip(_CHOICES, values, strict=True)] for values in chosen]
 
 
 def _choice(kind: str, value: str) -> str:
@@ -108,7 +121,7 @@ def _look(verdict: str) -> dict:
 def _draw_claim(axes: Axes, claim: xr.Dataset, unit: str) -> None:
     """Draw the values of one claim in one model under every choice."""
     factor, _ = in_unit(str(claim["claim_unit"].item()), unit)
-    value, lower, upper = (claim[name].values * factor for name in _VARIABLES[:3])
+    value, lower, upper = (claim[name].values * factor for name in VARIABLES[:3])
     verdicts = claim["universe_verdict"].values.astype(str)
     rows = np.arange(len(value))
     axes.axhspan(-0.5, 0.5, color=WINDOW_COLOR, zorder=0, linewidth=0)

@@ -37,8 +37,7 @@ def made_up(**choices) -> xr.Dataset:
     names = results.metric_name.values.tolist()
     if "vision_share_early" not in names:
         names[names.index("vision_share_first")] = "vision_share_early"
-    ends = {f"universe_value_{end}": f"universe_{end}" for end in ("lower", "upper")}
-    return results.assign_coords(metric_name=names).rename({a: b for a, b in ends.items() if a in results})
+    return results.assign_coords(metric_name=names)
 
 
 @pytest.fixture
@@ -230,8 +229,8 @@ def test_universes_show_values_with_intervals_in_the_color_of_their_verdicts(stu
 
 def test_universes_are_named_by_what_they_change(study):
     names = universe_names(study)
-    assert names[0].replace("\n", " ") == "FinalNorm, dims 12+12+8, rank copula, BROJA"
-    assert names[1:4] == ["MMI", "dims 8+8+4", "normalizing flow"]
+    assert names[:4] == ["this study", "MMI", "dims 8+8+4", "normalizing flow"]
+    assert plot_universes(study).get_supxlabel() == "This study: FinalNorm, dims 12+12+8, rank copula, BROJA."
 
 
 def test_associations_draw_tasks_with_both_intervals_and_print_the_rank_correlation(model):
@@ -293,6 +292,8 @@ def test_figures_of_models_carry_their_names_and_captions_belong_to_them(study):
 def test_only_figures_with_data_are_planned(study):
     alone = planted(models={"one": 5}, cuts={}, replicates=2).sel(measure=["mmi"]).isel(gaussianizer=[0])
     assert list(planned_figures(alone)) == ["trajectories", "shares", "spectra", "diagnostics"]
+    study["association"][:] = np.nan
+    assert not [name for name in planned_figures(study) if name.startswith("associations")]
     study["cell"][1] = "absent"
     assert not [name for name in planned_figures(study) if name.endswith("llava-1.5-7b")]
 
