@@ -1,0 +1,5 @@
+"""
+Arbitrary arrays
+================
+"""
+print(1)
