@@ -33,8 +33,11 @@ format: $(VENV)/.dev ## Format the code
 bench: $(VENV)/.bench ## Run the benchmarks
 	@for name in gaussian pca flow flow_speed known_information coverage bootstrap permutation comparison power posterior store extraction gqa small_gqa; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
-docs: $(VENV)/.docs ## Check the documentation: the example in README runs, links lead somewhere
+docs: $(VENV)/.docs ## Build the documentation into docs/_build/html and check it: links, examples, nothing left out
+	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@$(BIN)/python -m pytest tests/test_docs.py
+	@$(BIN)/python -m pytest tests/test_site.py -m slow
+	@echo "Open docs/_build/html/index.html"
 
 clean-demo: ## Delete what the demonstration made
 	rm -rf demo

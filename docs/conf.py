@@ -4,6 +4,9 @@ import os
 import sys
 from pathlib import Path
 
+# Figures and numbers of the tutorial are those of a CPU wherever the site is built.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS.parent), str(DOCS / "_extensions")]
 
@@ -21,7 +24,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
     "written_signatures",
-    "benchmark_pages",
+    "site_links",
 ]
 exclude_patterns = ["_build", "gallery", "auto_gallery/**/*.ipynb"]
 highlight_language = "text"
@@ -65,6 +68,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "write_computation_times": False,
     "show_signature": False,
+    "min_reported_time": float("inf"),
     "remove_config_comments": True,
 }
 
