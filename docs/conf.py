@@ -28,7 +28,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "gallery", "auto_gallery/**/*.ipynb"]
 highlight_language = "text"
-smartquotes = False
+smartquotes_action = "D"  # dashes; quotes and dots stay as they are typed
 
 myst_heading_anchors = 3
 myst_enable_extensions = ["deflist"]
