@@ -44,7 +44,7 @@ def test_examples_of_a_module_run(name):
 @pytest.mark.parametrize("page", PAGES)
 def test_sessions_of_a_page_run(page):
     """They build on each other."""
-    text = "\n".join(SESSION.findall((ROOT / "docs" / page).read_text(encoding="utf-8")))
+    text = "\n\n".join(SESSION.findall((ROOT / "docs" / page).read_text(encoding="utf-8")))
     session = doctest.DocTestParser().get_doctest(text, {}, page, page, 0)
     assert session.examples
     assert not doctest.DocTestRunner().run(session).failed

@@ -12,7 +12,7 @@ import textwrap
 from typing import Any
 
 from sphinx.application import Sphinx
-from sphinx.domains.python import PyObject
+from sphinx.domains.python import PyObject  # pyright: ignore[reportPrivateImportUsage]
 
 import pid_jax
 
@@ -109,7 +109,7 @@ def mend_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, li
             is_block = True
             mended += ["::", ""]
         mended.append(line if is_block else _link(line))
-    if what == "class" and dataclasses.is_dataclass(obj) and _is_result(obj):
+    if isinstance(obj, type) and dataclasses.is_dataclass(obj) and _is_result(obj):
         mended = [_with_type(line, _public_types(obj)) for line in mended]
     lines[:] = mended
 
