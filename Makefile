@@ -17,7 +17,7 @@ demo: $(VENV)/.demo ## Run the main job: small LLaVA, easy-VQA, layer-wise decom
 test: $(VENV)/.test ## Run the tests (fast tier)
 	@$(BIN)/python -m pytest
 
-test-slow: $(VENV)/.test ## Run the long checks
+test-slow: $(VENV)/.docs ## Run the long checks
 	@$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.dev ## Check style and formatting
