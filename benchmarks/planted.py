@@ -1,11 +1,12 @@
 """Whether the metrics of a study recover what was planted, and whether their intervals hold it.
 
-Run `make bench`, or `python -m benchmarks.planted`. Prints tables and writes them to benchmarks/results/planted.json and
-planted.md. The seeds were not used while metrics and intervals were chosen.
+Run `make bench`, or `python -m benchmarks.planted`. Prints tables and writes them to benchmarks/results/planted.json
+and planted.md. The seeds were not used while metrics and intervals were chosen.
 """
 
 import argparse
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -85,7 +86,9 @@ def sampled_study(rng: np.random.Generator, samples: int = SAMPLES, replicates: 
             accuracy[model, task, condition] = is_correct.mean()
             of_replicates[model, task, condition] = weights @ is_correct / samples
             first += len(rows)
-    data = {f"replicate_{name}": ((*CELL, "layer", "replicate"), drawn[i]) for i, name in enumerate(ATOMS)}
+    data: dict[str, Any] = {
+        f"replicate_{name}": ((*CELL, "layer", "replicate"), drawn[i]) for i, name in enumerate(ATOMS)
+    }
     data["replicate_accuracy"] = ((*CELL, "replicate"), of_replicates)
     return _study(atoms, accuracy).assign(data)
 
@@ -118,7 +121,9 @@ def _study(atoms: np.ndarray, accuracy: np.ndarray) -> xr.Dataset:
     """Label atoms (atom, model, task, condition, layer) and accuracies as a study does."""
     names = [name.partition("@") for name in CONDITIONS]
     last = np.array([[last_cut(blocks, cut) for cut in CUTS] for blocks in MODELS.values()])
-    data = {f"tested_{name}": ((*CELL, "layer"), atoms[i], {"units": "nats"}) for i, name in enumerate(ATOMS)}
+    data: dict[str, Any] = {
+        f"tested_{name}": ((*CELL, "layer"), atoms[i], {"units": "nats"}) for i, name in enumerate(ATOMS)
+    }
     data["accuracy"] = (CELL, accuracy)
     data["n_samples"] = (CELL[:2], np.full(accuracy.shape[:2], SAMPLES))
     return xr.Dataset(
@@ -176,7 +181,7 @@ def main() -> None:
     options = parser.parse_args()
     truth = add_metrics(true_study())
     wanted = [f"{name}{end}" for name in (*FAMILIES, "claim") for end in ("", "_lower", "_upper")]
-    runs = []
+    runs: list[xr.Dataset] = []
     for run in range(options.runs):
         study = add_metrics(sampled_study(np.random.default_rng([options.seed, run])))
         runs.append(study[[name for name in [*wanted, "effect_p", "effect_family_wise", "verdict"] if name in study]])

@@ -78,7 +78,8 @@ def draw_task(
     """Draw the samples of one task: the same noise under all conditions, related noise in both models.
 
     Returns:
-        By model and condition: rows (layer, sample, variable) of source_1, source_2 and target, and who answers correctly.
+        By model and condition: rows (layer, sample, variable) of source_1, source_2 and target, and which answers are
+        correct.
     """
     d1, d2, dt = DIMS
     common = rng.standard_normal((samples, d1 + d2 + dt))

@@ -10,7 +10,7 @@ from scipy.stats import rankdata
 
 from pid_jax.metrics.causal import LABELS, drawn_effects
 from pid_jax.metrics.draws import drawn_atoms, model_layers
-from pid_jax.metrics.intervals import LEVEL
+from pid_jax.metrics.intervals import LEVEL, noise_of
 from pid_jax.metrics.labels import with_ends
 from pid_jax.metrics.trajectory import METRICS, Smooth
 
@@ -76,7 +76,7 @@ def associate(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     ranks = [rankdata(x[0]) for x in pair]
     if min(np.ptp(rank) for rank in ranks) == 0:
         return np.full(4, np.nan)
-    value = _pearson(*ranks)
+    value = float(_pearson(*ranks))
     orders = _orders(tasks)
     under_null = _pearson(ranks[0], ranks[1][orders])
     p_value = (np.abs(under_null) >= abs(value) - 1e-9).mean()
@@ -97,7 +97,7 @@ def _without_noise(ends: tuple[float, float], one: np.ndarray, other: np.ndarray
     """
     if len(one) < 3:
         return np.full(2, np.nan)
-    off = [x[1:] - x[1:].mean(axis=0) for x in (one, other)]
+    off = [noise_of(x) for x in (one, other)]
     freedom = (len(one) - 2) * one.shape[1]
     noise = [(x**2).sum() / freedom for x in off]
     seen = [x[0].var(ddof=1) for x in (one, other)]

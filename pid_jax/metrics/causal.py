@@ -9,7 +9,7 @@ from scipy.special import ndtr, ndtri
 
 from pid_jax.inference.multiplicity import family_wise_by_maximum
 from pid_jax.metrics.draws import SYNERGY, UNIQUE_1, at_depth, drawn_accuracy, drawn_atoms, model_layers
-from pid_jax.metrics.intervals import LEVEL, spread
+from pid_jax.metrics.intervals import LEVEL, noise_of, spread
 from pid_jax.metrics.labels import with_ends
 
 # Answers that are added to those that changed, so that with none of n an interval still reaches about 3 / n.
@@ -131,7 +131,7 @@ def _p_values(draws: np.ndarray, errors: np.ndarray) -> np.ndarray:
     single = 2 * ndtr(-distance)
     adjusted = np.full_like(single, np.nan)
     if len(draws) > 1:
-        scatter = np.abs(draws[1:] - draws[1:].mean(axis=0)) / units
+        scatter = np.abs(noise_of(draws)) / units
         for task, effect in np.ndindex(single.shape[0], single.shape[2]):
             adjusted[task, :, effect] = family_wise_by_maximum(distance[task, :, effect], scatter[:, task, :, effect])
     return np.stack([single, adjusted])

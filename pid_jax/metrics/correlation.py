@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.metrics.draws import at_depth, complete_tasks, depth_of, drawn_atoms, model_layers
-from pid_jax.metrics.intervals import normal
+from pid_jax.metrics.intervals import noise_of, normal
 from pid_jax.metrics.labels import with_ends
 from pid_jax.result import ATOMS
 
@@ -31,7 +31,7 @@ def correlations(results: xr.Dataset) -> xr.Dataset:
         between[:, one, other] = np.stack([correlate(part) for part in found], axis=1)
         both = np.flatnonzero(complete_tasks(pair[0]) & complete_tasks(pair[1]))
         if both.size:
-            overall[:, one, other] = correlate(sum(found[task] for task in both))
+            overall[:, one, other] = correlate(np.sum([found[task] for task in both], axis=0))
     for model, one, other in np.ndindex(models, tasks, tasks):
         atoms = curves[model][0]
         within[:, model, one, other] = correlate(products(atoms[:, one], atoms[:, other]))
@@ -58,13 +58,13 @@ def products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
         other: The same of the other one, at the same depths.
 
     Returns:
-        Those of one, other and both (3, draw, group), and in a second half of draws those of the noise alone: replicates
-        minus their mean. NaN with too few depths.
+        Those of one, other and both (3, draw, group), and in a second half of draws those of the noise alone, which is
+        replicates minus their mean. NaN with too few depths.
     """
     known = np.isfinite(one[0]).all(axis=0) & np.isfinite(other[0]).all(axis=0)
     if known.sum() < FEWEST_DEPTHS:
         return np.full((3, 2 * len(one) - 1, len(GROUPS)), np.nan)
-    pair = [_centered(np.concatenate([x, x[1:] - x[1:].mean(axis=0)])[..., known]) for x in (one, other)]
+    pair = [_centered(np.concatenate([x, noise_of(x)])[..., known]) for x in (one, other)]
     sums = np.stack([(a * b).sum(axis=-1) for a, b in ((pair[0],) * 2, (pair[1],) * 2, pair)])
     return np.concatenate([sums, sums.sum(axis=-1, keepdims=True)], axis=-1)
 

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.metrics.draws import at_depth, depth_of, drawn_atoms, model_layers, shares
-from pid_jax.metrics.intervals import normal, reach
+from pid_jax.metrics.intervals import noise_of, normal, reach
 from pid_jax.metrics.labels import with_ends
 from pid_jax.result import ATOMS
 
@@ -52,12 +52,7 @@ def distances(draws: np.ndarray) -> np.ndarray:
         Distances and ends of their intervals (3, profile, profile).
     """
     squares = np.stack([((one[:, None] - one[None]) ** 2).sum(axis=-1) for one in draws])
-    replicates = draws[1:]
-    if len(replicates) > 1:
-        noise = replicates - replicates.mean(axis=0)
-        added = sum(((one[:, None] - one[None]) ** 2).sum(axis=-1) for one in noise) / (len(noise) - 1)
-    else:
-        added = np.zeros(squares.shape[1:])
+    added = sum(((one[:, None] - one[None]) ** 2).sum(axis=-1) for one in noise_of(draws)) / max(len(draws) - 2, 1)
     far = reach(squares)
     value = squares[0] - np.where(np.isfinite(added), added, 0)
     return np.sqrt(np.maximum(np.stack([value, value - far, value + far]), 0))

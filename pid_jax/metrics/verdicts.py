@@ -129,7 +129,7 @@ def _knockout_ordering(results: xr.Dataset, model: int) -> Judged:
     tasks = int(np.isfinite(effect["effect"].values).sum())
     trapped = _finding(effect, "overall_effect", "the trapped vision-unique information in nats", least=0.0)
     if tasks < FEWEST_TASKS:
-        few = f"an ordering needs {FEWEST_TASKS} tasks or more, and there are {tasks} with the knockout"
+        few = f"an ordering needs {FEWEST_TASKS} tasks or more, and the knockout was estimated in {tasks}"
         return Judged(obstacle=f"{few}, where {trapped}" if tasks else few)
     ranked = results.isel(model=model).sel(edges_name=EDGES, window_name=window, effect_name="trapped_vision")
     vision, redundancy = (ranked.sel(property=name) for name in ("vision_dependence", "redundancy"))
@@ -140,7 +140,7 @@ def _knockout_ordering(results: xr.Dataset, model: int) -> Judged:
     ]
     p_values = " and ".join(f"{float(one['association_p']):.2g}" for one in (vision, redundancy))
     note = f"{tasks} tasks, p of the correlations {p_values}"
-    if decide(findings) == NOT_TESTABLE:
+    if decide(findings) == NOT_TESTABLE and all(finding.is_known for finding in findings):
         note += f", and {tasks} tasks cannot decide an ordering like this"
     return Judged(findings=findings, note=note)
 
