@@ -1,9 +1,11 @@
 """Correlations of trajectories over depth, between models and between tasks, without what noise takes from them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
-from pid_jax.metrics.draws import at_depth, complete_tasks, depth_of, drawn_atoms, model_layers
+from pid_jax.metrics.draws import ModelDraws, at_depth, complete_tasks
 from pid_jax.metrics.intervals import noise_of, normal
 from pid_jax.metrics.labels import with_ends
 from pid_jax.result import ATOMS
@@ -14,26 +16,30 @@ FEWEST_DEPTHS = 3
 GROUPS = [*ATOMS, "all"]
 
 
-def correlations(results: xr.Dataset) -> xr.Dataset:
+def correlations(results: xr.Dataset, draws: Sequence[ModelDraws]) -> xr.Dataset:
     """Correlate the trajectories of the baseline: of two models in each task, of two models in all tasks, of two tasks.
 
     `all` takes all four atoms together: their products are summed, each around the mean of its own curve over depth, so
     that it owes nothing to one atom being larger than another.
+
+    Args:
+        results: A study.
+        draws: What `read_models` reads of it.
     """
     models, tasks = results.sizes["model"], results.sizes["task"]
-    curves = [(drawn_atoms(results, model)[:, :, 0], depth_of(model_layers(results, model))) for model in range(models)]
     between = np.full((3, models, models, tasks, len(GROUPS)), np.nan)
     overall = np.full((3, models, models, len(GROUPS)), np.nan)
     within = np.full((3, models, tasks, tasks, len(GROUPS)), np.nan)
     for one, other in np.ndindex(models, models):
-        pair = on_common_depths(*curves[one], *curves[other])
+        first, second = draws[one], draws[other]
+        pair = on_common_depths(first.baseline, first.depth, second.baseline, second.depth)
         found = [products(pair[0][:, task], pair[1][:, task]) for task in range(tasks)]
         between[:, one, other] = np.stack([correlate(part) for part in found], axis=1)
         both = np.flatnonzero(complete_tasks(pair[0]) & complete_tasks(pair[1]))
         if both.size:
             overall[:, one, other] = correlate(np.sum([found[task] for task in both], axis=0))
     for model, one, other in np.ndindex(models, tasks, tasks):
-        atoms = curves[model][0]
+        atoms = draws[model].baseline
         within[:, model, one, other] = correlate(products(atoms[:, one], atoms[:, other]))
     data = with_ends("model_correlation", ("model", "model_2", "task", "atom"), between, "1")
     data |= with_ends("overall_model_correlation", ("model", "model_2", "atom"), overall, "1")

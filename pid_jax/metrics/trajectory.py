@@ -1,6 +1,6 @@
 """Metrics of trajectories: when vision-unique information peaks and decays, when language-unique rises, and shares."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +12,11 @@ from pid_jax.metrics.draws import (
     SYNERGY,
     UNIQUE_1,
     UNIQUE_2,
+    ModelDraws,
     at_depth,
     complete_tasks,
     depth_of,
-    drawn_atoms,
     information,
-    model_layers,
     shares,
 )
 from pid_jax.metrics.intervals import Summary, at_crossing, at_peak, largest, normal
@@ -210,11 +209,16 @@ METRICS: dict[str, Smooth | AtPeak | Largest | Crossing] = {
 }
 
 
-def trajectory_metrics(results: xr.Dataset) -> xr.Dataset:
-    """Compute the metrics of every task, and those of the trajectory that is the mean over tasks, of every model."""
+def trajectory_metrics(results: xr.Dataset, models: Sequence[ModelDraws]) -> xr.Dataset:
+    """Compute the metrics of every task, and those of the trajectory that is the mean over tasks, of every model.
+
+    Args:
+        results: A study.
+        models: What `read_models` reads of it.
+    """
     each, overall, by_layer = [], [], []
-    for model in range(results.sizes["model"]):
-        atoms, layers = drawn_atoms(results, model)[:, :, 0], model_layers(results, model)
+    for model in models:
+        atoms, layers = model.baseline, model.layers
         each.append(_summaries(atoms, layers))
         overall.append(_summaries(mean_over_tasks(atoms), layers))
         by_layer.append(_by_layer(atoms, results.sizes["layer"]))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pid_jax.metrics.add import add_metrics
 from pid_jax.metrics.association import associate
 from pid_jax.metrics.correlation import correlate, on_common_depths, products
-from pid_jax.metrics.draws import REDUNDANCY, SYNERGY, UNIQUE_1, UNIQUE_2, at_depth, drawn_atoms
+from pid_jax.metrics.draws import REDUNDANCY, SYNERGY, UNIQUE_1, UNIQUE_2, at_depth, read_models
 from pid_jax.metrics.fingerprint import POINTS, distances
 from pid_jax.metrics.intervals import at_crossing, first_below, largest, normal, peak_candidates
 from pid_jax.metrics.trajectory import METRICS
@@ -306,7 +306,7 @@ def test_shares_of_nothing_do_not_exist():
 
 def test_atoms_far_below_zero_are_raised_and_informations_stay():
     results = of_curves(HAND | {"unique_1": [2.0, 4.0, 3.0, 1.0, -0.01]})
-    atoms = drawn_atoms(results, 0)[0, 0, 0]
+    atoms = read_models(results)[0].baseline[0, 0]
     np.testing.assert_allclose(atoms[:, -1], [0.99, 0.0, 6.51, 1.99], atol=1e-7)
     np.testing.assert_allclose(atoms[:, 0], [HAND[name][0] for name in ATOMS])
     before = np.array([HAND[name][-1] for name in ATOMS])
