@@ -15,6 +15,7 @@ from extraction.errors import SampleError
 from extraction.knockout import cut_of
 from extraction.models import VisionLanguageModel
 from extraction.prefix_test import prove_prefix
+from extraction.readout import ensure_readout
 from extraction.run import RunOptions, Target, fill, plan_store
 from extraction.selftest import KnockoutProof, prove_knockout
 from extraction.settings import RunSettings
@@ -34,12 +35,16 @@ def extract_baseline(
 ) -> ActivationStore:
     """Extract the states of all samples into one store, or go on with one that was begun.
 
+    The model's readout is written beside them (docs/store.md), also into a store that is complete but for it.
+
     Raises:
         PrefixError: If questions were to share passes over images whose states depend on the question.
     """
+    options = options or RunOptions()
     manifest = plan_store(vlm, samples, settings, None)
     store = _start(manifest, out, lambda: _prove_prefix(vlm, samples, settings))
     fill(vlm, samples, settings, [Target(store=store)], options)
+    ensure_readout(vlm, store, settings, options.say if options.process.is_first else lambda line: None)
     return store
 
 

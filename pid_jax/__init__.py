@@ -65,8 +65,10 @@ if TYPE_CHECKING:
     from pid_jax.spectrum import UniqueSpectrum, unique_spectrum
     from pid_jax.status import Status
     from pid_jax.store import ActivationStore
+    from pid_jax.study.model import StudyModel
     from pid_jax.study.results import load_study, one_model, save_study
-    from pid_jax.study.run import StudySpec, run_study
+    from pid_jax.study.run import run_study
+    from pid_jax.study.spec import StudySpec
     from pid_jax.union import UnionEstimate, gaussian_union
 
 __version__ = "0.1.0"
@@ -122,6 +124,7 @@ __all__ = [
     "Standardize",
     "Status",
     "StudentTLikelihood",
+    "StudyModel",
     "StudySpec",
     "UnionEstimate",
     "UniqueSpectrum",
@@ -204,8 +207,10 @@ _HOME = {
     "spectrum": ("UniqueSpectrum", "unique_spectrum"),
     "status": ("Status",),
     "store": ("ActivationStore",),
+    "study.model": ("StudyModel",),
     "study.results": ("load_study", "one_model", "save_study"),
-    "study.run": ("StudySpec", "run_study"),
+    "study.run": ("run_study",),
+    "study.spec": ("StudySpec",),
     "union": ("UnionEstimate", "gaussian_union"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

@@ -1,7 +1,6 @@
 """`pid-jax`: from activation stores and arrays to atoms, figures and a page."""
 
 import os
-from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,15 +11,13 @@ from rich.table import Table
 from pid_jax.console import err, fraction_bar, make_app, out, parse_names, run_app, working
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import xarray as xr
 
     from pid_jax.gaussianizers import Gaussianizer
     from pid_jax.spec import PCA
-    from pid_jax.study.run import StudySpec
+    from pid_jax.study_config import StudyConfig
 
-RESULTS, PAGE, FIGURES = "results.nc", "index.html", "figures"
+RESULTS, PAGE, FIGURES, CELLS = "results.nc", "report.html", "figures", "cells"
 
 app = make_app("Partial information decomposition of what a model's modalities tell about its prediction.")
 
@@ -52,24 +49,52 @@ def demo(
 ) -> None:
     """Run the main job on the small trained LLaVA and easy-VQA: extract, decompose, draw."""
     from pid_jax.demo import extract_demo
+    from pid_jax.study_config import ModelConfig, StudyConfig, study_spec
 
-    paths = extract_demo(out_dir, per_task)
-    _study(paths, out_dir, _study_spec("12,12,8", "all", "all", GaussianizeBy.FLOW), seed=0)
+    baseline, *knockouts = (str(path) for path in extract_demo(out_dir, per_task))
+    model = ModelConfig(name="tiny", store=baseline, knockouts=tuple(knockouts))
+    _study(StudyConfig(models=(model,), spec=study_spec()), out_dir, is_strict=True)
+
+
+@app.command()
+def small_study(
+    out_dir: Annotated[Path, typer.Option("--out", help="Output folder; what is already there is reused.")] = Path(
+        "study"
+    ),
+    per_task: Annotated[int, typer.Option(help="Questions of each of the six tasks.")] = 1000,
+) -> None:
+    """Run a whole study on two small LLaVAs and generated images: six tasks, knockouts in windows, verdicts, report."""
+    from pid_jax.demo import extract_small_study
+    from pid_jax.study_config import read_config
+
+    _study(read_config(extract_small_study(out_dir, per_task)), out_dir, is_strict=True)
 
 
 @app.command()
 def study(
-    store: Annotated[str, typer.Option(help="Store of the baseline: a folder or a URL.")],
     out_dir: Annotated[Path, typer.Option("--out", help="Folder for the results, the figures and the page.")],
+    config: Annotated[Path | None, typer.Argument(help="A study file (TOML), for several models or choices.")] = None,
+    store: Annotated[str | None, typer.Option(help="Without a file: store of the baseline, a folder or a URL.")] = None,
     knockout: Annotated[list[str] | None, typer.Option(help="Store of a knockout; may be repeated.")] = None,
     dims: Dims = "12,12,8",
     keep: Keep = "all",
     tasks: Tasks = "all",
     gaussianize: Way = GaussianizeBy.FLOW,
     seed: Seed = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail if anything had to be left out.")] = False,
 ) -> None:
     """Decompose every task, condition and layer of activation stores, and write results, figures and a page."""
-    _study([store, *(knockout or [])], out_dir, _study_spec(dims, keep, tasks, gaussianize), seed)
+    from pid_jax.study_config import ModelConfig, StudyConfig, read_config, study_spec
+
+    if (config is None) == (store is None):
+        given = "neither" if config is None else "both"
+        raise ValueError(f"pid-jax study needs a study file or --store, got {given}.")
+    if config is not None:
+        _study(read_config(config), out_dir, strict)
+        return
+    spec = study_spec(dims=_dims(dims), gaussianize=gaussianize.value, keep=keep, tasks=parse_names(tasks))
+    model = ModelConfig(name=Path(str(store)).name, store=str(store), knockouts=tuple(knockout or ()))
+    _study(StudyConfig(models=(model,), spec=spec, seed=seed), out_dir, strict)
 
 
 @app.command()
@@ -127,33 +152,22 @@ def estimate(
         raise ValueError(f"No problem of {arrays} could be decomposed.")
 
 
-def _study(paths: Sequence[str | Path], out_dir: Path, spec: "StudySpec", seed: int) -> None:
+def _study(config: "StudyConfig", out_dir: Path, is_strict: bool) -> None:
     with working("Starting JAX"):
-        import jax
-
         from pid_jax.compilation_cache import keep_compiled
-        from pid_jax.store import ActivationStore
-        from pid_jax.study.results import load_study, save_study
-        from pid_jax.study.run import run_study, study_digest
+        from pid_jax.full_study import run_full_study
+        from pid_jax.study.results import save_study
 
         keep_compiled()
-    stores = [ActivationStore.open(path) for path in paths]
-    file = out_dir / RESULTS
-    with working("Reading the stores"):
-        digest = study_digest(stores, spec, seed)
-    try:
-        results = load_study(file)
-    except ValueError:  # none, or damaged: made anew
-        results = None
-    if results is not None and results.attrs.get("inputs_sha256") == digest:
-        out.print(f"{file}: made from the same stores and settings; reused.")
-    else:
-        with fraction_bar("Fitting flows and decomposing") as progress:
-            results = run_study(stores, spec=spec, key=jax.random.key(seed), progress=progress)
-        results = results.assign_attrs(inputs_sha256=digest)
-        save_study(results, file)
+    with fraction_bar("Decomposing") as progress:
+        results, problems = run_full_study(config, cells=out_dir / CELLS, progress=progress)
+    save_study(results, out_dir / RESULTS)
     _print_table(results)
     _draw(results, out_dir)
+    for line in problems:
+        err.print(f"Left out: {line}")
+    if problems and is_strict:
+        raise ValueError(f"{len(problems)} parts of the study had to be left out; see above.")
 
 
 def _draw(results: "xr.Dataset", out_dir: Path) -> None:
@@ -167,57 +181,39 @@ def _draw(results: "xr.Dataset", out_dir: Path) -> None:
 
 
 def _print_table(results: "xr.Dataset") -> None:
-    """Print the atoms of the first measure in bits at the first, the middle and the last layer."""
-    import numpy as np
-
-    layers = results.layer.values
-    shown = layers[sorted({0, len(layers) // 2, len(layers) - 1})]
-    measure = str(results.measure.values[0])
-    table = Table(title=f"Information about the prediction in bits, {measure.upper()}", box=None, padding=(0, 1, 0, 0))
-    names = {
-        "redundancy": "redundant",
-        "unique_1": f"unique\n{results.attrs['source_1_label']}",
-        "unique_2": f"unique\n{results.attrs['source_2_label']}",
-        "synergy": "synergy",
-    }
-    for title in ("task", "condition", "accuracy"):
-        table.add_column(title, no_wrap=True)
-    for title in ("layer", *names.values()):
-        table.add_column(title, justify="right", no_wrap=True)
-    for task in results.task.values:
-        for condition in results.condition.values:
-            cell = results.sel(task=task, condition=condition, measure=measure)
-            head = (str(task), str(condition), f"{float(cell.accuracy):.3f}")
-            for row, layer in enumerate(shown):
-                atoms = [f"{float(cell[name].sel(layer=layer)) / np.log(2):.2f}" for name in names]
-                table.add_row(*(head if row == 0 else ("", "", "")), str(layer), *atoms)
+    """Print what the study says of every claim, or, without claims, where the results are."""
+    if "verdict" not in results:
+        return
+    table = Table(title="What this study says of five claims", box=None, padding=(0, 1, 0, 0))
+    for title in ("model", "claim", "value", "verdict"):
+        table.add_column(title, no_wrap=title != "claim", justify="right" if title == "value" else "left")
+    for model in results.model.values:
+        for row, claim in enumerate(results.claim.values):
+            cell = results.sel(model=model, claim=claim)
+            ends = [float(cell[f"claim_{end}"]) for end in ("value", "lower", "upper")]
+            value = "" if any(end != end for end in ends) else "{:.3g} ({:.3g} to {:.3g})".format(*ends)
+            head = str(model) if row == 0 else ""
+            table.add_row(head, str(cell.claim_text.item()), value, str(cell.verdict.item()))
     out.print(table)
 
 
-def _study_spec(dims: str, keep: str, tasks: str, way: GaussianizeBy, intervals: bool = True) -> "StudySpec":
-    from pid_jax.spec import PIDSpec
-    from pid_jax.study.run import StudySpec
+def _gaussianizer(way: GaussianizeBy) -> "Gaussianizer":
+    from pid_jax.study_config import GAUSSIANIZERS
 
-    ways = {name: _gaussianizer(name, intervals) for name in GaussianizeBy}
-    others = tuple(ways[name] for name in (GaussianizeBy.COPULA, GaussianizeBy.NOTHING) if name != way)
-    pid = PIDSpec(reduction=_pca(dims), gaussianize=ways[way])
-    return StudySpec(pid=pid, compared=others, keep=keep, tasks=parse_names(tasks))
-
-
-def _gaussianizer(way: GaussianizeBy, intervals: bool = True) -> "Gaussianizer":
-    from pid_jax.gaussianizers import Auto, Copula, NoGaussianization, RealNVP
-
-    flow = RealNVP(intervals=intervals)
-    return {"flow": flow, "copula": Copula(), "nothing": NoGaussianization(), "auto": Auto(flow)}[way.value]
+    return GAUSSIANIZERS[way.value]
 
 
 def _pca(dims: str) -> "PCA":
     from pid_jax.spec import PCA
 
+    return PCA(dim=_dims(dims))
+
+
+def _dims(dims: str) -> tuple[int, int, int]:
     parts = dims.split(",")
     if len(parts) != 3 or not all(part.strip().isdigit() for part in parts):
         raise ValueError(f"--dims needs three whole numbers with commas, such as 12,12,8, got {dims!r}.")
-    return PCA(dim=(int(parts[0]), int(parts[1]), int(parts[2])))
+    return int(parts[0]), int(parts[1]), int(parts[2])
 
 
 def main() -> None:

@@ -1,11 +1,18 @@
-"""The demonstration: a small trained LLaVA on easy-VQA, from images to the page."""
+"""Small trained LLaVAs from images to stores: the demonstration on easy-VQA, and the study on generated scenes."""
 
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
+
+from pid_jax.atomic import write_text
 
 EDGES = "image-question"
 WINDOWS = ("all", "0-2")
+SMALL_STUDY = "small_study.toml"
+# Decoder blocks by model of the small study, and which edges are cut in which windows.
+SMALL_MODELS = ("tiny-gqa-8", "tiny-gqa-6")
+SMALL_CUTS = {"image-question": "all,sliding:3", "image-last": "all,sliding:3", "question-last": "all,sliding:3"}
 
 
 def demo_stores(folder: Path) -> list[Path]:
@@ -44,6 +51,35 @@ def extract_demo(folder: Path, per_task: int) -> list[Path]:
         str(baseline.parent),
     )
     return paths
+
+
+def extract_small_study(folder: Path, per_task: int) -> Path:
+    """Extract two small LLaVAs on generated scenes with six tasks, whole and under knockouts in windows of blocks.
+
+    Args:
+        folder: Output folder. What is complete is reused; what was interrupted goes on.
+        per_task: Questions of each task.
+
+    Returns:
+        The study file in the folder, a copy of the shipped one unless there is one already.
+
+    Raises:
+        RuntimeError: If an extraction fails.
+    """
+    data = folder / "gqa"
+    if not data.exists():
+        _pid_extract("make-gqa", "--out", str(data))
+    for model in SMALL_MODELS:
+        stores = folder / "stores" / model
+        options = ("--per-task", str(per_task), "--max-new-tokens", "2")
+        _pid_extract("run", "--model", model, "--gqa", str(data), *options, "--out", str(stores / "baseline"))
+        for edges, windows in SMALL_CUTS.items():
+            baseline = ("--baseline", str(stores / "baseline"), "--out", str(stores))
+            _pid_extract("knockout", *baseline, "--edges", edges, "--windows", windows)
+    config = folder / SMALL_STUDY
+    if not config.exists():
+        write_text(config, files("pid_jax").joinpath(SMALL_STUDY).read_text(encoding="utf-8"))
+    return config
 
 
 def _pid_extract(*arguments: str) -> None:

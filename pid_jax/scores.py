@@ -1,6 +1,6 @@
 """From states on disk to their scores: one layer of one store in memory at a time, one basis for all conditions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,6 +15,8 @@ from pid_jax.reduce.solve import fit_reduction, is_exact
 from pid_jax.spec import PCA, Reduction
 from pid_jax.store import ActivationStore
 from pid_jax.threads import one_blas_thread
+
+Read = Callable[[ActivationStore, int | str], np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,19 +38,21 @@ def read_scores(
     stores: Sequence[ActivationStore],
     rows: Mapping[str, Sequence[np.ndarray]],
     *,
-    role: str,
+    name: str,
     layers: Sequence[int | str],
+    read: Read,
     reduction: Reduction,
     dim: int | None,
     key: jax.Array,
 ) -> dict[str, list[Scores]]:
-    """Reduce the states of one role: components of the first store, task by task and layer by layer, for all stores.
+    """Reduce one variable: components of the first store, task by task and layer by layer, for all stores.
 
     Args:
         stores: The baseline, which the components are fitted on, then the others.
         rows: Rows of every store, by task.
-        role: Token group.
+        name: What the variable is called, such as its token group; with task and layer it decides what is drawn.
         layers: Layers, each read once from every store.
+        read: Reads the states (n, p) of a store at a layer.
         reduction: `PCA`, or `NoReduction` to keep the states as they are, which then all stay in memory.
         dim: Components wanted; None without a reduction.
         key: A JAX random key; what a task and layer draw does not depend on the other tasks and layers.
@@ -60,13 +64,13 @@ def read_scores(
     for layer in layers:
         bases: dict[str, Basis] = {}
         for index, store in enumerate(stores):
-            states = store.read(role=role, layer=layer)
+            states = read(store, layer)
             for task, selected in rows.items():
                 chosen = states[selected[index]]
                 if not isinstance(reduction, PCA) or dim is None:
                     one = _Layer(chosen.astype(np.float64), 1.0, 0.0)
                 else:
-                    fold = named_key(key, f"{task}/{role}/{layer}")
+                    fold = named_key(key, f"{task}/{name}/{layer}")
                     one, bases[task] = _reduce(chosen, bases.get(task), dim, reduction, fold)
                 found[task][index].append(one)
     return {task: [_stack(one) for one in per_store] for task, per_store in found.items()}

@@ -11,6 +11,7 @@ from pid_jax.manifest import Manifest, describe_differences
 from pid_jax.progress import Progress, no_progress
 from pid_jax.shard import Failure, StoreError, read_tensor, read_whole, shard_name
 from pid_jax.store import ActivationStore
+from pid_jax.store_readout_file import has_readout, join_readouts, read_readout, write_readout
 
 # How samples were chosen; what a merged store has where the choices differ, since it was chosen in no single way.
 _CHOICE: Mapping[str, Any] = {"tasks": None, "per_task": None, "limit": None, "one_per_image": False, "seed": 0}
@@ -24,7 +25,8 @@ def merge_stores(paths: Sequence[str | Path], out: str | Path, *, progress: Prog
     Stores with equal manifests, in which machines made some of the shards each, become one with all their shards,
     copied byte by byte. Stores of different samples that are alike otherwise become one with the samples of all, in
     shards of the first store's size. Every byte is checked on the way, and one shard is in memory at a time. A merge
-    that was killed goes on where it stopped when it is called again.
+    that was killed goes on where it stopped when it is called again. The readouts of the model become one, with the
+    candidate answers of all: of stores with different samples only where each has one.
 
     Args:
         paths: The stores: local paths or URLs.
@@ -63,6 +65,7 @@ def _unite(stores: Sequence[ActivationStore], out: str | Path, progress: Progres
         progress(done, len(missing))
         content = read_whole(holders[index][0].folder, shard_name(index))[1]
         merged.folder.write(shard_name(index), [content.data])
+    _join_readouts([store for store in stores if has_readout(store.folder)], merged)
     progress(len(missing), len(missing))
     return merged
 
@@ -101,8 +104,16 @@ def _join(stores: Sequence[ActivationStore], out: str | Path, progress: Progress
         tensors = {name: source.states(rows, name) for name in manifest.tensors} if rows else {}
         failures = [source.failures[i] for i in ids if i in source.failures]
         merged.write_shard(index, rows, [source.columns[i] for i in rows], tensors, failures)
+    _join_readouts(stores if all(has_readout(store.folder) for store in stores) else [], merged)
     progress(len(missing), len(missing))
     return merged
+
+
+def _join_readouts(stores: Sequence[ActivationStore], merged: ActivationStore) -> None:
+    """Give the merged store the readout of stores that have one."""
+    if stores:
+        readouts = [read_readout(store.folder, store.manifest.digest) for store in stores]
+        write_readout(merged.folder, join_readouts(readouts), merged.manifest.digest)
 
 
 class _Source:

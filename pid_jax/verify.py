@@ -3,6 +3,7 @@
 from pid_jax.manifest import Manifest
 from pid_jax.shard import ShardHeader, StoreError, read_header, read_tensor, shard_name
 from pid_jax.storage import Folder, join_path
+from pid_jax.store_readout_file import READOUT, read_readout
 
 
 def read_own_header(folder: Folder, manifest: Manifest, index: int) -> ShardHeader:
@@ -34,7 +35,14 @@ def find_problems(folder: Folder, manifest: Manifest) -> list[str]:
     ids = [i for one in seen.values() for i in one]
     double = len(ids) - len(set(ids))
     problems = [found[index] for index in sorted(found)]
-    return [*problems, *([f"{double} ids stand in more than one place"] if double else [])]
+    if double:
+        problems.append(f"{double} ids stand in more than one place")
+    if READOUT in there:
+        try:
+            read_readout(folder, manifest.digest)
+        except StoreError as error:
+            problems.append(str(error))
+    return problems
 
 
 def _own(folder: Folder, manifest: Manifest, index: int, header: ShardHeader) -> ShardHeader:

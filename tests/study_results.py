@@ -89,6 +89,7 @@ def planted(
         "gaussianizer": list(MAPS),
         "quantity": [*ATOMS, "i_1", "i_2", "i_12"],
         "source": ["source_1", "source_2"],
+        "direction": range(4),
         "condition_label": ("condition", labels),
         "edges": ("condition", ["", *(edge for edge in edges for _ in cuts)]),
         "window": ("condition", windows),

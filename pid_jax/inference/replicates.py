@@ -98,15 +98,41 @@ def row_replicates(
     Returns:
         Atoms (resamples, problems) in nats, as biased as those of samples are.
     """
-    problems, samples, size = latents.shape
+    samples = latents.shape[1]
     generator = numpy_generator(key)
+    counts = np.stack([draw_counts(generator, samples, block_length) for _ in range(resamples)])
+    return weighted_replicates(latents, dims, redundancy, counts, budget_bytes, progress)
+
+
+def weighted_replicates(
+    latents: np.ndarray,
+    dims: tuple[int, int, int],
+    redundancy: Redundancy,
+    weights: Float[np.ndarray, "resamples n"],
+    budget_bytes: float,
+    progress: Progress,
+) -> PIDAtoms:
+    """Decompose the covariances of rows with weights, such as how often each was drawn.
+
+    Args:
+        latents: Latents (problems, n, D) of all variables.
+        dims: (d1, d2, dt).
+        redundancy: The measure.
+        weights: Weights of the rows, n in total for each replicate.
+        budget_bytes: Memory for what exists at a time.
+        progress: Called with replicates done and all there are.
+
+    Returns:
+        Atoms (resamples, problems) in nats, as biased as those of samples are.
+    """
+    problems, _, size = latents.shape
+    resamples = len(weights)
     centered = latents - latents.mean(axis=1, keepdims=True)
     parts, done = [], 0
     for count in blocks_within(budget_bytes - centered.nbytes, resamples, problems, size):
         cov = np.empty((count, problems, size, size))
         with one_blas_thread(size):
-            for replicate in cov:
-                times = draw_counts(generator, samples, block_length)
+            for replicate, times in zip(cov, weights[done : done + count], strict=True):
                 for place, rows in enumerate(centered):  # one by one, so that no second copy of all rows is made
                     replicate[place] = _weighted_covariance(rows, times)
         parts.append(np.stack(jax.tree.leaves(solve_pid(cov, dims, redundancy).atoms)))

@@ -1,275 +1,204 @@
-"""From activation stores to a labeled data set: tasks x conditions x layers."""
+"""A study: all models, tasks, conditions and layers, cell by cell."""
 
-import dataclasses
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib.metadata import version
+from functools import partial
+from pathlib import Path
 
 import jax
 import numpy as np
 import xarray as xr
 
-from pid_jax.bias import INTERVAL_LEVEL
-from pid_jax.checks import check_enough_samples
-from pid_jax.estimate_reduced import estimate_reduced
-from pid_jax.gaussianizers import Copula, Gaussianizer, NoGaussianization, RealNVP
 from pid_jax.named_key import named_key
 from pid_jax.progress import Progress, no_progress, part_of
-from pid_jax.reduce.pca import Reduced
-from pid_jax.result import ATOMS, PIDEstimate
-from pid_jax.scores import Scores, read_scores
-from pid_jax.spec import BROJA, MMI, PCA, PIDSpec, Redundancy, SampleCovariance, spec_to_dict
-from pid_jax.store import NORM, ActivationStore
-from pid_jax.study.cell_data import accuracy, cell_data, coordinates, task_data, unknown_intervals
-from pid_jax.study.cell_tests import LEVEL, infer_task
-from pid_jax.study.results import SCHEMA
+from pid_jax.scores import Read, Scores, read_scores
+from pid_jax.store import ActivationStore, StoreError
+from pid_jax.study.assemble import Place, assemble
+from pid_jax.study.cache import CellCache, cell_digest, store_digests
+from pid_jax.study.cell import CellData, solve_cell
+from pid_jax.study.model import (
+    StudyModel,
+    TaskRows,
+    answered,
+    check_model,
+    check_names,
+    condition_name,
+    task_rows,
+)
+from pid_jax.study.sampling import draw_weights
+from pid_jax.study.spec import StudySpec
+from pid_jax.target_reader import TargetReader, target_reader
 
-# Of each task and condition, as far as progress is told.
+# Of each cell, as far as progress is told.
 STEPS = 1000
-_PACKAGES = ("pid_jax", "jax", "jaxlib", "numpy", "xarray")
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudySpec:
-    """Settings of a study.
-
-    Attributes:
-        pid: How each problem is estimated.
-        compared: Other maps to latents, whose atoms by the first measure stand beside those of `pid`.
-        measures: Redundancy measures, each on the same covariance.
-        tested: The map behind which differences between conditions, and what each source adds to the other, are tested
-            by the first measure. Ranks need no fit, so that nothing scatters but samples; None tests nothing.
-        keep: "all" samples, or those answered "correct" under the baseline.
-        tasks: Tasks to study; None studies all.
-        source_1_role: Token group that is source_1.
-        source_2_role: Token group that is source_2.
-    """
-
-    pid: PIDSpec = field(default_factory=lambda: PIDSpec(reduction=PCA(dim=(12, 12, 8)), gaussianize=RealNVP()))
-    compared: tuple[Gaussianizer, ...] = (Copula(), NoGaussianization())
-    measures: tuple[Redundancy, ...] = (BROJA(), MMI())
-    tested: Gaussianizer | None = field(default_factory=Copula)
-    keep: str = "all"
-    tasks: tuple[str, ...] | None = None
-    source_1_role: str = "image"
-    source_2_role: str = "question"
-
-    def __post_init__(self) -> None:
-        if self.keep not in ("all", "correct"):
-            raise ValueError(f"StudySpec(keep=...) needs 'all' or 'correct', got {self.keep!r}.")
-        if not self.measures:
-            raise ValueError("StudySpec(measures=...) needs at least one of BROJA() and MMI(), got none.")
+# Which cells of a model are to be made: (task, place in `model.stores`) and the hash.
+Wanted = dict[tuple[str, int], str]
 
 
 def run_study(
-    stores: Sequence[ActivationStore],
+    models: Sequence[StudyModel],
     *,
     spec: StudySpec | None = None,
-    key: jax.Array,
+    seed: int = 0,
+    cells: Path | None = None,
+    problems: Sequence[str] = (),
     progress: Progress = no_progress,
 ) -> xr.Dataset:
-    """Decompose, per task, condition and layer, the information about the model's prediction.
+    """Decompose, per model, task, condition and layer, the information about the model's prediction.
 
     source_1 is the mean state of the image tokens, source_2 that of the question tokens, the target the final norm's
     output at the last prompt position. The stores are read one layer at a time, and only scores are kept. Components
     are fitted on the baseline, task by task and layer by layer, and shared by all conditions, so that all are compared
-    in the same subspace. All layers of one task and condition are then one compiled call.
+    in the same subspace. All layers of one task and condition are then one cell; what it depends on is hashed, so that
+    a study that was killed, or had conditions added, makes the missing cells only.
+
+    What cannot be used is left out, and the rest goes on: `cell` and `problem` of the result, and its attribute
+    `problems`, say what and why.
 
     Args:
-        stores: The baseline first, then knockouts of the same model on the same samples.
+        models: Baselines and knockouts, one model each.
         spec: Settings, `StudySpec()` if not given.
-        key: A JAX random key.
+        seed: Seed of everything random.
+        cells: Folder for the cells; nothing is kept without one.
+        problems: Lines on what was left out before, for the result.
         progress: Called with steps done and all there are.
 
     Returns:
-        Atoms (task, condition, measure, layer) and informations (task, condition, layer) in nats, with status and
-        certificate, accuracy, answer entropy and everything that was chosen in the attributes.
+        The dataset of docs/study_dataset.md, without metrics.
 
     Raises:
-        ValueError: If the stores do not belong together, or no sample is left.
+        ValueError: If names repeat, a task is not known, or nothing at all could be estimated.
     """
     spec = StudySpec() if spec is None else spec
-    _check_stores(stores)
-    ids = _common_ids(stores, spec)
-    baseline = stores[0]
-    rows = np.isin(baseline.ids, ids)
-    labels = baseline.columns["task"][rows]
-    tasks = list(dict.fromkeys(labels.tolist()))
-    rows_of = {_name(store): np.flatnonzero(np.isin(store.ids, ids)) for store in stores}
-    selected = {task: [rows_of[_name(store)][labels == task] for store in stores] for task in tasks}
-    reduction_key, key = jax.random.split(key)
-    variables = _read_variables(stores, selected, spec, reduction_key)
-    stacked = []
-    for place, task in enumerate(tasks):
-        scores = [[variable[task][j] for variable in variables] for j in range(len(stores))]
-        told = part_of(progress, place, len(tasks))
-        cells = _study_task(task, stores, scores, spec, key, told)
-        right = xr.DataArray(
-            [accuracy(s, rows) for s, rows in zip(stores, selected[task], strict=True)], dims="condition"
-        )
-        stacked.append(cells.assign(accuracy=right.assign_attrs(units="1")))
-    data = xr.concat(stacked, dim="task").assign_coords(coordinates(stores, tasks))
-    data = data.assign_coords(measure=[type(measure).__name__.lower() for measure in spec.measures])
-    data = data.drop_vars(unknown_intervals(data)).assign(task_data(baseline, rows, labels, tasks))
-    return data.assign_attrs(_attributes(stores, spec))
-
-
-def study_digest(stores: Sequence[ActivationStore], spec: StudySpec, seed: int) -> str:
-    """Hash what a study depends on: the bytes of every shard, the settings, the seed, the versions."""
-    shards = [[header.digest for header in store.headers.values()] for store in stores]  # they cover every byte
-    manifests = [store.manifest.digest for store in stores]
-    content = [SCHEMA, shards, manifests, spec_to_dict(spec), seed, _versions(stores)]
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _read_variables(
-    stores: Sequence[ActivationStore], rows: Mapping[str, Sequence[np.ndarray]], spec: StudySpec, key: jax.Array
-) -> list[dict[str, list[Scores]]]:
-    """Read source_1, source_2 and the target, which is the same for all layers."""
-    reduction, layers = spec.pid.reduction, stores[0].layers
-    dims = reduction.dims if isinstance(reduction, PCA) else (None, None, None)
-    places = ((spec.source_1_role, layers), (spec.source_2_role, layers), ("last", (NORM,)))
-    return [
-        read_scores(stores, rows, role=role, layers=read, reduction=reduction, dim=dim, key=key)
-        for (role, read), dim in zip(places, dims, strict=True)
-    ]
-
-
-def _study_task(
-    task: str,
-    stores: Sequence[ActivationStore],
-    scores: Sequence[Sequence[Scores]],
-    spec: StudySpec,
-    key: jax.Array,
-    progress: Progress,
-) -> xr.Dataset:
-    """Decompose one task under every condition, and test it."""
-    reduced = [[_as_reduced(variable) for variable in one] for one in scores]
-    tested = spec.tested if isinstance(spec.pid.covariance, SampleCovariance) else None
-    steps = len(stores) + (tested is not None)
-    parts = [part_of(progress, place, steps) for place in range(steps)]
-    cells: list[xr.Dataset] = []
-    for store, own_scores, own, part in zip(stores, scores, reduced, parts, strict=False):
-        part(0, STEPS)
+    check_names(model.name for model in models)
+    used, lines = _usable(models, problems)
+    tasks: dict[str, dict[str, TaskRows]] = {}
+    for model in list(used):
         try:
-            estimates, others = _estimate(own, spec, named_key(key, f"{task}/{_name(store)}"), part)
+            target_reader(spec.target, model.baseline)
+            tasks[model.name] = task_rows(model, spec)
+        except (ValueError, StoreError) as error:
+            lines.append(f"model {model.name!r}: {error}")
+            used.remove(model)
+    if not used:
+        raise ValueError(" ".join(["There is nothing to study.", *lines]))
+    _check_tasks(used, spec)
+    cache = CellCache(cells)
+    found: dict[Place, xr.Dataset | str] = {}
+    for place, model in enumerate(used):
+        told = part_of(progress, place, len(used))
+        found |= _run_model(model, tasks[model.name], spec, seed, cache, told)
+    if all(isinstance(cell, str) for cell in found.values()):
+        reasons = list(dict.fromkeys(f"{'/'.join(key)}: {cell}" for key, cell in found.items()))
+        raise ValueError(" ".join(["Nothing could be estimated.", *reasons[:3]]))
+    return assemble(used, tasks, found, spec, lines)
+
+
+def _usable(models: Sequence[StudyModel], problems: Sequence[str]) -> tuple[list[StudyModel], list[str]]:
+    used, lines = [], list(problems)
+    for model in models:
+        try:
+            checked, own = check_model(model)
+            used.append(checked)
+            lines += own
         except ValueError as error:
-            raise ValueError(f"task {task!r}, {_name(store)}: {error} Or leave the task out.") from error
-        part(STEPS, STEPS)
-        cells.append(cell_data(estimates, own_scores).merge(_compared(estimates[0], others, spec)))
-    data = xr.concat(cells, dim="condition")
-    if tested is None:
-        return data
-    pid = dataclasses.replace(spec.pid, redundancy=spec.measures[0])
-    tests = infer_task(reduced, pid, tested, named_key(key, f"{task}/tests"), parts[-1])
-    return xr.merge([data, tests])
+            lines.append(str(error))
+    return used, lines
 
 
-def _as_reduced(variable: Scores) -> Reduced:
-    rank = (np.ptp(variable.values, axis=1) > 0).sum(axis=-1)
-    return Reduced(scores=variable.values, explained_variance=variable.explained_variance, rank=rank)
-
-
-def _estimate(
-    reduced: Sequence[Reduced], spec: StudySpec, key: jax.Array, progress: Progress
-) -> tuple[list[PIDEstimate], list[PIDEstimate]]:
-    """Decompose the scores of one task and condition by every measure, and by the first behind each compared map."""
-    d1, d2, dt = (variable.scores.shape[-1] for variable in reduced)
-    if isinstance(spec.pid.covariance, SampleCovariance):
-        check_enough_samples(reduced[0].scores.shape[1], (d1, d2, dt))
-    words = {"labels": _labels(spec), "problem": "layer"}
-    estimates = estimate_reduced(reduced, spec.pid, spec.measures, key, progress, **words)
-    ways = [dataclasses.replace(spec.pid, gaussianize=way) for way in spec.compared]
-    others = [estimate_reduced(reduced, way, spec.measures[:1], key, no_progress)[0] for way in ways]
-    return estimates, others
-
-
-def _compared(chosen: PIDEstimate, others: Sequence[PIDEstimate], spec: StudySpec) -> xr.Dataset:
-    """Put the atoms of the first measure behind every map side by side."""
-    names = [type(way).__name__ for way in (spec.pid.gaussianize, *spec.compared)]
-    every = [chosen, *others]
-    dims, nats = ("gaussianizer", "layer"), {"units": "nats"}
-    data = {f"compared_{name}": (dims, np.stack([getattr(e.atoms, name) for e in every]), nats) for name in ATOMS}
-    return xr.Dataset(data, coords={"gaussianizer": names})
-
-
-def _labels(spec: StudySpec) -> tuple[str, str, str]:
-    """Name both sources and the target as readers know them."""
-    modality = {"image": "vision", "question": "language"}
-    source_1, source_2 = (modality.get(role, role) for role in (spec.source_1_role, spec.source_2_role))
-    return source_1, source_2, "target"
-
-
-def _attributes(stores: Sequence[ActivationStore], spec: StudySpec) -> dict[str, str]:
-    settings = stores[0].manifest.settings
-    extraction = {k: v for k, v in settings.items() if k not in ("versions", "fingerprint")}
-    return {
-        "schema": SCHEMA,
-        "source_1_label": _labels(spec)[0],
-        "source_2_label": _labels(spec)[1],
-        "target_label": "final-norm state at the last position",
-        "model": str(settings.get("model", {}).get("name", "unknown")),
-        "dataset": str(settings.get("data", {}).get("reader", "unknown")),
-        "interval_level": str(INTERVAL_LEVEL),
-        "interval_kind": "sampling of the covariance; with flows also what the fit may have missed",
-        "tested_by": "" if spec.tested is None else type(spec.tested).__name__,
-        "tested_measure": type(spec.measures[0]).__name__.lower(),
-        "tested_level": str(LEVEL),
-        "reduction": (
-            "components of the baseline, fitted task by task and layer by layer, for all conditions"
-            if isinstance(spec.pid.reduction, PCA)
-            else "none"
-        ),
-        "settings": json.dumps({"study": spec_to_dict(spec), "extraction": extraction}),
-        "versions": json.dumps(_versions(stores)),
-    }
-
-
-def _versions(stores: Sequence[ActivationStore]) -> Mapping[str, str]:
-    return {name: version(name) for name in _PACKAGES} | dict(stores[0].manifest.settings.get("versions", {}))
-
-
-def _name(store: ActivationStore) -> str:
-    return str(store.manifest.condition["name"])
-
-
-def _common_ids(stores: Sequence[ActivationStore], spec: StudySpec) -> np.ndarray:
-    """Ids that every store has; with keep="correct" those that the baseline answers correctly."""
-    columns = stores[0].columns
-    known = list(dict.fromkeys(columns["task"].tolist()))
+def _check_tasks(models: Sequence[StudyModel], spec: StudySpec) -> None:
+    known = list(dict.fromkeys(str(t) for model in models for t in model.baseline.columns["task"].tolist()))
     unknown = [task for task in spec.tasks or () if task not in known]
     if unknown:
         raise ValueError(f"tasks must be among {known}, got {unknown}: check the spelling.")
-    chosen = np.isin(columns["task"], known if spec.tasks is None else spec.tasks)
-    if spec.keep == "correct":
-        if not (columns["gold"] != "").any():
-            raise ValueError(f'keep="correct" needs gold answers, and {stores[0].path} has none: use keep="all".')
-        chosen &= columns["correct"]
-    ids = stores[0].ids[chosen]
-    for store in stores[1:]:
-        ids = np.intersect1d(ids, store.ids)
-    if not len(ids):
-        raise ValueError(
-            "The stores have no sample in common that can be used: check that they were made from one baseline."
-        )
-    return ids
 
 
-def _check_stores(stores: Sequence[ActivationStore]) -> None:
-    if not stores:
-        raise ValueError("stores is empty: give the baseline store, then the knockouts.")
-    if stores[0].manifest.condition["edges"]:
-        raise ValueError(
-            f"The first store must be a baseline, got {_name(stores[0])} at {stores[0].path}: reorder the stores."
+def _run_model(
+    model: StudyModel,
+    tasks: Mapping[str, TaskRows],
+    spec: StudySpec,
+    seed: int,
+    cache: CellCache,
+    progress: Progress,
+) -> dict[Place, xr.Dataset | str]:
+    """Make the cells of one model, or read those that are there."""
+    reader = target_reader(spec.target, model.baseline)
+    digests = store_digests(model, spec)
+    found: dict[Place, xr.Dataset | str] = {}
+    wanted: Wanted = {}
+    for task, rows in tasks.items():
+        for place, store in enumerate(model.stores):
+            key = (model.name, task, condition_name(store))
+            if rows.problem:
+                found[key] = rows.problem
+                continue
+            digest = cell_digest(model, task, rows, place, digests, spec, seed)
+            kept = cache.read(digest)
+            if kept is None:
+                wanted[task, place] = digest
+            else:
+                found[key] = kept
+    scores = _read_model(model, tasks, wanted, reader, spec, seed) if wanted else {}
+    weights: dict[str, np.ndarray] = {}
+    for number, ((task, place), digest) in enumerate(wanted.items()):
+        store, own = model.stores[place], tasks[task]
+        if task not in weights:
+            weights = {task: draw_weights(own.ids.tolist(), spec.replicates, seed)}
+        name = condition_name(store)
+        data = CellData(
+            variables=scores[task, place],
+            weights=weights[task],
+            answered=answered(store, own.rows[place]),
+            is_baseline=place == 0,
         )
-    names = [_name(store) for store in stores]
-    if len(set(names)) != len(names):
-        raise ValueError(f"Every store needs a condition of its own, got {names}: leave the repeated ones out.")
-    for store in stores[1:]:
-        if store.manifest.settings != stores[0].manifest.settings or store.layers != stores[0].layers:
-            raise ValueError(
-                f"{store.path} was not made like {stores[0].path} (model, data, template or versions differ): "
-                "make it with `pid-extract knockout --baseline`."
-            )
+        cell = _solve(data, spec, f"{task}/{name}", seed, part_of(progress, number, len(wanted)))
+        if isinstance(cell, xr.Dataset):
+            cell = cell.assign_coords(layer=list(_layers(model, reader)))
+            cache.write(digest, cell)
+        found[model.name, task, name] = cell
+    return found
+
+
+def _solve(data: CellData, spec: StudySpec, name: str, seed: int, progress: Progress) -> xr.Dataset | str:
+    """Make a cell, or say why it cannot be made."""
+    progress(0, STEPS)
+    try:
+        cell = solve_cell(data, spec, named_key(jax.random.key(seed), name), progress)
+    except ValueError as error:
+        return str(error)
+    progress(STEPS, STEPS)
+    return cell
+
+
+def _read_model(
+    model: StudyModel,
+    tasks: Mapping[str, TaskRows],
+    wanted: Wanted,
+    reader: TargetReader,
+    spec: StudySpec,
+    seed: int,
+) -> dict[tuple[str, int], list[Scores]]:
+    """Read source_1, source_2 and the target of all cells that are wanted, each layer of each store once."""
+    places = sorted({0, *(place for _, place in wanted)})  # components are fitted on the baseline
+    stores = [model.stores[place] for place in places]
+    selected = {task: [tasks[task].rows[place] for place in places] for task in {task: None for task, _ in wanted}}
+    key, layers = jax.random.key(seed), _layers(model, reader)
+    variables: list[tuple[str, Sequence[int | str], Read]] = [
+        (role, layers, partial(_read_role, role)) for role in (spec.source_1_role, spec.source_2_role)
+    ]
+    variables.append(("last", reader.layers(model.baseline), reader.read))
+    by_variable = [
+        read_scores(stores, selected, name=n, layers=at, read=read, reduction=spec.pid.reduction, dim=dim, key=key)
+        for (n, at, read), dim in zip(variables, spec.dims, strict=True)
+    ]
+    return {(t, p): [scores[t][i] for scores in by_variable] for t in selected for i, p in enumerate(places)}
+
+
+def _layers(model: StudyModel, reader: TargetReader) -> tuple[int, ...]:
+    """List the layers of the sources: all, or those that have a target of their own."""
+    if reader.is_same_for_all:
+        return model.baseline.layers
+    return tuple(int(layer) for layer in reader.layers(model.baseline))
+
+
+def _read_role(role: str, store: ActivationStore, layer: int | str) -> np.ndarray:
+    return store.read(role=role, layer=layer)

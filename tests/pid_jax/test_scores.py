@@ -35,8 +35,13 @@ def stores(request, tmp_path_factory):
 
 def scores_of(stores, rows, reduction, layers=LAYERS[:3], seed=0):
     dim = DIM if isinstance(reduction, PCA) else None
-    key = jax.random.key(seed)
-    return read_scores(stores, rows, role="image", layers=layers, reduction=reduction, dim=dim, key=key)
+
+    def read(store, layer):
+        return store.read(role="image", layer=layer)
+
+    return read_scores(
+        stores, rows, name="image", layers=layers, read=read, reduction=reduction, dim=dim, key=jax.random.key(seed)
+    )
 
 
 @pytest.mark.parametrize(("solver", "atol"), [(Exact(), 1e-9), (Randomized(), 1e-3)])

@@ -1,0 +1,167 @@
+"""Cells of models, tasks and conditions, put together to one labeled dataset."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from pid_jax.bias import INTERVAL_LEVEL
+from pid_jax.spec import PCA, spec_to_dict
+from pid_jax.store import ActivationStore
+from pid_jax.study.cache import package_versions
+from pid_jax.study.differences import LEVEL, add_differences
+from pid_jax.study.model import StudyModel, TaskRows, condition_name, describe_answers
+from pid_jax.study.results import SCHEMA
+from pid_jax.study.spec import StudySpec
+
+ABSENT, DONE, FAILED = "absent", "done", "failed"
+_CELL = ("model", "task", "condition")
+_UNITS = {"n_samples": "1", "answer_entropy": "nats", "majority_rate": "1"}
+
+Place = tuple[str, str, str]
+"""Model, task and condition by name."""
+
+
+def assemble(
+    models: Sequence[StudyModel],
+    tasks: Mapping[str, Mapping[str, TaskRows]],
+    cells: Mapping[Place, xr.Dataset | str],
+    spec: StudySpec,
+    problems: Sequence[str],
+) -> xr.Dataset:
+    """Put cells together.
+
+    Args:
+        models: The models.
+        tasks: Samples by model and task.
+        cells: By model, task and condition: what was found, or why nothing was.
+        spec: The settings.
+        problems: Lines on what was left out altogether.
+
+    Returns:
+        The dataset of docs/study_dataset.md, without metrics.
+    """
+    names = {"model": [model.name for model in models]}
+    names["task"] = list(dict.fromkeys(task for own in tasks.values() for task in own))
+    names["condition"] = list(dict.fromkeys(condition_name(s) for model in models for s in model.stores))
+    found = {place: cell for place, cell in cells.items() if isinstance(cell, xr.Dataset)}
+    data = _stack(found, names)
+    data = data.assign(_states(cells, names)).assign(_answers(tasks, names))
+    data = data.assign_coords(names | _describe(models, names["condition"], data["layer"].values))
+    if "tested_redundancy" in data:
+        data = add_differences(data)
+    return data.assign_attrs(_attributes(models, spec, problems))
+
+
+def _stack(cells: Mapping[Place, xr.Dataset], names: Mapping[str, list[str]]) -> xr.Dataset:
+    """Put every cell in its place; what is not there is NaN, -1 for statuses, and empty for texts."""
+    layers = np.unique(np.concatenate([cell["layer"].values for cell in cells.values()]))
+    directions = max(cell.sizes["direction"] for cell in cells.values())
+    one = next(iter(cells.values()))
+    sizes = {**one.sizes, "layer": len(layers), "direction": directions}
+    coordinates: dict[str, Any] = {name: one[name].values for name in ("measure", "gaussianizer")}
+    coordinates |= {"layer": layers, "direction": np.arange(directions)}
+    if "source" in {dim for cell in cells.values() for dim in cell.dims}:
+        coordinates["source"], sizes["source"] = ["source_1", "source_2"], 2
+    shape = tuple(len(names[dim]) for dim in _CELL)
+    variables: dict[str, tuple[tuple[str, ...], np.ndarray, dict]] = {}
+    for place, cell in cells.items():
+        at = tuple(names[dim].index(label) for dim, label in zip(_CELL, place, strict=True))
+        for name, variable in cell.data_vars.items():
+            if name not in variables:
+                full = (*shape, *(sizes[str(dim)] for dim in variable.dims))
+                dims = (*_CELL, *(str(dim) for dim in variable.dims))
+                variables[str(name)] = (dims, _empty(full, variable.dtype), dict(variable.attrs))
+            inner = np.ix_(*(_positions(cell, str(dim), layers) for dim in variable.dims)) if variable.dims else (...,)
+            variables[str(name)][1][(*at, ...)][inner] = variable.values
+    return xr.Dataset(variables, coords=coordinates)
+
+
+def _positions(cell: xr.Dataset, dim: str, layers: np.ndarray) -> np.ndarray:
+    return np.searchsorted(layers, cell["layer"].values) if dim == "layer" else np.arange(cell.sizes[dim])
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    if dtype.kind == "f":
+        return np.full(shape, np.nan, dtype)
+    return np.full(shape, -1, dtype) if dtype.kind in "iu" else np.full(shape, "", dtype=object)
+
+
+def _states(cells: Mapping[Place, xr.Dataset | str], names: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Say of every cell whether it is there, and what the problem is."""
+    shape = tuple(len(names[dim]) for dim in _CELL)
+    state, problem = np.full(shape, ABSENT, dtype=object), np.full(shape, "", dtype=object)
+    for place, cell in cells.items():
+        at = tuple(names[dim].index(label) for dim, label in zip(_CELL, place, strict=True))
+        state[at] = FAILED if isinstance(cell, str) else DONE
+        problem[at] = cell if isinstance(cell, str) else ""
+    return {"cell": (_CELL, state), "problem": (_CELL, problem)}
+
+
+def _answers(tasks: Mapping[str, Mapping[str, TaskRows]], names: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Describe the samples of every task."""
+    values = {name: np.full((len(names["model"]), len(names["task"])), np.nan) for name in _UNITS}
+    for model, own in tasks.items():
+        for task, rows in own.items():
+            at = (names["model"].index(model), names["task"].index(task))
+            for name, value in describe_answers(rows.gold).items():
+                values[name][at] = value
+    return {name: (("model", "task"), value, {"units": _UNITS[name]}) for name, value in values.items()}
+
+
+def _describe(models: Sequence[StudyModel], conditions: Sequence[str], layers: np.ndarray) -> dict[str, Any]:
+    """Describe conditions and depths."""
+    stores: dict[str, ActivationStore] = {}
+    cut = {end: np.full((len(models), len(conditions)), -1) for end in ("first", "last")}
+    for row, model in enumerate(models):
+        for store in model.stores:
+            name = condition_name(store)
+            stores.setdefault(name, store)
+            for end, blocks in cut.items():
+                blocks[row, conditions.index(name)] = int(store.manifest.condition.get(end, -1))
+    last = np.array([model.last_layer for model in models])
+    depth = layers / np.maximum(last, 1)[:, None]
+    parts = [name.partition("@") for name in conditions]
+    is_cut = [bool(stores[name].manifest.condition.get("edges")) for name in conditions]
+    return {
+        "condition_label": ("condition", [str(stores[n].manifest.condition.get("label", n)) for n in conditions]),
+        "edges": ("condition", [part[0] if cut else "" for part, cut in zip(parts, is_cut, strict=True)]),
+        "window": ("condition", [part[2] if cut else "" for part, cut in zip(parts, is_cut, strict=True)]),
+        "cut_first": (("model", "condition"), cut["first"]),
+        "cut_last": (("model", "condition"), cut["last"]),
+        "last_layer": ("model", last),
+        "depth": (("model", "layer"), np.where(depth <= 1, depth, np.nan), {"units": "1"}),
+    }
+
+
+def _attributes(models: Sequence[StudyModel], spec: StudySpec, problems: Sequence[str]) -> dict[str, str]:
+    settings = {model.name: model.baseline.manifest.settings for model in models}
+    extraction = {
+        name: {k: v for k, v in own.items() if k not in ("versions", "fingerprint")} for name, own in settings.items()
+    }
+    versions: dict[str, Any] = dict(package_versions())
+    for own in settings.values():
+        versions |= dict(own.get("versions", {}))
+    readers = {str(own.get("data", {}).get("reader", "unknown")) for own in settings.values()}
+    return {
+        "schema": SCHEMA,
+        "source_1_label": spec.labels[0],
+        "source_2_label": spec.labels[1],
+        "target_label": spec.target.label,
+        "dataset": ", ".join(sorted(readers)),
+        "interval_level": str(INTERVAL_LEVEL),
+        "interval_kind": "sampling of the covariance; with flows also what the fit may have missed",
+        "tested_by": "" if spec.tested_map is None else type(spec.tested_map).__name__,
+        "tested_measure": type(spec.measures[0]).__name__.lower(),
+        "tested_level": str(LEVEL),
+        "reduction": (
+            "components of the baseline, fitted task by task and layer by layer, for all conditions"
+            if isinstance(spec.pid.reduction, PCA)
+            else "none"
+        ),
+        "problems": json.dumps(list(problems)),
+        "settings": json.dumps({"study": spec_to_dict(spec), "extraction": extraction}),
+        "versions": json.dumps(versions),
+    }

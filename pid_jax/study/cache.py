@@ -1,0 +1,92 @@
+"""Cells of a study on disk: one file each, named by the hash of everything that it depends on."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from pid_jax.atomic import atomic_write
+from pid_jax.result import read_dataset
+from pid_jax.spec import spec_to_dict
+from pid_jax.store_readout_file import READOUT
+from pid_jax.study.model import StudyModel, TaskRows
+from pid_jax.study.spec import StudySpec
+from pid_jax.targets import FinalNorm
+
+SCHEMA = "pid_jax.study_cell/1"
+_PACKAGES = ("pid_jax", "jax", "jaxlib", "numpy", "scipy", "xarray")
+
+
+class CellCache:
+    """A folder of cells. What was interrupted goes on with the cells that are missing; a damaged file is made anew.
+
+    Args:
+        folder: Where the files are; None keeps nothing.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+
+    def read(self, digest: str) -> xr.Dataset | None:
+        """Read the cell with this hash; None if there is none."""
+        if self._folder is None:
+            return None
+        try:
+            return read_dataset(self._path(self._folder, digest), SCHEMA, "`pid-jax study`")
+        except ValueError:
+            return None
+
+    def write(self, digest: str, cell: xr.Dataset) -> None:
+        """Keep a cell, whole or not at all."""
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with atomic_write(self._path(self._folder, digest)) as temporary:
+                cell.assign_attrs(schema=SCHEMA).to_netcdf(temporary, engine="h5netcdf")
+
+    @staticmethod
+    def _path(folder: Path, digest: str) -> Path:
+        return folder / f"{digest[:32]}.nc"
+
+
+def store_digests(model: StudyModel, spec: StudySpec) -> dict[str, str]:
+    """Hash what the stores of a model hold: manifest and digests of shards, which cover every byte."""
+    digests = {
+        str(store.path): _hash([store.manifest.digest, [header.digest for header in store.headers.values()]])
+        for store in model.stores
+    }
+    if not isinstance(spec.target, FinalNorm):
+        digests[READOUT] = hashlib.sha256(model.baseline.folder.read(READOUT).tobytes()).hexdigest()
+    return digests
+
+
+def cell_digest(
+    model: StudyModel, task: str, rows: TaskRows, place: int, digests: Mapping[str, str], spec: StudySpec, seed: int
+) -> str:
+    """Hash what the cell of a task and condition depends on: the bytes of its stores, its samples, settings, versions.
+
+    Args:
+        model: The model.
+        task: The task.
+        rows: Its samples.
+        place: Which of `model.stores`.
+        digests: Hashes of all stores of the model, by their paths, and of the readout if the target needs it.
+        spec: The settings.
+        seed: Seed of everything random.
+    """
+    settings = spec_to_dict(spec)
+    del settings["tasks"], settings["keep"]  # they decide which samples there are, and those are hashed
+    stores = [digests[str(store.path)] for store in (model.baseline, model.stores[place])]
+    return _hash([SCHEMA, stores, digests.get(READOUT), task, rows.ids.tolist(), settings, seed, package_versions()])
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that numbers come from."""
+    return {name: version(name) for name in _PACKAGES}
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

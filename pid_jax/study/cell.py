@@ -1,0 +1,179 @@
+"""One cell of a study: all layers of one task under one condition."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+
+from pid_jax.checks import check_enough_samples
+from pid_jax.estimate_reduced import estimate_latents, estimate_reduced, map_to_latents
+from pid_jax.gaussianize import Latents
+from pid_jax.gaussianizers import Gaussianizer
+from pid_jax.inference.permutation import permute_reduced
+from pid_jax.progress import Progress, no_progress, part_of
+from pid_jax.reduce.pca import Reduced
+from pid_jax.resampling import ConditionalIndependence
+from pid_jax.result import ATOMS, INFORMATION, STATUS_FLAGS, PIDEstimate
+from pid_jax.scores import Scores
+from pid_jax.spec import NoCorrection, SampleCovariance
+from pid_jax.spectrum import unique_spectrum
+from pid_jax.study.sampling import mean_of_replicates
+from pid_jax.study.scatter import scatter_of_atoms
+from pid_jax.study.spec import StudySpec
+
+PERMUTATIONS = 400
+NATS, ONE = {"units": "nats"}, {"units": "1"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellData:
+    """What a cell is made from.
+
+    Attributes:
+        variables: Scores of source_1, source_2 and target.
+        weights: Weights of the samples in every replicate (replicates, n).
+        answered: Which gold answers were given (n,); NaN where there is none.
+        is_baseline: Whether nothing was cut.
+    """
+
+    variables: Sequence[Scores]
+    weights: np.ndarray
+    answered: np.ndarray
+    is_baseline: bool
+
+
+def solve_cell(cell: CellData, spec: StudySpec, key: jax.Array, progress: Progress) -> xr.Dataset:
+    """Estimate all layers of a task and condition, and draw what is tested again.
+
+    Args:
+        cell: The samples.
+        spec: The settings.
+        key: A JAX random key.
+        progress: Called with steps done and all there are.
+
+    Returns:
+        The variables of docs/study_dataset.md that belong to one model, task and condition.
+
+    Raises:
+        ValueError: If there are too few samples, or a flow cannot be fitted.
+    """
+    reduced = [_as_reduced(variable) for variable in cell.variables]
+    d1, d2, dt = (variable.scores.shape[-1] for variable in reduced)
+    if isinstance(spec.pid.covariance, SampleCovariance):
+        check_enough_samples(reduced[0].scores.shape[1], (d1, d2, dt))
+    for_estimate, for_tests = jax.random.split(key)
+    words: dict[str, Any] = {"labels": spec.labels, "problem": "layer"}
+    latents, for_bias = map_to_latents(reduced, spec.pid, for_estimate, part_of(progress, 0, 2), **words)
+    estimates = estimate_latents(latents, reduced, spec.pid, spec.measures, for_bias, **words)
+    data = _estimated(estimates, cell.variables) | _compared(reduced, estimates[0], spec, for_estimate)
+    data |= _spectrum(estimates[0]) | _accuracy(cell)
+    way = spec.tested_map
+    if way is not None:
+        is_same = way == spec.pid.gaussianize
+        tested = (latents, estimates[0]) if is_same else _behind(way, reduced, spec, for_estimate)
+        data |= _tested(*tested, cell.weights, spec)
+        if cell.is_baseline:
+            data |= _added(reduced, way, spec, for_tests, part_of(progress, 1, 2))
+    return xr.Dataset(data, coords=_names(spec, dt))
+
+
+def _as_reduced(variable: Scores) -> Reduced:
+    rank = (np.ptp(variable.values, axis=1) > 0).sum(axis=-1)
+    return Reduced(scores=variable.values, explained_variance=variable.explained_variance, rank=rank)
+
+
+def _estimated(estimates: Sequence[PIDEstimate], variables: Sequence[Scores]) -> dict[str, Any]:
+    """Label what was found by every measure, and what is known of the reduction."""
+    first, dims = estimates[0], ("measure", "layer")
+    data: dict[str, Any] = {n: (dims, np.stack([getattr(e.atoms, n) for e in estimates]), NATS) for n in ATOMS}
+    for end in ("lower", "upper"):
+        if first.lower is not None:
+            parts = {n: np.stack([getattr(getattr(e, end), n) for e in estimates]) for n in ATOMS}
+            if np.isfinite(np.stack([*parts.values()])).any():  # flows without Gaussian refits know of no interval
+                data |= {f"{n}_{end}": (dims, values, NATS) for n, values in parts.items()}
+    data["gap"] = (dims, np.stack([e.gap for e in estimates]), NATS)
+    data["status"] = (dims, np.stack([e.status for e in estimates]), STATUS_FLAGS)
+    data |= {name: ("layer", getattr(first.information, name), NATS) for name in INFORMATION}
+    data["findings"] = ((), json.dumps([*first.notes, *first.findings]))
+    data["gaussianized_by"] = ("layer", np.asarray(first.gaussianizer, dtype=object))
+    for suffix, variable in zip(("1", "2", "target"), variables, strict=True):
+        for name, value, unit in (
+            ("explained_variance", variable.explained_variance, "1"),
+            ("reduction_angle", variable.angle, "rad"),
+        ):
+            data[f"{name}_{suffix}"] = ("layer", np.broadcast_to(value, first.gap.shape[:1]), {"units": unit})
+    return data
+
+
+def _compared(reduced: Sequence[Reduced], chosen: PIDEstimate, spec: StudySpec, key: jax.Array) -> dict[str, Any]:
+    """Put the atoms of the first measure behind every map side by side."""
+    ways = [dataclasses.replace(spec.pid, gaussianize=way) for way in spec.compared]
+    others = [estimate_reduced(reduced, way, spec.measures[:1], key, no_progress)[0] for way in ways]
+    dims = ("gaussianizer", "layer")
+    return {f"compared_{n}": (dims, np.stack([getattr(e.atoms, n) for e in (chosen, *others)]), NATS) for n in ATOMS}
+
+
+def _spectrum(estimate: PIDEstimate) -> dict[str, Any]:
+    """Resolve unique information into directions of the target, the largest first, as the covariance has them."""
+    spectrum = unique_spectrum(estimate.cov, estimate.dims)
+    return {
+        f"spectrum_{source}": (("layer", "direction"), -np.sort(-values, axis=-1), NATS)
+        for source, values in (("1", spectrum.unique_1), ("2", spectrum.unique_2))
+    }
+
+
+def _accuracy(cell: CellData) -> dict[str, Any]:
+    known = cell.answered[np.isfinite(cell.answered)]
+    return {
+        "accuracy": ((), float(known.mean()) if known.size else np.nan, ONE),
+        "replicate_accuracy": ("replicate", mean_of_replicates(cell.answered, cell.weights), ONE),
+    }
+
+
+def _behind(
+    way: Gaussianizer, reduced: Sequence[Reduced], spec: StudySpec, key: jax.Array
+) -> tuple[Latents, PIDEstimate]:
+    """Decompose by the first measure behind another map."""
+    pid = dataclasses.replace(spec.pid, gaussianize=way)
+    latents, for_bias = map_to_latents(reduced, pid, key, no_progress)
+    return latents, estimate_latents(latents, reduced, pid, spec.measures[:1], for_bias)[0]
+
+
+def _tested(latents: Latents, estimate: PIDEstimate, weights: np.ndarray, spec: StudySpec) -> dict[str, Any]:
+    scatter = scatter_of_atoms(latents, estimate, spec.measures[0], weights)
+    data: dict[str, Any] = {f"tested_{n}": ("layer", getattr(estimate.atoms, n), NATS) for n in ATOMS}
+    for name in ATOMS:
+        drawn = getattr(estimate.atoms, name)[:, None] + getattr(scatter, name)
+        data[f"replicate_{name}"] = (("layer", "replicate"), drawn.astype(np.float32), NATS)
+    return data
+
+
+def _added(
+    reduced: Sequence[Reduced], way: Gaussianizer, spec: StudySpec, key: jax.Array, progress: Progress
+) -> dict[str, Any]:
+    """Test at which layers each source tells more than the other alone does."""
+    plain = dataclasses.replace(spec.pid, gaussianize=way, redundancy=spec.measures[0], bias_correction=NoCorrection())
+    tests = []
+    for place, source in enumerate((1, 2)):
+        for_maps, for_rows = jax.random.split(jax.random.fold_in(key, source))
+        null, part = ConditionalIndependence(source), part_of(progress, place, 2)
+        options: dict[str, Any] = {"null": null, "resamples": PERMUTATIONS, "progress": part}
+        tests.append(permute_reduced(reduced, plain, (for_maps, for_rows), **options))
+    dims = ("source", "layer")
+    return {
+        "added_p": (dims, np.stack([test.p_value.i_12 for test in tests]), ONE),
+        "added_family_wise": (dims, np.stack([test.family_wise.i_12 for test in tests]), ONE),
+    }
+
+
+def _names(spec: StudySpec, directions: int) -> dict[str, Any]:
+    return {
+        "measure": [type(measure).__name__.lower() for measure in spec.measures],
+        "gaussianizer": [type(way).__name__ for way in (spec.pid.gaussianize, *spec.compared)],
+        "direction": np.arange(directions),
+    }

@@ -1,0 +1,55 @@
+"""What every condition changes: differences to the baseline of the same samples, from the replicates of both."""
+
+import numpy as np
+import xarray as xr
+from scipy.special import ndtr, ndtri
+
+from pid_jax.inference.multiplicity import family_wise_by_maximum
+from pid_jax.pid.quantities import QUANTITIES
+from pid_jax.result import ATOMS
+
+LEVEL = 0.95
+_DIMS = ("model", "task", "condition", "quantity", "layer")
+
+
+def add_differences(results: xr.Dataset) -> xr.Dataset:
+    """Add differences to the baseline with intervals and p-values, those also adjusted for all layers of a row.
+
+    Args:
+        results: Cells of a study with `tested_*` and `replicate_*`; the baseline is the first condition.
+
+    Returns:
+        The same with `difference` and what belongs to it; NaN for the baseline itself.
+    """
+    values = _quantities({name: results[f"tested_{name}"].values for name in ATOMS})
+    drawn = _quantities({name: results[f"replicate_{name}"].values.astype(np.float64) for name in ATOMS})
+    difference = values - values[:, :, :1]
+    scatter = drawn - drawn[:, :, :1]
+    difference[:, :, 0] = np.nan
+    scatter -= scatter.mean(axis=-1, keepdims=True)
+    spread = scatter.std(axis=-1)
+    error = np.where(spread > 0, spread, np.abs(difference))
+    unit = np.where(error > 0, error, 1)
+    distance = np.abs(difference) / unit
+    p_value = 2 * ndtr(-distance)
+    family_wise = np.full_like(p_value, np.nan)
+    for place in np.ndindex(p_value.shape[:-1]):
+        size = np.where(np.isfinite(difference[place]), distance[place], np.nan)
+        family_wise[place] = family_wise_by_maximum(size, np.abs(scatter[place] / unit[place][:, None]).T)
+    reach = ndtri(0.5 + 0.5 * LEVEL) * error
+    nats, one = {"units": "nats"}, {"units": "1"}
+    data = {
+        "difference": (_DIMS, difference, nats),
+        "difference_lower": (_DIMS, difference - reach, nats),
+        "difference_upper": (_DIMS, difference + reach, nats),
+        "difference_p": (_DIMS, p_value, one),
+        "difference_family_wise": (_DIMS, family_wise, one),
+    }
+    return results.assign(data).assign_coords(quantity=list(QUANTITIES))
+
+
+def _quantities(atoms: dict[str, np.ndarray]) -> np.ndarray:
+    """Stack atoms and the informations that they sum to, before the layers."""
+    i_1, i_2 = (atoms["redundancy"] + atoms[name] for name in ("unique_1", "unique_2"))
+    every = {**atoms, "i_1": i_1, "i_2": i_2, "i_12": i_1 + atoms["unique_2"] + atoms["synergy"]}
+    return np.stack([every[name] for name in QUANTITIES], axis=3)

@@ -1,0 +1,179 @@
+"""The stores of one model, and which of their samples a study uses."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pid_jax.manifest import describe_differences
+from pid_jax.store import ActivationStore
+from pid_jax.study.spec import StudySpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyModel:
+    """The stores of one model.
+
+    Attributes:
+        name: What the model is called in the study.
+        baseline: States of the model as it is.
+        knockouts: States of the same model on the same samples with attention cut, each in another way.
+    """
+
+    name: str
+    baseline: ActivationStore
+    knockouts: tuple[ActivationStore, ...] = ()
+
+    @property
+    def stores(self) -> tuple[ActivationStore, ...]:
+        """The baseline, then the knockouts."""
+        return (self.baseline, *self.knockouts)
+
+    @property
+    def last_layer(self) -> int:
+        """The last layer recorded."""
+        return self.baseline.layers[-1]
+
+
+def condition_name(store: ActivationStore) -> str:
+    """Name the condition of a store."""
+    return str(store.manifest.condition["name"])
+
+
+def check_model(model: StudyModel) -> tuple[StudyModel, list[str]]:
+    """Leave out knockouts that do not belong to the baseline.
+
+    Returns:
+        The model without them, and a line for each that says why.
+
+    Raises:
+        ValueError: If the baseline itself cannot be used.
+    """
+    baseline = model.baseline
+    if baseline.manifest.condition.get("edges"):
+        raise ValueError(
+            f"model {model.name!r}: the first store must be a baseline, got {condition_name(baseline)} at "
+            f"{baseline.path}: give the store of the model as it is."
+        )
+    kept: list[ActivationStore] = []
+    problems = []
+    for store in model.knockouts:
+        problem = _problem(store, baseline, [condition_name(one) for one in (baseline, *kept)])
+        if problem is None:
+            kept.append(store)
+        else:
+            problems.append(f"model {model.name!r}: {store.path} is left out: {problem}.")
+    return StudyModel(name=model.name, baseline=baseline, knockouts=tuple(kept)), problems
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse models that share a name."""
+    given = list(names)
+    double = sorted({name for name in given if given.count(name) > 1})
+    if double:
+        raise ValueError(f"models must have different names, got {double} more than once: rename one.")
+
+
+def _problem(store: ActivationStore, baseline: ActivationStore, names: Sequence[str]) -> str | None:
+    """Say what keeps a knockout from being compared with its baseline."""
+    own, other = store.manifest, baseline.manifest
+    if condition_name(store) in names:
+        return f"another store of this model is {condition_name(store)!r} already"
+    if different := describe_differences(other.settings, own.settings, ("in the baseline", "here")):
+        return (
+            f"it was not made like {baseline.path} ({different}); make it with "
+            f"`pid-extract knockout --baseline {baseline.path}`"
+        )
+    if store.layers != baseline.layers:
+        return f"it has layers {store.layers}, the baseline has {baseline.layers}; extract it again with the same"
+    missing = set(other.ids) - set(own.ids)
+    if missing or len(own.ids) != len(other.ids):
+        count = len(missing) or len(own.ids) - len(other.ids)
+        return f"its samples are not those of the baseline ({count} of {len(other.ids)} ids differ); extract it again"
+    if missing_shards := store.missing_shards():
+        count = own.shard_count
+        return f"{len(missing_shards)} of its {count} shards are missing; run the same extraction again, it goes on"
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRows:
+    """The samples of one task.
+
+    Attributes:
+        ids: Their ids, sorted.
+        rows: Their rows in every store of the model.
+        gold: Their gold answers, "" where there is none.
+        problem: What keeps the task from being studied, "" if nothing does.
+    """
+
+    ids: np.ndarray
+    rows: tuple[np.ndarray, ...]
+    gold: np.ndarray
+    problem: str = ""
+
+
+def task_rows(model: StudyModel, spec: StudySpec) -> dict[str, TaskRows]:
+    """Find the samples of every task that all stores of a model have.
+
+    Raises:
+        ValueError: If correct answers are asked for and there are no gold answers.
+    """
+    columns = model.baseline.columns
+    chosen = np.ones(len(model.baseline.ids), bool)
+    if spec.keep == "correct":
+        if not (columns["gold"] != "").any():
+            raise ValueError(f'keep="correct" needs gold answers, and {model.baseline.path} has none: use keep="all".')
+        chosen &= columns["correct"].astype(bool)
+    ids = model.baseline.ids[chosen]
+    for store in model.knockouts:
+        ids = np.intersect1d(ids, store.ids)
+    at = np.searchsorted(model.baseline.ids, ids)
+    labels = columns["task"][at]
+    every = [np.searchsorted(store.ids, ids) for store in model.stores]
+    names = list(dict.fromkeys(columns["task"].tolist()))
+    tasks = {}
+    for name in names if spec.tasks is None else [name for name in spec.tasks if name in names]:
+        own = labels == name
+        gold = columns["gold"][at][own]
+        problem = _task_problem(own.sum(), int((columns["task"] == name).sum()), gold, spec)
+        tasks[name] = TaskRows(ids=ids[own], rows=tuple(rows[own] for rows in every), gold=gold, problem=problem)
+    return tasks
+
+
+def _task_problem(count: int, before: int, gold: np.ndarray, spec: StudySpec) -> str:
+    if not count:
+        lost = "no sample is answered correctly" if spec.keep == "correct" else "no sample is in all stores"
+        return f"{lost}: leave the task out, or look at the answers with `pid-extract info`"
+    answers = np.unique(gold[gold != ""])
+    if len(answers) == 1:
+        return (
+            f"all {count} gold answers are {str(answers[0])!r}, so there is nothing to predict: leave the task out or "
+            "add samples with other answers"
+        )
+    needed = sum(dim or 0 for dim in spec.dims) + 2
+    if any(spec.dims) and count < needed:
+        kept = f"{count} of {before} samples are answered correctly" if spec.keep == "correct" else f"{count} samples"
+        return (
+            f"{kept}, and {spec.dims} dimensions need at least {needed}, better ten times as many: add samples or "
+            "reduce further"
+        )
+    return ""
+
+
+def describe_answers(gold: np.ndarray) -> dict[str, Any]:
+    """Count samples, and describe the spread of gold answers in nats; NaN where there are none."""
+    counts = np.unique(gold[gold != ""], return_counts=True)[1]
+    shares = counts / counts.sum() if counts.size else np.array([np.nan])
+    return {
+        "n_samples": len(gold),
+        "answer_entropy": float(-(shares * np.log(shares)).sum()),
+        "majority_rate": float(shares.max()),
+    }
+
+
+def answered(store: ActivationStore, rows: np.ndarray) -> np.ndarray:
+    """Say which gold answers were given: 1 or 0, NaN where there is no gold answer."""
+    correct = store.columns["correct"][rows].astype(float)
+    return np.where(store.columns["gold"][rows] != "", correct, np.nan)

@@ -1,0 +1,45 @@
+"""How atoms scatter from draw to draw of the samples."""
+
+import jax
+import numpy as np
+
+from pid_jax.gaussianize import Latents
+from pid_jax.inference.influence import influence_of_rows
+from pid_jax.inference.replicates import weighted_replicates
+from pid_jax.pid.atoms import PIDAtoms
+from pid_jax.pid.calibrated import LEAST_SHARE
+from pid_jax.progress import no_progress
+from pid_jax.result import ATOMS, PIDEstimate
+from pid_jax.spec import MMI, Redundancy
+
+BUDGET_BYTES = 1e9
+
+
+def scatter_of_atoms(latents: Latents, estimate: PIDEstimate, measure: Redundancy, weights: np.ndarray) -> PIDAtoms:
+    """Say how far every replicate is from the estimate.
+
+    To first order a replicate with weights w of its n samples is off by Σ (w_i − 1) a_i / n, with the influence a_i of
+    sample i. Where one source is ahead in every direction the influence is zero though the atom scatters; there the
+    atoms of the weighted covariance are taken, around their mean. See docs/decisions/0017 for both.
+
+    Args:
+        latents: The latents (layers, n, D).
+        estimate: What was found from them.
+        measure: The measure.
+        weights: Weights of the samples (replicates, n), n in total.
+
+    Returns:
+        Deviations (layers, replicates) in nats, with mean zero.
+    """
+    influence = influence_of_rows(estimate.cov, estimate.dims, isinstance(measure, MMI), latents.values)
+    drawn = weighted_replicates(latents.values, estimate.dims, measure, weights, BUDGET_BYTES, no_progress)
+    smooth = {name: getattr(influence, name) @ (weights - 1).T / weights.shape[1] for name in ATOMS}
+    rough = {name: getattr(drawn, name).T for name in ATOMS}
+    return jax.tree.map(_choose, PIDAtoms(**smooth), PIDAtoms(**rough))
+
+
+def _choose(smooth: np.ndarray, rough: np.ndarray) -> np.ndarray:
+    """Take the first unless it scatters less than its share, layer by layer."""
+    smooth, rough = (x - x.mean(axis=1, keepdims=True) for x in (smooth, rough))
+    is_blind = smooth.std(axis=1, keepdims=True) < LEAST_SHARE * rough.std(axis=1, keepdims=True)
+    return np.where(is_blind, rough, smooth)

@@ -1,0 +1,71 @@
+"""What is chosen in a study."""
+
+from dataclasses import dataclass, field
+
+from pid_jax.checks import check_positive_int
+from pid_jax.gaussianizers import Copula, Gaussianizer, NoGaussianization, RealNVP
+from pid_jax.spec import BROJA, MMI, PCA, PIDSpec, Redundancy, SampleCovariance
+from pid_jax.targets import FinalNorm, Target
+
+# Fewer replicates tell a standard error to 10 % or worse.
+FEWEST_REPLICATES = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySpec:
+    """Settings of a study.
+
+    Attributes:
+        pid: How each problem is estimated.
+        compared: Other maps to latents, whose atoms by the first measure stand beside those of `pid`.
+        measures: Redundancy measures, each on the same covariance.
+        tested: The map behind which all that is tested stands, by the first measure: differences between conditions,
+            what each source adds to the other, metrics and verdicts. Ranks need no fit, so that nothing scatters but
+            samples; None tests nothing.
+        replicates: How often samples are drawn again for it.
+        keep: "all" samples, or those answered "correct" under the baseline.
+        tasks: Tasks to study; None studies all.
+        source_1_role: Token group that is source_1.
+        source_2_role: Token group that is source_2.
+        target: What the information is about; decision 0020.
+    """
+
+    pid: PIDSpec = field(default_factory=lambda: PIDSpec(reduction=PCA(dim=(12, 12, 8)), gaussianize=RealNVP()))
+    compared: tuple[Gaussianizer, ...] = (Copula(), NoGaussianization())
+    measures: tuple[Redundancy, ...] = (BROJA(), MMI())
+    tested: Gaussianizer | None = field(default_factory=Copula)
+    replicates: int = 200
+    keep: str = "all"
+    tasks: tuple[str, ...] | None = None
+    source_1_role: str = "image"
+    source_2_role: str = "question"
+    target: Target = field(default_factory=FinalNorm)
+
+    def __post_init__(self) -> None:
+        if self.keep not in ("all", "correct"):
+            raise ValueError(f"StudySpec(keep=...) needs 'all' or 'correct', got {self.keep!r}.")
+        if not self.measures:
+            raise ValueError("StudySpec(measures=...) needs at least one of BROJA() and MMI(), got none.")
+        check_positive_int("StudySpec(replicates=...)", self.replicates)
+        if self.replicates < FEWEST_REPLICATES:
+            raise ValueError(
+                f"StudySpec(replicates=...) needs at least {FEWEST_REPLICATES} for standard errors, got "
+                f"{self.replicates}: better use 200."
+            )
+
+    @property
+    def dims(self) -> tuple[int | None, int | None, int | None]:
+        """Components wanted of source_1, source_2 and target; None without a reduction."""
+        return self.pid.reduction.dims if isinstance(self.pid.reduction, PCA) else (None, None, None)
+
+    @property
+    def tested_map(self) -> Gaussianizer | None:
+        """The map behind which is tested; None where nothing can be: shrunk covariances have a bias of their own."""
+        return self.tested if isinstance(self.pid.covariance, SampleCovariance) else None
+
+    @property
+    def labels(self) -> tuple[str, str, str]:
+        """Both sources and the target as readers know them."""
+        modality = {"image": "vision", "question": "language"}
+        source_1, source_2 = (modality.get(role, role) for role in (self.source_1_role, self.source_2_role))
+        return source_1, source_2, "target"
