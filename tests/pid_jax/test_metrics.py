@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pid_jax.metrics.add import add_metrics
 from pid_jax.metrics.association import associate
-from pid_jax.metrics.correlation import correlate, on_common_depths, products
+from pid_jax.metrics.correlation import correlate, on_common_depths
 from pid_jax.metrics.draws import REDUNDANCY, SYNERGY, UNIQUE_1, UNIQUE_2, at_depth, read_models
 from pid_jax.metrics.fingerprint import POINTS, distances
 from pid_jax.metrics.intervals import at_crossing, first_below, largest, normal, peak_candidates
@@ -189,9 +189,10 @@ def test_noise_does_not_lower_correlations():
         for curve in curves:
             seen = curve + sd * generator.normal(size=layers)
             replicates = seen + sd * generator.normal(size=(40, layers))
-            draws.append(np.repeat(np.concatenate([seen[None], replicates])[:, None], 4, axis=1))
-        found.append(correlate(products(*draws))[:, 0])
-        naive.append(np.corrcoef(draws[0][0, 0], draws[1][0, 0])[0, 1])
+            both = np.concatenate([seen[None], replicates])
+            draws.append(both - both.mean(axis=1, keepdims=True))
+        found.append(correlate(*draws))
+        naive.append(np.corrcoef(draws[0][0], draws[1][0])[0, 1])
     value, lower, upper = np.array(found).T
     error = value.std() / np.sqrt(len(value))
     assert abs(value.mean() - 0.8) < 4 * error
@@ -201,9 +202,39 @@ def test_noise_does_not_lower_correlations():
 
 def test_curves_of_noise_have_no_correlation():
     generator = np.random.default_rng(0)
-    seen = generator.normal(size=(4, 9))
-    draws = np.concatenate([seen[None], seen + generator.normal(size=(40, 4, 9))])
-    assert np.isnan(correlate(products(draws, draws))).all()
+    seen = generator.normal(size=9)
+    draws = np.concatenate([seen[None], seen + generator.normal(size=(40, 9))])
+    assert np.isnan(correlate(draws, draws)).all()
+
+
+def test_intervals_hold_correlations_of_one():
+    """Noise of one direction only may cancel, and is no less for that."""
+    generator = np.random.default_rng(0)
+    curve, bump = np.array([3.0, 1.0, -1.0, -3.0]), np.array([0.1, -0.2, 0.1, 0.0])
+    held = []
+    for _ in range(400):
+        draws = []
+        for _ in range(2):
+            seen = curve + generator.normal() * bump
+            draws.append(np.concatenate([seen[None], seen + generator.normal(size=(60, 1)) * bump]))
+        value, lower, upper = correlate(*draws)
+        assert lower <= value <= upper == 1
+        held.append(lower <= 1)
+    assert np.mean(held) == 1
+
+
+def test_intervals_hold_correlations_just_below_one():
+    generator = np.random.default_rng(0)
+    curve, bump = np.array([3.0, 1.0, -1.0, -3.0]), np.array([0.1, -0.2, 0.1, 0.0])
+    curves = [curve, curve + bump]
+    truth = np.corrcoef(curves)[0, 1]
+    held = []
+    for _ in range(400):
+        seen = [x + generator.normal() * bump for x in curves]
+        draws = [np.concatenate([x[None], x + generator.normal(size=(60, 1)) * bump]) for x in seen]
+        _, lower, upper = correlate(*draws)
+        held.append(lower <= truth <= upper)
+    assert np.mean(held) > 0.93
 
 
 def test_models_of_different_depth_are_compared_at_the_depths_of_the_shallower_one():
