@@ -62,9 +62,9 @@ def plant(model: int, task: int, condition: int) -> PlantedCell:
     layers = np.arange(blocks + 1)
     last = last_cut(blocks, CUTS[condition])
     depth, moved = layers / blocks, (layers - np.minimum(layers, last + 1)) / blocks
-    rise = 1 - 0.2 * np.exp(-moved / 0.06)
+    rise = 1 - 0.25 * np.exp(-moved / 0.06)
     seen = 12.0 / (1 + 0.8 * task) * rise * np.exp(-((moved / (0.35 + 0.05 * task + 0.02 * model)) ** 2)) + 0.5 * task
-    told = (1 - 0.4 * task) * (1 - np.exp(-moved / 0.3))
+    told = (1 - 0.4 * task) * (1 - np.exp(-((moved / 0.4) ** 2)))
     own = 0.5 + (6.0 + task + 0.5 * model) * depth**3
     ones = np.ones_like(depth)
     gain_1 = np.sqrt(np.stack([seen, 0.15 * ones, 0.4 * ones], axis=1))
