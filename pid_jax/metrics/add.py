@@ -22,5 +22,6 @@ def add_metrics(results: xr.Dataset) -> xr.Dataset:
     """
     parts = (trajectory_metrics, causal_metrics, fingerprints, correlations, associations)
     models = read_models(results)
-    results = results.merge(xr.merge([part(results, models) for part in parts], compat="equals", join="exact"))
-    return results.merge(judge(results))
+    found = xr.merge([part(results, models) for part in parts], compat="equals", join="exact")
+    results = results.merge(found, compat="no_conflicts")
+    return results.merge(judge(results), compat="no_conflicts")
