@@ -160,7 +160,7 @@ def _study(config: "StudyConfig", out_dir: Path, is_strict: bool) -> None:
 
         keep_compiled()
     with fraction_bar("Decomposing") as progress:
-        results, problems = run_full_study(config, cells=out_dir / CELLS, progress=progress)
+        results, problems = run_full_study(config, cells=out_dir / CELLS, progress=progress, tell=out.print)
     save_study(results, out_dir / RESULTS)
     _print_table(results)
     _draw(results, out_dir)
@@ -175,7 +175,8 @@ def _draw(results: "xr.Dataset", out_dir: Path) -> None:
         from pid_jax.plot.files import save_figures
         from pid_jax.report.page import write_report
 
-        page = write_report(results, save_figures(results, out_dir / FIGURES), out_dir / PAGE)
+        save_figures(results, out_dir / FIGURES)
+        page = write_report(results, out_dir / PAGE)
     out.print(f"Figures: {out_dir / FIGURES}")
     out.print(f"Page: {page.resolve()}")
 

@@ -87,7 +87,7 @@ def with_made_up_metrics(results: xr.Dataset, seed: int = 1) -> xr.Dataset:
     add("task_correlation", ("model", "task", "task_2", "atom"))
     add("association", ("model", "edges_name", "window_name", "effect_name", "property"))
     add("claim_value", ("model", "claim"), ())
-    add("universe_value", ("universe", "model", "claim"))
+    add("universe_value", ("universe", "model", "claim"), ())
     return _label(xr.Dataset(data), results, generator)
 
 
@@ -101,6 +101,7 @@ def _label(data: xr.Dataset, results: xr.Dataset, generator: np.random.Generator
     data["verdict"] = (value.dims, generator.choice(VERDICTS, size=value.shape).astype(object))
     data["reason"] = (value.dims, np.full(value.shape, "0.42 (0.39 to 0.45), and 0.5 was wanted", dtype=object))
     universe = data["universe_value"]
+    data["universe_lower"], data["universe_upper"] = universe - 0.04, universe + 0.04
     data["universe_verdict"] = (universe.dims, generator.choice(VERDICTS, size=universe.shape).astype(object))
     data["universe_reason"] = (universe.dims, np.full(universe.shape, "0.42, and 0.5 was wanted", dtype=object))
     profiles = [(m, t) for m in results["model"].values for t in results["task"].values]

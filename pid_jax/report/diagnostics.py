@@ -1,0 +1,130 @@
+"""What tells whether the numbers can be trusted: failures, certificates, maps, and what the reduction kept."""
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+
+from pid_jax.plot.quantities import MAP_NAMES, condition_labels
+
+_ABSENT = -1
+_EXPLAINED = ("explained_variance_1", "explained_variance_2", "explained_variance_target")
+
+
+def diagnostics(results: xr.Dataset) -> dict:
+    """Collect warnings and checks.
+
+    Args:
+        results: The dataset made by `pid_jax.study`.
+
+    Raises:
+        ValueError: An attribute or a finding is not what docs/study_dataset.md says.
+    """
+    gap = np.abs(results["gap"].values)
+    failures, count = _failures(results)
+    return {
+        "problems": [str(line) for line in read_json(results, "problems", list)],
+        "cells": list(_cells(results, "failed")),
+        "absent": list(_cells(results, "absent")),
+        "cell_count": int(results["cell"].size),
+        "failures": failures,
+        "estimate_count": count,
+        "largest_gap": float(np.nanmax(gap)) if np.isfinite(gap).any() else None,
+        "maps": _maps(results),
+        "findings": _findings(results),
+        "explained": [_range(results, name) for name in _EXPLAINED],
+    }
+
+
+def read_json(results: xr.Dataset, name: str, kind: type) -> dict | list:
+    """Read an attribute that holds JSON; a missing one is empty.
+
+    Args:
+        results: The dataset made by `pid_jax.study`.
+        name: Of the attribute.
+        kind: dict or list.
+
+    Raises:
+        ValueError: It is not JSON, or of another kind.
+    """
+    text = results.attrs.get(name, json.dumps(kind()))
+    wanted = "object" if kind is dict else "list"
+    try:
+        value = json.loads(text)
+    except (TypeError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"attribute {name!r} must be a JSON {wanted}, got {text!r}; write it with json.dumps"
+        ) from error
+    if not isinstance(value, kind):
+        raise ValueError(f"attribute {name!r} must be a JSON {wanted}, got {text!r}; write it with json.dumps")
+    return value
+
+
+def flatten(value: object, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Turn nested settings into rows of a dotted name and a value; lists without objects stay on one row."""
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+    elif isinstance(value, list) and any(isinstance(inner, dict | list) for inner in value):
+        for place, inner in enumerate(value):
+            yield from flatten(inner, f"{prefix}[{place}]")
+    elif prefix:
+        yield prefix, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _cells(results: xr.Dataset, state: str) -> Iterator[list[str]]:
+    """List the combinations in a state, with the reason."""
+    cells = results["cell"].transpose("model", "task", "condition")
+    reasons = results["problem"].transpose(*cells.dims).values if "problem" in results else None
+    labels = condition_labels(results)
+    for place in np.argwhere(cells.values.astype(str) == state):
+        m, t, c = place.tolist()
+        names = [str(results["model"].values[m]), str(results["task"].values[t]), labels[c]]
+        yield [*names, str(reasons[m, t, c]) if reasons is not None else ""]
+
+
+def _failures(results: xr.Dataset) -> tuple[list[list[str]], int]:
+    """List single estimates that failed, where the rest of their combination did not; count all that exist."""
+    status = results["status"].transpose("model", "task", "condition", "measure", "layer")
+    flags = np.atleast_1d(status.attrs.get("flag_values", [])).tolist()
+    words = status.attrs.get("flag_meanings", [])
+    meanings = dict(zip(flags, words.split() if isinstance(words, str) else list(words), strict=False))
+    values = status.values
+    labels = {"condition": condition_labels(results)}
+    found = []
+    for place in np.argwhere((values != 0) & (values != _ABSENT) & np.isfinite(values)):
+        names = [
+            labels[str(d)][i] if d in labels else str(results[d].values[i])
+            for d, i in zip(status.dims, place, strict=True)
+        ]
+        code = int(values[tuple(place)])
+        found.append([*names, meanings.get(code, f"status {code}")])
+    return found, int((values != _ABSENT).sum())
+
+
+def _maps(results: xr.Dataset) -> list[tuple[str, int]]:
+    """Count the problems that each map made Gaussian."""
+    if "gaussianized_by" not in results:
+        return []
+    names, counts = np.unique(results["gaussianized_by"].values.astype(str), return_counts=True)
+    return [(MAP_NAMES.get(str(n), str(n)), int(c)) for n, c in zip(names, counts, strict=True) if n]
+
+
+def _findings(results: xr.Dataset) -> list[tuple[str, list[str]]]:
+    """Gather what there is to say, a sentence once, with the combinations that it was said of."""
+    if "findings" not in results:
+        return []
+    said: dict[str, list[str]] = {}
+    values = results["findings"].transpose("model", "task", "condition").values
+    labels = condition_labels(results)
+    for m, t, c in np.ndindex(values.shape):
+        where = f"{results['model'].values[m]}, {results['task'].values[t]}, {labels[c]}"
+        for sentence in json.loads(str(values[m, t, c]) or "[]"):
+            said.setdefault(str(sentence).rstrip("."), []).append(where)
+    return sorted(said.items(), key=lambda item: -len(item[1]))
+
+
+def _range(results: xr.Dataset, name: str) -> tuple[float, float] | None:
+    values = results[name].values if name in results else np.array(np.nan)
+    return (float(np.nanmin(values)), float(np.nanmax(values))) if np.isfinite(values).any() else None

@@ -1,0 +1,94 @@
+// What the reader has chosen. A choice has one value, and as many controls as charts and tables that use it.
+
+const choices = new Map();
+const state = {};
+const listeners = [];
+
+// `options(state)` lists [value, label] pairs; a choice of several has a set of values.
+function defineChoice(key, label, options, { several = false, initial } = {}) {
+  choices.set(key, { key, label, options, several, controls: [] });
+  const values = options(state).map(([value]) => value);
+  if (several) state[key] = new Set(initial ? initial(values) : values);
+  else state[key] = initial ? initial(values) : values[0];
+}
+
+// After a change, others may have lost the option that was chosen: a model lacks some tasks and conditions.
+function settle() {
+  for (const choice of choices.values()) {
+    const values = choice.options(state).map(([value]) => value);
+    if (choice.several) {
+      const kept = [...state[choice.key]].filter((value) => values.includes(value));
+      state[choice.key] = new Set(kept.length || !values.length ? kept : [values[0]]);
+    } else if (!values.includes(state[choice.key]))[state[choice.key]] = values;
+  }
+}
+
+function choose(key, value) {
+  const choice = choices.get(key);
+  if (choice.several) {
+    if (state[key].has(value)) state[key].delete(value);
+    else state[key].add(value);
+  } else state[key] = value;
+  settle();
+  for (const other of choices.values()) other.controls.forEach((fill) => fill());
+  listeners.forEach((listener) => listener(key));
+}
+
+// Make the control of a choice: a select, or a list of boxes. It is hidden while there is nothing to choose.
+function control(key) {
+  const choice = choices.get(key);
+  return choice.several ? boxes(choice) : dropdown(choice);
+}
+
+// What is chosen, in words: controls are not printed.
+function chosenText(keys) {
+  const shown = keys.map((key) => choices.get(key)).filter((choice) => choice.options(state).length > 1);
+  return shown.map(({ key, label, options, several }) => {
+    const words = options(state).filter(([value]) => (several ? state[key].has(value) : state[key] === value)).map((
+      [, text]) => text);
+    return `${label}: ${words.join("; ")}`;
+  }).join(" · ");
+}
+
+function dropdown(choice) {
+  const select = element("select", { "data-choice": choice.key });
+  const label = element("label", {}, choice.label, select);
+  const fill = () => {
+    const options = choice.options(state);
+    const before = [...select.options].map((one) => `${one.value} ${one.textContent}`).join("|");
+    if (before !== options.map(([value, text]) => `${value} ${text}`).join("|"))
+      select.replaceChildren(...options.map(([value, text]) => element("option", { value: String(value) }, text)));
+    select.selectedIndex = options.findIndex(([value]) => value === state[choice.key]);
+    label.hidden = options.length < 2;
+  };
+  select.addEventListener("change", () => choose(choice.key, choice.options(state)[select.selectedIndex][0]));
+  choice.controls.push(fill);
+  fill();
+  return label;
+}
+
+function boxes(choice) {
+  const summary = element("summary");
+  const list = element("div", { role: "group", "aria-label": choice.label });
+  const details = element("details", { class: "several" }, summary, list);
+  const fill = () => {
+    const options = choice.options(state);
+    const shown = [...list.querySelectorAll("input")].map((box) => box.dataset.value).join("|");
+    if (shown !== options.map(([value]) => String(value)).join("|"))
+      list.replaceChildren(
+        ...options.map(([value, text]) =>
+          element("label", {}, element("input", { type: "checkbox", "data-choice": choice.key, "data-value": String(
+              value), onchange: () => choose(choice.key, value) }), text),
+        ),
+      );
+    list.querySelectorAll("input").forEach((box, i) => {
+      box.checked = state[choice.key].has(options[i][0]);
+      box.disabled = box.checked && state[choice.key].size === 1;
+    });
+    summary.textContent = `${choice.label}: ${state[choice.key].size} of ${options.length}`;
+    details.hidden = options.length < 2;
+  };
+  choice.controls.push(fill);
+  fill();
+  return details;
+}

@@ -1,0 +1,125 @@
+// Every variable of the dataset as a table that can be narrowed, searched and downloaded.
+
+const PAGE_ROWS = 25;
+const ENDINGS = ["_lower", "_upper", "_p", "_family_wise"];
+const ALL = "all";
+let pageNumber = 0;
+let searched = "";
+
+// Variables with the same dimensions whose names differ by such an ending stand side by side.
+function variableGroups() {
+  const names = Object.keys(BLOCK.variables).filter((name) => BLOCK.variables[name].dims.length > 0);
+  const sameDims = (a, b) => BLOCK.variables[a].dims.join() === BLOCK.variables[b].dims.join();
+  const isPart = (name) => ENDINGS.some((end) => name.endsWith(end) && names.includes(name.slice(0, -end.length)) &&
+    sameDims(name, name.slice(0, -end.length)));
+  return names.filter((name) => !isPart(name)).map((name) => [name, [name, ...ENDINGS.map((end) => name + end).filter((
+    part) => names.includes(part) && sameDims(name, part))]]);
+}
+
+// Positions by dimension of every entry of a variable, in its order.
+function* wheres(one, fixed = {}) {
+  const { dims, size, steps } = one;
+  for (let flat = 0; flat < size; flat += 1) {
+    const where = {};
+    let isIn = true;
+    for (const dim of dims) {
+      where[dim] = Math.floor(flat / steps[dim]) % DIMS[dim].length;
+      if (fixed[dim] !== undefined && fixed[dim] !== where[dim]) isIn = false;
+    }
+    if (isIn) yield [where, flat];
+  }
+}
+
+function groupRows(names, fixed = {}) {
+  const all = names.map(variable);
+  const rows = [];
+  for (const [where, flat] of wheres(all[0], fixed)) {
+    const row = Object.fromEntries(all[0].dims.map((dim) => [dim, DIMS[dim][where[dim]]]));
+    for (const one of all) row[one.unit && one.unit !== "1" ? `${one.name} (${one.unit})` : one.name] = one.values[
+    flat];
+    const own = all.map((one) => one.values[flat]);
+    if (own.some((value) => typeof value === "string" || !Number.isNaN(value))) rows.push(row);
+  }
+  return rows;
+}
+
+function chosenRows(s) {
+  const names = variableGroups().find(([name]) => name === s.variable)[1];
+  const fixed = {};
+  for (const dim of variable(names[0]).dims)
+    if (s[`at_${dim}`] !== ALL) fixed[dim] = s[`at_${dim}`];
+  const words = searched.toLowerCase().split(/\s+/).filter(Boolean);
+  const rows = groupRows(names, fixed);
+  if (!words.length) return rows;
+  return rows.filter((row) => words.every((word) => Object.values(row).some((value) => shownText(value).toLowerCase()
+    .includes(word))));
+}
+
+const shownText = (value) => (typeof value !== "number" ? String(value) : Number.isInteger(value) ? String(value) :
+  Number.isNaN(value) ? "–" : String(Number(value.toPrecision(6))).replace("-", "−"));
+
+function fillExplorer(s) {
+  const rows = chosenRows(s);
+  const last = Math.max(0, Math.ceil(rows.length / PAGE_ROWS) - 1);
+  pageNumber = Math.min(pageNumber, last);
+  const shown = rows.slice(pageNumber * PAGE_ROWS, (pageNumber + 1) * PAGE_ROWS);
+  const columns = rows.length ? Object.keys(rows[0]) : [];
+  document.getElementById("rows").textContent = rows.length ?
+    `${pageNumber * PAGE_ROWS + 1} to ${pageNumber * PAGE_ROWS + shown.length} of ${rows.length} rows` : "no rows";
+  document.getElementById("previous").disabled = pageNumber === 0;
+  document.getElementById("next").disabled = pageNumber === last;
+  return { columns, rows: shown.map((row) => columns.map((name) => shownText(row[name]))), csv: rows, caption: s
+      .variable, wordColumns: variable(s.variable).dims.length };
+}
+
+function setUpExplorer() {
+  const groups = variableGroups();
+  defineChoice("variable", "Variable", () => groups.map(([name]) => [name, name]), { initial: () => "unique_1" });
+  const keys = Object.keys(DIMS).filter((dim) => groups.some(([name]) => BLOCK.variables[name].dims.includes(dim)));
+  for (const dim of keys) {
+    const own = (s) => (BLOCK.variables[s.variable].dims.includes(dim) ? [
+      [ALL, "all"], ...DIMS[dim].map((entry, i) => [i, labelOf(dim, entry)])
+    ] : [
+      [ALL, "all"]
+    ]);
+    defineChoice(`at_${dim}`, dim.replaceAll("_", " "), own);
+  }
+  defineTable("explorer", ["variable", ...keys.map((dim) => `at_${dim}`)], fillExplorer);
+  const table = filled.at(-1);
+  const refill = () => {
+    table.isStale = true;
+    fillTables();
+  };
+  const turn = (step) => () => {
+    pageNumber += step;
+    refill();
+  };
+  const search = element("input", { type: "search", id: "search", oninput: () => { searched = search.value;
+      pageNumber = 0;
+      refill(); } });
+  const pages = element("div", { class: "controls" }, element("label", {}, "Search in these rows", search), element(
+    "button", { type: "button", id: "previous", onclick: turn(-1) }, "Previous"), element(
+  "button", { type: "button", id: "next", onclick: turn(1) }, "Next"), element("span", { id: "rows",
+    class: "caption", role: "status" }));
+  table.holder.before(pages);
+}
+
+// Every number in one long table: a row each, with the dimensions that any variable has.
+function* everythingParts() {
+  const names = Object.keys(BLOCK.variables);
+  const dims = Object.keys(DIMS);
+  yield `variable,unit,${dims.join(",")},value\n`;
+  for (const name of names) {
+    const one = variable(name);
+    const head = `${csvField(name)},${csvField(one.unit)},`;
+    const lines = [];
+    for (const [where, flat] of wheres(one)) {
+      const value = one.values[flat];
+      if (typeof value === "number" && Number.isNaN(value)) continue;
+      const at = dims.map((dim) => (dim in where ? csvField(DIMS[dim][where[dim]]) : "")).join(",");
+      lines.push(`${head}${at},${csvField(value)}
+`);
+    }
+    yield lines.join("");
+  }
+}

@@ -1,0 +1,181 @@
+// What cuts change: layer by layer, as one number per cut, and together with properties of tasks.
+
+const cutsOf = (model) => conditionsOf(model).filter((c) => c !== 0);
+const edgesOf = (condition) => (has("edges") ? valueAt("edges", { condition }) : "");
+
+// Cut minus baseline in nats, with its interval and p-value where it was tested.
+function changeSeries(s, condition, quantity) {
+  const where = { model: s.model, task: s.task, condition };
+  if (has("difference")) {
+    const full = { ...where, quantity: position("quantity", quantity) };
+    const [y, lower, upper, p] = ["", "_lower", "_upper", "_family_wise"].map((end) => seriesOrNothing(
+      `difference${end}`, full, "layer"));
+    return { y, lower, upper, p };
+  }
+  const read = (c) => seriesAt(quantity, { ...where, condition: c, measure: 0 }, "layer");
+  const [before, after] = [read(0), read(condition)];
+  const nothing = before.map(() => NaN);
+  return { y: after.map((value, i) => value - before[i]), lower: nothing, upper: nothing, p: nothing };
+}
+
+// Every cell of the heat map, as a row that can be downloaded.
+function windowRows(s, cuts, shown) {
+  const factor = unitFactor(s);
+  return cuts.flatMap((condition) => {
+    const { y, lower, upper, p } = changeSeries(s, condition, s.quantity);
+    return shown.map((i) => ({
+      model: DIMS.model[s.model],
+      task: DIMS.task[s.task],
+      condition: DIMS.condition[condition],
+      quantity: s.quantity,
+      layer: DIMS.layer[i],
+      difference: y[i] * factor,
+      lower: lower[i] * factor,
+      upper: upper[i] * factor,
+      p_family_wise: p[i],
+      unit: s.unit,
+    }));
+  });
+}
+
+function windowHover({ condition, layer, difference, lower, upper, p_family_wise: p, unit }) {
+  const chance = Number.isFinite(p) ? `<br>p = ${numberText(p)} (all layers)` : "";
+  const value = `${numberText(difference)}${rangeText(lower, upper)} ${unit}`;
+  return `${plain(labelOf("condition", condition))}<br>layer ${layer}: ${value}${chance}`;
+}
+
+// Layers behind the blocks that are cut: block b leads from layer b to layer b + 1.
+function windowFrames(s, cuts) {
+  return cuts.flatMap((condition, row) => {
+    const ends = windowOf(s.model, condition);
+    if (!ends) return [];
+    const line = { color: ink().text, width: 1.2 };
+    return [{ type: "rect", x0: ends[0] + 0.5, x1: ends[1] + 0.5, y0: row - 0.46, y1: row + 0.46, line }];
+  });
+}
+
+function drawWindows(s, width) {
+  const [cuts, shown] = [cutsOf(s.model), layersOf(s.model)];
+  const rows = windowRows(s, cuts, shown);
+  const inGrid = (read) => cuts.map((_, r) => rows.slice(r * shown.length, (r + 1) * shown.length).map(read));
+  const largest = Math.max(1e-9, ...rows.map((row) => Math.abs(row.difference)).filter(Number.isFinite));
+  const places = rows.map((row, i) => [row, Math.floor(i / shown.length)]);
+  const dots = places.filter(([row]) => isSignificant(row.p_family_wise));
+  const ticktext = cuts.map((c) => tickText(labelOf("condition", DIMS.condition[c]), width));
+  const layout = heatLayout(cuts.length, ticktext, { rowHeight: cuts.length > 8 && width >= 560 ? 26 : 36 });
+  const vertical = { tickmode: "array", tickvals: cuts.map((_, r) => r), ticktext, autorange: "reversed" };
+  return {
+    data: [
+      {
+        type: "heatmap", z: inGrid((row) => row.difference), x: shown.map((i) => DIMS.layer[i]), y: vertical.tickvals,
+        hovertext: inGrid(windowHover), hoverinfo: "text", colorscale: SCALES[themeNow()], zmin: -largest,
+        zmax: largest, xgap: 1, ygap: 3, colorbar: { thickness: 12, outlinewidth: 0, title: { text: s.unit } },
+      },
+      {
+        type: "scatter", mode: "markers", x: dots.map(([row]) => row.layer), y: dots.map(([, r]) => r),
+        marker: { size: 4, color: ink().text, line: { color: ink().paper, width: 1 } }, hoverinfo: "skip",
+        showlegend: false,
+      },
+    ],
+    layout: {
+      ...layout,
+      shapes: windowFrames(s, cuts),
+      xaxis: { ...axisStyle(), title: { text: "layer (0 = embeddings)" }, showgrid: false },
+      yaxis: { ...axisStyle(), ...vertical, showgrid: false },
+    },
+    rows,
+  };
+}
+
+// Points with whiskers, a row for every label, and a color, marker and small shift for every group.
+function dotPlot(labels, groups, xTitle, width) {
+  const text = labels.map((label) => tickText(label, width));
+  const layout = heatLayout(labels.length, text, { rowHeight: Math.max(34, 10 * groups.length + 16), widest: width <
+      560 ? 120 : 300 });
+  const legendRows = Math.ceil(groups.length / Math.max(1, Math.floor(width / 170)));
+  const data = groups.map(({ name, values, symbols }, g) => ({
+    type: "scatter",
+    mode: "markers",
+    name: plain(name),
+    x: values.map((one) => one.value),
+    y: labels.map((_, i) => i + (groups.length > 1 ? 0.56 * (g / (groups.length - 1) - 0.5) : 0)),
+    marker: { color: lineColor(g), symbol: symbols ?? SYMBOLS[g % SYMBOLS.length], size: 8 },
+    error_x: { type: "data", symmetric: false, array: values.map((one) => one.upper - one.value),
+      arrayminus: values.map((one) => one.value - one.lower), color: lineColor(g), thickness: 1.3, width: 3 },
+    customdata: values.map((one, i) =>
+      `${plain(labels[i])}: ${numberText(one.value)}${rangeText(one.lower, one.upper)}${one.note ?? ""}`),
+    hovertemplate: `%{customdata}<extra>${plain(name)}</extra>`,
+    showlegend: groups.length > 1,
+  }));
+  return {
+    data,
+    layout: {
+      ...layout,
+      height: layout.height + 24 * legendRows,
+      margin: { ...layout.margin, t: 24 + 24 * legendRows },
+      legend: { y: 1.01 },
+      xaxis: { ...axisStyle(), title: { text: titleText(xTitle, width) }, zeroline: true, zerolinewidth: 1.5 },
+      yaxis: { ...axisStyle(), tickmode: "array", tickvals: labels.map((_, i) => i), ticktext: text, range: [labels
+          .length - 0.4, -0.6
+        ], zeroline: false },
+    },
+  };
+}
+
+function drawEffects(s, width) {
+  const [cuts, tasks] = [cutsOf(s.model), tasksOf(s.model)];
+  const unit = valueAt("effect_unit", { effect_name: s.effect });
+  const factor = unit === "nats" ? unitFactor(s) : 1;
+  const rows = [];
+  const groups = tasks.map((task) => ({
+    name: String(DIMS.task[task]),
+    values: cuts.map((condition) => {
+      const where = { model: s.model, task, condition, effect_name: s.effect };
+      const [value, lower, upper] = ["", "_lower", "_upper"].map((end) => valueOrNothing(`effect${end}`,
+        where) * factor);
+      const [p, familyWise] = ["effect_p", "effect_family_wise"].map((name) => valueOrNothing(name, where));
+      rows.push({ model: DIMS.model[s.model], task: DIMS.task[task], condition: DIMS.condition[condition],
+        effect: DIMS.effect_name[s.effect], value, lower, upper, p, p_family_wise: familyWise,
+        unit: unit === "nats" ? s.unit : unit });
+      return { value, lower, upper, note: Number.isFinite(familyWise) ? `, p = ${numberText(familyWise)}` :
+        "" };
+    }),
+  }));
+  const title = valueAt("effect_label", { effect_name: s.effect }) + unitText(unit, s);
+  return { ...dotPlot(cuts.map((c) => labelOf("condition", DIMS.condition[c])), groups, title, width), rows };
+}
+
+function drawAssociations(s, width) {
+  const kinds = places("edges_name").flatMap((e) => places("window_name").map((w) => [e, w]));
+  const rows = [];
+  const groups = places("property").map((property) => ({
+    name: String(DIMS.property[property]).replaceAll("_", " "),
+    values: kinds.map(([e, w]) => {
+      const where = { model: s.model, edges_name: e, window_name: w, effect_name: s.effect, property };
+      const [value, lower, upper] = ["", "_lower", "_upper"].map((end) => valueOrNothing(`association${end}`,
+        where));
+      const p = valueOrNothing("association_p", where);
+      rows.push({ model: DIMS.model[s.model], edges: DIMS.edges_name[e], window: DIMS.window_name[w],
+        effect: DIMS.effect_name[s.effect], property: DIMS.property[property], value, lower, upper, p });
+      return { value, lower, upper, note: Number.isFinite(p) ? `, p = ${numberText(p)}` : "" };
+    }),
+  }));
+  const known = kinds.map((_, i) => groups.some((group) => Number.isFinite(group.values[i].value)));
+  if (!known.some(Boolean)) return { message: "Too few tasks to correlate effects with their properties.", rows };
+  const labels = kinds.filter((_, i) => known[i]).map(([e, w]) => `${DIMS.edges_name[e]}, ${DIMS.window_name[w]}`);
+  const shown = groups.map((group) => ({ ...group, values: group.values.filter((_, i) => known[i]) }));
+  return { ...dotPlot(labels, shown, `Spearman correlation with: ${valueAt("effect_label", { effect_name: s.effect })}`,
+      width), rows };
+}
+
+function setUpKnockouts() {
+  const quantities = () => (has("difference") ? DIMS.quantity : ATOMS).map((name) => [name, atomLabel(name)]);
+  defineChoice("quantity", "Amount", quantities, { initial: (all) => (all.includes("unique_1") ? "unique_1" : all[
+    0]) });
+  defineChart("windows", ["model", "task", "quantity", "unit"], drawWindows);
+  if (!has("effect")) return;
+  defineChoice("effect", "Effect", () => places("effect_name").map((i) => [i, valueAt(
+  "effect_label", { effect_name: i })]));
+  defineChart("effects", ["model", "effect", "unit"], drawEffects);
+  defineChart("associations", ["model", "effect"], drawAssociations);
+}

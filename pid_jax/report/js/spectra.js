@@ -1,0 +1,35 @@
+// Unique information, direction by direction of the target.
+
+function drawSpectra(s) {
+  const name = `spectrum_${s.source.at(-1)}`;
+  const shown = layersOf(s.model);
+  const where = { model: s.model, task: s.task, condition: s.condition };
+  const missing = missingReason(s, s.condition);
+  if (missing) return { message: missing, rows: [] };
+  const z = places("direction").map((direction) => {
+    const values = seriesAt(name, { ...where, direction }, "layer");
+    return shown.map((i) => values[i] * unitFactor(s));
+  });
+  const rows = z.flatMap((line, d) => line.map((value, j) => ({ model: DIMS.model[s.model], task: DIMS.task[s.task],
+    condition: DIMS.condition[s.condition], source: s.source, direction: d + 1, layer: DIMS.layer[shown[j]],
+    value, unit: s.unit })));
+  const layout = heatLayout(z.length, ["00"], { rowHeight: 26 });
+  return {
+    data: [{ type: "heatmap", z, x: shown.map((i) => DIMS.layer[i]), y: z.map((_, d) => d + 1), colorscale: SEQUENTIAL[
+        themeNow()], zmin: 0, xgap: 1, ygap: 1,
+      hovertemplate: `layer %{x}, direction %{y}: %{z:.3f} ${s.unit}<extra></extra>`, colorbar: { thickness: 12,
+        outlinewidth: 0, title: { text: s.unit } } }],
+    layout: { ...layout, margin: { ...layout.margin, l: 56 }, xaxis: { ...axisStyle(),
+        title: { text: "layer (0 = embeddings)" }, showgrid: false }, yaxis: { ...axisStyle(),
+        title: { text: "direction" }, autorange: "reversed", dtick: z.length > 12 ? 4 : 1, tick0: 1,
+      showgrid: false } },
+    rows,
+  };
+}
+
+function setUpSpectra() {
+  const sources = ["source_1", "source_2"].filter((name) => has(`spectrum_${name.at(-1)}`));
+  if (!sources.length) return;
+  defineChoice("source", "Unique to", () => sources.map((name) => [name, labelOf("source", name)]));
+  defineChart("spectra", ["model", "task", "condition", "source", "unit"], drawSpectra);
+}

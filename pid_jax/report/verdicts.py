@@ -1,0 +1,58 @@
+"""The claims as rows of a table: what was claimed, when it counts as supported, and what was found in every model."""
+
+import xarray as xr
+
+from pid_jax.report.formats import counted, interval, joined, with_unit
+
+SYMBOLS = {"supported": "✓", "not supported": "✗", "not testable here": "○"}
+
+
+def claims(results: xr.Dataset) -> list[dict]:
+    """List the claims with what was found in every model.
+
+    Args:
+        results: The dataset made by `pid_jax.study`.
+
+    Returns:
+        Texts by claim, each with a row for every model; empty if there are no verdicts.
+    """
+    if "verdict" not in results:
+        return []
+    listed = []
+    for place in range(results.sizes["claim"]):
+        of = results.isel(claim=place)
+        rows = [_row(of.isel(model=m)) for m in range(results.sizes["model"])]
+        listed.append({"text": str(of["claim_text"].item()), "criterion": str(of["criterion"].item()), "rows": rows})
+    return listed
+
+
+def _row(cell: xr.Dataset) -> dict[str, str]:
+    unit, verdict = str(cell["claim_unit"].item()), str(cell["verdict"].item())
+    row = {
+        "model": str(cell["model"].item()),
+        "verdict": verdict,
+        "symbol": SYMBOLS.get(verdict, "?"),
+        "kind": verdict.replace(" ", "-"),
+        "value": with_unit(float(cell["claim_value"]), unit),
+        "interval": interval(float(cell["claim_lower"]), float(cell["claim_upper"]), unit),
+        "reason": str(cell["reason"].item()),
+        "others": "",
+    }
+    if "universe_verdict" in cell:
+        others = cell["universe_verdict"].values.astype(str)[1:]
+        row["others"] = f"{int((others == verdict).sum())} of {len(others)}" if len(others) else ""
+    return row
+
+
+def headline(results: xr.Dataset) -> list[str]:
+    """Say in a sentence per model how many claims are supported."""
+    if "verdict" not in results:
+        return []
+    said = []
+    for name, verdicts in zip(
+        results["model"].values, results["verdict"].transpose("model", "claim").values, strict=True
+    ):
+        of = [str(v) for v in verdicts]
+        parts = [f"{of.count(kind)} {'is' if of.count(kind) == 1 else 'are'} {kind}" for kind in SYMBOLS if kind in of]
+        said.append(f"{name}: of {counted(len(of), 'claim')} examined, {joined(parts)}.")
+    return said
