@@ -107,9 +107,8 @@ behind = int(one.cut_last.values[1]) + 1
 difference = (after.replicate_unique_1 - before.replicate_unique_1).sel(layer=behind).values
 value = float((after.tested_unique_1 - before.tested_unique_1).sel(layer=behind))
 print(f"trapped at layer {behind}: {bits * value:.2f} bits, standard error {bits * difference.std():.2f}")
-print(
-    f"the same by add_metrics: {bits * float(results.effect.sel(task='LogicalObj', effect_name='trapped_vision')[0, 1]):.2f}"
-)
+effect = results.effect.sel(task="LogicalObj", effect_name="trapped_vision")
+print(f"the same by add_metrics: {bits * float(effect[0, 1]):.2f}")
 
 # %%
 # From metrics to verdicts
