@@ -40,6 +40,12 @@ function axisStyle() {
 // With more layers, markers would touch.
 const MOST_MARKERS = 20;
 
+// The layers of a model alone: the others are missing.
+function onLayers(model, x, { y, lower, upper }) {
+  const cut = (values) => layersOf(model).map((i) => values[i]);
+  return { x: cut(x), series: { y: cut(y), lower: cut(lower), upper: cut(upper) } };
+}
+
 // A line and its band. Panels are numbered from 0; entries of the legend are shown once.
 function bandTraces({ x, series, name, color, dash, symbol, panel, isShown, digits = 3, suffix = "", width = 2 }) {
   const axes = { xaxis: `x${panel ? panel + 1 : ""}`, yaxis: `y${panel ? panel + 1 : ""}`, legendgroup: name };

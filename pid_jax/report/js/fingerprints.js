@@ -48,7 +48,8 @@ function drawFingerprints(s, width) {
 }
 
 function drawDistances(s, width) {
-  const shown = places("profile");
+  const isKnown = (i) => !Number.isNaN(valueAt("fingerprint_distance", { profile: i, profile_2: i }));
+  const shown = places("profile").filter(isKnown);
   const label = (i) => (DIMS.model.length > 1 ?
     `${valueAt("profile_model", { profile: i })}, ${valueAt("profile_task", { profile: i })}` : valueAt(
       "profile_task", { profile: i }));

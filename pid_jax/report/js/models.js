@@ -18,7 +18,7 @@ function drawModels(chosen, width) {
         rows.push({ model: DIMS.model[model], task: DIMS.task[s.task], estimate: estimateLabel(s), quantity: atom,
           layer: DIMS.layer[i], depth: depth[i], value: series.y[i], lower: series.lower[i], upper: series.upper[
             i], unit: isShare ? "percent of i_12" : s.unit });
-      return bandTraces({ x: layerValues(s, model), series, name: String(DIMS.model[model]), color: lineColor(
+      return bandTraces({ ...onLayers(model, layerValues(s, model), series), name: String(DIMS.model[model]), color: lineColor(
           place), dash: dashOf(place), symbol: SYMBOLS[place % SYMBOLS.length], panel, isShown: panel === 0,
         digits: isShare ? 1 : 3, suffix: isShare ? " %" : "" });
     }),
@@ -26,12 +26,15 @@ function drawModels(chosen, width) {
   return { data, layout, rows };
 }
 
+const correlatedLabel = (i) => (DIMS.atom[i] === "all" ? "All atoms" : atomLabel(DIMS.atom[i]));
+
 function fillModelCorrelation() {
+  const atoms = [...places("atom")].reverse(); // all of them together first
   const pairs = places("model").flatMap((a) => places("model_2").filter((b) => b > a).map((b) => [a, b]));
   const csv = [];
   const rows = pairs.flatMap(([a, b]) =>
     places("task").map((task) => {
-      const texts = places("atom").map((atom) => {
+      const texts = atoms.map((atom) => {
         const [value, lower, upper] = ["", "_lower", "_upper"].map((end) => valueOrNothing(
           `model_correlation${end}`, { model: a, model_2: b, task, atom }));
         csv.push({ model: DIMS.model[a], model_2: DIMS.model_2[b], task: DIMS.task[task], atom: DIMS.atom[atom],
@@ -41,8 +44,8 @@ function fillModelCorrelation() {
       return [`${DIMS.model[a]} and ${DIMS.model[b]}`, DIMS.task[task], ...texts];
     }),
   );
-  return { columns: ["Models", "Task", ...DIMS.atom.map((a) => (a === "all" ? "All atoms" : atomLabel(a)))], rows, csv,
-    wordColumns: 2 };
+  const known = rows.filter((row) => row.slice(2).some((text) => text !== "–"));
+  return { columns: ["Models", "Task", ...atoms.map(correlatedLabel)], rows: known, csv, wordColumns: 2 };
 }
 
 // A matrix with its numbers written into it, from two dimensions of a variable.

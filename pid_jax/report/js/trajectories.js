@@ -28,7 +28,7 @@ function drawTrajectories(s, width) {
       { color: isBaseline ? ink().text : lineColor(place - 1), dash: isBaseline ? "solid" : dashOf(place),
         symbol: SYMBOLS[place % SYMBOLS.length] } :
       { color: ATOM_COLORS[themeNow()][atom], dash: ATOM_DASHES[atom], symbol: ATOM_SYMBOLS[atom] };
-    return bandTraces({ x, series, name, panel, isShown: panel === 0, ...look });
+    return bandTraces({ ...onLayers(s.model, x, series), name, panel, isShown: panel === 0, ...look });
   });
   const cuts = conditions.filter((c) => c !== 0);
   if (byAtom && cuts.length === 1) layout.shapes = order.flatMap((_, panel) => windowShape(s, s.model, cuts[0], panel));
