@@ -36,7 +36,8 @@ _INTERACT = """() => new Promise((done) => {
     unit.dispatchEvent(new Event("change"));
     times.changed = plot.data.find((one) => one.name).y[0] !== before ? performance.now() : NaN;
     const paint = performance.getEntriesByName("first-contentful-paint")[0];
-    requestAnimationFrame(() => setTimeout(() => done({ ...times, painted: paint?.startTime, shown: performance.now() })));
+    const end = () => done({ ...times, painted: paint?.startTime, shown: performance.now() });
+    requestAnimationFrame(() => setTimeout(end));
   };
   step();
 })"""

@@ -50,6 +50,34 @@ def test_a_bare_study_says_what_it_lacks(browser, bare):
     assert "Five claims" not in text
 
 
+def test_what_is_missing_is_not_offered_and_what_failed_says_why(browser, gappy):
+    options = "all => all.map(one => one.textContent)"
+    with open_page(browser, gappy) as page:
+        draw_all(page)
+        chart = page.locator("#chart-trajectories")
+        chart.scroll_into_view_if_needed()
+        task, model = (chart.locator(f"select[data-choice={name}]") for name in ("task", "model"))
+        task.select_option(label="ChooseCat")
+        reason = "eight, ChooseCat, Image-Question cut, all could not be estimated: the states were <i>lost</i>"
+        expect(chart.locator(".note")).to_have_text(reason)
+        task.select_option(label="LogicalObj")
+        expect(chart.locator(".note")).to_contain_text("eight, LogicalObj, Baseline could not be estimated")
+        model.select_option(label="six")
+        assert task.locator("option").evaluate_all(options) == ["ChooseAttr", "ChooseCat"]
+        assert task.input_value() == "0"
+        expect(chart.locator(".note")).to_be_hidden()
+        assert chart.locator("input").count() == 3
+        page.locator("#chart-spectra").scroll_into_view_if_needed()
+        conditions = page.locator("#chart-spectra select[data-choice=condition] option")
+        assert conditions.evaluate_all(options) == ["Baseline", "Image-Question cut, all", "Image-Question cut, 0-2"]
+        model.select_option(label="eight")
+        page.locator("#chart-spectra select[data-choice=task]").select_option(label="LogicalObj")
+        expect(page.locator("#chart-spectra .message")).to_contain_text("could not be estimated: the states were")
+        warnings = page.locator("#diagnostics .warning").inner_text()
+        assert "Left out: extra/: damaged" in warnings
+        assert warnings.count("Not estimated: eight") == 2
+
+
 def test_colors_follow_the_system_and_the_button(browser, full):
     paper = "getComputedStyle(document.body).backgroundColor"
     line = "document.querySelector('#chart-trajectories .plot').layout.paper_bgcolor"
