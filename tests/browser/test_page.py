@@ -130,8 +130,8 @@ def test_controls_can_be_reached_and_used_by_keyboard(browser, full):
         assert {outline for tag, _, outline in seen if tag in ("SELECT", "BUTTON")} == {"solid"}
         page.keyboard.press("ArrowDown")
         assert page.evaluate("document.activeElement.selectedOptions[0].textContent") == "one for each condition"
-        titles = "document.querySelector('#chart-trajectories .plot').layout.annotations.map(one => one.text)"
-        page.wait_for_function(f"() => {titles}[0] === 'Baseline'")
+        title = "document.querySelector('#chart-trajectories .plot').layout?.annotations[0].text"
+        page.wait_for_function(f"() => {title} === 'Baseline'")
 
 
 def test_every_control_has_a_name(browser, full):
