@@ -17,7 +17,7 @@ demo: $(VENV)/.demo ## Run the main job: small LLaVA, easy-VQA, layer-wise decom
 test: $(VENV)/.test ## Run the tests (fast tier)
 	@$(BIN)/python -m pytest
 
-test-slow: $(VENV)/.test ## Run the long checks
+test-slow: $(VENV)/.docs ## Run the long checks
 	@$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.dev ## Check style and formatting
@@ -31,10 +31,13 @@ format: $(VENV)/.dev ## Format the code
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 bench: $(VENV)/.bench ## Run the benchmarks
-	@for name in gaussian pca flow flow_speed known_information coverage bootstrap permutation comparison power posterior store extraction gqa small_gqa report; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for name in gaussian pca flow flow_speed known_information coverage bootstrap permutation comparison power posterior store extraction gqa small_gqa report planted; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
-docs: $(VENV)/.docs ## Check the documentation: the example in README runs, links lead somewhere
+docs: $(VENV)/.docs ## Build the documentation into docs/_build/html and check it: links, examples, nothing left out
+	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@$(BIN)/python -m pytest tests/test_docs.py
+	@$(BIN)/python -m pytest tests/test_site.py -m slow
+	@echo "Open docs/_build/html/index.html"
 
 clean-demo: ## Delete what the demonstration made
 	rm -rf demo

@@ -20,6 +20,8 @@ DIMS = (4, 4, 3)
 SOURCES, LAYERS, VARIANTS = 0.5, 0.7, 0.6
 # Accuracy falls by this much in the first task under a cut of everything, and less elsewhere.
 LOSS = 0.08
+# Rows, and which answers are correct.
+Drawn = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +41,8 @@ class PlantedCell:
     @property
     def atoms(self) -> np.ndarray:
         """True atoms in nats (atom, layer)."""
-        problems = [
-            parallel_channels(a**2, b**2, SOURCES).problem for a, b in zip(self.gain_1, self.gain_2, strict=True)
-        ]
+        gains = zip(self.gain_1, self.gain_2, strict=True)
+        problems = [parallel_channels(one**2, other**2, SOURCES).problem for one, other in gains]
         found = solve_pid(np.stack([one.cov for one in problems]), problems[0].dims, BROJA()).atoms
         return stacked(found)
 
@@ -62,8 +63,9 @@ def plant(model: int, task: int, condition: int) -> PlantedCell:
     layers = np.arange(blocks + 1)
     last = last_cut(blocks, CUTS[condition])
     depth, moved = layers / blocks, (layers - np.minimum(layers, last + 1)) / blocks
-    seen = 12.0 / (1 + 0.8 * task) * np.exp(-moved / (0.15 + 0.04 * task + 0.02 * model))
-    told = 1.0 * (1 - np.exp(-moved / 0.3))
+    rise = 1 - 0.25 * np.exp(-moved / 0.06)
+    seen = 12.0 / (1 + 0.8 * task) * rise * np.exp(-((moved / (0.35 + 0.05 * task + 0.02 * model)) ** 2)) + 0.5 * task
+    told = (1 - 0.4 * task) * (1 - np.exp(-((moved / 0.4) ** 2)))
     own = 0.5 + (6.0 + task + 0.5 * model) * depth**3
     ones = np.ones_like(depth)
     gain_1 = np.sqrt(np.stack([seen, 0.15 * ones, 0.4 * ones], axis=1))
@@ -72,13 +74,12 @@ def plant(model: int, task: int, condition: int) -> PlantedCell:
     return PlantedCell(gain_1=gain_1, gain_2=gain_2, accuracy=0.9 - 0.05 * task - LOSS * cut / (1 + task))
 
 
-def draw_task(
-    task: int, samples: int, rng: np.random.Generator
-) -> dict[tuple[int, int], tuple[np.ndarray, np.ndarray]]:
+def draw_task(task: int, samples: int, rng: np.random.Generator) -> dict[tuple[int, int], Drawn]:
     """Draw the samples of one task: the same noise under all conditions, related noise in both models.
 
     Returns:
-        By model and condition: rows (layer, sample, variable) of source_1, source_2 and target, and who answers correctly.
+        By model and condition: rows (layer, sample, variable) of source_1, source_2 and target, and which answers are
+        correct.
     """
     d1, d2, dt = DIMS
     common = rng.standard_normal((samples, d1 + d2 + dt))

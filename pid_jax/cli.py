@@ -160,7 +160,7 @@ def _study(config: "StudyConfig", out_dir: Path, is_strict: bool) -> None:
 
         keep_compiled()
     with fraction_bar("Decomposing") as progress:
-        results, problems = run_full_study(config, cells=out_dir / CELLS, progress=progress)
+        results, problems = run_full_study(config, cells=out_dir / CELLS, progress=progress, tell=out.print)
     save_study(results, out_dir / RESULTS)
     _print_table(results)
     _draw(results, out_dir)

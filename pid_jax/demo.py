@@ -10,9 +10,9 @@ from pid_jax.atomic import write_text
 EDGES = "image-question"
 WINDOWS = ("all", "0-2")
 SMALL_STUDY = "small_study.toml"
-# Decoder blocks by model of the small study, and which edges are cut in which windows.
+# Models of the small study, and what is cut.
 SMALL_MODELS = ("tiny-gqa-8", "tiny-gqa-6")
-SMALL_CUTS = {"image-question": "all,sliding:3", "image-last": "all,sliding:3", "question-last": "all,sliding:3"}
+SMALL_EDGES, SMALL_WINDOWS = ("image-question", "image-last", "question-last"), "all,sliding:3"
 
 
 def demo_stores(folder: Path) -> list[Path]:
@@ -73,9 +73,9 @@ def extract_small_study(folder: Path, per_task: int) -> Path:
         stores = folder / "stores" / model
         options = ("--per-task", str(per_task), "--max-new-tokens", "2")
         _pid_extract("run", "--model", model, "--gqa", str(data), *options, "--out", str(stores / "baseline"))
-        for edges, windows in SMALL_CUTS.items():
-            baseline = ("--baseline", str(stores / "baseline"), "--out", str(stores))
-            _pid_extract("knockout", *baseline, "--edges", edges, "--windows", windows)
+        given = ("--baseline", str(stores / "baseline"), "--windows", SMALL_WINDOWS, "--out", str(stores))
+        for edges in SMALL_EDGES:
+            _pid_extract("knockout", *given, "--edges", edges)
     config = folder / SMALL_STUDY
     if not config.exists():
         write_text(config, files("pid_jax").joinpath(SMALL_STUDY).read_text(encoding="utf-8"))

@@ -1,6 +1,7 @@
 """The whole of a study: estimates, metrics, verdicts, and the verdicts under other choices."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import xarray as xr
@@ -16,7 +17,11 @@ PARTS = 2
 
 
 def run_full_study(
-    config: StudyConfig, *, cells: Path | None = None, progress: Progress = no_progress
+    config: StudyConfig,
+    *,
+    cells: Path | None = None,
+    progress: Progress = no_progress,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> tuple[xr.Dataset, list[str]]:
     """Run a study as a file describes it.
 
@@ -24,6 +29,7 @@ def run_full_study(
         config: Models, settings, and choices to be tried beside.
         cells: Folder for cells; with it a study that was killed goes on.
         progress: Called with steps done and all there are.
+        tell: Called with a line on what is there already.
 
     Returns:
         The dataset of docs/study_dataset.md, and a line on everything that had to be left out.
@@ -34,7 +40,13 @@ def run_full_study(
     models, problems = open_models(config.models)
     parts = 1 if config.multiverse is None else PARTS
     results = run_study(
-        models, spec=config.spec, seed=config.seed, cells=cells, problems=problems, progress=part_of(progress, 0, parts)
+        models,
+        spec=config.spec,
+        seed=config.seed,
+        cells=cells,
+        problems=problems,
+        progress=part_of(progress, 0, parts),
+        tell=tell,
     )
     results = add_metrics(results)
     lines = [*json.loads(results.attrs["problems"]), *_failures(results)]

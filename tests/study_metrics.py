@@ -6,17 +6,19 @@ import xarray as xr
 from pid_jax.result import ATOMS
 
 METRICS = {
-    "peak_layer": ("layer", "layer of the peak"),
-    "peak_depth": ("1", "depth of the peak"),
+    "peak_layer": ("layer", "layer where vision-unique peaks"),
+    "peak_depth": ("1", "depth where vision-unique peaks"),
     "peak_vision": ("nats", "largest vision-unique information"),
     "final_vision": ("nats", "vision-unique information at the last layer"),
-    "decay": ("1", "part of the peak that is lost"),
-    "half_depth": ("1", "depth with half of the peak"),
-    "onset_depth": ("1", "depth at which language-unique has risen half way"),
+    "decay": ("1", "part of the vision-unique peak that is lost"),
+    "half_depth": ("1", "depth where half of the vision-unique peak is left"),
+    "onset_depth": ("1", "depth where language-unique has risen half way"),
     "vision_share_first": ("1", "share of vision-unique at the first layer"),
+    "vision_share_early": ("1", "share of vision-unique in the first half"),
     "language_share_first": ("1", "share of language-unique at the first layer"),
     "language_share_middle": ("1", "share of language-unique half way"),
     "language_share_last": ("1", "share of language-unique at the last layer"),
+    "language_share_gain": ("1", "share that language-unique gains in the second half"),
     "redundancy_share_last": ("1", "share of redundancy at the last layer"),
     "synergy_share_last": ("1", "share of synergy at the last layer"),
     "synergy_share_largest": ("1", "largest share of synergy"),
@@ -26,17 +28,17 @@ METRICS = {
 EFFECTS = {
     "trapped_vision": ("nats", "trapped vision-unique, behind the cut"),
     "trapped_vision_final": ("nats", "trapped vision-unique, at the last layer"),
-    "compensatory_synergy": ("nats", "compensatory synergy"),
-    "information_cost": ("nats", "information cost"),
+    "compensatory_synergy": ("nats", "compensatory synergy, behind the cut"),
+    "information_cost": ("nats", "information cost, behind the cut"),
     "accuracy_change": ("1", "change of accuracy"),
 }
-POINTS = {"first": 0.0, "quarter": 0.25, "middle": 0.5, "last": 1.0}
+POINTS = {"first": 0.0, "quarter": 0.25, "middle": 0.5, "three_quarters": 0.75, "last": 1.0}
 CLAIMS = {
     "vision_early": "Vision-unique information peaks early and decays.",
     "language_late": "Language-unique information surges late, to about 82 % of the final prediction.",
     "synergy_small": "Synergy stays below 2 %.",
     "variants_agree": "Trajectories of model variants correlate above 0.96.",
-    "knockout_ordering": "Knockouts trap vision-unique information, most in vision-dependent tasks.",
+    "knockout_ordering": "Knockouts trap vision-unique information, most in vision-dependent, least in redundant tasks.",
 }
 VERDICTS = ("supported", "not supported", "not testable here")
 UNIVERSES = (
@@ -74,14 +76,18 @@ def with_made_up_metrics(results: xr.Dataset, seed: int = 1) -> xr.Dataset:
         data.update({f"{name}_{e}": (dims, value - 0.04 if e == "lower" else value + 0.04) for e in ends})
 
     add("metric", ("model", "task", "metric_name"))
+    add("overall_metric", ("model", "metric_name"))
+    add("layer_share", ("model", "task", "share", "layer"))
     add("effect", ("model", "task", "condition", "effect_name"))
+    add("overall_effect", ("model", "condition", "effect_name"))
     add("fingerprint", ("model", "task", "point", "share"))
     add("fingerprint_distance", ("profile", "profile_2"))
     add("model_correlation", ("model", "model_2", "task", "atom"))
+    add("overall_model_correlation", ("model", "model_2", "atom"))
     add("task_correlation", ("model", "task", "task_2", "atom"))
     add("association", ("model", "edges_name", "window_name", "effect_name", "property"))
     add("claim_value", ("model", "claim"), ())
-    add("universe_value", ("universe", "model", "claim"))
+    add("universe_value", ("universe", "model", "claim"), ())
     return _label(xr.Dataset(data), results, generator)
 
 
@@ -95,6 +101,7 @@ def _label(data: xr.Dataset, results: xr.Dataset, generator: np.random.Generator
     data["verdict"] = (value.dims, generator.choice(VERDICTS, size=value.shape).astype(object))
     data["reason"] = (value.dims, np.full(value.shape, "0.42 (0.39 to 0.45), and 0.5 was wanted", dtype=object))
     universe = data["universe_value"]
+    data["universe_lower"], data["universe_upper"] = universe - 0.04, universe + 0.04
     data["universe_verdict"] = (universe.dims, generator.choice(VERDICTS, size=universe.shape).astype(object))
     data["universe_reason"] = (universe.dims, np.full(universe.shape, "0.42, and 0.5 was wanted", dtype=object))
     profiles = [(m, t) for m in results["model"].values for t in results["task"].values]

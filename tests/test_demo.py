@@ -47,24 +47,29 @@ def results(finished):
         return data.load()
 
 
+@pytest.fixture(scope="module")
+def tiny(results):
+    return results.sel(model="tiny")
+
+
 def test_killed_run_is_continued(finished):
     assert "samples are there and reused" in finished[1]
 
 
 def test_files(finished):
     folder, text = finished
-    assert {path.name for path in folder.iterdir()} == {"stores", "results.nc", "figures", "index.html"}
+    assert {path.name for path in folder.iterdir()} == {"stores", "results.nc", "figures", "report.html", "cells"}
     figures = {path.name for path in (folder / "figures").iterdir()}
     assert {"trajectories.png", "shares.png", "knockout.png", "measures.png"} <= figures
-    assert str(folder / "index.html") in text
-    page = (folder / "index.html").read_text()
+    assert str(folder / "report.html") in text
+    page = (folder / "report.html").read_text()
     assert page.count("data-chart=") >= 4
     assert "USER: &lt;image&gt;" in page
 
 
 def test_all_cells_are_there_and_certified(results):
-    sizes = {"task": 2, "condition": 3, "measure": 2, "layer": 9, "gaussianizer": 3, "quantity": 7, "source": 2}
-    assert dict(results.sizes) == sizes
+    sizes = {"model": 1, "task": 2, "condition": 3, "measure": 2, "layer": 9, "gaussianizer": 3, "replicate": 200}
+    assert {name: results.sizes[name] for name in sizes} == sizes
     assert (results.status == 0).all()
     assert float(abs(results.gap.sel(measure="broja")).max()) < 1e-10
     assert (results.n_samples == PER_TASK).all()
@@ -76,16 +81,16 @@ def test_atoms_sum_to_the_information(results):
     np.testing.assert_allclose(total - results.i_12, 0, atol=1e-10)
 
 
-def test_what_the_demonstration_shows(results):
+def test_what_the_demonstration_shows(tiny):
     """Vision-unique information decays, and the knockout traps it; PER_TASK is small, so bounds are loose."""
-    unique = results.unique_1.sel(measure="broja")
+    unique = tiny.unique_1.sel(measure="broja")
     start = unique.sel(layer=0)
     assert (unique.sel(condition="baseline", layer=5) < 0.25 * start.sel(condition="baseline")).all()
     assert (unique.sel(condition="image-question@all") > 0.7 * start.sel(condition="image-question@all")).all()
     window = unique.sel(condition="image-question@0-2")
     assert (window.sel(layer=3) > 0.7 * window.sel(layer=0)).all()
     assert (window.sel(layer=6) < 0.5 * window.sel(layer=0)).all()
-    assert (results.accuracy.sel(condition="baseline") > 0.95).all()
+    assert (tiny.accuracy.sel(condition="baseline") > 0.95).all()
 
 
 def test_the_trapping_is_no_chance(results):
@@ -103,7 +108,7 @@ def test_second_run_reuses_everything(finished):
     before = (folder / "results.nc").read_bytes()
     text = _finish(folder)
     assert text.count("200 of 200 samples are there and reused; nothing to do") == 3
-    assert "made from the same stores and settings; reused" in text
+    assert "6 of 6 cells are there and reused" in text
     assert (folder / "results.nc").read_bytes() == before
 
 

@@ -5,6 +5,7 @@ import xarray as xr
 from pid_jax.metrics.association import associations
 from pid_jax.metrics.causal import causal_metrics
 from pid_jax.metrics.correlation import correlations
+from pid_jax.metrics.draws import read_models
 from pid_jax.metrics.fingerprint import fingerprints
 from pid_jax.metrics.trajectory import trajectory_metrics
 from pid_jax.metrics.verdicts import judge
@@ -20,5 +21,7 @@ def add_metrics(results: xr.Dataset) -> xr.Dataset:
         The same with everything that the sections Metrics and Verdicts there name, but other universes.
     """
     parts = (trajectory_metrics, causal_metrics, fingerprints, correlations, associations)
-    results = results.merge(xr.merge([part(results) for part in parts], compat="equals", join="exact"))
-    return results.merge(judge(results))
+    models = read_models(results)
+    found = xr.merge([part(results, models) for part in parts], compat="equals", join="exact")
+    results = results.merge(found, compat="no_conflicts")
+    return results.merge(judge(results), compat="no_conflicts")

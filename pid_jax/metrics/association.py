@@ -1,5 +1,6 @@
 """Rank correlation, over tasks, of the effects of knockouts with properties of the tasks."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import permutations
 from math import factorial
@@ -9,8 +10,8 @@ import xarray as xr
 from scipy.stats import rankdata
 
 from pid_jax.metrics.causal import LABELS, drawn_effects
-from pid_jax.metrics.draws import drawn_atoms, model_layers
-from pid_jax.metrics.intervals import LEVEL
+from pid_jax.metrics.draws import ModelDraws
+from pid_jax.metrics.intervals import LEVEL, noise_of
 from pid_jax.metrics.labels import with_ends
 from pid_jax.metrics.trajectory import METRICS, Smooth
 
@@ -26,15 +27,20 @@ RANKS = 6 / np.pi
 _SEED = 0
 
 
-def associations(results: xr.Dataset) -> xr.Dataset:
-    """Correlate every effect of every knockout with every property over the tasks of a model."""
+def associations(results: xr.Dataset, models: Sequence[ModelDraws]) -> xr.Dataset:
+    """Correlate every effect of every knockout with every property over the tasks of a model.
+
+    Args:
+        results: A study.
+        models: What `read_models` reads of it.
+    """
     names = [str(name) for name in results["edges"].values]
     edges = list(dict.fromkeys(name for name in names if name))
     windows = list(dict.fromkeys(str(w) for w in results["window"].values if str(w)))
-    shape = (results.sizes["model"], len(edges), len(windows), len(LABELS), len(PROPERTIES))
+    shape = (len(models), len(edges), len(windows), len(LABELS), len(PROPERTIES))
     found = np.full((4, *shape), np.nan)
-    for model in range(shape[0]):
-        effects, properties = drawn_effects(results, model), drawn_properties(results, model)
+    for model, draws in enumerate(models):
+        effects, properties = drawn_effects(draws, results["cut_last"].values[model]), _drawn_properties(draws)
         for condition, (edge, window) in enumerate(zip(names, results["window"].values, strict=True)):
             if edge:
                 place = (model, edges.index(edge), windows.index(str(window)))
@@ -47,11 +53,10 @@ def associations(results: xr.Dataset) -> xr.Dataset:
     return xr.Dataset(data, coords={"edges_name": edges, "window_name": windows, "property": list(PROPERTIES)})
 
 
-def drawn_properties(results: xr.Dataset, model: int) -> np.ndarray:
+def _drawn_properties(model: ModelDraws) -> np.ndarray:
     """Compute the properties of all tasks in one model, estimate and replicates (draw, task, property)."""
-    atoms, layers = drawn_atoms(results, model)[:, :, 0], model_layers(results, model)
     metrics = [METRICS[name] for name in PROPERTIES.values()]
-    return np.stack([m.of(atoms, layers) for m in metrics if isinstance(m, Smooth)], axis=-1)
+    return np.stack([m.of(model.baseline, model.layers) for m in metrics if isinstance(m, Smooth)], axis=-1)
 
 
 def associate(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -76,7 +81,7 @@ def associate(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     ranks = [rankdata(x[0]) for x in pair]
     if min(np.ptp(rank) for rank in ranks) == 0:
         return np.full(4, np.nan)
-    value = _pearson(*ranks)
+    value = float(_pearson(*ranks))
     orders = _orders(tasks)
     under_null = _pearson(ranks[0], ranks[1][orders])
     p_value = (np.abs(under_null) >= abs(value) - 1e-9).mean()
@@ -97,7 +102,7 @@ def _without_noise(ends: tuple[float, float], one: np.ndarray, other: np.ndarray
     """
     if len(one) < 3:
         return np.full(2, np.nan)
-    off = [x[1:] - x[1:].mean(axis=0) for x in (one, other)]
+    off = [noise_of(x) for x in (one, other)]
     freedom = (len(one) - 2) * one.shape[1]
     noise = [(x**2).sum() / freedom for x in off]
     seen = [x[0].var(ddof=1) for x in (one, other)]
@@ -109,6 +114,7 @@ def _without_noise(ends: tuple[float, float], one: np.ndarray, other: np.ndarray
     return RANKS * np.arcsin(0.5 * np.clip(correlation, -1, 1))
 
 
+@lru_cache(maxsize=1024)
 def _compatible(value: float, tasks: int) -> tuple[float, float]:
     """Find the correlations of normal variables under which so few tasks may well show this correlation of ranks."""
     side = 0.5 * (1 - LEVEL)

@@ -1,6 +1,6 @@
 """Effects of knockouts: what is trapped, what compensates, and what it costs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +8,8 @@ import xarray as xr
 from scipy.special import ndtr, ndtri
 
 from pid_jax.inference.multiplicity import family_wise_by_maximum
-from pid_jax.metrics.draws import SYNERGY, UNIQUE_1, at_depth, drawn_accuracy, drawn_atoms, model_layers
-from pid_jax.metrics.intervals import LEVEL, spread
+from pid_jax.metrics.draws import SYNERGY, UNIQUE_1, ModelDraws, at_depth
+from pid_jax.metrics.intervals import LEVEL, noise_of, spread
 from pid_jax.metrics.labels import with_ends
 
 # Answers that are added to those that changed, so that with none of n an interval still reaches about 3 / n.
@@ -55,15 +55,19 @@ LABELS = {name: (effect.unit, effect.label) for name, effect in ATOM_EFFECTS.ite
 LABELS["accuracy_change"] = ("1", "change of accuracy")
 
 
-def causal_metrics(results: xr.Dataset) -> xr.Dataset:
+def causal_metrics(results: xr.Dataset, models: Sequence[ModelDraws]) -> xr.Dataset:
     """Compute all effects of every knockout: by task, and their means over tasks.
 
     P-values are normal. `effect_family_wise` is adjusted for all knockouts of the task, effect by effect.
+
+    Args:
+        results: A study.
+        models: What `read_models` reads of it.
     """
     each, overall, p_values = [], [], []
-    for model in range(results.sizes["model"]):
-        draws = drawn_effects(results, model)
-        errors = _errors(draws, results["n_samples"].isel(model=model).values)
+    for model, last_cut, samples in zip(models, results["cut_last"].values, results["n_samples"].values, strict=True):
+        draws = drawn_effects(model, last_cut)
+        errors = _errors(draws, samples)
         each.append(_ends(draws[0], errors))
         mean, of_mean = mean_effects(draws, errors)
         overall.append(_ends(mean, of_mean))
@@ -81,21 +85,26 @@ def causal_metrics(results: xr.Dataset) -> xr.Dataset:
     return xr.Dataset(data, coords=coordinates)
 
 
-def drawn_effects(results: xr.Dataset, model: int) -> np.ndarray:
+def drawn_effects(model: ModelDraws, last_cut: np.ndarray) -> np.ndarray:
     """Compute the effects of all knockouts of one model.
+
+    Args:
+        model: What was found in it.
+        last_cut: Last decoder block cut by every condition; -1 for the baseline and where there is no such knockout.
 
     Returns:
         Estimate and replicates (draw, task, condition, effect); NaN for the baseline and where there is no knockout.
     """
-    atoms, accuracy = drawn_atoms(results, model), drawn_accuracy(results, model)
-    effects = np.full((*atoms.shape[:3], len(LABELS)), np.nan)
-    layers, change = model_layers(results, model), atoms - atoms[:, :, :1]
-    for condition, last in enumerate(results["cut_last"].isel(model=model).values):
+    effects = np.full((*model.atoms.shape[:3], len(LABELS)), np.nan)
+    layers, change = model.layers, model.atoms - model.atoms[:, :, :1]
+    of_answers = model.accuracy - model.accuracy[:, :, :1]
+    for condition, last in enumerate(last_cut):
         if last >= 0:
             behind, final = np.moveaxis(at_depth(change[:, :, condition], layers, [last + 1, layers[-1]]), -1, 0)
             for place, effect in enumerate(ATOM_EFFECTS.values()):
                 effects[:, :, condition, place] = effect.of(final if effect.is_final else behind)
-            effects[:, :, condition, -1] = accuracy[:, :, condition] - accuracy[:, :, 0]
+            # Without replicates of the answers there is only the estimate.
+            effects[: len(of_answers), :, condition, -1] = of_answers[:, :, condition]
     return effects
 
 
@@ -131,7 +140,7 @@ def _p_values(draws: np.ndarray, errors: np.ndarray) -> np.ndarray:
     single = 2 * ndtr(-distance)
     adjusted = np.full_like(single, np.nan)
     if len(draws) > 1:
-        scatter = np.abs(draws[1:] - draws[1:].mean(axis=0)) / units
+        scatter = np.abs(noise_of(draws)) / units
         for task, effect in np.ndindex(single.shape[0], single.shape[2]):
             adjusted[task, :, effect] = family_wise_by_maximum(distance[task, :, effect], scatter[:, task, :, effect])
     return np.stack([single, adjusted])

@@ -32,28 +32,30 @@ class Claim:
 CLAIMS = {
     "vision_early": Claim(
         "Vision-unique information peaks early and decays.",
-        "In the mean trajectory over tasks, vision-unique peaks in the first third of the depth and loses more than half of "
-        "its peak by the last layer; the loss is the number that decides.",
+        "In the mean trajectory over tasks, vision-unique peaks in the first third of the depth, and more than "
+        f"{LEAST_DECAY:g} of its peak is lost by the last layer; the part lost is the number that decides.",
     ),
     "language_late": Claim(
         "Language-unique information surges late, to about 82 % of the final prediction.",
-        "In the mean trajectory over tasks, the share of language-unique in I_12 at the last layer is within 0.1 of 0.82, and "
-        "it has gained more than 0.1 in the second half of the depth; the share is the number that decides.",
+        f"In the mean trajectory over tasks, the share of language-unique in I_12 is within {SHARE_TOLERANCE:g} of "
+        f"{LANGUAGE_SHARE:g} at the last layer, and grows by more than {SHARE_TOLERANCE:g} in the second half of the "
+        "depth; the final share is the number that decides.",
     ),
     "synergy_small": Claim(
         "Synergy stays below 2 %.",
-        "In the mean trajectory over tasks, the share of synergy in I_12 is below 0.02 at every layer; the largest decides.",
+        f"In the mean trajectory over tasks, the share of synergy in I_12 is below {SYNERGY_SHARE:g} at every layer; "
+        "the largest share is the number that decides.",
     ),
     "variants_agree": Claim(
         "Trajectories of model variants correlate above 0.96.",
-        "Over depth, atoms and tasks together, the trajectories of the model correlate above 0.96 with those of every other "
-        "model, each curve taken around its own mean; the lowest decides.",
+        f"Over depth, atoms and tasks together, trajectories correlate above {CORRELATION:g} with those of every other "
+        "model, each curve taken around its own mean; the lowest correlation is the number that decides.",
     ),
     "knockout_ordering": Claim(
-        "Knockouts trap vision-unique information, most in vision-dependent tasks and least in redundant ones.",
-        "With the widest cut from image to question, the vision-unique information that is trapped is above zero in the mean "
-        "over tasks, its rank correlation over tasks with vision dependence is above zero, and that with redundancy is below "
-        "zero; the correlation with vision dependence is the number that decides.",
+        "Knockouts trap vision-unique information, most in vision-dependent, least in redundant tasks.",
+        "Under the widest cut from image to question, trapped vision-unique information is above zero in the mean over "
+        "tasks, its rank correlation over tasks with vision dependence is above zero, and that with redundancy below; "
+        "the correlation with vision dependence is the number that decides.",
     ),
 }
 

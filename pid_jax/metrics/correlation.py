@@ -1,10 +1,13 @@
 """Correlations of trajectories over depth, between models and between tasks, without what noise takes from them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
+from scipy.special import ndtri
 
-from pid_jax.metrics.draws import at_depth, complete_tasks, depth_of, drawn_atoms, model_layers
-from pid_jax.metrics.intervals import normal
+from pid_jax.metrics.draws import ModelDraws, at_depth, complete_tasks
+from pid_jax.metrics.intervals import LEVEL, noise_of, normal
 from pid_jax.metrics.labels import with_ends
 from pid_jax.result import ATOMS
 
@@ -14,27 +17,30 @@ FEWEST_DEPTHS = 3
 GROUPS = [*ATOMS, "all"]
 
 
-def correlations(results: xr.Dataset) -> xr.Dataset:
+def correlations(results: xr.Dataset, draws: Sequence[ModelDraws]) -> xr.Dataset:
     """Correlate the trajectories of the baseline: of two models in each task, of two models in all tasks, of two tasks.
 
     `all` takes all four atoms together: their products are summed, each around the mean of its own curve over depth, so
     that it owes nothing to one atom being larger than another.
+
+    Args:
+        results: A study.
+        draws: What `read_models` reads of it.
     """
-    models, tasks = results.sizes["model"], results.sizes["task"]
-    curves = [(drawn_atoms(results, model)[:, :, 0], depth_of(model_layers(results, model))) for model in range(models)]
+    models, tasks = len(draws), results.sizes["task"]
     between = np.full((3, models, models, tasks, len(GROUPS)), np.nan)
     overall = np.full((3, models, models, len(GROUPS)), np.nan)
     within = np.full((3, models, tasks, tasks, len(GROUPS)), np.nan)
     for one, other in np.ndindex(models, models):
-        pair = on_common_depths(*curves[one], *curves[other])
-        found = [products(pair[0][:, task], pair[1][:, task]) for task in range(tasks)]
-        between[:, one, other] = np.stack([correlate(part) for part in found], axis=1)
-        both = np.flatnonzero(complete_tasks(pair[0]) & complete_tasks(pair[1]))
-        if both.size:
-            overall[:, one, other] = correlate(sum(found[task] for task in both))
+        first, second = draws[one], draws[other]
+        pair = on_common_depths(first.baseline, first.depth, second.baseline, second.depth)
+        for task in range(tasks):
+            between[:, one, other, task] = correlate_groups(*(curves[:, [task]] for curves in pair))
+        both = complete_tasks(pair[0]) & complete_tasks(pair[1])
+        overall[:, one, other] = correlate_groups(*(curves[:, both] for curves in pair))
     for model, one, other in np.ndindex(models, tasks, tasks):
-        atoms = curves[model][0]
-        within[:, model, one, other] = correlate(products(atoms[:, one], atoms[:, other]))
+        curves = draws[model].baseline
+        within[:, model, one, other] = correlate_groups(curves[:, [one]], curves[:, [other]])
     data = with_ends("model_correlation", ("model", "model_2", "task", "atom"), between, "1")
     data |= with_ends("overall_model_correlation", ("model", "model_2", "atom"), overall, "1")
     data |= with_ends("task_correlation", ("model", "task", "task_2", "atom"), within, "1")
@@ -50,43 +56,71 @@ def on_common_depths(
     return at_depth(one, depth, common), at_depth(other, other_depth, common)
 
 
-def products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Sum squares and products of two sets of curves over depth, each around its mean.
+def correlate_groups(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Correlate two sets of curves: those of every atom, and all together.
 
     Args:
-        one: Estimate and replicates (draw, atom, layer).
+        one: Estimate and replicates (draw, task, atom, layer).
         other: The same of the other one, at the same depths.
 
     Returns:
-        Those of one, other and both (3, draw, group), and in a second half of draws those of the noise alone: replicates
-        minus their mean. NaN with too few depths.
+        Correlations and ends of their intervals (3, group); NaN with too few depths.
     """
-    known = np.isfinite(one[0]).all(axis=0) & np.isfinite(other[0]).all(axis=0)
-    if known.sum() < FEWEST_DEPTHS:
-        return np.full((3, 2 * len(one) - 1, len(GROUPS)), np.nan)
-    pair = [_centered(np.concatenate([x, x[1:] - x[1:].mean(axis=0)])[..., known]) for x in (one, other)]
-    sums = np.stack([(a * b).sum(axis=-1) for a, b in ((pair[0],) * 2, (pair[1],) * 2, pair)])
-    return np.concatenate([sums, sums.sum(axis=-1, keepdims=True)], axis=-1)
+    known = np.isfinite(one[0]).all(axis=(0, 1)) & np.isfinite(other[0]).all(axis=(0, 1))
+    if known.sum() < FEWEST_DEPTHS or not one.shape[1]:
+        return np.full((3, len(GROUPS)), np.nan)
+    pair = [x[..., known] - x[..., known].mean(axis=-1, keepdims=True) for x in (one, other)]
+    each = [[x[:, :, atom].reshape(len(x), -1) for x in pair] for atom in range(len(ATOMS))]
+    each.append([x.reshape(len(x), -1) for x in pair])
+    return np.stack([correlate(*group) for group in each], axis=-1)
 
 
-def correlate(sums: np.ndarray) -> np.ndarray:
-    """Compute Pearson correlations from `products`, or sums of them over tasks.
+def correlate(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Compute the Pearson correlation of two centered vectors without their noise.
 
-    Noise adds to the squares, and where both share samples to the products: the mean of the noise alone is taken off,
-    twice from replicates, which have it twice.
+    Noise adds to the squares, and where both share samples to the product: the mean of what it adds is taken off, twice
+    from replicates, which have it twice.
+
+    Args:
+        one: Estimate and replicates (draw, number).
+        other: The same.
 
     Returns:
-        Correlations and ends of their intervals (3, group), within -1 and 1; NaN where a curve is mostly noise.
+        Correlation and ends of its interval, within -1 and 1; NaN where a vector is mostly noise.
     """
-    draws = (sums.shape[1] + 1) // 2
-    first, replicates, noise = sums[:, :1], sums[:, 1:draws], sums[:, draws:]
-    added = noise.sum(axis=1, keepdims=True) / max(draws - 2, 1)
-    left = np.concatenate([first - added, replicates - 2 * added], axis=1)
+    noise = noise_of(one), noise_of(other)
+    freedom = max(len(one) - 2, 1)
+    sums, added = _products(one, other), _products(*noise).sum(axis=1, keepdims=True) / freedom
+    times = np.where(np.arange(len(one)) > 0, 2, 1)
+    left = sums - times * added
+    if not (left[:2, 0] > (1 - MOST_NOISE) * sums[:2, 0]).all():
+        return np.full(3, np.nan)
     scale = np.where((left[:2] > 0).all(axis=0), left[0] * left[1], np.nan)
-    is_curve = (left[:2, 0] > (1 - MOST_NOISE) * sums[:2, 0]).all(axis=0)
-    found = np.stack(normal(left[2] / np.sqrt(scale)))
-    return np.where(is_curve, np.clip(found, -1, 1), np.nan)
+    value, lower, upper = normal(left[2] / np.sqrt(scale))
+    return np.clip([value, np.minimum(lower, _below_one(value, one, other)), upper], -1, 1)
 
 
-def _centered(values: np.ndarray) -> np.ndarray:
-    return values - values.mean(axis=-1, keepdims=True)
+def _below_one(value: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
+    """Find how low a correlation near one may be.
+
+    It is 1 - D²/2 with the distance D between the vectors in units of their lengths. Where both are the same up to
+    noise the noise of D decides, which a normal interval does not see if it happens to make D small.
+    """
+    apart = _unit(one) - _unit(other)
+    off = noise_of(apart)
+    if len(off) < 2:
+        return np.nan
+    moments = off @ off.T / (len(off) - 1)
+    total = np.trace(moments)
+    squares = max((moments**2).sum() - total**2 / len(off), 0.0)
+    step = ndtri(0.5 + 0.5 * LEVEL) * np.sqrt(squares / total if total > 0 else 0.0)
+    return float(1 - 0.5 * (np.sqrt(2 * max(1 - float(value), 0.0)) + step) ** 2)
+
+
+def _products(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return np.stack([(a * b).sum(axis=-1) for a, b in ((one, one), (other, other), (one, other))])
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    length = np.sqrt((values**2).sum(axis=-1, keepdims=True))
+    return values / np.where(length > 0, length, 1)

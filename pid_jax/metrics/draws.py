@@ -1,6 +1,7 @@
 """Atoms of a study as plain arrays: the estimate first, then its replicates."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -15,55 +16,64 @@ LEAST_INFORMATION = 0.01
 MOST_BELOW = 2.0
 
 
-def drawn_atoms(results: xr.Dataset, model: int) -> np.ndarray:
-    """Read the atoms of one model.
+@dataclass(frozen=True, kw_only=True)
+class ModelDraws:
+    """What a study found in one model: draw 0 is the estimate, the others are replicates, if there are any.
+
+    Attributes:
+        atoms: Nats, (draw, task, condition, atom, layer).
+        accuracy: Share of correct answers (draw, task, condition).
+        layers: Numbers of the layers that were recorded.
+    """
+
+    atoms: np.ndarray
+    accuracy: np.ndarray
+    layers: np.ndarray
+
+    @property
+    def baseline(self) -> np.ndarray:
+        """Atoms of the baseline (draw, task, atom, layer)."""
+        return self.atoms[:, :, 0]
+
+    @property
+    def depth(self) -> np.ndarray:
+        """Depth of the layers, from 0 to 1."""
+        return depth_of(self.layers)
+
+
+def read_models(results: xr.Dataset) -> list[ModelDraws]:
+    """Read the atoms and accuracies of all models.
 
     Layers between others that could not be estimated are filled in from their neighbors, and see `_raise`.
-
-    Args:
-        results: A study.
-        model: Its place among the models.
-
-    Returns:
-        Nats, (draw, task, condition, atom, layer) for the layers up to its last. Draw 0 is the estimate, the others are
-        replicates, if there are any.
     """
-    one = results.isel(model=model, layer=_has_layer(results, model))
-    axes = ("task", "condition", "layer")
+    return [_read_model(results, model) for model in range(results.sizes["model"])]
+
+
+def _read_model(results: xr.Dataset, model: int) -> ModelDraws:
+    layers = results["layer"].values
+    layers = layers[layers <= int(results["last_layer"].values[model])].astype(float)
+    axes, has_layer = ("task", "condition", "layer"), slice(len(layers))
+
+    def read(name: str, *names: str) -> np.ndarray:
+        found = results[name].isel(model=model)
+        return found.transpose(*names).values.astype(float)
+
     if f"tested_{ATOMS[0]}" in results:
-        point = [one[f"tested_{name}"].transpose(*axes).values for name in ATOMS]
+        point = [read(f"tested_{name}", *axes) for name in ATOMS]
     else:
-        point = [one[name].isel(measure=0).transpose(*axes).values for name in ATOMS]
-    atoms = np.stack(point, axis=-2)[None].astype(float)
+        point = [read(name, "measure", *axes)[0] for name in ATOMS]
+    atoms, accuracy = np.stack(point, axis=-2)[None], read("accuracy", *axes[:2])[None]
     if f"replicate_{ATOMS[0]}" in results:
-        drawn = [one[f"replicate_{name}"].transpose("replicate", *axes).values for name in ATOMS]
-        atoms = _raise(np.concatenate([atoms, np.stack(drawn, axis=-2).astype(float)]))
-    return _fill(atoms, model_layers(results, model))
-
-
-def drawn_accuracy(results: xr.Dataset, model: int) -> np.ndarray:
-    """Read the accuracy of one model (draw, task, condition), with as many draws as the atoms have."""
-    one = results.isel(model=model)
-    point = one["accuracy"].transpose("task", "condition").values[None].astype(float)
+        drawn = np.stack([read(f"replicate_{name}", "replicate", *axes) for name in ATOMS], axis=-2)
+        atoms = _raise(np.concatenate([atoms, drawn]))
     if "replicate_accuracy" in results:
-        drawn = one["replicate_accuracy"].transpose("replicate", "task", "condition").values
-        return np.concatenate([point, drawn.astype(float)])
-    missing = np.full((results.sizes.get("replicate", 0), *point.shape[1:]), np.nan)
-    return np.concatenate([point, missing])
-
-
-def model_layers(results: xr.Dataset, model: int) -> np.ndarray:
-    """Numbers of the layers of one model that were recorded."""
-    return results["layer"].values[_has_layer(results, model)].astype(float)
+        accuracy = np.concatenate([accuracy, read("replicate_accuracy", "replicate", *axes[:2])])
+    return ModelDraws(atoms=_fill(atoms[..., has_layer], layers), accuracy=accuracy, layers=layers)
 
 
 def depth_of(layers: np.ndarray) -> np.ndarray:
     """Depth of layers as a part of that of the last one."""
     return layers / max(layers[-1], 1.0)
-
-
-def _has_layer(results: xr.Dataset, model: int) -> np.ndarray:
-    return np.flatnonzero(results["layer"].values <= int(results["last_layer"].isel(model=model)))
 
 
 def information(atoms: np.ndarray) -> np.ndarray:

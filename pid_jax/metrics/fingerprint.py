@@ -1,19 +1,26 @@
 """The fingerprint of a task in a model: shares of the atoms at chosen depths; and how far fingerprints are apart."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
-from pid_jax.metrics.draws import at_depth, depth_of, drawn_atoms, model_layers, shares
-from pid_jax.metrics.intervals import normal, reach
+from pid_jax.metrics.draws import ModelDraws, at_depth, shares
+from pid_jax.metrics.intervals import noise_of, normal, reach
 from pid_jax.metrics.labels import with_ends
 from pid_jax.result import ATOMS
 
 POINTS = {"first": 0.0, "quarter": 0.25, "middle": 0.5, "three_quarters": 0.75, "last": 1.0}
 
 
-def fingerprints(results: xr.Dataset) -> xr.Dataset:
-    """Compute fingerprints of every model and task, and the Euclidean distances between all of them."""
-    draws = np.stack([drawn_fingerprints(results, model) for model in range(results.sizes["model"])], axis=1)
+def fingerprints(results: xr.Dataset, models: Sequence[ModelDraws]) -> xr.Dataset:
+    """Compute fingerprints of every model and task, and the Euclidean distances between all of them.
+
+    Args:
+        results: A study.
+        models: What `read_models` reads of it.
+    """
+    draws = np.stack([_drawn_fingerprints(model) for model in models], axis=1)
     profiles = draws.reshape(len(draws), -1, len(POINTS) * len(ATOMS))
     data = with_ends("fingerprint", ("model", "task", "point", "share"), np.stack(normal(draws)), "1")
     data |= with_ends("fingerprint_distance", ("profile", "profile_2"), distances(profiles), "1")
@@ -33,10 +40,9 @@ def fingerprints(results: xr.Dataset) -> xr.Dataset:
     )
 
 
-def drawn_fingerprints(results: xr.Dataset, model: int) -> np.ndarray:
+def _drawn_fingerprints(model: ModelDraws) -> np.ndarray:
     """Compute the fingerprints of one model, estimate and replicates (draw, task, point, share)."""
-    atoms, depth = drawn_atoms(results, model)[:, :, 0], depth_of(model_layers(results, model))
-    found = shares(at_depth(atoms, depth, list(POINTS.values())))
+    found = shares(at_depth(model.baseline, model.depth, list(POINTS.values())))
     return np.swapaxes(found, -1, -2)
 
 
@@ -52,12 +58,7 @@ def distances(draws: np.ndarray) -> np.ndarray:
         Distances and ends of their intervals (3, profile, profile).
     """
     squares = np.stack([((one[:, None] - one[None]) ** 2).sum(axis=-1) for one in draws])
-    replicates = draws[1:]
-    if len(replicates) > 1:
-        noise = replicates - replicates.mean(axis=0)
-        added = sum(((one[:, None] - one[None]) ** 2).sum(axis=-1) for one in noise) / (len(noise) - 1)
-    else:
-        added = np.zeros(squares.shape[1:])
+    added = sum(((one[:, None] - one[None]) ** 2).sum(axis=-1) for one in noise_of(draws)) / max(len(draws) - 2, 1)
     far = reach(squares)
     value = squares[0] - np.where(np.isfinite(added), added, 0)
     return np.sqrt(np.maximum(np.stack([value, value - far, value + far]), 0))

@@ -13,7 +13,7 @@ Summary = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def spread(draws: np.ndarray) -> np.ndarray:
-    """Standard deviation of the replicates (draw, ...) without the estimate, which is draw 0; NaN without replicates."""
+    """Standard deviation of the replicates among draws (draw, ...); NaN where too few exist."""
     replicates = draws[1:]
     if len(replicates) < 2:
         return np.full(draws.shape[1:], np.nan)
@@ -24,6 +24,12 @@ def spread(draws: np.ndarray) -> np.ndarray:
     squares = np.where(is_there, (safe - mean) ** 2, 0).sum(axis=0)
     is_enough = (count >= (1 - MOST_MISSING) * len(replicates)) & (count > 1)
     return np.where(is_enough, np.sqrt(squares / np.maximum(count - 1, 1)), np.nan)
+
+
+def noise_of(draws: np.ndarray) -> np.ndarray:
+    """Replicates among draws (draw, ...) minus their mean."""
+    replicates = draws[1:]
+    return replicates - replicates.mean(axis=0) if len(replicates) else replicates
 
 
 def reach(draws: np.ndarray, level: float = LEVEL) -> np.ndarray:
@@ -61,7 +67,7 @@ def peak_candidates(curve: np.ndarray, level: float = PEAK_LEVEL) -> np.ndarray:
     ahead = curve[..., None, :] - curve[..., :, None]  # by how much the last layer axis is above the one before
     error = spread(ahead)
     stands = np.where(error > 0, error, 1)
-    off = (ahead[1:] - ahead[1:].mean(axis=0)) / stands
+    off = noise_of(ahead) / stands
     chance = np.where(error > 0, off, 0)
     by_layer = np.quantile(np.where(np.isfinite(chance), chance, 0).max(axis=-1), level, axis=0, method="higher")
     distance = np.where(error > 0, ahead[0] / stands, np.where(ahead[0] > 0, np.inf, 0))
@@ -103,7 +109,7 @@ def largest(curve: np.ndarray) -> Summary:
     if len(curve) < 3:
         return top, np.full_like(top, np.nan), np.full_like(top, np.nan)
     is_candidate, error = peak_candidates(curve), spread(curve)
-    off = curve[1:] - curve[1:].mean(axis=0)
+    off = noise_of(curve)
     errors = np.where(is_candidate & (error > 0), off / np.where(error > 0, error, 1), -np.inf).max(axis=-1)
     errors = np.where(np.isfinite(errors), errors, 0)
     side = 0.5 * (1 - AT_PEAK_LEVEL)
@@ -121,8 +127,8 @@ def largest(curve: np.ndarray) -> Summary:
 def at_crossing(curve: np.ndarray, excess: np.ndarray) -> Summary:
     """Summarize where a curve first crosses a level that is set by its value at the peak, behind the peak.
 
-    The ends are where both limits of a confidence band cross: with the excess at the true place zero, its lower limit is
-    above zero there with half of the chance that is left.
+    The ends are where both limits of a confidence band cross. The true excess is zero at the true place, so the lower
+    limit is above zero there with half of the chance of a miss, and the upper limit below it with the other half.
 
     Args:
         curve: What peaks (draw, ..., layer).

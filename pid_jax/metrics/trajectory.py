@@ -1,6 +1,6 @@
 """Metrics of trajectories: when vision-unique information peaks and decays, when language-unique rises, and shares."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +12,11 @@ from pid_jax.metrics.draws import (
     SYNERGY,
     UNIQUE_1,
     UNIQUE_2,
+    ModelDraws,
     at_depth,
     complete_tasks,
     depth_of,
-    drawn_atoms,
     information,
-    model_layers,
     shares,
 )
 from pid_jax.metrics.intervals import Summary, at_crossing, at_peak, largest, normal
@@ -25,6 +24,8 @@ from pid_jax.metrics.labels import with_ends
 from pid_jax.result import ATOMS
 
 EARLY = 0.5
+# Bias of corrected atoms in standard deviations of one task: less in nearly all systems of benchmarks/coverage.py.
+SHARED_BIAS = 0.35
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,11 +211,16 @@ METRICS: dict[str, Smooth | AtPeak | Largest | Crossing] = {
 }
 
 
-def trajectory_metrics(results: xr.Dataset) -> xr.Dataset:
-    """Compute the metrics of every task, and those of the trajectory that is the mean over tasks, of every model."""
+def trajectory_metrics(results: xr.Dataset, models: Sequence[ModelDraws]) -> xr.Dataset:
+    """Compute the metrics of every task, and those of the trajectory that is the mean over tasks, of every model.
+
+    Args:
+        results: A study.
+        models: What `read_models` reads of it.
+    """
     each, overall, by_layer = [], [], []
-    for model in range(results.sizes["model"]):
-        atoms, layers = drawn_atoms(results, model)[:, :, 0], model_layers(results, model)
+    for model in models:
+        atoms, layers = model.baseline, model.layers
         each.append(_summaries(atoms, layers))
         overall.append(_summaries(mean_over_tasks(atoms), layers))
         by_layer.append(_by_layer(atoms, results.sizes["layer"]))
@@ -234,11 +240,16 @@ def trajectory_metrics(results: xr.Dataset) -> xr.Dataset:
 
 
 def mean_over_tasks(atoms: np.ndarray) -> np.ndarray:
-    """Average atoms (draw, task, ...) over the tasks that have an estimate at every layer; NaN without any."""
+    """Average atoms (draw, task, ...) over the tasks that have an estimate at every layer; NaN without any.
+
+    Errors of tasks are independent, but for what the correction of bias leaves in all of them: replicates are scaled up
+    to scatter as much more as that.
+    """
     complete = complete_tasks(atoms)
     if not complete.any():
         return np.full((atoms.shape[0], *atoms.shape[2:]), np.nan)
-    return atoms[:, complete].mean(axis=1)
+    mean = atoms[:, complete].mean(axis=1)
+    return mean[:1] + np.sqrt(1 + SHARED_BIAS**2 * complete.sum()) * (mean - mean[:1])
 
 
 def _summaries(atoms: np.ndarray, layers: np.ndarray) -> np.ndarray:

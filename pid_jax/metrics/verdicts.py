@@ -107,8 +107,8 @@ def _variants_agree(results: xr.Dataset, model: int) -> Judged:
     names = [str(name) for name in results["model"].values]
     if len(names) < 2:
         return Judged(obstacle="there is only one model")
-    pairs = [results.isel(model=model, model_2=other).sel(atom="all") for other in range(len(names)) if other != model]
-    found = np.array([[pair[f"overall_model_correlation{end}"] for end in ENDS] for pair in pairs], dtype=float)
+    both = [results[f"overall_model_correlation{end}"].isel(model=model).sel(atom="all").values for end in ENDS]
+    found = np.delete(np.stack(both, axis=1), model, axis=0)
     known = np.isfinite(found[:, 0])
     if not known.any():
         return Judged(obstacle="no other model has trajectories of the same tasks that can be correlated")
@@ -124,23 +124,23 @@ def _knockout_ordering(results: xr.Dataset, model: int) -> Judged:
     condition = _widest_cut(results, model)
     if condition is None:
         return Judged(obstacle=f"the model has no knockout of {EDGES}")
-    window = str(results["window"].values[condition])
-    effect = results.isel(model=model, condition=condition).sel(effect_name="trapped_vision")
-    tasks = int(np.isfinite(effect["effect"].values).sum())
-    trapped = _finding(effect, "overall_effect", "the trapped vision-unique information in nats", least=0.0)
+    effect = {"effect_name": "trapped_vision"}
+    at = {"condition": str(results["condition"].values[condition])} | effect
+    trapped = _finding(results, "overall_effect", at, model, "the trapped vision-unique information in nats", least=0.0)
+    tasks = int(np.isfinite(results["effect"].isel(model=model).sel(at).values).sum())
     if tasks < FEWEST_TASKS:
-        few = f"an ordering needs {FEWEST_TASKS} tasks or more, and there are {tasks} with the knockout"
+        few = f"an ordering needs {FEWEST_TASKS} tasks or more, and the knockout was estimated in {tasks}"
         return Judged(obstacle=f"{few}, where {trapped}" if tasks else few)
-    ranked = results.isel(model=model).sel(edges_name=EDGES, window_name=window, effect_name="trapped_vision")
-    vision, redundancy = (ranked.sel(property=name) for name in ("vision_dependence", "redundancy"))
+    cut = {"edges_name": EDGES, "window_name": str(results["window"].values[condition])} | effect
+    vision, redundancy = (cut | {"property": name} for name in ("vision_dependence", "redundancy"))
     findings = [
-        _finding(vision, "association", "its rank correlation with vision dependence", least=0.0),
-        _finding(redundancy, "association", "that with redundancy", most=0.0),
+        _finding(results, "association", vision, model, "its rank correlation with vision dependence", least=0.0),
+        _finding(results, "association", redundancy, model, "that with redundancy", most=0.0),
         trapped,
     ]
-    p_values = " and ".join(f"{float(one['association_p']):.2g}" for one in (vision, redundancy))
-    note = f"{tasks} tasks, p of the correlations {p_values}"
-    if decide(findings) == NOT_TESTABLE:
+    p_values = [float(results["association_p"].isel(model=model).sel(one)) for one in (vision, redundancy)]
+    note = f"{tasks} tasks, p of the correlations {p_values[0]:.2g} and {p_values[1]:.2g}"
+    if decide(findings) == NOT_TESTABLE and all(finding.is_known for finding in findings):
         note += f", and {tasks} tasks cannot decide an ordering like this"
     return Judged(findings=findings, note=note)
 
@@ -156,18 +156,19 @@ _JUDGES: dict[str, Callable[[xr.Dataset, int], Judged]] = {
 
 def _widest_cut(results: xr.Dataset, model: int) -> int | None:
     """Find the condition that cuts from image to question in the most decoder blocks."""
-    one = results.isel(model=model)
-    first, last = one["cut_first"].values, one["cut_last"].values
+    first, last = (results[f"cut_{end}"].isel(model=model).values for end in ("first", "last"))
     blocks = np.where((results["edges"].values == EDGES) & (last >= 0), last - first + 1, 0)
     return int(blocks.argmax()) if blocks.max(initial=0) > 0 else None
 
 
 def _overall(results: xr.Dataset, model: int, metric: str, name: str, **bounds: float) -> Finding:
-    return _finding(results.isel(model=model).sel(metric_name=metric), "overall_metric", name, **bounds)
+    return _finding(results, "overall_metric", {"metric_name": metric}, model, name, **bounds)
 
 
-def _finding(one: xr.Dataset, variable: str, name: str, **bounds: float) -> Finding:
-    value, lower, upper = (float(one[f"{variable}{end}"]) for end in ENDS)
+def _finding(
+    results: xr.Dataset, variable: str, labels: dict[str, str], model: int, name: str, **bounds: float
+) -> Finding:
+    value, lower, upper = (float(results[f"{variable}{end}"].isel(model=model).sel(labels)) for end in ENDS)
     return Finding(name=name, value=value, lower=lower, upper=upper, **bounds)
 
 

@@ -1,1 +1,1 @@
-"""Figures of a study: trajectories, shares, knockout and the two measures side by side, one a file."""
+"""Figures of a study, one a file; what they are called and when they are drawn; captions and style."""

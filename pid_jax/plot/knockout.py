@@ -6,22 +6,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pid_jax.plot.lines import accuracy_text, draw_atom, mark_empty, row_label, shade_cut, value_limits
+from pid_jax.plot.lines import accuracy_text, draw_atom, mark_empty, shade_cut, value_limits
 from pid_jax.plot.quantities import (
     ATOMS,
     PER_NAT,
     atom_labels,
-    check_results,
+    check_model,
     condition_labels,
     cut_window,
+    names_of,
     tested_changes,
 )
+from pid_jax.plot.selection import MOST_CUTS, left_out, shown_conditions
 from pid_jax.plot.style import (
     ATOM_STYLES,
     BASELINE_STYLE,
     TOTAL_STYLE,
     add_legend,
+    add_note,
     figure_style,
+    label_row,
     new_panels,
     panel_title,
     set_layer_limits,
@@ -29,17 +33,20 @@ from pid_jax.plot.style import (
 )
 
 _CHANGING = (*ATOMS, "i_12")
+# Two vertical axes in a row take the width of more than half a panel.
+_LABEL_COLUMNS = 0.6
 
 
 def plot_knockout(results: xr.Dataset, *, measure: str = "broja", unit: str = "bits") -> Figure:
-    """Compare every cut with the baseline: two rows for every task, a column for every cut.
+    """Compare cuts with the baseline: a row for every task, and two panels for every cut.
 
-    The upper row shows the information unique to the first source, with the area between knockout and baseline filled;
-    the lower row shows knockout minus baseline for the four atoms and I_12, with intervals as bands where the dataset
-    holds tested differences.
+    The panels to the left show the information unique to the first source, with the area between knockout and baseline
+    filled; those to the right show knockout minus baseline for the four atoms and I_12, with intervals as bands where
+    the dataset holds tested differences. Two cuts fit side by side; where there are more, they are chosen as in
+    `plot_trajectories`.
 
     Args:
-        results: the dataset made by `pid_jax.study`, with at least one condition after the baseline.
+        results: one model of the dataset made by `pid_jax.study`, with at least one condition after the baseline.
         measure: which measure to show.
         unit: "bits" or "nats".
 
@@ -47,48 +54,50 @@ def plot_knockout(results: xr.Dataset, *, measure: str = "broja", unit: str = "b
         A figure that is not registered anywhere.
 
     Raises:
-        ValueError: there is no condition but the baseline; otherwise see `check_results`.
+        ValueError: there is no condition but the baseline; otherwise see `check_model`.
     """
-    check_results(results, measure=measure, unit=unit, variables=(*_CHANGING, "accuracy"))
+    check_model(results, measure=measure, unit=unit, variables=(*_CHANGING, "accuracy"))
     if results.sizes["condition"] < 2:
-        got = [str(name) for name in results["condition"].values]
+        got = names_of(results, "condition")
         raise ValueError(f"results must hold a knockout besides the baseline, got {got}; add a cut or leave it out")
-    shown = results.sel(measure=measure)
-    tested = tested_changes(results, measure)
+    places = shown_conditions(results, most=1 + MOST_CUTS)
+    shown = results.isel(condition=places).sel(measure=measure)
+    tested = tested_changes(results.isel(condition=places), measure)
     changes = shown[list(_CHANGING)] - shown[list(_CHANGING)].isel(condition=0) if tested is None else tested
-    cuts, titles = range(1, results.sizes["condition"]), condition_labels(results)
+    cuts = len(places) - 1
     with figure_style():
-        figure, panels = new_panels(2 * results.sizes["task"], len(cuts), row_inches=1.5)
+        figure, panels = new_panels(results.sizes["task"], 2 * cuts, groups=2)
         set_layer_limits(panels, results["layer"].values)
         for row in range(results.sizes["task"]):
-            _label_rows(panels[2 * row : 2 * row + 2], shown.isel(task=row), changes.isel(task=row), unit)
-            for column, condition in enumerate(cuts):
-                upper, lower = panels[2 * row : 2 * row + 2, column]
-                for axes in (upper, lower):
-                    shade_cut(axes, cut_window(results, condition))
-                pair = shown.isel(task=row, condition=[0, condition])
-                before = _draw_pair(upper, pair, unit)
-                lines = _draw_changes(lower, changes.isel(task=row, condition=condition), unit)
-                panel_title(upper, len(cuts), titles[condition] * (row == 0), _accuracy_change(results, row, condition))
+            _label_row(panels[row, 0], panels[row, cuts], shown.isel(task=row), changes.isel(task=row), unit)
+            for cut in range(1, cuts + 1):
+                left, right = panels[row, cut - 1], panels[row, cuts + cut - 1]
+                for axes in (left, right):
+                    shade_cut(axes, cut_window(shown, cut))
+                before = _draw_pair(left, shown.isel(task=row, condition=[0, cut]), unit)
+                lines = _draw_changes(right, changes.isel(task=row, condition=cut), unit)
+                title = condition_labels(shown)[cut] * (row == 0)
+                panel_title(left, 2 * cuts + _LABEL_COLUMNS, title, _accuracy_change(shown, row, cut))
+                panel_title(right, 2 * cuts + _LABEL_COLUMNS, title)
         names = atom_labels(results)
         add_legend(figure, [*lines, before], [*names.values(), "Total I₁₂", f"{names['unique_1']}, baseline"])
+        add_note(figure, left_out(results, places))
     return figure
 
 
-def _accuracy_change(results: xr.Dataset, task: int, condition: int) -> str:
+def _accuracy_change(shown: xr.Dataset, task: int, condition: int) -> str:
     """Write the accuracy without and with the cut."""
-    before = accuracy_text(results, task, 0)
-    return f"{before} → {accuracy_text(results, task, condition).removeprefix('accuracy ')}"
+    before = accuracy_text(shown, task, 0).removesuffix(" %")
+    return f"{before} → {accuracy_text(shown, task, condition).removeprefix('accuracy ')}"
 
 
-def _label_rows(pair: np.ndarray, task: xr.Dataset, changes: xr.Dataset, unit: str) -> None:
-    """Set limits and axis labels of the two rows of a task."""
-    upper, lower = pair[:, 0]
-    upper.set_ylim(*with_margins(*value_limits(task, ("unique_1",), unit)))
-    upper.set_ylabel(row_label(task["task"].item(), f"{atom_labels(task)['unique_1']}\n({unit})"))
-    lower.set_ylim(*with_margins(*value_limits(changes, _CHANGING, unit)))
+def _label_row(left: Axes, right: Axes, task: xr.Dataset, changes: xr.Dataset, unit: str) -> None:
+    """Set limits and labels of the two vertical axes of a task."""
+    left.set_ylim(*with_margins(*value_limits(task, ("unique_1",), unit)))
+    label_row(left, task["task"].item(), f"{atom_labels(task)['unique_1']} ({unit})")
+    right.set_ylim(*with_margins(*value_limits(changes, _CHANGING, unit)))
     behind = f", {changes.attrs['behind']}" if "behind" in changes.attrs else ""
-    lower.set_ylabel(row_label(task["task"].item(), f"cut − baseline\n({unit}{behind})"))
+    right.set_ylabel(f"cut − baseline\n({unit}{behind})")
 
 
 def _draw_pair(axes: Axes, pair: xr.Dataset, unit: str) -> Line2D:
@@ -96,7 +105,7 @@ def _draw_pair(axes: Axes, pair: xr.Dataset, unit: str) -> Line2D:
     baseline, cut = pair.isel(condition=0), pair.isel(condition=1)
     values = [one["unique_1"].values * PER_NAT[unit] for one in (baseline, cut)]
     if not np.isfinite(values[1]).any():
-        mark_empty(axes)
+        mark_empty(axes, cut)
     color = ATOM_STYLES["unique_1"]["color"]
     axes.fill_between(cut["layer"].values, values[0], values[1], color=color, alpha=0.12, linewidth=0)
     before = draw_atom(axes, baseline, "unique_1", unit, BASELINE_STYLE)

@@ -13,37 +13,40 @@ from pid_jax.plot.style import (
     SMALL_TEXT_SIZE,
     WINDOW_COLOR,
     marker_for,
-    wrap,
 )
 
 
-def draw_atom(axes: Axes, cell: xr.Dataset, atom: str, unit: str, style: dict | None = None) -> Line2D:
-    """Draw one atom over the layers, with its interval as a band if there is one.
+def draw_line(axes: Axes, x: np.ndarray, cell: xr.Dataset, name: str, factor: float, style: dict) -> Line2D:
+    """Draw one variable over layers or depths, with its interval as a band if there is one.
 
     Args:
         axes: where to draw.
-        cell: results of one task, condition and measure.
-        atom: name of the variable.
-        unit: "bits" or "nats".
-        style: line style; the atom's own if None.
+        x: places of the values.
+        cell: values over one dimension.
+        name: name of the variable.
+        factor: what values are multiplied by.
+        style: line style.
 
     Returns:
         The line, for the legend.
     """
-    layers = cell["layer"].values
-    chosen = marker_for(style or ATOM_STYLES[atom], len(layers))
-    values = cell[atom].values * PER_NAT[unit]
-    if f"{atom}_lower" in cell and f"{atom}_upper" in cell:
-        lower, upper = (cell[f"{atom}_{end}"].values * PER_NAT[unit] for end in ("lower", "upper"))
-        axes.fill_between(layers, lower, upper, color=chosen["color"], alpha=BAND_OPACITY, linewidth=0)
-    (line,) = axes.plot(layers, values, **chosen)
+    chosen = marker_for(style, len(x))
+    if f"{name}_lower" in cell and f"{name}_upper" in cell:
+        lower, upper = (cell[f"{name}_{end}"].values * factor for end in ("lower", "upper"))
+        axes.fill_between(x, lower, upper, color=chosen["color"], alpha=BAND_OPACITY, linewidth=0)
+    (line,) = axes.plot(x, cell[name].values * factor, **chosen)
     return line
+
+
+def draw_atom(axes: Axes, cell: xr.Dataset, atom: str, unit: str, style: dict | None = None) -> Line2D:
+    """Draw one atom of one task, condition and measure over the layers, in its own style if none is given."""
+    return draw_line(axes, cell["layer"].values, cell, atom, PER_NAT[unit], style or ATOM_STYLES[atom])
 
 
 def draw_atoms(axes: Axes, cell: xr.Dataset, unit: str) -> list[Line2D]:
     """Draw the four atoms, or say that the panel is empty."""
     if not any(np.isfinite(cell[atom].values).any() for atom in ATOMS):
-        mark_empty(axes)
+        mark_empty(axes, cell)
     return [draw_atom(axes, cell, atom, unit) for atom in ATOMS]
 
 
@@ -82,17 +85,14 @@ def shade_cut(axes: Axes, window: tuple[int, int] | None) -> None:
     )
 
 
-def mark_empty(axes: Axes) -> None:
-    """Say in the panel that there is nothing to draw."""
-    axes.text(0.5, 0.5, "not available", transform=axes.transAxes, ha="center", va="center", color=NOTE_COLOR)
+def mark_empty(axes: Axes, cell: xr.Dataset | None = None) -> None:
+    """Say in the panel that there is nothing to draw, and why if the cell knows."""
+    state = str(cell["cell"].item()) if cell is not None and "cell" in cell and cell["cell"].ndim == 0 else ""
+    text = state if state in ("absent", "failed") else "not available"
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=NOTE_COLOR)
 
 
 def accuracy_text(results: xr.Dataset, task: int, condition: int) -> str:
     """Write the accuracy of a task under a condition."""
     accuracy = float(results["accuracy"].isel(task=task, condition=condition))
     return f"accuracy {100 * accuracy:.1f} %" if np.isfinite(accuracy) else "accuracy not available"
-
-
-def row_label(task: object, quantity: str) -> str:
-    """Name the task of a row and the quantity on its vertical axis."""
-    return f"{wrap(str(task), 24)}\n{quantity}"

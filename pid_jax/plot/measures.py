@@ -3,9 +3,17 @@
 import xarray as xr
 from matplotlib.figure import Figure
 
-from pid_jax.plot.lines import draw_atoms, row_label, value_limits
-from pid_jax.plot.quantities import ATOMS, MEASURE_NAMES, atom_labels, check_results, measure_name
-from pid_jax.plot.style import add_legend, figure_style, new_panels, panel_title, set_layer_limits, with_margins
+from pid_jax.plot.lines import draw_atoms, value_limits
+from pid_jax.plot.quantities import ATOMS, MEASURE_NAMES, atom_labels, check_model, measure_name
+from pid_jax.plot.style import (
+    add_legend,
+    figure_style,
+    label_row,
+    new_panels,
+    panel_title,
+    set_layer_limits,
+    with_margins,
+)
 
 
 def plot_measures(results: xr.Dataset, *, unit: str = "bits") -> Figure:
@@ -15,17 +23,17 @@ def plot_measures(results: xr.Dataset, *, unit: str = "bits") -> Figure:
     lets both be positive.
 
     Args:
-        results: the dataset made by `pid_jax.study`, with the measures "broja" and "mmi".
+        results: one model of the dataset made by `pid_jax.study`, with the measures "broja" and "mmi".
         unit: "bits" or "nats".
 
     Returns:
         A figure that is not registered anywhere.
 
     Raises:
-        ValueError: one of the measures was not computed; otherwise see `check_results`.
+        ValueError: one of the measures was not computed; otherwise see `check_model`.
     """
     for measure in MEASURE_NAMES:
-        check_results(results, measure=measure, unit=unit)
+        check_model(results, measure=measure, unit=unit)
     baseline = results.isel(condition=0).sel(measure=list(MEASURE_NAMES))
     with figure_style():
         figure, panels = new_panels(results.sizes["task"], len(MEASURE_NAMES))
@@ -33,7 +41,7 @@ def plot_measures(results: xr.Dataset, *, unit: str = "bits") -> Figure:
         for row, task in enumerate(results["task"].values):
             limits = value_limits(baseline.isel(task=row), ATOMS, unit)
             panels[row, 0].set_ylim(*with_margins(*limits))
-            panels[row, 0].set_ylabel(row_label(task, f"information ({unit})"))
+            label_row(panels[row, 0], task, f"information ({unit})")
             for column, measure in enumerate(MEASURE_NAMES):
                 lines = draw_atoms(panels[row, column], baseline.isel(task=row).sel(measure=measure), unit)
                 title = f"{measure_name(measure)}, baseline" if row == 0 else ""

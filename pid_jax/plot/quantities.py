@@ -18,28 +18,44 @@ MAP_NAMES = {
     "Auto": "best on held-out samples",
 }
 
+# What a variable's unit turns into in a figure, beside information: the factor and how the unit is written.
+_OTHER_UNITS = {
+    "1": (1.0, ""),
+    "layer": (1.0, "layer"),
+    "percent": (100.0, "%"),
+    "points": (100.0, "percentage points"),
+}
+# Dimensions of the results of one model.
+_CELLS = ("task", "condition", "measure", "layer")
+
 # A share is a ratio to I_12. Below a hundredth of a bit, estimation noise is as large as I_12 itself, and the
 # ratio says nothing; no share is given there.
 SMALLEST_TOTAL_BITS = 0.01
 
 
 def check_results(
-    results: xr.Dataset, *, measure: str | None = None, unit: str = "bits", variables: Iterable[str] = ATOMS
+    results: xr.Dataset,
+    *,
+    measure: str | None = None,
+    unit: str = "bits",
+    variables: Iterable[str] = ATOMS,
+    dimensions: Iterable[str] = _CELLS,
 ) -> None:
     """Refuse a dataset, measure or unit that a figure cannot show.
 
     Args:
-        results: the dataset made by `pid_jax.study`.
-        measure: the measure to be shown; None if the caller shows several.
+        results: the dataset made by `pid_jax.study`, or one model of it.
+        measure: the measure to be shown; None if the caller shows several or none.
         unit: "bits" or "nats".
         variables: data variables the caller is going to read.
+        dimensions: labeled dimensions the caller is going to read.
 
     Raises:
         ValueError: a dimension or variable is missing, a variable is not in nats, or measure or unit is unknown.
     """
     if unit not in PER_NAT:
         raise ValueError(f"unit must be one of {sorted(PER_NAT)}, got {unit!r}; choose one of them")
-    for dimension in ("task", "condition", "measure", "layer"):
+    for dimension in dimensions:
         if results.sizes.get(dimension, 0) == 0 or dimension not in results.coords:
             raise ValueError(
                 f"results must have a labeled dimension {dimension!r} with at least one entry, got dimensions "
@@ -55,9 +71,60 @@ def check_results(
             raise ValueError(
                 f"variable {name!r} must be in nats, got units {results[name].attrs['units']!r}; convert it first"
             )
-    measures = [str(name) for name in results["measure"].values]
+    measures = names_of(results, "measure") if "measure" in results.coords else []
     if measure is not None and measure not in measures:
         raise ValueError(f"measure must be one of {measures}, got {measure!r}; choose one that was computed")
+
+
+def check_model(
+    results: xr.Dataset,
+    *,
+    measure: str | None = None,
+    unit: str = "bits",
+    variables: Iterable[str] = ATOMS,
+    dimensions: Iterable[str] = _CELLS,
+) -> None:
+    """Refuse what `check_results` does, and a dataset of several models.
+
+    Args:
+        results: one model of the dataset made by `pid_jax.study`.
+        measure: the measure to be shown; None if the caller shows several or none.
+        unit: "bits" or "nats".
+        variables: data variables the caller is going to read.
+        dimensions: labeled dimensions the caller is going to read.
+
+    Raises:
+        ValueError: the dataset has a dimension `model`; otherwise see `check_results`.
+    """
+    if "model" in results.dims:
+        raise ValueError(
+            f"results must be of one model, got models {names_of(results, 'model')}; "
+            "cut one out with pid_jax.study.results.one_model"
+        )
+    check_results(results, measure=measure, unit=unit, variables=variables, dimensions=dimensions)
+
+
+def names_of(results: xr.Dataset, dimension: str) -> list[str]:
+    """Read the labels of a dimension."""
+    return [str(name) for name in results[dimension].values]
+
+
+def in_unit(units: object, unit: str) -> tuple[float, str]:
+    """Say what numbers of a variable are multiplied by in a figure, and how their unit is written.
+
+    Args:
+        units: of the variable: "nats", "1", "layer", or "points" for a pure number shown in percentage points.
+        unit: "bits" or "nats", for information.
+
+    Returns:
+        The factor and the unit; an unknown unit stays as it is.
+    """
+    return (PER_NAT[unit], unit) if units == "nats" else _OTHER_UNITS.get(str(units), (1.0, str(units)))
+
+
+def with_unit(label: str, unit: str) -> str:
+    """Write a quantity and its unit, if it has one, as on an axis."""
+    return f"{label} ({unit})" if unit else label
 
 
 def compared_atoms(results: xr.Dataset) -> xr.Dataset:
@@ -67,7 +134,7 @@ def compared_atoms(results: xr.Dataset) -> xr.Dataset:
 
 def default_measure(results: xr.Dataset) -> str:
     """Name the measure to show if none is asked for: BROJA where it was computed, else the first one."""
-    measures = [str(name) for name in results["measure"].values]
+    measures = names_of(results, "measure")
     return PREFERRED_MEASURE if PREFERRED_MEASURE in measures else measures[0]
 
 
@@ -129,7 +196,7 @@ def tested_changes(results: xr.Dataset, measure: str) -> xr.Dataset | None:
     if "difference" not in results or results.attrs.get("tested_measure") != measure:
         return None
     ends = {"": "difference", "_lower": "difference_lower", "_upper": "difference_upper"}
-    quantities = [str(name) for name in results["quantity"].values]
+    quantities = names_of(results, "quantity")
     behind = str(results.attrs.get("tested_by", ""))
     return xr.Dataset(
         {name + end: results[full].sel(quantity=name, drop=True) for name in quantities for end, full in ends.items()},

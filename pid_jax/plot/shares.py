@@ -8,16 +8,17 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pid_jax.plot.lines import accuracy_text, mark_empty, row_label, value_limits
+from pid_jax.plot.lines import accuracy_text, mark_empty, value_limits
 from pid_jax.plot.quantities import (
     ATOMS,
     PER_NAT,
     SMALLEST_TOTAL_BITS,
     atom_labels,
-    check_results,
+    check_model,
     condition_labels,
     shares_of_total,
 )
+from pid_jax.plot.selection import left_out, shown_conditions
 from pid_jax.plot.style import (
     ATOM_STYLES,
     FEWEST_LAYERS_WITHOUT_MARKERS,
@@ -26,6 +27,7 @@ from pid_jax.plot.style import (
     add_legend,
     add_note,
     figure_style,
+    label_row,
     marker_for,
     new_panels,
     panel_title,
@@ -43,26 +45,27 @@ def plot_shares(results: xr.Dataset, *, measure: str = "broja") -> Figure:
 
     Estimates may be negative. They are stacked downward from zero, so that the bar above zero then exceeds 100 % by as
     much; nothing is clipped, and a remark says so. A layer without estimates, or with an I_12 too small to be divided
-    by, has no bar. The line is I_12 itself, on the axis to the right.
+    by, has no bar. The line is I_12 itself, on the axis to the right. Conditions are chosen as in `plot_trajectories`.
 
     Args:
-        results: the dataset made by `pid_jax.study`.
+        results: one model of the dataset made by `pid_jax.study`.
         measure: which measure to show.
 
     Returns:
         A figure that is not registered anywhere.
 
     Raises:
-        ValueError: see `check_results`.
+        ValueError: see `check_model`.
     """
-    check_results(results, measure=measure, variables=(*ATOMS, "i_12", "accuracy"))
-    shown = results.sel(measure=measure)
-    conditions = condition_labels(results)
+    check_model(results, measure=measure, variables=(*ATOMS, "i_12", "accuracy"))
+    places = shown_conditions(results)
+    shown = results.isel(condition=places).sel(measure=measure)
+    conditions = condition_labels(shown)
     with figure_style():
         figure, panels = new_panels(results.sizes["task"], len(conditions))
         set_layer_limits(panels, results["layer"].values, margin=0.6)
         for row, task in enumerate(results["task"].values):
-            panels[row, 0].set_ylabel(row_label(task, "share of I₁₂ (%)"))
+            label_row(panels[row, 0], task, "share of I₁₂ (%)")
             limits = _share_limits(shown.isel(task=row))
             panels[row, 0].set_ylim(*limits)
             _, largest_total = value_limits(shown.isel(task=row), ("i_12",), "bits")
@@ -71,11 +74,10 @@ def plot_shares(results: xr.Dataset, *, measure: str = "broja") -> Figure:
                 cell = shown.isel(task=row, condition=column)
                 handles = _draw_stack(axes, cell)
                 total = _draw_total(axes, cell, 1.1 * largest_total or 1.0, limits, column == len(conditions) - 1)
-                panel_title(axes, len(conditions), label if row == 0 else "", accuracy_text(results, row, column))
+                panel_title(axes, len(conditions), label if row == 0 else "", accuracy_text(shown, row, column))
         labels = atom_labels(results)
         add_legend(figure, [*handles, total], [*(labels[atom] for atom in _STACKING_ORDER), "Total I₁₂ (right axis)"])
-        if remark := _remark(shown):
-            add_note(figure, remark)
+        add_note(figure, " ".join(filter(None, (_remark(shown), left_out(results, places)))))
     return figure
 
 
@@ -103,7 +105,7 @@ def _draw_stack(axes: Axes, cell: xr.Dataset) -> list[BarContainer]:
         below += np.minimum(share, 0.0)
     axes.axhline(0.0, color="black", linewidth=0.6)
     if not np.isfinite(np.stack([*shares.values()])).any():
-        mark_empty(axes)
+        mark_empty(axes, cell)
     return bars
 
 

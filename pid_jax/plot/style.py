@@ -19,12 +19,32 @@ ATOM_STYLES = {
 }
 TOTAL_STYLE = {"color": "#000000", "linestyle": "-", "linewidth": 0.9, "marker": ""}
 BASELINE_STYLE = {"color": "#6E6E6E", "linestyle": (0, (4, 1.5)), "marker": ""}
+# Models, tasks and sets of edges, in the order of the dataset: dark and light take turns, and no color is an atom's.
+SERIES_STYLES = (
+    {"color": "#332288", "linestyle": "-", "marker": "o"},
+    {"color": "#E69F00", "linestyle": (0, (4, 1.5)), "marker": "s"},
+    {"color": "#882255", "linestyle": (0, (1, 1.2)), "marker": "^"},
+    {"color": "#56B4E9", "linestyle": (0, (5, 1.5, 1, 1.5)), "marker": "D"},
+    {"color": "#117733", "linestyle": (0, (7, 2)), "marker": "v"},
+    {"color": "#999933", "linestyle": (0, (3, 1, 1, 1, 1, 1)), "marker": "P"},
+)
+# Symbol and word repeat the distinction that the color makes.
+VERDICT_STYLES = {
+    "supported": {"color": "#0072B2", "marker": "o", "symbol": "●"},
+    "not supported": {"color": "#D55E00", "marker": "X", "symbol": "✖"},
+    "not testable here": {"color": "#6E6E6E", "marker": "D", "symbol": "◇"},
+}
+# Even in lightness, and told apart by color-blind readers: amounts, and differences around zero.
+AMOUNT_MAP = "cividis"
+DIFFERENCE_MAP = "RdBu_r"
+MISSING_LOOK = {"facecolor": "#F4F4F4", "edgecolor": "#BDBDBD", "hatch": "////"}
 WINDOW_COLOR = "#EBEBEB"
 NOTE_COLOR = "#555555"
 BAND_OPACITY = 0.2
 
 TEXT_SIZE = 8.0
 SMALL_TEXT_SIZE = 7.0
+TINY_TEXT_SIZE = 5.5
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": TEXT_SIZE,
@@ -45,6 +65,7 @@ STYLE: dict[Any, Any] = {
     "text.color": "black",
     "text.usetex": False,
     "text.parse_math": False,  # labels come from users: a dollar sign is a dollar sign
+    "hatch.linewidth": 0.5,
     "pdf.fonttype": 42,  # editable text
 }
 
@@ -52,6 +73,11 @@ ONE_COLUMN_INCHES = 3.5
 ONE_AND_A_HALF_COLUMN_INCHES = 5.4
 TWO_COLUMN_INCHES = 7.2
 NARROWEST_PANEL_INCHES = 1.8
+# A printed page, with room for a caption; rows get lower before a figure gets higher.
+TALLEST_INCHES = 8.8
+LOWEST_ROW_INCHES = 1.1
+# Legend, titles and the label of the layer axis, beside the rows.
+_FRAME_INCHES = 1.0
 FEWEST_LAYERS_WITHOUT_MARKERS = 21
 # Measured on legends of this font at TEXT_SIZE: mean width of a character, and of a handle with its gaps.
 _INCHES_A_CHARACTER = 0.058
@@ -65,32 +91,59 @@ def figure_style():
     return matplotlib.rc_context(STYLE)
 
 
-def new_panels(rows: int, columns: int, *, row_inches: float = 1.65) -> tuple[Figure, np.ndarray]:
-    """Make a grid of panels that share the layer axis, and the vertical axis within each row.
+def new_panels(rows: int, columns: int, *, row_inches: float = 1.65, groups: int = 1) -> tuple[Figure, np.ndarray]:
+    """Make a grid of panels that share the layer axis within each column, and the vertical axis within each row.
 
     Args:
         rows: number of rows.
         columns: number of columns.
-        row_inches: height of a row.
+        row_inches: height of a row; less where the figure would be higher than a page.
+        groups: number of parts of a row, side by side, that have a vertical axis each.
 
     Returns:
         The figure and its axes, always as an array of shape (rows, columns).
     """
-    figure = Figure(figsize=(_figure_inches(columns), rows * row_inches + 1.0), layout="constrained")
-    panels = figure.subplots(rows, columns, sharex=True, sharey="row", squeeze=False)
+    row_inches = min(row_inches, max(LOWEST_ROW_INCHES, (TALLEST_INCHES - _FRAME_INCHES) / rows))
+    size = (figure_inches(columns), rows * row_inches + _FRAME_INCHES)
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(rows, columns, sharex="col", squeeze=False)
     for axes in panels.flat:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
-        axes.tick_params(labelsize=SMALL_TEXT_SIZE, width=0.6, length=2.5)
+        small_ticks(axes)
+    for first, *others in (part for row in panels for part in np.split(row, groups)):
+        for axes in others:
+            axes.sharey(first)
+            axes.tick_params(labelleft=False)
     for axes in panels[-1]:
         axes.set_xlabel("layer (0 = embeddings)")
     return figure, panels
 
 
-def _figure_inches(columns: int) -> float:
+def small_ticks(axes: Axes) -> None:
+    """Give an axis the ticks that all figures have."""
+    axes.tick_params(labelsize=SMALL_TEXT_SIZE, width=0.6, length=2.5)
+
+
+def figure_inches(columns: int) -> float:
     """Choose the width of a figure: a column of text, one and a half, two, or as wide as many panels need."""
     widths = {1: ONE_COLUMN_INCHES, 2: ONE_AND_A_HALF_COLUMN_INCHES}
     return widths.get(columns, max(TWO_COLUMN_INCHES, NARROWEST_PANEL_INCHES * columns))
+
+
+def figure_of(axes: Axes) -> Figure:
+    """Find the figure that panels are in."""
+    figure = axes.get_figure(root=True)
+    if figure is None:
+        raise ValueError("axes must be part of a figure, got removed ones; make them with new_panels")
+    return figure
+
+
+def row_inches_of(axes: Axes) -> float:
+    """Tell the height of a row of panels."""
+    subplot = axes.get_subplotspec()
+    rows = 1 if subplot is None else subplot.get_gridspec().nrows
+    return (figure_of(axes).get_figheight() - _FRAME_INCHES) / rows
 
 
 def set_layer_limits(panels: np.ndarray, layers: np.ndarray, margin: float = 0.3) -> None:
@@ -108,6 +161,17 @@ def with_margins(low: float, high: float) -> tuple[float, float]:
 def wrap(text: str, width: int) -> str:
     """Break a label into lines that fit a panel."""
     return "\n".join(textwrap.wrap(text, width)) or " "
+
+
+def label_row(axes: Axes, name: object, quantity: str) -> None:
+    """Write what a row shows, and the quantity on its vertical axis, as high as the row allows."""
+    characters = int(_TITLE_WIDTH * row_inches_of(axes) / _INCHES_A_CHARACTER)
+    axes.set_ylabel(f"{wrap(str(name), characters)}\n{quantity}")
+
+
+def series_style(place: int) -> dict:
+    """Choose the look of the model, task or set of edges at a place in the dataset."""
+    return SERIES_STYLES[place % len(SERIES_STYLES)]
 
 
 def marker_for(style: dict, layer_count: int) -> dict:
@@ -129,12 +193,15 @@ def _fits(figure: Figure, labels: list[str], rows: int) -> bool:
 
 
 def add_note(figure: Figure, text: str) -> None:
-    """Put a remark below all panels."""
+    """Put a remark below all panels, if there is one."""
+    if not text:
+        return
     characters = int(figure.get_figwidth() * 17)
     figure.supxlabel(wrap(text, characters), fontsize=SMALL_TEXT_SIZE, color=NOTE_COLOR)
 
 
-def panel_title(axes: Axes, columns: int, *lines: str) -> None:
+def panel_title(axes: Axes, columns: float, *lines: str) -> None:
     """Write the title of one of several panels in a row, each entry broken to its width; empty entries are left out."""
-    characters = int(_TITLE_WIDTH * _figure_inches(columns) / columns / _INCHES_A_CHARACTER)
+    width = figure_of(axes).get_figwidth() / columns
+    characters = int(_TITLE_WIDTH * width / _INCHES_A_CHARACTER)
     axes.set_title("\n".join(wrap(line, characters) for line in lines if line), fontsize=TEXT_SIZE)

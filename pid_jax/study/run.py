@@ -1,6 +1,6 @@
 """A study: all models, tasks, conditions and layers, cell by cell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -42,6 +42,7 @@ def run_study(
     cells: Path | None = None,
     problems: Sequence[str] = (),
     progress: Progress = no_progress,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> xr.Dataset:
     """Decompose, per model, task, condition and layer, the information about the model's prediction.
 
@@ -61,6 +62,7 @@ def run_study(
         cells: Folder for the cells; nothing is kept without one.
         problems: Lines on what was left out before, for the result.
         progress: Called with steps done and all there are.
+        tell: Called with a line on what is there already.
 
     Returns:
         The dataset of docs/study_dataset.md, without metrics.
@@ -86,7 +88,7 @@ def run_study(
     found: dict[Place, xr.Dataset | str] = {}
     for place, model in enumerate(used):
         told = part_of(progress, place, len(used))
-        found |= _run_model(model, tasks[model.name], spec, seed, cache, told)
+        found |= _run_model(model, tasks[model.name], spec, seed, cache, told, tell)
     if all(isinstance(cell, str) for cell in found.values()):
         reasons = list(dict.fromkeys(f"{'/'.join(key)}: {cell}" for key, cell in found.items()))
         raise ValueError(" ".join(["Nothing could be estimated.", *reasons[:3]]))
@@ -119,6 +121,7 @@ def _run_model(
     seed: int,
     cache: CellCache,
     progress: Progress,
+    tell: Callable[[str], None],
 ) -> dict[Place, xr.Dataset | str]:
     """Make the cells of one model, or read those that are there."""
     reader = target_reader(spec.target, model.baseline)
@@ -137,6 +140,9 @@ def _run_model(
                 wanted[task, place] = digest
             else:
                 found[key] = kept
+    there = sum(isinstance(cell, xr.Dataset) for cell in found.values())
+    if there:
+        tell(f"{model.name}: {there} of {there + len(wanted)} cells are there and reused.")
     scores = _read_model(model, tasks, wanted, reader, spec, seed) if wanted else {}
     weights: dict[str, np.ndarray] = {}
     for number, ((task, place), digest) in enumerate(wanted.items()):

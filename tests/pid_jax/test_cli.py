@@ -5,6 +5,8 @@ import pytest
 
 from pid_jax.cli import main
 from pid_jax.result import PIDEstimate
+from pid_jax.study.results import load_study
+from tests.study_stores import CUT, make_store
 
 
 @pytest.fixture
@@ -76,3 +78,50 @@ def test_an_estimate_that_failed_is_no_success(pid_jax, tmp_path):
     code, _, err = pid_jax("estimate", tmp_path / "a.npz", "--dims", "2,1,2")
     assert code == 1
     assert "INFINITE_INFORMATION: The sources determine some direction" in " ".join(err.split())
+
+
+STUDY = '[[models]]\nname = "m"\nstore = "b"\nknockouts = ["k"]\n'
+SETTINGS = 'dims = [3, 3, 2]\ngaussianize = "copula"\ncompared = []\nreplicates = 50\n'
+
+
+@pytest.fixture(scope="module")
+def study_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    make_store(folder / "b")
+    make_store(folder / "k", CUT, seed=1)
+    make_store(folder / "o", CUT | {"name": "image-last@all"}, settings={"model": {"name": "other"}})
+    (folder / "study.toml").write_text(SETTINGS + STUDY)
+    return folder
+
+
+def test_a_study_file_to_results_and_page(pid_jax, study_folder):
+    out = study_folder / "out"
+    code, text, _ = pid_jax("study", study_folder / "study.toml", "--out", out)
+    assert code == 0
+    assert "What this study says of five claims" in text
+    results = load_study(out / "results.nc")
+    assert results.verdict.shape == (1, 5)
+    assert (out / "report.html").stat().st_size > 1e6
+    before = (out / "results.nc").read_bytes(), (out / "report.html").read_bytes()
+    code, text, _ = pid_jax("study", study_folder / "study.toml", "--out", out)
+    assert code == 0
+    assert "m: 4 of 4 cells are there and reused" in text
+    assert ((out / "results.nc").read_bytes(), (out / "report.html").read_bytes()) == before
+
+
+def test_what_is_left_out_is_one_line_each(pid_jax, study_folder):
+    stores = ("--store", study_folder / "b", "--knockout", study_folder / "k", "--knockout", study_folder / "o")
+    options = ("--dims", "3,3,2", "--gaussianize", "copula", "--out", study_folder / "out2")
+    code, _, err = pid_jax("study", *stores, *options)
+    assert code == 0
+    assert "is left out: it was not made like" in " ".join(err.split())
+    code, _, err = pid_jax("study", *stores, *options, "--strict")
+    assert code == 1
+    assert "1 parts of the study had to be left out" in " ".join(err.split())
+
+
+def test_a_study_needs_one_description(pid_jax, tmp_path):
+    for given, what in (((), "neither"), ((tmp_path / "x.toml", "--store", "b"), "both")):
+        code, _, err = pid_jax("study", *given, "--out", tmp_path / "o")
+        assert code == 1
+        assert f"needs a study file or --store, got {what}" in " ".join(err.split())

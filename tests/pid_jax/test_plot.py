@@ -8,63 +8,32 @@ import pytest
 import xarray as xr
 from matplotlib.colors import to_hex
 
-from pid_jax.plot.files import save_figures
 from pid_jax.plot.knockout import plot_knockout
 from pid_jax.plot.measures import plot_measures
 from pid_jax.plot.shares import plot_shares
 from pid_jax.plot.style import ATOM_STYLES
 from pid_jax.plot.trajectories import plot_trajectories
+from pid_jax.study.results import one_model
+from tests.study_results import planted
 
 ATOMS = ("redundancy", "unique_1", "unique_2", "synergy")
 BITS = 1.0 / math.log(2.0)
 LAYERS = 9
-# redundancy, unique_1, unique_2, synergy in bits at the first and the last layer; accuracy
-KNOWN = {
-    ("what", 0): ((0.2, 5.7), (5.2, 0.0), (1.0, 3.0), (0.6, 0.7), 0.986),
-    ("what", 1): ((0.2, 0.2), (4.8, 5.0), (0.8, 0.9), (0.5, 0.7), 0.981),
-    ("what", 2): ((0.2, 5.2), (4.9, 0.1), (0.9, 4.3), (0.4, 0.6), 0.975),
-    ("yes-no", 0): ((0.1, 2.9), (2.7, 0.0), (2.5, 3.4), (0.5, 0.6), 0.991),
-    ("yes-no", 1): ((0.2, 0.2), (2.4, 2.2), (2.7, 3.4), (0.4, 0.6), 0.842),
-    ("yes-no", 2): ((0.2, 2.5), (2.4, 0.1), (2.7, 3.3), (0.4, 0.6), 0.930),
-}
+CUTS = {"all": (0.0, 1.0), "0-2": (0.0, 0.3)}
 
 
 @pytest.fixture
 def results() -> xr.Dataset:
-    tasks, measures, conditions = ["what", "yes-no"], ["broja", "mmi"], range(3)
-    atoms = np.empty((4, 2, 3, 2, LAYERS))
-    accuracy = np.empty((2, 3))
-    for (row, task), condition in itertools.product(enumerate(tasks), conditions):
-        *ends, accuracy[row, condition] = KNOWN[task, condition]
-        broja = np.array([np.linspace(*pair, LAYERS) for pair in ends]) / BITS
-        smaller = np.minimum(broja[1], broja[2])
-        atoms[:, row, condition, 0] = broja
-        atoms[:, row, condition, 1] = broja + smaller * np.array([1.0, -1.0, -1.0, 1.0])[:, None]
-    dimensions = ("task", "condition", "measure", "layer")
-    nats = {"units": "nats"}
-    variables = {name: (dimensions, values, nats) for name, values in zip(ATOMS, atoms, strict=True)}
-    variables["i_12"] = (("task", "condition", "layer"), atoms[:, :, :, 0].sum(axis=0), nats)
-    variables["accuracy"] = (("task", "condition"), accuracy)
-    labels = ["Baseline", "Image→Question cut, all layers", "Image→Question cut, layers 0–2"]
-    return xr.Dataset(
-        variables,
-        coords={
-            "task": tasks,
-            "condition": ["baseline", "image-question@all", "image-question@0-2"],
-            "measure": measures,
-            "layer": np.arange(LAYERS),
-            "condition_label": ("condition", labels),
-            "cut_first": ("condition", [-1, 0, 0]),
-            "cut_last": ("condition", [-1, 7, 2]),
-        },
-        attrs={"source_1_label": "vision", "source_2_label": "language"},
-    )
+    study = planted(models={"eight": LAYERS - 1}, tasks=["what", "yes-no"], cuts=CUTS, noise=0.0, replicates=2)
+    intervals = [f"{atom}_{end}" for atom in ATOMS for end in ("lower", "upper")]
+    tests = ["difference", "difference_lower", "difference_upper"]
+    return one_model(study, "eight").drop_vars([*intervals, *tests])
 
 
 FIGURES = {
     "trajectories": (plot_trajectories, (2, 3), "(bits)"),
     "shares": (plot_shares, (2, 3), "(%)"),
-    "knockout": (plot_knockout, (4, 2), "(bits)"),
+    "knockout": (plot_knockout, (2, 4), "(bits)"),
     "measures": (plot_measures, (2, 2), "(bits)"),
 }
 
@@ -90,7 +59,7 @@ def test_every_figure_has_a_labeled_panel_for_every_task_and_condition(results, 
     panels = panels_of(plot(results), shape)
     assert all("layer" in axes.get_xlabel() for axes in panels[-1])
     assert all(axes.get_ylabel().endswith(unit) for axes in panels[:, 0])
-    for task, axes in zip(np.repeat(["what", "yes-no"], shape[0] // 2), panels[:, 0], strict=True):
+    for task, axes in zip(["what", "yes-no"], panels[:, 0], strict=True):
         assert axes.get_ylabel().startswith(task)
 
 
@@ -120,14 +89,15 @@ def test_trajectories_draw_the_numbers_in_the_unit_asked_for(results, unit, fact
 
 def test_panel_titles_tell_condition_and_accuracy(results):
     panels = panels_of(plot_trajectories(results), (2, 3))
-    assert panels[0, 0].get_title() == "Baseline\naccuracy 98.6 %"
-    assert panels[1, 1].get_title() == "accuracy 84.2 %"
+    assert panels[0, 0].get_title() == "Baseline\naccuracy 99.0 %"
+    assert panels[1, 1].get_title() == "accuracy 89.0 %"
 
 
 def test_titles_of_neighbors_do_not_touch(results):
-    figure = plot_trajectories(results.isel(condition=[0, 1, 2, 1, 2]))
+    results["condition_label"][:] = "a condition with a name of many words"
+    figure = plot_trajectories(results.isel(condition=[0, 1, 2, 1]))
     figure.draw_without_rendering()
-    boxes = [axes.title.get_window_extent() for axes in panels_of(figure, (2, 5))[0]]
+    boxes = [axes.title.get_window_extent() for axes in panels_of(figure, (2, 4))[0]]
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
@@ -157,7 +127,8 @@ def test_shares_stack_to_one_hundred_percent(results):
     ends = [bar.get_y() + bar.get_height() for bar in axes.containers[-1]]
     np.testing.assert_allclose(ends, 100.0)
     heights = [bar.get_height() for bar in axes.containers[0]]
-    assert heights[0] == pytest.approx(100 * 2.4 / (0.2 + 2.4 + 2.7 + 0.4))
+    cell = results.isel(task=1, condition=2, layer=0).sel(measure="broja")
+    assert heights[0] == pytest.approx(100 * float(cell["unique_1"]) / sum(float(cell[atom]) for atom in ATOMS))
 
 
 def test_negative_shares_are_stacked_below_zero_and_remarked(results):
@@ -185,33 +156,34 @@ def test_shares_leave_out_layers_without_a_total_to_divide_by(results):
 
 
 def test_knockout_draws_baseline_and_differences(results):
-    upper, lower = panels_of(plot_knockout(results), (4, 2))[:2, 0]
-    before, after = (results["unique_1"][0, place, 0].values * BITS for place in (0, 1))
+    upper, lower = panels_of(plot_knockout(results), (2, 4))[1, [0, 2]]
+    before, after = (results["unique_1"][1, place, 0].values * BITS for place in (0, 1))
     drawn = [line.get_ydata() for line in upper.get_lines()]
     np.testing.assert_allclose(drawn, [before, after])
     np.testing.assert_allclose(line_of(lower, "unique_1").get_ydata(), after - before)
-    assert upper.get_title().endswith("accuracy 98.6 % → 98.1 %")
+    assert upper.get_title() == "accuracy 99.0 → 89.0 %"
 
 
 def test_tested_differences_are_drawn_with_their_intervals(results):
-    dims, names = ("task", "condition", "quantity", "layer"), [*ATOMS, "i_12"]
+    dims, names = ("task", "condition", "quantity", "layer"), [*ATOMS, "i_1", "i_2", "i_12"]
     ends = {"difference": 0.5, "difference_lower": 0.25, "difference_upper": 1.0}
     values = {name: (dims, np.full((2, 3, len(names), LAYERS), value)) for name, value in ends.items()}
-    tested = results.assign(values).assign_coords(quantity=names)
-    tested.attrs["tested_measure"] = "broja"
-    lower = panels_of(plot_knockout(tested), (4, 2))[1, 0]
+    tested = results.assign(values)
+    lower = panels_of(plot_knockout(tested), (2, 4))[0, 2]
     np.testing.assert_allclose(line_of(lower, "unique_1").get_ydata(), 0.5 * BITS)
-    assert len(lower.collections) == len(names)
+    assert len(lower.collections) == len(ATOMS) + 1
     spans = [band.get_paths()[0].vertices[:, 1] for band in lower.collections]
     assert all(span.min() == pytest.approx(0.25 * BITS) and span.max() == pytest.approx(BITS) for span in spans)
-    untested = panels_of(plot_knockout(tested, measure="mmi"), (4, 2))[1, 0]
+    untested = panels_of(plot_knockout(tested, measure="mmi"), (2, 4))[0, 2]
     assert not untested.collections
 
 
 def test_measures_show_broja_and_mmi_on_one_scale(results):
     broja, mmi = panels_of(plot_measures(results), (2, 2))[0]
-    assert line_of(broja, "unique_1").get_ydata()[0] == pytest.approx(5.2)
-    assert line_of(mmi, "unique_1").get_ydata()[0] == pytest.approx(4.2)
+    for axes, measure in ((broja, "broja"), (mmi, "mmi")):
+        expected = results["unique_1"].isel(task=0, condition=0).sel(measure=measure) * BITS
+        np.testing.assert_allclose(line_of(axes, "unique_1").get_ydata(), expected, atol=1e-12)
+    assert line_of(mmi, "unique_1").get_ydata()[0] < line_of(broja, "unique_1").get_ydata()[0]
     assert broja.get_ylim() == mmi.get_ylim()
 
 
@@ -222,6 +194,8 @@ def test_panel_without_estimates_says_so(results):
         plot, shape, _ = FIGURES[name]
         place = (0, 0) if name == "knockout" else (0, 1)
         assert "not available" in texts_of(panels_of(plot(results), shape)[place]), name
+    results["cell"][0, 1] = "failed"
+    assert "failed" in texts_of(panels_of(plot_trajectories(results), (2, 3))[0, 1])
 
 
 def test_colors_and_markers_of_atoms_are_distinct():
@@ -243,6 +217,7 @@ def test_dollar_signs_in_labels_are_text(results):
         (lambda data: plot_shares(data, measure="ccs"), ["measure", "ccs", "broja"]),
         (lambda data: plot_shares(data.drop_vars("i_12")), ["i_12", "pid_jax.study"]),
         (lambda data: plot_trajectories(data.isel(task=0)), ["'task'"]),
+        (lambda data: plot_trajectories(data.expand_dims("model")), ["one model", "eight", "one_model"]),
         (lambda data: plot_knockout(data.isel(condition=[0])), ["knockout", "baseline", "leave"]),
         (lambda data: plot_measures(data.sel(measure=["broja"])), ["measure", "mmi"]),
     ],
@@ -253,27 +228,28 @@ def test_errors_name_the_argument_and_what_was_got(results, call, words):
     assert all(word in str(caught.value) for word in words)
 
 
-def test_saved_figures_are_complete_files_and_only_those_that_apply(results, tmp_path):
-    small = results.isel(task=[0], condition=[0]).sel(measure=["mmi"])
-    paths = save_figures(small, tmp_path / "new")
-    assert set(paths) == {"trajectories", "shares"}
-    assert sorted(file.name for file in (tmp_path / "new").iterdir()) == [
-        f"{name}.{suffix}" for name in sorted(paths) for suffix in ("pdf", "png")
-    ]
-    for path in paths.values():
-        assert path.read_bytes().startswith(b"\x89PNG")
-        assert path.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+def many_cuts(**cuts: tuple[float, float]) -> xr.Dataset:
+    return one_model(planted(models={"eight": 8}, edges=("image-question", "question-last"), cuts=cuts), "eight")
 
 
-def test_saving_leaves_the_old_file_when_it_fails(results, tmp_path, monkeypatch):
-    small = results.isel(task=[0], condition=[0]).sel(measure=["broja"])
-    (tmp_path / "trajectories.pdf").write_bytes(b"old")
+@pytest.mark.parametrize("plot", [plot_trajectories, plot_shares])
+def test_of_many_conditions_baseline_and_widest_cuts_are_shown_and_the_others_counted(plot):
+    figure = plot(many_cuts(early=(0.0, 0.3), all=(0.0, 1.0), late=(0.4, 0.7)))
+    titles = [axes.get_title().split("\n")[0] for axes in panels_of(figure, (3, 3))[0]]
+    assert titles == ["Baseline", "Image-Question cut, all", "Question-Last cut, all"]
+    assert "4 other conditions are left out here and shown in the heat map" in figure.get_supxlabel().replace("\n", " ")
 
-    def fail(figure, target, **_):
-        target.write_bytes(b"half")
-        raise OSError("disk full")
 
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", fail)
-    with pytest.raises(OSError, match="disk full"):
-        save_figures(small, tmp_path)
-    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("trajectories.pdf", b"old")]
+def test_without_a_window_all_the_widest_is_shown():
+    panels = panels_of(plot_trajectories(many_cuts(early=(0.0, 0.3), middle=(0.2, 0.8))), (3, 3))
+    titles = [axes.get_title().split("\n")[0] for axes in panels[0]]
+    assert titles == ["Baseline", "Image-Question cut, middle", "Question-Last cut, middle"]
+
+
+def test_rows_get_lower_before_a_figure_gets_higher_than_a_page():
+    few, many = (
+        plot_trajectories(one_model(planted(models={"a": 4}, tasks=[f"t{i}" for i in range(n)], cuts=CUTS), "a"))
+        for n in (2, 6)
+    )
+    assert few.get_figheight() < many.get_figheight() <= 9.0
+    assert many.get_figwidth() == pytest.approx(7.2)

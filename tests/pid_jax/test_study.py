@@ -22,7 +22,6 @@ from pid_jax.spec import (
     PIDSpec,
 )
 from pid_jax.spectrum import unique_spectrum
-from pid_jax.store import NORM, ActivationStore, Manifest, tensor_name
 from pid_jax.study import run
 from pid_jax.study.model import StudyModel
 from pid_jax.study.results import load_study, one_model, save_study
@@ -30,36 +29,12 @@ from pid_jax.study.run import run_study
 from pid_jax.study.sampling import draw_weights, mean_of_replicates
 from pid_jax.study.spec import StudySpec
 from tests.study_results import planted
+from tests.study_stores import CUT, EARLY, LAYERS, make_store
 
-LAYERS, WIDTH, COUNT = 2, 6, 120
 ATOMS = ("redundancy", "unique_1", "unique_2", "synergy")
 SPEC = StudySpec(
     pid=PIDSpec(reduction=PCA(dim=(3, 3, 2)), gaussianize=Copula()), compared=(NoGaussianization(),), replicates=100
 )
-BASELINE = {"name": "baseline", "label": "Baseline", "edges": [], "first": -1, "last": -1}
-CUT = {"name": "image-question@all", "label": "Cut", "edges": [["image", "question"]], "first": 0, "last": 1}
-EARLY = {"name": "image-question@0-0", "label": "Early cut", "edges": [["image", "question"]], "first": 0, "last": 0}
-
-
-def make_store(path, condition=BASELINE, seed=0, settings=None, layers=LAYERS, count=COUNT, gold=None, only=None):
-    ids = tuple(f"{i:03d}" for i in range(count))
-    roles = ("image", "question", "last")
-    tensors = [tensor_name(role, layer) for layer in range(layers) for role in roles] + [tensor_name("last", NORM)]
-    settings = settings or {"model": {"name": "m"}, "data": {"reader": "r"}, "versions": {"torch": "0"}}
-    manifest = Manifest(ids=ids, shard_size=50, tensors=tuple(tensors), condition=condition, settings=settings)
-    store = ActivationStore.create(path, manifest)
-    generator = np.random.default_rng(seed)
-    common = np.random.default_rng(7).normal(size=(count, WIDTH))
-    values = {name: (common + generator.normal(size=(count, WIDTH))).astype(np.float32) for name in tensors}
-    answer = gold or (lambda i: "yes" if i % 3 else "no")
-    for index in store.missing_shards() if only is None else only:
-        rows = slice(index * 50, (index + 1) * 50)
-        columns = [
-            {"task": "ab"[int(i) % 2], "gold": answer(int(i)), "correct": int(i) % 10 != 0}
-            for i in store.shard_ids(index)
-        ]
-        store.write_shard(index, store.shard_ids(index), columns, {n: v[rows] for n, v in values.items()})
-    return ActivationStore.open(path)
 
 
 @pytest.fixture(scope="module")
