@@ -40,7 +40,7 @@ from pid_jax.threads import one_blas_thread
 
 PACKAGES = ("pid_jax", "jax", "numpy", "scipy", "xarray")
 RUNS, STORED_RUNS, SAMPLES, REPLICATES = 200, 40, 1000, 200
-SEED = 2041
+SEED = 3061
 CELL = ("model", "task", "condition")
 # Families of numbers: the variable, and the coordinate that tells its members apart.
 FAMILIES = {

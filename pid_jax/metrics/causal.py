@@ -9,7 +9,7 @@ from scipy.special import ndtr, ndtri
 
 from pid_jax.inference.multiplicity import family_wise_by_maximum
 from pid_jax.metrics.draws import SYNERGY, UNIQUE_1, ModelDraws, at_depth
-from pid_jax.metrics.intervals import LEVEL, noise_of, spread
+from pid_jax.metrics.intervals import LEVEL, noise_of, shared_bias, spread
 from pid_jax.metrics.labels import with_ends
 
 # Answers that are added to those that changed, so that with none of n an interval still reaches about 3 / n.
@@ -111,13 +111,13 @@ def drawn_effects(model: ModelDraws, last_cut: np.ndarray) -> np.ndarray:
 def mean_effects(draws: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Average effects (draw, task, ...) over the tasks that have them, with the standard error of the mean.
 
-    Tasks have different samples, so that their errors are independent.
+    Tasks have different samples, so that their errors are independent but for `shared_bias`.
     """
     is_there = np.isfinite(draws[0])
     count = is_there.sum(axis=0)
     some = np.where(count > 0, count, np.nan)
     mean = np.where(is_there, draws[0], 0).sum(axis=0) / some
-    return mean, np.sqrt(np.where(is_there, errors**2, 0).sum(axis=0)) / some
+    return mean, shared_bias(count) * np.sqrt(np.where(is_there, errors**2, 0).sum(axis=0)) / some
 
 
 def _errors(draws: np.ndarray, samples: np.ndarray) -> np.ndarray:

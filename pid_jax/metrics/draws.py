@@ -14,6 +14,8 @@ REDUNDANCY, UNIQUE_1, UNIQUE_2, SYNERGY = range(len(ATOMS))
 LEAST_INFORMATION = 0.01
 # Estimates of atoms may be below zero by so many of their standard deviations.
 MOST_BELOW = 2.0
+# Atoms that scatter by no more nats do not scatter at all, but for rounding.
+STILL = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ class ModelDraws:
 def read_models(results: xr.Dataset) -> list[ModelDraws]:
     """Read the atoms and accuracies of all models.
 
-    Layers between others that could not be estimated are filled in from their neighbors, and see `_raise`.
+    Layers between others that could not be estimated are filled in from their neighbors, and see `_shift`.
     """
     return [_read_model(results, model) for model in range(results.sizes["model"])]
 
@@ -65,7 +67,7 @@ def _read_model(results: xr.Dataset, model: int) -> ModelDraws:
     atoms, accuracy = np.stack(point, axis=-2)[None], read("accuracy", *axes[:2])[None]
     if f"replicate_{ATOMS[0]}" in results:
         drawn = np.stack([read(f"replicate_{name}", "replicate", *axes) for name in ATOMS], axis=-2)
-        atoms = _raise(np.concatenate([atoms, drawn]))
+        atoms = _shift(np.concatenate([atoms, drawn]))
     if "replicate_accuracy" in results:
         accuracy = np.concatenate([accuracy, read("replicate_accuracy", "replicate", *axes[:2])])
     return ModelDraws(atoms=_fill(atoms[..., has_layer], layers), accuracy=accuracy, layers=layers)
@@ -103,19 +105,24 @@ def complete_tasks(atoms: np.ndarray) -> np.ndarray:
     return np.isfinite(atoms[0]).all(axis=tuple(range(1, atoms.ndim - 1)))
 
 
-def _raise(atoms: np.ndarray) -> np.ndarray:
-    """Shift atoms that are further below zero than they scatter, which no atom is.
+def _shift(atoms: np.ndarray) -> np.ndarray:
+    """Take from atoms what can be nothing but an error of the correction of their bias.
 
-    Where one source is ahead in every direction the other's unique information hardly scatters, and what the correction
-    of its bias leaves, some dims / n nats, is all that is seen. It is an error of U_1 + U_2, so that both are shifted
-    by as much, and redundancy and synergy to the other side: the three informations stay.
+    No atom is below zero by more than it scatters. And where one source is ahead in every direction, the other's unique
+    information is zero and does not scatter, so that what the correction leaves, some dims / n nats, is all that is
+    seen. It is an error of U_1 + U_2: both are shifted by as much, and redundancy and synergy to the other side, so
+    that the three informations stay.
     """
-    lack = np.maximum(-MOST_BELOW * spread(atoms) - atoms[0], 0)
-    unique = np.fmax(lack[..., UNIQUE_1, :], lack[..., UNIQUE_2, :])
-    others = np.fmax(lack[..., REDUNDANCY, :], lack[..., SYNERGY, :])
+    error = spread(atoms)
+    is_still = (error <= STILL) & (np.abs(atoms[0]) < LEAST_INFORMATION)
+    off = np.nan_to_num(np.where(is_still, -atoms[0], np.maximum(-MOST_BELOW * error - atoms[0], 0)))
+
+    def larger(one: int, other: int) -> np.ndarray:
+        return np.where(np.abs(off[..., one, :]) >= np.abs(off[..., other, :]), off[..., one, :], off[..., other, :])
+
     signs = np.zeros(len(ATOMS))
     signs[[UNIQUE_1, UNIQUE_2]], signs[[REDUNDANCY, SYNERGY]] = 1, -1
-    return atoms + np.nan_to_num(unique - others)[..., None, :] * signs[:, None]
+    return atoms + (larger(UNIQUE_1, UNIQUE_2) - larger(REDUNDANCY, SYNERGY))[..., None, :] * signs[:, None]
 
 
 def _fill(atoms: np.ndarray, layers: np.ndarray) -> np.ndarray:

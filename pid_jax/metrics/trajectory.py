@@ -19,13 +19,11 @@ from pid_jax.metrics.draws import (
     information,
     shares,
 )
-from pid_jax.metrics.intervals import Summary, at_crossing, at_peak, largest, normal
+from pid_jax.metrics.intervals import Summary, at_crossing, at_peak, largest, normal, shared_bias
 from pid_jax.metrics.labels import with_ends
 from pid_jax.result import ATOMS
 
 EARLY = 0.5
-# Bias of corrected atoms in standard deviations of one task: less in nearly all systems of benchmarks/coverage.py.
-SHARED_BIAS = 0.35
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,14 +240,13 @@ def trajectory_metrics(results: xr.Dataset, models: Sequence[ModelDraws]) -> xr.
 def mean_over_tasks(atoms: np.ndarray) -> np.ndarray:
     """Average atoms (draw, task, ...) over the tasks that have an estimate at every layer; NaN without any.
 
-    Errors of tasks are independent, but for what the correction of bias leaves in all of them: replicates are scaled up
-    to scatter as much more as that.
+    Errors of tasks are independent but for `shared_bias`, by which replicates are scaled.
     """
     complete = complete_tasks(atoms)
     if not complete.any():
         return np.full((atoms.shape[0], *atoms.shape[2:]), np.nan)
     mean = atoms[:, complete].mean(axis=1)
-    return mean[:1] + np.sqrt(1 + SHARED_BIAS**2 * complete.sum()) * (mean - mean[:1])
+    return mean[:1] + shared_bias(complete.sum()) * (mean - mean[:1])
 
 
 def _summaries(atoms: np.ndarray, layers: np.ndarray) -> np.ndarray:

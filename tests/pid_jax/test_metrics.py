@@ -90,7 +90,7 @@ def test_every_metric_is_tested_by_hand():
 
 
 def test_effects_by_hand():
-    results = add_metrics(without_noise())
+    results = add_metrics(planted(noise=1e-5, replicates=20))
     one = results.isel(model=0, task=1)
     for condition in (1, 2, 3):
         layer = int(one["cut_last"][condition]) + 1
@@ -192,6 +192,14 @@ def test_atoms_far_below_zero_are_raised_and_informations_stay():
     before[UNIQUE_1] = -0.01
     for parts in ((REDUNDANCY, UNIQUE_1), (REDUNDANCY, UNIQUE_2), (REDUNDANCY, UNIQUE_1, UNIQUE_2, SYNERGY)):
         assert atoms[list(parts), -1].sum() == pytest.approx(before[list(parts)].sum())
+
+
+@pytest.mark.parametrize("left", [0.001, -0.001])
+def test_what_the_correction_leaves_of_an_atom_of_zero_is_taken_off(left):
+    results = of_curves(HAND | {"unique_1": [2.0, 4.0, 3.0, 1.0, left]})
+    atoms = read_models(results)[0].baseline[:, 0]
+    np.testing.assert_allclose(atoms[:, UNIQUE_1, -1], 0, atol=1e-7)
+    np.testing.assert_allclose(atoms.sum(axis=1)[:, -1], 9.5 + left, atol=1e-6)
 
 
 def test_a_layer_that_failed_is_filled_in_and_one_at_the_end_is_not():
