@@ -2,10 +2,11 @@
 
 VENV ?= .venv
 DEMO_FLAGS ?=
+STUDY_FLAGS ?=
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-slow lint types format bench docs clean-demo
+.PHONY: help demo study test test-slow lint types format bench docs clean-demo
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -13,6 +14,9 @@ help: ## List the targets
 
 demo: $(VENV)/.demo ## Run the main job: small LLaVA, easy-VQA, layer-wise decomposition, page in demo/
 	@$(BIN)/pid-jax demo --out demo $(DEMO_FLAGS)
+
+study: $(VENV)/.demo ## Run a whole study: two small LLaVAs, six tasks, knockouts, verdicts, report in study/
+	@$(BIN)/pid-jax small-study --out study $(STUDY_FLAGS)
 
 test: $(VENV)/.test ## Run the tests (fast tier)
 	@$(BIN)/python -m pytest
