@@ -2,10 +2,11 @@
 
 VENV ?= .venv
 DEMO_FLAGS ?=
+STUDY_FLAGS ?=
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-slow lint types format bench docs clean-demo
+.PHONY: help demo study test test-slow lint types format bench docs clean-demo
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -14,10 +15,13 @@ help: ## List the targets
 demo: $(VENV)/.demo ## Run the main job: small LLaVA, easy-VQA, layer-wise decomposition, page in demo/
 	@$(BIN)/pid-jax demo --out demo $(DEMO_FLAGS)
 
+study: $(VENV)/.demo ## Run a whole study: two small LLaVAs, six tasks, knockouts, verdicts, report in study/
+	@$(BIN)/pid-jax small-study --out study $(STUDY_FLAGS)
+
 test: $(VENV)/.test ## Run the tests (fast tier)
 	@$(BIN)/python -m pytest
 
-test-slow: $(VENV)/.test ## Run the long checks
+test-slow: $(VENV)/.docs ## Run the long checks
 	@$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.dev ## Check style and formatting
@@ -33,8 +37,11 @@ format: $(VENV)/.dev ## Format the code
 bench: $(VENV)/.bench ## Run the benchmarks
 	@for name in gaussian pca flow flow_speed known_information coverage bootstrap permutation comparison power posterior store extraction gqa small_gqa report planted; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
-docs: $(VENV)/.docs ## Check the documentation: the example in README runs, links lead somewhere
+docs: $(VENV)/.docs ## Build the documentation into docs/_build/html and check it: links, examples, nothing left out
+	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@$(BIN)/python -m pytest tests/test_docs.py
+	@$(BIN)/python -m pytest tests/test_site.py -m slow
+	@echo "Open docs/_build/html/index.html"
 
 clean-demo: ## Delete what the demonstration made
 	rm -rf demo

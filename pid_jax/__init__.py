@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from pid_jax.inference.posterior import PIDPosterior, posterior_pid
     from pid_jax.inference.power import SampleSize, samples_needed
     from pid_jax.likelihoods import LKJ, NUTS, Conjugate, GaussianLikelihood, InverseWishart, StudentTLikelihood
+    from pid_jax.metrics.add import add_metrics
+    from pid_jax.multiverse import Multiverse, run_multiverse
     from pid_jax.pid.atoms import PIDAtoms
     from pid_jax.pid.broja import pid_broja
     from pid_jax.pid.mmi import pid_mmi
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
     from pid_jax.study.results import load_study, one_model, save_study
     from pid_jax.study.run import run_study
     from pid_jax.study.spec import StudySpec
+    from pid_jax.targets import AnswerEmbedding, AnswerLogits, FinalNorm, LogitLens
     from pid_jax.union import UnionEstimate, gaussian_union
 
 __version__ = "0.1.0"
@@ -80,6 +83,8 @@ __all__ = [
     "OAS",
     "PCA",
     "ActivationStore",
+    "AnswerEmbedding",
+    "AnswerLogits",
     "Auto",
     "BCa",
     "Basic",
@@ -89,6 +94,7 @@ __all__ = [
     "Conjugate",
     "Copula",
     "Exact",
+    "FinalNorm",
     "FlowFit",
     "GaussianLikelihood",
     "Independence",
@@ -98,7 +104,9 @@ __all__ = [
     "Joint",
     "JointGaussian",
     "LedoitWolf",
+    "LogitLens",
     "Marginal",
+    "Multiverse",
     "NoCorrection",
     "NoGaussianization",
     "NoReduction",
@@ -128,6 +136,7 @@ __all__ = [
     "StudySpec",
     "UnionEstimate",
     "UniqueSpectrum",
+    "add_metrics",
     "bootstrap_pid",
     "compare_pid",
     "estimate_pid",
@@ -142,6 +151,7 @@ __all__ = [
     "pid_broja",
     "pid_mmi",
     "posterior_pid",
+    "run_multiverse",
     "run_study",
     "samples_needed",
     "save_study",
@@ -212,6 +222,17 @@ _HOME = {
     "study.run": ("run_study",),
     "study.spec": ("StudySpec",),
     "union": ("UnionEstimate", "gaussian_union"),
+    "metrics.add": ("add_metrics",),
+    "multiverse": (
+        "Multiverse",
+        "run_multiverse",
+    ),
+    "targets": (
+        "AnswerEmbedding",
+        "AnswerLogits",
+        "FinalNorm",
+        "LogitLens",
+    ),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -50,6 +50,14 @@ def optimal_coupling(cov: ArrayLike, dims: tuple[int, int, int], *, rank_cut: fl
     Raises:
         TypeError: As `gaussian_pid`.
         ValueError: As `gaussian_pid`.
+
+    Example:
+        >>> from pid_jax import gaussian_pid, optimal_coupling
+        >>> from pid_jax.testing.systems import parallel_channels
+        >>> cov, dims = parallel_channels(snr_1=[3.0, 0.0], snr_2=[1.0, 1.0]).problem
+        >>> coupling = optimal_coupling(cov, dims)
+        >>> round(abs(float(gaussian_pid(coupling.cov, dims).atoms.synergy)), 6)
+        0.0
     """
     array, checked = check_covariances(cov, dims, "pid_jax.pid.coupling.broja_coupling")
     return OptimalCoupling(**vars(solve_covariances(array, checked, coupling_of, rank_cut)))

@@ -35,6 +35,14 @@ def gaussian_pid(
         TypeError: For tracers, integer, complex or object arrays, or a `redundancy` that is no spec.
         ValueError: For dims that do not fit, an asymmetric matrix, negative variances or such below 1e-290, no finite
             covariance at all, or `samples` that is no count.
+
+    Example:
+        >>> from pid_jax import gaussian_pid
+        >>> from pid_jax.testing.systems import parallel_channels
+        >>> system = parallel_channels(snr_1=[3.0, 0.0], snr_2=[1.0, 1.0])
+        >>> estimate = gaussian_pid(*system.problem).in_bits()
+        >>> print(f"{estimate.atoms.redundancy:.2f} {estimate.atoms.unique_1:.2f} {estimate.atoms.unique_2:.2f}")
+        0.50 0.50 0.50
     """
     redundancy = BROJA() if redundancy is None else redundancy
     if not isinstance(redundancy, (BROJA, MMI)):

@@ -58,6 +58,18 @@ def estimate_pid(
         ValueError: For unpaired samples, NaN, constant columns, leading axes that differ, too few samples, or
             variables that no flow can map where one is asked for.
 
+    Example:
+        >>> import jax
+        >>> import numpy as np
+        >>> from pid_jax import estimate_pid
+        >>> rng = np.random.default_rng(0)
+        >>> target = rng.normal(size=(1000, 2))
+        >>> source_1 = target + rng.normal(size=(1000, 2))
+        >>> source_2 = target[:, :1] + rng.normal(size=(1000, 2))
+        >>> estimate = estimate_pid(source_1, source_2, target, key=jax.random.key(0))
+        >>> print(f"{estimate.atoms.unique_1:.1f} nats from source_1 only, {estimate.atoms.unique_2:.1f} from source_2")
+        0.3 nats from source_1 only, 0.2 from source_2
+
     Not guaranteed: the atoms describe the Gaussian with the covariance of the latents. Dependence that is not Gaussian
     after these maps is not seen.
     """

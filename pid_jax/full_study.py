@@ -7,7 +7,7 @@ from pathlib import Path
 import xarray as xr
 
 from pid_jax.metrics.add import add_metrics
-from pid_jax.multiverse import run_multiverse
+from pid_jax.multiverse import check_conditions, run_multiverse
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.study.run import run_study
 from pid_jax.study_config import StudyConfig, open_models
@@ -39,6 +39,8 @@ def run_full_study(
     """
     models, problems = open_models(config.models)
     parts = 1 if config.multiverse is None else PARTS
+    if config.multiverse is not None:
+        check_conditions(models, config.multiverse.conditions)
     results = run_study(
         models,
         spec=config.spec,

@@ -91,6 +91,11 @@ def tensor_name(role: str, layer: int | str) -> str:
     Args:
         role: image, question, last, ...
         layer: 0 for the embeddings, l for the output of decoder block l, `NORM` for the final norm's output.
+
+    Example:
+        >>> from pid_jax.store import NORM, tensor_name
+        >>> tensor_name("image", 12), tensor_name("last", NORM)
+        ('012/image', 'norm/last')
     """
     return f"{layer if isinstance(layer, str) else f'{layer:03d}'}/{role}"
 

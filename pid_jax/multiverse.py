@@ -132,11 +132,14 @@ def run_multiverse(
     Raises:
         ValueError: If a condition is in no model.
     """
-    _check_conditions(models, multiverse.conditions)
+    check_conditions(models, multiverse.conditions)
     chosen = [_with_conditions(model, multiverse.conditions) for model in models]
     universes = list_universes(spec, multiverse)
     judged = []
     for place, universe in enumerate(universes):
+        if place == 0:  # the study itself
+            judged.append(results)
+            continue
         part = part_of(progress, place, len(universes))
         try:
             found = run_study(chosen, spec=universe.apply(spec), seed=seed, cells=cells, progress=part)
@@ -171,7 +174,12 @@ def _unknown(results: xr.Dataset, reason: str) -> xr.Dataset:
     return xr.Dataset(data, coords={"model": results["model"].values, "claim": results["claim"].values})
 
 
-def _check_conditions(models: Sequence[StudyModel], conditions: Sequence[str]) -> None:
+def check_conditions(models: Sequence[StudyModel], conditions: Sequence[str]) -> None:
+    """Refuse conditions that no model has.
+
+    Raises:
+        ValueError: If there is one.
+    """
     known = list(dict.fromkeys(condition_name(store) for model in models for store in model.knockouts))
     unknown = [name for name in conditions if name not in known]
     if unknown:

@@ -202,6 +202,12 @@ class PIDSpec:
         covariance: `SampleCovariance`, `LedoitWolf` or `OAS`.
         redundancy: `BROJA` or `MMI`.
         bias_correction: `IndirectInference`, `ParametricBootstrap` or `NoCorrection`.
+
+    Example:
+        >>> from pid_jax import PCA, PIDSpec, RealNVP
+        >>> spec = PIDSpec(reduction=PCA(dim=(12, 12, 8)), gaussianize=RealNVP())
+        >>> spec.redundancy
+        BROJA(rank_cut=1e-13, dtype='float64')
     """
 
     reduction: Reduction = field(default_factory=PCA)

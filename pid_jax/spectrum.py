@@ -120,6 +120,16 @@ def unique_spectrum(cov: ArrayLike, dims: tuple[int, int, int], *, rank_cut: flo
     Raises:
         TypeError: As `gaussian_pid`.
         ValueError: As `gaussian_pid`.
+
+    Example:
+        >>> from pid_jax import unique_spectrum
+        >>> from pid_jax.testing.systems import parallel_channels
+        >>> system = parallel_channels(snr_1=[3.0, 0.0], snr_2=[1.0, 1.0])
+        >>> spectrum = unique_spectrum(*system.problem).in_bits()
+        >>> spectrum.unique_1.round(2) + 0.0
+        array([0.5, 0. ])
+        >>> spectrum.unique_2.round(2) + 0.0
+        array([0. , 0.5])
     """
     array, checked = check_covariances(cov, dims, "pid_jax.pid.spectrum.broja_spectrum")
     return UniqueSpectrum(**vars(solve_covariances(array, checked, spectrum_of, rank_cut)))

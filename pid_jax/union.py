@@ -55,6 +55,14 @@ def gaussian_union(cov: ArrayLike, dims: tuple[int, ...], *, rank_cut: float = 1
     Raises:
         TypeError: As `gaussian_pid`.
         ValueError: As `gaussian_pid`, with at least three dims.
+
+    Example:
+        >>> import numpy as np
+        >>> from pid_jax import gaussian_union
+        >>> cov = np.ones((4, 4)) + np.diag([1.0, 1.0, 1.0, 0.0])  # three noisy copies of one target
+        >>> estimate = gaussian_union(cov, (1, 1, 1, 1)).in_bits()
+        >>> print(f"{estimate.union:.2f} of {estimate.i_all:.2f} bits")
+        0.50 of 1.00 bits
     """
     array, checked = check_covariances(cov, dims, "pid_jax.pid.union.union_information", sources=None)
     return UnionEstimate(**vars(solve_covariances(array, checked, union_of, rank_cut)))

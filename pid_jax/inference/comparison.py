@@ -140,6 +140,20 @@ def compare_pid(
         ValueError: For conditions that are not paired, features that differ although the reduction is to be shared,
             too few resamples, a shrunk covariance, and as `estimate_pid`.
 
+    Example:
+        >>> import jax
+        >>> import numpy as np
+        >>> from pid_jax import NoReduction, PIDSpec, compare_pid
+        >>> rng = np.random.default_rng(0)
+        >>> target = rng.normal(size=(1000, 2))
+        >>> source_1 = target + rng.normal(size=(1000, 2))
+        >>> source_2 = target[:, :1] + rng.normal(size=(1000, 2))
+        >>> noisier = source_1 + rng.normal(size=(1000, 2))
+        >>> before, after = (source_1, source_2, target), (noisier, source_2, target)
+        >>> change = compare_pid(before, after, spec=PIDSpec(reduction=NoReduction()), key=jax.random.key(0))
+        >>> bool(change.upper.unique_1 < 0), bool(change.p_value.unique_1 < 0.001)
+        (True, True)
+
     Source: docs/decisions/0017 has what was measured.
     """
     spec = check_spec(spec)

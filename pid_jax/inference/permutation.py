@@ -129,6 +129,18 @@ def permutation_test(
         ValueError: For fewer than 20 resamples, a shrunk covariance, blocks longer than the data, `refit` with
             `ConditionalIndependence`, and as `estimate_pid`.
 
+    Example:
+        >>> import jax
+        >>> import numpy as np
+        >>> from pid_jax import permutation_test
+        >>> rng = np.random.default_rng(0)
+        >>> target = rng.normal(size=(1000, 2))
+        >>> source_1 = target + rng.normal(size=(1000, 2))
+        >>> source_2 = target[:, :1] + rng.normal(size=(1000, 2))
+        >>> test = permutation_test(source_1, source_2, target, key=jax.random.key(0), resamples=99)
+        >>> float(test.p_value.i_12)
+        0.01
+
     Source: Fisher (1935), The Design of Experiments, for permutations of rows; see also the settings of the nulls.
     """
     spec = check_spec(spec)

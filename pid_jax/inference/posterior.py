@@ -153,6 +153,19 @@ def posterior_pid(
         ValueError: For too few draws for the level, a shrunk covariance, latents of lower rank than they have columns,
             `Conjugate()` where it does not exist, and as `estimate_pid`.
 
+    Example:
+        >>> import jax
+        >>> import numpy as np
+        >>> from pid_jax import posterior_pid
+        >>> rng = np.random.default_rng(0)
+        >>> target = rng.normal(size=(1000, 2))
+        >>> source_1 = target + rng.normal(size=(1000, 2))
+        >>> source_2 = target[:, :1] + rng.normal(size=(1000, 2))
+        >>> posterior = posterior_pid(source_1, source_2, target, key=jax.random.key(0))
+        >>> is_larger = posterior.draws.unique_1 > posterior.draws.unique_2
+        >>> print(f"{is_larger.mean():.1f}")  # the probability of it
+        1.0
+
     Not guaranteed: that a credible interval holds the truth as often as it says. No prior of the scatter matrix here
     takes the bias of sampling off the atoms, which `estimate_pid` does (docs/certainty.md). Maps to latents are taken
     as known.

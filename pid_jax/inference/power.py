@@ -105,6 +105,15 @@ def samples_needed(
         ValueError: For a width, level or share that cannot be, too few simulations, a singular covariance, or a `most`
             below twice the dims.
 
+    Example:
+        >>> import jax
+        >>> from pid_jax import gaussian_pid, samples_needed
+        >>> from pid_jax.testing.systems import parallel_channels
+        >>> supposed = gaussian_pid(*parallel_channels(snr_1=[3.0, 0.0], snr_2=[1.0, 1.0]).problem)
+        >>> needed = samples_needed(supposed, width=0.2, key=jax.random.key(0))
+        >>> bool(200 < needed.samples.unique_1 < 500)
+        True
+
     Not guaranteed: the model is as uncertain as the pilot study is, and rows behind maps that were fitted to few
     samples are less Gaussian than those of the simulation.
     """

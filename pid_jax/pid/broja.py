@@ -32,6 +32,15 @@ def pid_broja(joint: JointGaussian, rank_cut: float = 1e-13) -> PIDSolution:
         counts as a constant under differentiation. Everything else has finite first derivatives, which at δ = 0, where
         the atoms have a kink, are the mean of both sides.
 
+    Example:
+        >>> import jax
+        >>> import jax.numpy as jnp
+        >>> from pid_jax import JointGaussian, pid_broja
+        >>> cov = jnp.array([[2.0, 1.0, 1.0], [1.0, 2.0, 1.0], [1.0, 1.0, 1.0]])  # two noisy copies of the target
+        >>> synergy = lambda cov: pid_broja(JointGaussian(cov, (1, 1, 1))).atoms.synergy
+        >>> print(f"{jax.jit(synergy)(cov):.3f}")
+        0.203
+
     Source: Bertschinger, Rauh, Olbrich, Jost & Ay (2014), Entropy 16(4), 2161, for the measure; docs/theory.md for
     the closed form and its proof.
     """

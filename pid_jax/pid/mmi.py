@@ -22,6 +22,14 @@ def pid_mmi(joint: JointGaussian, rank_cut: float = 1e-13) -> PIDSolution:
     Returns:
         The decomposition in nats. `gap` is NaN: there is no optimization to certify.
 
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from pid_jax import JointGaussian, pid_mmi
+        >>> cov = jnp.array([[2.0, 1.0, 1.0], [1.0, 3.0, 1.0], [1.0, 1.0, 1.0]])  # source_2 has more noise
+        >>> atoms = pid_mmi(JointGaussian(cov, (1, 1, 1))).atoms
+        >>> print(f"{atoms.unique_1:.3f} {atoms.unique_2:.3f}")
+        0.144 0.000
+
     Source: Barrett (2015), Phys. Rev. E 91, 052802.
     """
     return mmi_of(whiten(joint, rank_cut))

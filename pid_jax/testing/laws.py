@@ -43,7 +43,17 @@ def check_laws(
     tolerance: float,
     laws: Iterable[Law] | None = None,
 ) -> None:
-    """Check several laws, `BROJA_LAWS` if not given."""
+    """Check several laws, `BROJA_LAWS` if not given.
+
+    Example:
+        >>> import numpy as np
+        >>> from pid_jax import gaussian_pid
+        >>> from pid_jax.testing.laws import atoms_are_not_negative, check_laws, each_source_splits
+        >>> from pid_jax.testing.problems import random_channel
+        >>> rng = np.random.default_rng(0)
+        >>> problem = random_channel(rng, (2, 2, 2), gains=(0.3, 3.0))
+        >>> check_laws(gaussian_pid, problem, rng, tolerance=1e-8, laws=[atoms_are_not_negative, each_source_splits])
+    """
     for law in BROJA_LAWS if laws is None else laws:
         law(decompose, problem, rng, tolerance)
 

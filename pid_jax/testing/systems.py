@@ -36,6 +36,12 @@ def parallel_channels(snr_1: ArrayLike, snr_2: ArrayLike, noise_correlation: Arr
 
     Returns:
         The system, with dims (d, d, d) for d coordinates.
+
+    Example:
+        >>> from pid_jax.testing.systems import parallel_channels
+        >>> system = parallel_channels(snr_1=[3.0, 0.0], snr_2=[3.0, 3.0])
+        >>> print(f"{system.atoms.redundancy:.3f} {system.atoms.unique_1:.3f} {system.atoms.unique_2:.3f} nats")
+        0.693 0.000 0.693 nats
     """
     power_1, power_2, rho = (np.atleast_1d(x) for x in np.broadcast_arrays(snr_1, snr_2, noise_correlation))
     size, eye = len(power_1), np.eye(len(power_1))

@@ -1,5 +1,6 @@
 """One browser for all tests, and pages of studies that hold everything, and as little as possible."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,3 +47,21 @@ def bare(tmp_path_factory) -> Path:
     ]
     study = study[kept].isel(condition=[0], measure=[0])
     return write_report(study, tmp_path_factory.mktemp("bare") / "index.html")
+
+
+@pytest.fixture(scope="session")
+def gappy(tmp_path_factory) -> Path:
+    """A study in which the second model lacks a task and a condition, and two combinations of the first failed."""
+    study = planted(replicates=2)
+    gone = xr.zeros_like(study["cell"], dtype=bool)
+    gone[1, 2], gone[1, :, 3] = True, True
+    failed = xr.zeros_like(gone)
+    failed[0, 1, 1], failed[0, 2, 0] = True, True
+    for name, values in study.data_vars.items():
+        if values.dims[:3] == gone.dims and values.dtype.kind == "f":
+            study[name] = values.where(~gone & ~failed)
+    study["status"] = study["status"].where(~gone & ~failed, -1)
+    study["cell"] = study["cell"].where(~gone, "absent").where(~failed, "failed")
+    study["problem"] = study["problem"].where(~failed, "the states were <i>lost</i>")
+    study.attrs["problems"] = json.dumps(["extra/: damaged"])
+    return write_report(study, tmp_path_factory.mktemp("gappy") / "index.html")

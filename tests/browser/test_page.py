@@ -50,6 +50,34 @@ def test_a_bare_study_says_what_it_lacks(browser, bare):
     assert "Five claims" not in text
 
 
+def test_what_is_missing_is_not_offered_and_what_failed_says_why(browser, gappy):
+    options = "all => all.map(one => one.textContent)"
+    with open_page(browser, gappy) as page:
+        draw_all(page)
+        chart = page.locator("#chart-trajectories")
+        chart.scroll_into_view_if_needed()
+        task, model = (chart.locator(f"select[data-choice={name}]") for name in ("task", "model"))
+        task.select_option(label="ChooseCat")
+        reason = "eight, ChooseCat, Image-Question cut, all could not be estimated: the states were <i>lost</i>"
+        expect(chart.locator(".note")).to_have_text(reason)
+        task.select_option(label="LogicalObj")
+        expect(chart.locator(".note")).to_contain_text("eight, LogicalObj, Baseline could not be estimated")
+        model.select_option(label="six")
+        assert task.locator("option").evaluate_all(options) == ["ChooseAttr", "ChooseCat"]
+        assert task.input_value() == "0"
+        expect(chart.locator(".note")).to_be_hidden()
+        assert chart.locator("input").count() == 3
+        page.locator("#chart-spectra").scroll_into_view_if_needed()
+        conditions = page.locator("#chart-spectra select[data-choice=condition] option")
+        assert conditions.evaluate_all(options) == ["Baseline", "Image-Question cut, all", "Image-Question cut, 0-2"]
+        model.select_option(label="eight")
+        page.locator("#chart-spectra select[data-choice=task]").select_option(label="LogicalObj")
+        expect(page.locator("#chart-spectra .message")).to_contain_text("could not be estimated: the states were")
+        warnings = page.locator("#diagnostics .warning").inner_text()
+        assert "Left out: extra/: damaged" in warnings
+        assert warnings.count("Not estimated: eight") == 2
+
+
 def test_colors_follow_the_system_and_the_button(browser, full):
     paper = "getComputedStyle(document.body).backgroundColor"
     line = "document.querySelector('#chart-trajectories .plot').layout.paper_bgcolor"
@@ -102,8 +130,8 @@ def test_controls_can_be_reached_and_used_by_keyboard(browser, full):
         assert {outline for tag, _, outline in seen if tag in ("SELECT", "BUTTON")} == {"solid"}
         page.keyboard.press("ArrowDown")
         assert page.evaluate("document.activeElement.selectedOptions[0].textContent") == "one for each condition"
-        titles = "document.querySelector('#chart-trajectories .plot').layout.annotations.map(one => one.text)"
-        page.wait_for_function(f"() => {titles}[0] === 'Baseline'")
+        title = "document.querySelector('#chart-trajectories .plot').layout?.annotations[0].text"
+        page.wait_for_function(f"() => {title} === 'Baseline'")
 
 
 def test_every_control_has_a_name(browser, full):
@@ -141,7 +169,7 @@ def test_without_scripts_words_and_tables_are_there(browser, full):
         text = page.locator("main").inner_text()
         assert "Charts need scripts" in text
         assert page.locator("#numbers noscript table").count() == 6
-        assert page.locator("#claims tbody tr").count() == 10
+        assert page.locator("#claims tbody td[data-name=Verdict]").count() == 10
         assert "Download all numbers" not in page.locator("body").inner_text()
 
 

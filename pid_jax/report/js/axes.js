@@ -1,36 +1,39 @@
 // Panels of a chart: their places, axes and titles, and lines with bands.
 
-const layerValues = (s, model) => (s.axis === "depth" && has("depth") ? seriesAt("depth", { model }, "layer") : DIMS
-  .layer);
+const layerValues = (s, model) =>
+  s.axis === "depth" && has("depth") ? seriesAt("depth", { model }, "layer") : DIMS.layer;
 
 // Panels in a grid, each with axes of its own that are matched, so that they zoom together.
-function panelLayout(titles, width, { wide = 2, rowHeight = 250, xTitle = "", yTitle = "", sharedY = true, legendRows =
-  1 } = {}) {
+function panelLayout(titles, width, shape) {
+  const { wide = 2, rowHeight = 250, xTitle, yTitle, legendRows = 1 } = shape;
   const columns = Math.min(titles.length, width < 560 ? 1 : wide);
   const rows = Math.ceil(titles.length / columns);
-  const layout = { height: rows * rowHeight + 80 + 22 * legendRows, annotations: [], shapes: [], margin: { t: 44 + 22 *
-        legendRows } };
-  const inner = layout.height - layout.margin.t - 46;
+  const [height, top] = [rows * rowHeight + 80 + 22 * legendRows, 44 + 22 * legendRows];
+  const inner = height - top - 46;
+  const layout = { height, margin: { t: top }, legend: { y: 1 + 26 / inner }, annotations: [], shapes: [] };
   const gapX = columns > 1 ? 0.06 : 0;
   const gapY = rows > 1 ? 58 / inner : 0;
   const [w, h] = [(1 - gapX * (columns - 1)) / columns, (1 - gapY * (rows - 1)) / rows];
-  titles.forEach((title, i) => {
+  // Fixed margins and angles: measuring labels again and again takes most of the time of a chart.
+  const style = { ...axisStyle(), automargin: false, tickangle: 0 };
+  const title = (text) => ({ text, standoff: 6 });
+  titles.forEach((text, i) => {
     const [row, column] = [Math.floor(i / columns), i % columns];
     const n = i === 0 ? "" : i + 1;
-    const [x0, y1] = [column * (w + gapX), 1 - row * (h + gapY)];
-    const isBottom = i + columns >= titles.length;
-    // Fixed margins and angles: measuring labels again and again takes most of the time of a chart.
-    layout[`xaxis${n}`] = { ...axisStyle(), automargin: false, tickangle: 0, domain: [x0, x0 + w], anchor: `y${n}`,
-      matches: i ? "x" : undefined, title: { text: isBottom ? xTitle : "", standoff: 6 } };
-    layout[`yaxis${n}`] = { ...axisStyle(), automargin: false, tickangle: 0, zeroline: true, domain: [Math.max(0,
-        y1 - h), y1], anchor: `x${n}`, matches: i && sharedY ? "y" : undefined, title: { text: column === 0 ?
-          yTitle : "", standoff: 6 } };
-    layout.annotations.push({ text: plain(title), x: x0, y: y1, xref: "paper", yref: "paper", xanchor: "left",
-      yanchor: "bottom", showarrow: false, font: { size: 13, color: ink().text } });
+    const [x, y] = [column * (w + gapX), 1 - row * (h + gapY)];
+    const xText = i + columns >= titles.length ? xTitle : "";
+    const yText = column === 0 ? yTitle : "";
+    const [xDomain, yDomain] = [[x, x + w], [Math.max(0, y - h), y]];
+    const [xLinked, yLinked] = i ? [{ matches: "x" }, { matches: "y" }] : [{}, {}];
+    layout[`xaxis${n}`] = { ...style, ...xLinked, domain: xDomain, anchor: `y${n}`, title: title(xText) };
+    layout[`yaxis${n}`] = { ...style, ...yLinked, domain: yDomain, anchor: `x${n}`, title: title(yText) };
+    layout[`yaxis${n}`].zeroline = true;
+    layout.annotations.push({ text: plain(text), x, y, ...PANEL_TITLE, font: { size: 13, color: ink().text } });
   });
-  layout.legend = { y: 1 + 26 / inner };
   return layout;
 }
+
+const PANEL_TITLE = { xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom", showarrow: false };
 
 function axisStyle() {
   return { gridcolor: ink().grid, linecolor: ink().soft, zerolinecolor: ink().soft, zeroline: false, zerolinewidth: 1,
@@ -39,6 +42,12 @@ function axisStyle() {
 
 // With more layers, markers would touch.
 const MOST_MARKERS = 20;
+
+// The layers of a model alone: the others are missing.
+function onLayers(model, x, { y, lower, upper }) {
+  const cut = (values) => layersOf(model).map((i) => values[i]);
+  return { x: cut(x), series: { y: cut(y), lower: cut(lower), upper: cut(upper) } };
+}
 
 // A line and its band. Panels are numbered from 0; entries of the legend are shown once.
 function bandTraces({ x, series, name, color, dash, symbol, panel, isShown, digits = 3, suffix = "", width = 2 }) {
@@ -80,16 +89,16 @@ function windowShape(s, model, condition, panel) {
   const last = has("last_layer") ? valueAt("last_layer", { model }) : DIMS.layer.at(-1);
   const [x0, x1] = s.axis === "depth" ? ends.map((end) => end / last) : ends;
   const n = panel ? panel + 1 : "";
-  return [{ type: "rect", xref: `x${n}`, yref: `y${n} domain`, x0, x1, y0: 0, y1: 1, line: { width: 0 },
-  fillcolor: ink().window, layer: "below" }];
+  const look = { line: { width: 0 }, fillcolor: ink().window, layer: "below" };
+  return [{ type: "rect", xref: `x${n}`, yref: `y${n} domain`, x0, x1, y0: 0, y1: 1, ...look }];
 }
 
 const axisTitle = (s) => (s.axis === "depth" ? "depth (0 = first layer, 1 = last)" : "layer (0 = embeddings)");
 
 function heatLayout(rowCount, leftLabels, { rowHeight = 24, bottom = 50, widest = 190 } = {}) {
   const longest = Math.max(4, ...leftLabels.flatMap((text) => text.split("<br>")).map((line) => line.length));
-  return { height: Math.max(220, rowCount * rowHeight + bottom + 50), margin: { l: Math.min(widest, 7 * longest + 14),
-      t: 20, b: bottom } };
+  const margin = { l: Math.min(widest, 7 * longest + 14), t: 20, b: bottom };
+  return { height: Math.max(220, rowCount * rowHeight + bottom + 50), margin };
 }
 
 // A text for Plotly, broken into lines of about so many characters; a longer word is cut.
@@ -99,8 +108,8 @@ function wrapped(text, most) {
     if (lines.at(-1) && (lines.at(-1) + word).trimEnd().length > most) lines.push("");
     lines[lines.length - 1] += word;
   }
-  return lines.map((line) => line.trim()).map((line) => plain(line.length > most ? `${line.slice(0, most - 1)}…` :
-    line)).join("<br>");
+  const cut = (line) => plain(line.length > most ? `${line.slice(0, most - 1)}…` : line);
+  return lines.map((line) => cut(line.trim())).join("<br>");
 }
 // On a phone, two lines; where many stand side by side, their ends.
 const tickText = (label, width) => wrapped(label, width < 560 ? Math.max(16, Math.ceil(label.length / 2) + 2) : 44);

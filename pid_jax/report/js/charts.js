@@ -11,7 +11,8 @@ const NO_PLOTLY = "This browser cannot unpack the script that draws charts; brow
   "The data can be downloaded below.";
 let plotlyState = "waiting";
 
-// `draw(state, width)` returns { data, layout, rows }: traces, layout, and what is downloaded; or { message }.
+// `draw(state, width)` returns { data, layout, rows }: traces, layout, and what is downloaded; or { message }; a
+// note is shown above.
 function defineChart(id, keys, draw) {
   const figure = document.querySelector(`[data-chart="${id}"]`);
   if (!figure) return;
@@ -24,11 +25,10 @@ function defineChart(id, keys, draw) {
   );
   const caption = figure.querySelector("figcaption");
   figure.insertBefore(element("div", { class: "controls" }, ...keys.map(control)), caption);
-  const chosen = element("p", { class: "caption print-only" });
-  figure.insertBefore(chosen, caption);
-  figure.insertBefore(plot, caption);
+  const [chosen, note] = [element("p", { class: "caption print-only" }), element("p", { class: "note", hidden: true })];
+  for (const part of [chosen, note, plot]) figure.insertBefore(part, caption);
   figure.append(buttons);
-  const chart = { id, keys, draw, plot, chosen, figure, isNear: false, isStale: true, width: 0 };
+  const chart = { id, keys, draw, plot, chosen, note, figure, isNear: false, isStale: true, width: 0 };
   charts.push(chart);
 }
 
@@ -56,9 +56,11 @@ function fillTables() {
 
 function drawChart(chart) {
   const width = isPrinting ? PRINT_WIDTH : chart.plot.clientWidth;
-  const { data, layout, message } = chart.draw(state, width);
+  const { data, layout, message, note } = chart.draw(state, width);
   chart.isStale = false;
   chart.width = width;
+  chart.note.textContent = note ?? "";
+  chart.note.hidden = !note;
   chart.chosen.textContent = chosenText(chart.keys);
   const words = [chart.figure.getAttribute("aria-label"), chart.chosen.textContent];
   chart.plot.setAttribute("aria-label", words.filter(Boolean).join(". "));

@@ -19,7 +19,7 @@ function settle() {
     if (choice.several) {
       const kept = [...state[choice.key]].filter((value) => values.includes(value));
       state[choice.key] = new Set(kept.length || !values.length ? kept : [values[0]]);
-    } else if (!values.includes(state[choice.key]))[state[choice.key]] = values;
+    } else if (!values.includes(state[choice.key])) state[choice.key] = values[0];
   }
 }
 
@@ -44,8 +44,8 @@ function control(key) {
 function chosenText(keys) {
   const shown = keys.map((key) => choices.get(key)).filter((choice) => choice.options(state).length > 1);
   return shown.map(({ key, label, options, several }) => {
-    const words = options(state).filter(([value]) => (several ? state[key].has(value) : state[key] === value)).map((
-      [, text]) => text);
+    const isChosen = ([value]) => (several ? state[key].has(value) : state[key] === value);
+    const words = options(state).filter(isChosen).map(([, text]) => text);
     return `${label}: ${words.join("; ")}`;
   }).join(" · ");
 }
@@ -71,19 +71,18 @@ function boxes(choice) {
   const summary = element("summary");
   const list = element("div", { role: "group", "aria-label": choice.label });
   const details = element("details", { class: "several" }, summary, list);
+  const box = ([value, text]) => {
+    const names = { "data-choice": choice.key, "data-value": String(value) };
+    const onchange = () => choose(choice.key, value);
+    return element("label", {}, element("input", { type: "checkbox", ...names, onchange }), text);
+  };
   const fill = () => {
     const options = choice.options(state);
-    const shown = [...list.querySelectorAll("input")].map((box) => box.dataset.value).join("|");
-    if (shown !== options.map(([value]) => String(value)).join("|"))
-      list.replaceChildren(
-        ...options.map(([value, text]) =>
-          element("label", {}, element("input", { type: "checkbox", "data-choice": choice.key, "data-value": String(
-              value), onchange: () => choose(choice.key, value) }), text),
-        ),
-      );
-    list.querySelectorAll("input").forEach((box, i) => {
-      box.checked = state[choice.key].has(options[i][0]);
-      box.disabled = box.checked && state[choice.key].size === 1;
+    const shown = [...list.querySelectorAll("input")].map((one) => one.dataset.value).join("|");
+    if (shown !== options.map(([value]) => String(value)).join("|")) list.replaceChildren(...options.map(box));
+    list.querySelectorAll("input").forEach((one, i) => {
+      one.checked = state[choice.key].has(options[i][0]);
+      one.disabled = one.checked && state[choice.key].size === 1;
     });
     summary.textContent = `${choice.label}: ${state[choice.key].size} of ${options.length}`;
     details.hidden = options.length < 2;

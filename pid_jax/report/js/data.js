@@ -55,6 +55,11 @@ function seriesAt(name, where, dim) {
 const seriesOrNothing = (name, where, dim) => (has(name) ? seriesAt(name, where, dim) : DIMS[dim].map(() => NaN));
 const valueOrNothing = (name, where) => (has(name) ? valueAt(name, where) : NaN);
 
+// A value and both ends of its interval.
+const withEnds = (name, where) => ["", "_lower", "_upper"].map((end) => valueOrNothing(name + end, where));
+// Entries by dimension instead of their positions.
+const namesAt = (where) => Object.fromEntries(Object.entries(where).map(([dim, i]) => [dim, DIMS[dim][i]]));
+
 const position = (dim, entry) => DIMS[dim].findIndex((one) => String(one) === String(entry));
 const labelOf = (dim, entry) => (Object.hasOwn(BLOCK.labels[dim] ?? {}, entry) ? BLOCK.labels[dim][entry] : String(
   entry));

@@ -4,8 +4,7 @@ function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (value !== false && value !== null && value !== undefined) made.setAttribute(name, value === true ? "" :
-      value);
+    else if (value) made.setAttribute(name, value === true ? "" : value);
   }
   made.append(...children.filter((child) => child !== null && child !== undefined));
   return made;
@@ -39,12 +38,13 @@ function spansText(numbers) {
 function tableElement(columns, rows, caption, wordColumns = 1) {
   const look = (i) => (i < wordColumns ? { class: "word" } : {});
   const head = element("tr", {}, ...columns.map((name, i) => element("th", { scope: "col", ...look(i) }, name)));
-  const body = rows.map((row) => element("tr", {}, ...row.map((entry, i) => element(i ? "td" : "th", i ? look(i) :
-  { scope: "row", ...look(i) }, entry))));
-  const table = element("table", {}, caption ? element("caption", {}, caption) : null, element("thead", {}, head),
-    element("tbody", {}, ...body));
-  return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption || columns.join(", ") },
-    table);
+  const first = (entry) => element("th", { scope: "row", ...look(0) }, entry);
+  const cell = (entry, i) => (i ? element("td", look(i), entry) : first(entry));
+  const body = rows.map((row) => element("tr", {}, ...row.map(cell)));
+  const title = caption ? element("caption", {}, caption) : null;
+  const table = element("table", {}, title, element("thead", {}, head), element("tbody", {}, ...body));
+  const region = { class: "scroll", tabindex: "0", role: "region", "aria-label": caption || columns.join(", ") };
+  return element("div", region, table);
 }
 
 function csvField(value) {
@@ -59,8 +59,8 @@ function csvField(value) {
 function csvText(rows) {
   if (!rows.length) return "";
   const columns = Object.keys(rows[0]);
-  return [columns, ...rows.map((row) => columns.map((name) => row[name]))].map((line) => line.map(csvField).join(","))
-    .join("\n") + "\n";
+  const lines = [columns, ...rows.map((row) => columns.map((name) => row[name]))];
+  return lines.map((line) => `${line.map(csvField).join(",")}\n`).join("");
 }
 
 function download(name, parts, type) {
@@ -73,5 +73,5 @@ function download(name, parts, type) {
 }
 
 const downloadCsv = (name, rows) => download(`${name}.csv`, csvText(rows), "text/csv;charset=utf-8");
-const button = (text, action, label) => element("button", { type: "button", onclick: action, "aria-label": label ??
-    text }, text);
+const button = (text, action, label) =>
+  element("button", { type: "button", onclick: action, "aria-label": label ?? text }, text);

@@ -4,8 +4,8 @@ function estimateOptions() {
   const measures = DIMS.measure.map((name) => [`measure:${name}`, labelOf("measure", name)]);
   if (!has("compared_unique_1")) return measures;
   const first = labelOf("measure", DIMS.measure[0]);
-  return [...measures, ...DIMS.gaussianizer.map((name) => [`map:${name}`,
-    `${first}, ${labelOf("gaussianizer", name)}`])];
+  const maps = DIMS.gaussianizer.map((name) => [`map:${name}`, `${first}, ${labelOf("gaussianizer", name)}`]);
+  return [...measures, ...maps];
 }
 
 const AXES = [
@@ -16,10 +16,10 @@ const AXES = [
 function defineShared() {
   defineChoice("model", "Model", () => DIMS.model.map((name, i) => [i, String(name)]));
   defineChoice("task", "Task", (s) => tasksOf(s.model).map((i) => [i, String(DIMS.task[i])]));
-  defineChoice("condition", "Condition", (s) => conditionsOf(s.model).map((i) => [i, labelOf("condition", DIMS
-    .condition[i])]));
-  defineChoice("estimate", "Estimate", estimateOptions, { initial: (all) => (all.includes("measure:broja") ?
-      "measure:broja" : all[0]) });
+  const conditions = (s) => conditionsOf(s.model).map((i) => [i, labelOf("condition", DIMS.condition[i])]);
+  defineChoice("condition", "Condition", conditions);
+  const preferred = (all) => (all.includes("measure:broja") ? "measure:broja" : all[0]);
+  defineChoice("estimate", "Estimate", estimateOptions, { initial: preferred });
   defineChoice("unit", "Unit", () => [
     ["bits", "bits"],
     ["nats", "nats"]

@@ -12,8 +12,9 @@ function variableGroups() {
   const sameDims = (a, b) => BLOCK.variables[a].dims.join() === BLOCK.variables[b].dims.join();
   const isPart = (name) => ENDINGS.some((end) => name.endsWith(end) && names.includes(name.slice(0, -end.length)) &&
     sameDims(name, name.slice(0, -end.length)));
-  return names.filter((name) => !isPart(name)).map((name) => [name, [name, ...ENDINGS.map((end) => name + end).filter((
-    part) => names.includes(part) && sameDims(name, part))]]);
+  const isThere = (part, name) => names.includes(part) && sameDims(name, part);
+  const partsOf = (name) => ENDINGS.map((end) => name + end).filter((part) => isThere(part, name));
+  return names.filter((name) => !isPart(name)).map((name) => [name, [name, ...partsOf(name)]]);
 }
 
 // Positions by dimension of every entry of a variable, in its order.
@@ -34,9 +35,8 @@ function groupRows(names, fixed = {}) {
   const all = names.map(variable);
   const rows = [];
   for (const [where, flat] of wheres(all[0], fixed)) {
-    const row = Object.fromEntries(all[0].dims.map((dim) => [dim, DIMS[dim][where[dim]]]));
-    for (const one of all) row[one.unit && one.unit !== "1" ? `${one.name} (${one.unit})` : one.name] = one.values[
-    flat];
+    const row = namesAt(where);
+    for (const { name, unit, values } of all) row[unit && unit !== "1" ? `${name} (${unit})` : name] = values[flat];
     const own = all.map((one) => one.values[flat]);
     if (own.some((value) => typeof value === "string" || !Number.isNaN(value))) rows.push(row);
   }
@@ -51,12 +51,14 @@ function chosenRows(s) {
   const words = searched.toLowerCase().split(/\s+/).filter(Boolean);
   const rows = groupRows(names, fixed);
   if (!words.length) return rows;
-  return rows.filter((row) => words.every((word) => Object.values(row).some((value) => shownText(value).toLowerCase()
-    .includes(word))));
+  const isIn = (row, word) => Object.values(row).some((value) => shownText(value).toLowerCase().includes(word));
+  return rows.filter((row) => words.every((word) => isIn(row, word)));
 }
 
-const shownText = (value) => (typeof value !== "number" ? String(value) : Number.isInteger(value) ? String(value) :
-  Number.isNaN(value) ? "–" : String(Number(value.toPrecision(6))).replace("-", "−"));
+function shownText(value) {
+  if (typeof value !== "number" || Number.isInteger(value)) return String(value);
+  return Number.isNaN(value) ? "–" : String(Number(value.toPrecision(6))).replace("-", "−");
+}
 
 function fillExplorer(s) {
   const rows = chosenRows(s);
@@ -68,8 +70,8 @@ function fillExplorer(s) {
     `${pageNumber * PAGE_ROWS + 1} to ${pageNumber * PAGE_ROWS + shown.length} of ${rows.length} rows` : "no rows";
   document.getElementById("previous").disabled = pageNumber === 0;
   document.getElementById("next").disabled = pageNumber === last;
-  return { columns, rows: shown.map((row) => columns.map((name) => shownText(row[name]))), csv: rows, caption: s
-      .variable, wordColumns: variable(s.variable).dims.length };
+  const texts = shown.map((row) => columns.map((name) => shownText(row[name])));
+  return { columns, rows: texts, csv: rows, caption: s.variable, wordColumns: variable(s.variable).dims.length };
 }
 
 function setUpExplorer() {
@@ -77,11 +79,9 @@ function setUpExplorer() {
   defineChoice("variable", "Variable", () => groups.map(([name]) => [name, name]), { initial: () => "unique_1" });
   const keys = Object.keys(DIMS).filter((dim) => groups.some(([name]) => BLOCK.variables[name].dims.includes(dim)));
   for (const dim of keys) {
-    const own = (s) => (BLOCK.variables[s.variable].dims.includes(dim) ? [
-      [ALL, "all"], ...DIMS[dim].map((entry, i) => [i, labelOf(dim, entry)])
-    ] : [
-      [ALL, "all"]
-    ]);
+    const all = [ALL, "all"];
+    const entries = DIMS[dim].map((entry, i) => [i, labelOf(dim, entry)]);
+    const own = (s) => (BLOCK.variables[s.variable].dims.includes(dim) ? [all, ...entries] : [all]);
     defineChoice(`at_${dim}`, dim.replaceAll("_", " "), own);
   }
   defineTable("explorer", ["variable", ...keys.map((dim) => `at_${dim}`)], fillExplorer);
@@ -94,13 +94,20 @@ function setUpExplorer() {
     pageNumber += step;
     refill();
   };
-  const search = element("input", { type: "search", id: "search", oninput: () => { searched = search.value;
-      pageNumber = 0;
-      refill(); } });
-  const pages = element("div", { class: "controls" }, element("label", {}, "Search in these rows", search), element(
-    "button", { type: "button", id: "previous", onclick: turn(-1) }, "Previous"), element(
-  "button", { type: "button", id: "next", onclick: turn(1) }, "Next"), element("span", { id: "rows",
-    class: "caption", role: "status" }));
+  const look = () => {
+    searched = search.value;
+    pageNumber = 0;
+    refill();
+  };
+  const search = element("input", { type: "search", id: "search", oninput: look });
+  const pages = element(
+    "div",
+    { class: "controls" },
+    element("label", {}, "Search in these rows", search),
+    element("button", { type: "button", id: "previous", onclick: turn(-1) }, "Previous"),
+    element("button", { type: "button", id: "next", onclick: turn(1) }, "Next"),
+    element("span", { id: "rows", class: "caption", role: "status" }),
+  );
   table.holder.before(pages);
 }
 
@@ -117,8 +124,7 @@ function* everythingParts() {
       const value = one.values[flat];
       if (typeof value === "number" && Number.isNaN(value)) continue;
       const at = dims.map((dim) => (dim in where ? csvField(DIMS[dim][where[dim]]) : "")).join(",");
-      lines.push(`${head}${at},${csvField(value)}
-`);
+      lines.push(`${head}${at},${csvField(value)}\n`);
     }
     yield lines.join("");
   }

@@ -1,20 +1,18 @@
 // Shares at a chosen depth for every model and task, and how far they are apart.
 
-function profiles() {
-  return places("model").flatMap((model) => tasksOf(model).map((task) => ({ model, task, label: DIMS.model.length > 1 ?
-      `${DIMS.model[model]}, ${DIMS.task[task]}` : String(DIMS.task[task]) })));
-}
+// The model is named where there are several.
+const profileLabel = (model, task) => (DIMS.model.length > 1 ? `${model}, ${task}` : String(task));
 
 function drawFingerprints(s, width) {
-  const all = profiles();
+  const all = places("model").flatMap((model) => tasksOf(model).map((task) => ({ model, task })));
+  const depth = valueOrNothing("point_depth", { point: s.point });
   const rows = [];
   const data = places("share").map((share) => {
     const atom = DIMS.share[share];
     const values = all.map(({ model, task }) => {
-      const [value, lower, upper] = ["", "_lower", "_upper"].map((end) => valueOrNothing(
-      `fingerprint${end}`, { model, task, point: s.point, share }));
-      rows.push({ model: DIMS.model[model], task: DIMS.task[task], point: DIMS.point[s.point],
-        depth: valueOrNothing("point_depth", { point: s.point }), share: atom, value, lower, upper });
+      const where = { model, task, point: s.point, share };
+      const [value, lower, upper] = withEnds("fingerprint", where);
+      rows.push({ ...namesAt(where), depth, value, lower, upper });
       return { value, text: rangeText(100 * lower, 100 * upper, 1) };
     });
     return {
@@ -28,8 +26,9 @@ function drawFingerprints(s, width) {
       marker: { color: ATOM_COLORS[themeNow()][atom], pattern: patternOf(atom) },
     };
   });
-  const text = all.map((one) => tickText(one.label, width));
-  const layout = heatLayout(all.length, text, { rowHeight: 34 });
+  const ticktext = all.map(({ model, task }) => tickText(profileLabel(DIMS.model[model], DIMS.task[task]), width));
+  const layout = heatLayout(all.length, ticktext, { rowHeight: 34 });
+  const ticks = { tickmode: "array", tickvals: all.map((_, i) => i), ticktext };
   return {
     data,
     layout: {
@@ -40,27 +39,25 @@ function drawFingerprints(s, width) {
       height: layout.height + 40,
       xaxis: { ...axisStyle(), title: { text: "% of I₁₂" } },
       legend: { y: 1.02 },
-      yaxis: { ...axisStyle(), tickmode: "array", tickvals: all.map((_, i) => i), ticktext: text, autorange: "reversed",
-        showgrid: false },
+      yaxis: { ...axisStyle(), ...ticks, autorange: "reversed", showgrid: false },
     },
     rows,
   };
 }
 
 function drawDistances(s, width) {
-  const shown = places("profile");
-  const label = (i) => (DIMS.model.length > 1 ?
-    `${valueAt("profile_model", { profile: i })}, ${valueAt("profile_task", { profile: i })}` : valueAt(
-      "profile_task", { profile: i }));
-  return drawMatrix("fingerprint_distance", {}, ["profile", "profile_2"], shown, shown.map(
-  label), { colorscale: upperHalf(MATRIX_SCALES[themeNow()]), zmin: 0 }, width);
+  const isKnown = (i) => !Number.isNaN(valueAt("fingerprint_distance", { profile: i, profile_2: i }));
+  const shown = places("profile").filter(isKnown);
+  const part = (name, profile) => valueAt(`profile_${name}`, { profile });
+  const labels = shown.map((i) => profileLabel(part("model", i), part("task", i)));
+  const look = { colorscale: upperHalf(MATRIX_SCALES[themeNow()]), zmin: 0 };
+  return drawMatrix("fingerprint_distance", {}, ["profile", "profile_2"], shown, labels, look, width);
 }
 
 function setUpFingerprints() {
   if (!has("fingerprint")) return;
-  defineChoice("point", "Depth", () => places("point").map((i) => [i,
-    `${DIMS.point[i]} (${numberText(valueOrNothing("point_depth", { point: i }), 2)})`
-  ]), { initial: (all) => all.at(-1) });
+  const label = (i) => `${DIMS.point[i]} (${numberText(valueOrNothing("point_depth", { point: i }), 2)})`;
+  defineChoice("point", "Depth", () => places("point").map((i) => [i, label(i)]), { initial: (all) => all.at(-1) });
   defineChart("fingerprints", ["point"], drawFingerprints);
   defineChart("distances", [], drawDistances);
 }

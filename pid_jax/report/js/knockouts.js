@@ -90,8 +90,9 @@ function drawWindows(s, width) {
 // Points with whiskers, a row for every label, and a color, marker and small shift for every group.
 function dotPlot(labels, groups, xTitle, width) {
   const text = labels.map((label) => tickText(label, width));
-  const layout = heatLayout(labels.length, text, { rowHeight: Math.max(34, 10 * groups.length + 16), widest: width <
-      560 ? 120 : 300 });
+  const range = [labels.length - 0.4, -0.6];
+  const rowHeight = Math.max(34, 10 * groups.length + 16);
+  const layout = heatLayout(labels.length, text, { rowHeight, widest: width < 560 ? 120 : 300 });
   const legendRows = Math.ceil(groups.length / Math.max(1, Math.floor(width / 170)));
   const data = groups.map(({ name, values, symbols }, g) => ({
     type: "scatter",
@@ -115,57 +116,49 @@ function dotPlot(labels, groups, xTitle, width) {
       margin: { ...layout.margin, t: 24 + 24 * legendRows },
       legend: { y: 1.01 },
       xaxis: { ...axisStyle(), title: { text: titleText(xTitle, width) }, zeroline: true, zerolinewidth: 1.5 },
-      yaxis: { ...axisStyle(), tickmode: "array", tickvals: labels.map((_, i) => i), ticktext: text, range: [labels
-          .length - 0.4, -0.6
-        ], zeroline: false },
+      yaxis: { ...axisStyle(), tickmode: "array", tickvals: labels.map((_, i) => i), ticktext: text, range },
     },
   };
 }
 
+const chanceNote = (p) => (Number.isFinite(p) ? `, p = ${numberText(p)}` : "");
+
 function drawEffects(s, width) {
-  const [cuts, tasks] = [cutsOf(s.model), tasksOf(s.model)];
-  const unit = valueAt("effect_unit", { effect_name: s.effect });
-  const factor = unit === "nats" ? unitFactor(s) : 1;
+  const cuts = cutsOf(s.model);
+  const own = valueAt("effect_unit", { effect_name: s.effect });
+  const [factor, unit] = own === "nats" ? [unitFactor(s), s.unit] : [1, own];
   const rows = [];
-  const groups = tasks.map((task) => ({
-    name: String(DIMS.task[task]),
-    values: cuts.map((condition) => {
-      const where = { model: s.model, task, condition, effect_name: s.effect };
-      const [value, lower, upper] = ["", "_lower", "_upper"].map((end) => valueOrNothing(`effect${end}`,
-        where) * factor);
-      const [p, familyWise] = ["effect_p", "effect_family_wise"].map((name) => valueOrNothing(name, where));
-      rows.push({ model: DIMS.model[s.model], task: DIMS.task[task], condition: DIMS.condition[condition],
-        effect: DIMS.effect_name[s.effect], value, lower, upper, p, p_family_wise: familyWise,
-        unit: unit === "nats" ? s.unit : unit });
-      return { value, lower, upper, note: Number.isFinite(familyWise) ? `, p = ${numberText(familyWise)}` :
-        "" };
-    }),
-  }));
-  const title = valueAt("effect_label", { effect_name: s.effect }) + unitText(unit, s);
+  const cell = (task, condition) => {
+    const where = { model: s.model, task, condition, effect_name: s.effect };
+    const [value, lower, upper] = withEnds("effect", where).map((x) => x * factor);
+    const [p, familyWise] = ["effect_p", "effect_family_wise"].map((name) => valueOrNothing(name, where));
+    rows.push({ ...namesAt(where), value, lower, upper, p, p_family_wise: familyWise, unit });
+    return { value, lower, upper, note: chanceNote(familyWise) };
+  };
+  const group = (task) => ({ name: String(DIMS.task[task]), values: cuts.map((c) => cell(task, c)) });
+  const groups = tasksOf(s.model).map(group);
+  const title = valueAt("effect_label", { effect_name: s.effect }) + unitText(own, s);
   return { ...dotPlot(cuts.map((c) => labelOf("condition", DIMS.condition[c])), groups, title, width), rows };
 }
 
 function drawAssociations(s, width) {
-  const kinds = places("edges_name").flatMap((e) => places("window_name").map((w) => [e, w]));
   const rows = [];
-  const groups = places("property").map((property) => ({
-    name: String(DIMS.property[property]).replaceAll("_", " "),
-    values: kinds.map(([e, w]) => {
-      const where = { model: s.model, edges_name: e, window_name: w, effect_name: s.effect, property };
-      const [value, lower, upper] = ["", "_lower", "_upper"].map((end) => valueOrNothing(`association${end}`,
-        where));
-      const p = valueOrNothing("association_p", where);
-      rows.push({ model: DIMS.model[s.model], edges: DIMS.edges_name[e], window: DIMS.window_name[w],
-        effect: DIMS.effect_name[s.effect], property: DIMS.property[property], value, lower, upper, p });
-      return { value, lower, upper, note: Number.isFinite(p) ? `, p = ${numberText(p)}` : "" };
-    }),
-  }));
-  const known = kinds.map((_, i) => groups.some((group) => Number.isFinite(group.values[i].value)));
-  if (!known.some(Boolean)) return { message: "Too few tasks to correlate effects with their properties.", rows };
-  const labels = kinds.filter((_, i) => known[i]).map(([e, w]) => `${DIMS.edges_name[e]}, ${DIMS.window_name[w]}`);
-  const shown = groups.map((group) => ({ ...group, values: group.values.filter((_, i) => known[i]) }));
-  return { ...dotPlot(labels, shown, `Spearman correlation with: ${valueAt("effect_label", { effect_name: s.effect })}`,
-      width), rows };
+  const cell = (property, [edges, window]) => {
+    const where = { model: s.model, edges_name: edges, window_name: window, effect_name: s.effect, property };
+    const [value, lower, upper] = withEnds("association", where);
+    const p = valueOrNothing("association_p", where);
+    rows.push({ ...namesAt(where), value, lower, upper, p });
+    return { value, lower, upper, note: chanceNote(p) };
+  };
+  const kinds = places("edges_name").flatMap((e) => places("window_name").map((w) => [e, w]));
+  const all = places("property").map((property) => kinds.map((kind) => cell(property, kind)));
+  const known = kinds.map((_, i) => i).filter((i) => all.some((values) => Number.isFinite(values[i].value)));
+  if (!known.length) return { message: "Too few tasks to correlate effects with their properties.", rows };
+  const labels = known.map((i) => `${DIMS.edges_name[kinds[i][0]]}, ${DIMS.window_name[kinds[i][1]]}`);
+  const name = (property) => String(DIMS.property[property]).replaceAll("_", " ");
+  const groups = all.map((values, property) => ({ name: name(property), values: known.map((i) => values[i]) }));
+  const title = `Spearman correlation with: ${valueAt("effect_label", { effect_name: s.effect })}`;
+  return { ...dotPlot(labels, groups, title, width), rows };
 }
 
 function setUpKnockouts() {

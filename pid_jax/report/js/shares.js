@@ -3,18 +3,17 @@
 function drawShares(s, width) {
   const tasks = tasksOf(s.model).filter((task) => cellOf(s.model, task, s.condition) === "done");
   if (!tasks.length) return { message: missingReason(s, s.condition) ?? "No task has this condition.", rows: [] };
-  const layout = panelLayout(tasks.map((t) => DIMS.task[t]), width, { wide: 3, rowHeight: 210, xTitle: axisTitle(s),
-    yTitle: "% of I₁₂" });
+  const texts = { xTitle: axisTitle(s), yTitle: "% of I₁₂" };
+  const layout = panelLayout(tasks.map((t) => DIMS.task[t]), width, { wide: 3, rowHeight: 210, ...texts });
   const x = layerValues(s, s.model);
   const shown = layersOf(s.model);
   const rows = [];
   const data = tasks.flatMap((task, panel) =>
     ATOMS.map((atom) => {
-      const { y } = shareSeries(s, atom, { model: s.model, task, condition: s.condition });
-      const total = totalSeries(s, { model: s.model, task, condition: s.condition });
-      for (const i of shown) rows.push({ model: DIMS.model[s.model], task: DIMS.task[task], condition: DIMS
-          .condition[s.condition], estimate: estimateLabel(s), quantity: atom, layer: DIMS.layer[i], percent: y[
-          i], i_12_nats: total[i] });
+      const where = { model: s.model, task, condition: s.condition };
+      const [{ y }, total] = [shareSeries(s, atom, where), totalSeries(s, where)];
+      const shared = { ...namesAt(where), estimate: estimateLabel(s), quantity: atom };
+      for (const i of shown) rows.push({ ...shared, layer: DIMS.layer[i], percent: y[i], i_12_nats: total[i] });
       const n = panel ? panel + 1 : "";
       return {
         type: "bar",

@@ -10,19 +10,32 @@ function drawSpectra(s) {
     const values = seriesAt(name, { ...where, direction }, "layer");
     return shown.map((i) => values[i] * unitFactor(s));
   });
-  const rows = z.flatMap((line, d) => line.map((value, j) => ({ model: DIMS.model[s.model], task: DIMS.task[s.task],
-    condition: DIMS.condition[s.condition], source: s.source, direction: d + 1, layer: DIMS.layer[shown[j]],
-    value, unit: s.unit })));
+  const shared = { ...namesAt(where), source: s.source };
+  const rowAt = (direction, j, value) => ({ ...shared, direction, layer: DIMS.layer[shown[j]], value, unit: s.unit });
+  const rows = z.flatMap((line, d) => line.map((value, j) => rowAt(d + 1, j, value)));
   const layout = heatLayout(z.length, ["00"], { rowHeight: 26 });
+  const heat = {
+    type: "heatmap",
+    z,
+    x: shown.map((i) => DIMS.layer[i]),
+    y: z.map((_, d) => d + 1),
+    colorscale: SEQUENTIAL[themeNow()],
+    zmin: 0,
+    xgap: 1,
+    ygap: 1,
+    hovertemplate: `layer %{x}, direction %{y}: %{z:.3f} ${s.unit}<extra></extra>`,
+    colorbar: { thickness: 12, outlinewidth: 0, title: { text: s.unit } },
+  };
+  const style = { ...axisStyle(), showgrid: false };
+  const ticks = { autorange: "reversed", dtick: z.length > 12 ? 4 : 1, tick0: 1 };
   return {
-    data: [{ type: "heatmap", z, x: shown.map((i) => DIMS.layer[i]), y: z.map((_, d) => d + 1), colorscale: SEQUENTIAL[
-        themeNow()], zmin: 0, xgap: 1, ygap: 1,
-      hovertemplate: `layer %{x}, direction %{y}: %{z:.3f} ${s.unit}<extra></extra>`, colorbar: { thickness: 12,
-        outlinewidth: 0, title: { text: s.unit } } }],
-    layout: { ...layout, margin: { ...layout.margin, l: 56 }, xaxis: { ...axisStyle(),
-        title: { text: "layer (0 = embeddings)" }, showgrid: false }, yaxis: { ...axisStyle(),
-        title: { text: "direction" }, autorange: "reversed", dtick: z.length > 12 ? 4 : 1, tick0: 1,
-      showgrid: false } },
+    data: [heat],
+    layout: {
+      ...layout,
+      margin: { ...layout.margin, l: 56 },
+      xaxis: { ...style, title: { text: "layer (0 = embeddings)" } },
+      yaxis: { ...style, ...ticks, title: { text: "direction" } },
+    },
     rows,
   };
 }

@@ -3,17 +3,18 @@
 function setUpDownloads() {
   const everything = document.getElementById("everything");
   everything.hidden = false;
-  everything.addEventListener("click", () => download("everything.csv", [...everythingParts()],
-    "text/csv;charset=utf-8"));
+  const save = () => download("everything.csv", [...everythingParts()], "text/csv;charset=utf-8");
+  everything.addEventListener("click", save);
   for (const place of document.querySelectorAll("[data-variables]")) {
     const names = place.dataset.variables.split(" ").filter(has);
     const dims = new Set(names.flatMap((name) => BLOCK.variables[name].dims));
     const widest = names.find((name) => BLOCK.variables[name].dims.length === dims.size);
-    const parts = names.flatMap((name) => [name, ...ENDINGS.map((end) => name + end), name.replace("value", "lower"),
-      name.replace("value", "upper")
-    ]).filter((name, i, all) => has(name) && all.indexOf(name) === i);
-    const rows = () => [...wheres(variable(widest))].map(([where]) => Object.fromEntries([...variable(widest).dims.map((
-      dim) => [dim, DIMS[dim][where[dim]]]), ...parts.map((name) => [name, valueAt(name, where)])]));
+    const ends = (name) => ["lower", "upper"].map((end) => name.replace("value", end));
+    const kin = (name) => [...ENDINGS.map((end) => name + end), ...ends(name)];
+    const parts = [...new Set(names.flatMap((name) => [name, ...kin(name)]))].filter(has);
+    const values = (where) => Object.fromEntries(parts.map((name) => [name, valueAt(name, where)]));
+    const rowAt = (where) => ({ ...namesAt(where), ...values(where) });
+    const rows = () => [...wheres(variable(widest))].map(([where]) => rowAt(where));
     place.append(button("CSV", () => downloadCsv(widest, rows()), `${widest}: table as CSV`));
   }
 }
@@ -34,9 +35,8 @@ function watchSections() {
 
 function start() {
   defineShared();
-  for (const setUp of [setUpTrajectories, setUpShares, setUpModels, setUpFingerprints, setUpKnockouts, setUpUniverses,
-      setUpSpectra, setUpTests, setUpExplorer
-    ]) setUp();
+  [setUpTrajectories, setUpShares, setUpModels, setUpFingerprints, setUpKnockouts].forEach((setUp) => setUp());
+  [setUpUniverses, setUpSpectra, setUpTests, setUpExplorer].forEach((setUp) => setUp());
   settle();
   fillTables();
   listeners.push(makeStale);

@@ -7,36 +7,32 @@ function fillAdded(s) {
   const rows = conditionsOf(s.model).map((condition) => {
     const texts = places("source").map((source) => {
       const where = { model: s.model, task: s.task, condition, source };
-      const [p, familyWise] = ["added_p", "added_family_wise"].map((name) => seriesOrNothing(name, where,
-        "layer"));
-      for (const i of layersOf(s.model)) csv.push({ model: DIMS.model[s.model], task: DIMS.task[s.task],
-        condition: DIMS.condition[condition], source: labelOf("source", DIMS.source[source]), layer: DIMS
-          .layer[i], p: p[i], p_family_wise: familyWise[i] });
+      const [p, familyWise] = ["added_p", "added_family_wise"].map((name) => seriesOrNothing(name, where, "layer"));
+      for (const i of layersOf(s.model))
+        csv.push({ ...namesAt(where), layer: DIMS.layer[i], p: p[i], p_family_wise: familyWise[i] });
       return familyWise.some(Number.isFinite) ? spansText(significantLayers(familyWise, s.model)) : "–";
     });
     return [labelOf("condition", DIMS.condition[condition]), ...texts];
   });
   const [first, second] = DIMS.source.map((name) => labelOf("source", name));
-  return { columns: ["Condition", `${first} adds to ${second}`, `${second} adds to ${first}`], rows, csv,
-    caption: `${DIMS.model[s.model]}, ${DIMS.task[s.task]}`, wordColumns: 3 };
+  const columns = ["Condition", `${first} adds to ${second}`, `${second} adds to ${first}`];
+  return { columns, rows, csv, caption: `${DIMS.model[s.model]}, ${DIMS.task[s.task]}`, wordColumns: 3 };
 }
 
 function fillChanged(s) {
-  const csv = [];
-  const rows = cutsOf(s.model).map((condition) => {
+  const [cuts, shown] = [cutsOf(s.model), layersOf(s.model)];
+  const csv = windowRows(s, cuts, shown);
+  const rows = cuts.map((condition) => {
+    const name = labelOf("condition", DIMS.condition[condition]);
     const { y, lower, upper, p } = changeSeries(s, condition, s.quantity);
-    for (const i of layersOf(s.model)) csv.push({ model: DIMS.model[s.model], task: DIMS.task[s.task],
-      condition: DIMS.condition[condition], quantity: s.quantity, layer: DIMS.layer[i], difference: y[i],
-      lower: lower[i], upper: upper[i], p_family_wise: p[i], unit: "nats" });
-    const known = layersOf(s.model).filter((i) => Number.isFinite(y[i]));
-    if (!known.length) return [labelOf("condition", DIMS.condition[condition]), "–", "–", "–"];
+    const known = shown.filter((i) => Number.isFinite(y[i]));
+    if (!known.length) return [name, "–", "–", "–"];
     const most = known.reduce((a, b) => (Math.abs(y[b]) > Math.abs(y[a]) ? b : a));
-    return [labelOf("condition", DIMS.condition[condition]), valueText(y[most], lower[most], upper[most], "nats",
-      s), String(DIMS.layer[most]), spansText(significantLayers(p, s.model))
-    ];
+    const largest = valueText(y[most], lower[most], upper[most], "nats", s);
+    return [name, largest, String(DIMS.layer[most]), spansText(significantLayers(p, s.model))];
   });
-  return { columns: ["Cut", `Largest difference (${s.unit})`, "At layer", "Layers that differ"], rows, csv,
-    caption: `${DIMS.model[s.model]}, ${DIMS.task[s.task]}: ${atomLabel(s.quantity)}` };
+  const columns = ["Cut", `Largest difference (${s.unit})`, "At layer", "Layers that differ"];
+  return { columns, rows, csv, caption: `${DIMS.model[s.model]}, ${DIMS.task[s.task]}: ${atomLabel(s.quantity)}` };
 }
 
 function setUpTests() {

@@ -1,10 +1,23 @@
 // The atoms over the layers, several conditions on top of each other or side by side; and the metrics in numbers.
 
+const PANEL_ORDER = ["unique_1", "unique_2", "redundancy", "synergy"];
+
 function trajectoryLines(s) {
   const conditions = conditionsOf(s.model).filter((c) => s.conditions.has(c));
-  const where = (condition) => ({ model: s.model, task: s.task, condition });
-  return conditions.flatMap((condition) => ATOMS.map((atom) => ({ condition, atom, series: scaled(atomSeries(s, atom,
-      where(condition)), unitFactor(s)) })));
+  return conditions.flatMap((condition) =>
+    ATOMS.map((atom) => {
+      const where = { model: s.model, task: s.task, condition };
+      return { condition, atom, where, series: scaled(atomSeries(s, atom, where), unitFactor(s)) };
+    }),
+  );
+}
+
+// Conditions differ in color where each panel holds an atom, and atoms where each holds a condition.
+function trajectoryLook(s, byAtom, condition, atom) {
+  const place = conditionsOf(s.model).indexOf(condition); // a condition looks the same whatever else is shown
+  if (!byAtom) return { color: ATOM_COLORS[themeNow()][atom], dash: ATOM_DASHES[atom], symbol: ATOM_SYMBOLS[atom] };
+  const color = condition === 0 ? ink().text : lineColor(place - 1);
+  return { color, dash: dashOf(place), symbol: SYMBOLS[place % SYMBOLS.length] };
 }
 
 function drawTrajectories(s, width) {
@@ -13,50 +26,32 @@ function drawTrajectories(s, width) {
   const missing = conditions.map((c) => missingReason(s, c)).filter(Boolean);
   if (missing.length === conditions.length) return { message: missing.join(" "), rows: [] };
   const byAtom = s.panels === "atom";
-  const titles = byAtom ? ["unique_1", "unique_2", "redundancy", "synergy"].map(atomLabel) : conditions.map((c) =>
-    labelOf("condition", DIMS.condition[c]));
-  const order = byAtom ? ["unique_1", "unique_2", "redundancy", "synergy"] : conditions;
-  const layout = panelLayout(titles, width, { wide: byAtom ? 2 : 3, xTitle: axisTitle(s), yTitle: s.unit,
-    legendRows: byAtom ? Math.ceil(conditions.length / Math.max(1, Math.floor(width / 230))) : 1 });
+  const conditionName = (c) => labelOf("condition", DIMS.condition[c]);
+  const order = byAtom ? PANEL_ORDER : conditions;
+  const legendRows = byAtom ? Math.ceil(conditions.length / Math.max(1, Math.floor(width / 230))) : 1;
+  const shape = { wide: byAtom ? 2 : 3, xTitle: axisTitle(s), yTitle: s.unit, legendRows };
+  const layout = panelLayout(order.map(byAtom ? atomLabel : conditionName), width, shape);
   const x = layerValues(s, s.model);
   const data = lines.flatMap(({ condition, atom, series }) => {
-    const place = conditionsOf(s.model).indexOf(condition); // a condition looks the same whatever else is shown
-    const isBaseline = condition === 0;
-    const name = byAtom ? labelOf("condition", DIMS.condition[condition]) : atomLabel(atom);
+    const name = byAtom ? conditionName(condition) : atomLabel(atom);
     const panel = order.indexOf(byAtom ? atom : condition);
-    const look = byAtom ?
-      { color: isBaseline ? ink().text : lineColor(place - 1), dash: isBaseline ? "solid" : dashOf(place),
-        symbol: SYMBOLS[place % SYMBOLS.length] } :
-      { color: ATOM_COLORS[themeNow()][atom], dash: ATOM_DASHES[atom], symbol: ATOM_SYMBOLS[atom] };
-    return bandTraces({ x, series, name, panel, isShown: panel === 0, ...look });
+    const look = trajectoryLook(s, byAtom, condition, atom);
+    return bandTraces({ ...onLayers(s.model, x, series), name, panel, isShown: panel === 0, ...look });
   });
   const cuts = conditions.filter((c) => c !== 0);
   if (byAtom && cuts.length === 1) layout.shapes = order.flatMap((_, panel) => windowShape(s, s.model, cuts[0], panel));
   if (!byAtom) layout.shapes = conditions.flatMap((c, panel) => windowShape(s, s.model, c, panel));
-  if (missing.length) layout.annotations.push(note(missing.join(" ")));
-  return { data, layout, rows: trajectoryRows(s, lines) };
+  const rows = lines.flatMap(({ where, atom, series }) => seriesRows(s, where, atom, series, s.unit));
+  return { data, layout, rows, note: missing.join(" ") };
 }
 
-const note = (text) => ({ text: plain(text), x: 0, y: 1, yshift: 40, xref: "paper", yref: "paper", xanchor: "left",
-  yanchor: "bottom", showarrow: false, font: { size: 11, color: ink().soft } });
-
-function trajectoryRows(s, lines) {
-  const depth = seriesOrNothing("depth", { model: s.model }, "layer");
-  return lines.flatMap(({ condition, atom, series }) =>
-    layersOf(s.model).map((i) => ({
-      model: DIMS.model[s.model],
-      task: DIMS.task[s.task],
-      condition: DIMS.condition[condition],
-      estimate: estimateLabel(s),
-      quantity: atom,
-      layer: DIMS.layer[i],
-      depth: depth[i],
-      value: series.y[i],
-      lower: series.lower[i],
-      upper: series.upper[i],
-      unit: s.unit,
-    })),
-  );
+// A line as rows that can be downloaded.
+function seriesRows(s, where, quantity, { y, lower, upper }, unit) {
+  const depth = seriesOrNothing("depth", where, "layer");
+  const shared = { ...namesAt(where), estimate: estimateLabel(s), quantity };
+  const place = (i) => ({ layer: DIMS.layer[i], depth: depth[i] });
+  const rowAt = (i) => ({ ...shared, ...place(i), value: y[i], lower: lower[i], upper: upper[i], unit });
+  return layersOf(where.model).map(rowAt);
 }
 
 // A value and its interval as text, in the chosen unit.
@@ -69,14 +64,13 @@ const unitText = (unit, s) => (unit === "nats" ? ` (${s.unit})` : "");
 
 function fillMetrics(s) {
   const tasks = tasksOf(s.model);
-  const ends = (where) => ["metric", "metric_lower", "metric_upper"].map((name) => valueOrNothing(name, where));
   const csv = [];
   const rows = places("metric_name").map((m) => {
     const unit = valueAt("metric_unit", { metric_name: m });
     const texts = tasks.map((task) => {
-      const [value, lower, upper] = ends({ model: s.model, task, metric_name: m });
-      csv.push({ model: DIMS.model[s.model], task: DIMS.task[task], metric: DIMS.metric_name[m], value, lower,
-        upper, unit });
+      const where = { model: s.model, task, metric_name: m };
+      const [value, lower, upper] = withEnds("metric", where);
+      csv.push({ ...namesAt(where), value, lower, upper, unit });
       return valueText(value, lower, upper, unit, s);
     });
     return [valueAt("metric_label", { metric_name: m }) + unitText(unit, s), ...texts];
@@ -85,12 +79,9 @@ function fillMetrics(s) {
 }
 
 function setUpTrajectories() {
-  defineChoice("conditions", "Conditions", (s) => conditionsOf(s.model).map((i) => [i, labelOf("condition", DIMS
-    .condition[i])]), { several: true, initial: (all) => all.slice(0, 4) });
-  defineChoice("panels", "Panels", () => [
-    ["atom", "one for each atom"],
-    ["condition", "one for each condition"]
-  ]);
+  const conditions = (s) => conditionsOf(s.model).map((i) => [i, labelOf("condition", DIMS.condition[i])]);
+  defineChoice("conditions", "Conditions", conditions, { several: true, initial: (all) => all.slice(0, 4) });
+  defineChoice("panels", "Panels", () => [["atom", "one for each atom"], ["condition", "one for each condition"]]);
   defineChart("trajectories", ["model", "task", "estimate", "unit", "axis", "panels", "conditions"], drawTrajectories);
   defineTable("metrics", ["model", "unit"], fillMetrics);
 }

@@ -4,51 +4,50 @@ const VERDICT_SIGNS = { supported: "✓", "not supported": "✗", "not testable 
 const VERDICT_SYMBOLS = { supported: "circle", "not supported": "x", "not testable here": "circle-open" };
 
 function universeLabel(universe) {
-  const parts = ["target", "dims", "gaussianizer", "measure"].map((name) => (has(`universe_${name}`) ? valueAt(
-    `universe_${name}`, { universe }) : "")).filter(Boolean);
+  const names = ["target", "dims", "gaussianizer", "measure"].map((name) => `universe_${name}`).filter(has);
+  const parts = names.map((name) => valueAt(name, { universe })).filter(Boolean);
   return `${universe === 0 ? "Study: " : ""}${parts.join(" · ")}`;
+}
+
+// The number that decides with its interval, the verdict and the reason, in the chosen unit.
+function universeCell(s, universe, model) {
+  const where = { universe, model, claim: s.claim };
+  const own = valueAt("claim_unit", { claim: s.claim });
+  const [factor, unit] = own === "nats" ? [unitFactor(s), s.unit] : [1, own];
+  const named = (name) => (has(`universe_${name}`) ? `universe_${name}` : `universe_value_${name}`);
+  const end = (name) => factor * valueOrNothing(named(name), where);
+  const [value, lower, upper] = [factor * valueAt("universe_value", where), end("lower"), end("upper")];
+  const [verdict, reason] = ["verdict", "reason"].map((name) => valueAt(`universe_${name}`, where));
+  return { ...namesAt(where), choice: universeLabel(universe), value, lower, upper, unit, verdict, reason };
 }
 
 function drawUniverses(s, width) {
   const all = places("universe");
-  const unit = valueAt("claim_unit", { claim: s.claim });
-  const factor = unit === "nats" ? unitFactor(s) : 1;
   const rows = [];
   const groups = places("model").map((model) => {
-    const verdicts = all.map((universe) => valueAt("universe_verdict", { universe, model, claim: s.claim }));
-    const values = all.map((universe) => {
-      const where = { universe, model, claim: s.claim };
-      const [value, lower, upper] = ["", "_lower", "_upper"].map((end) => valueOrNothing(`universe_value${end}`,
-        where));
-      const ends = [has("universe_lower") ? valueAt("universe_lower", where) : lower, has("universe_upper") ?
-        valueAt("universe_upper", where) : upper
-      ];
-      rows.push({ universe: universeLabel(universe), model: DIMS.model[model], claim: DIMS.claim[s.claim],
-        value: value * factor, lower: ends[0] * factor, upper: ends[1] * factor, unit: unit === "nats" ? s
-          .unit : unit, verdict: verdicts[universe], reason: has("universe_reason") ? valueAt(
-          "universe_reason", where) : "" });
-      return { value: value * factor, lower: ends[0] * factor, upper: ends[1] * factor,
-        note: ` (${verdicts[universe]})` };
-    });
-    return { name: String(DIMS.model[model]), values, symbols: verdicts.map((one) => VERDICT_SYMBOLS[one] ??
-        "diamond") };
+    const cells = all.map((universe) => universeCell(s, universe, model));
+    rows.push(...cells);
+    const values = cells.map((cell) => ({ ...cell, note: ` (${cell.verdict})` }));
+    const symbols = cells.map(({ verdict }) => VERDICT_SYMBOLS[verdict] ?? "diamond");
+    return { name: String(DIMS.model[model]), values, symbols };
   });
-  return { ...dotPlot(all.map(universeLabel), groups, `value that decides${unitText(unit, s)}`, width), rows };
+  const title = `value that decides${unitText(valueAt("claim_unit", { claim: s.claim }), s)}`;
+  return { ...dotPlot(all.map(universeLabel), groups, title, width), rows };
 }
 
 function fillUniverses(s) {
   const csv = [];
   const rows = places("universe").map((universe) => {
     const signs = places("claim").map((claim) => {
-      const verdict = valueAt("universe_verdict", { universe, model: s.model, claim });
-      csv.push({ universe: universeLabel(universe), model: DIMS.model[s.model], claim: DIMS.claim[claim],
-        verdict });
+      const where = { universe, model: s.model, claim };
+      const verdict = valueAt("universe_verdict", where);
+      csv.push({ ...namesAt(where), choice: universeLabel(universe), verdict });
       return `${VERDICT_SIGNS[verdict] ?? "?"} ${verdict}`;
     });
     return [universeLabel(universe), ...signs];
   });
-  return { columns: ["Choice", ...DIMS.claim.map((name) => String(name).replaceAll("_", " "))], rows, csv,
-    caption: String(DIMS.model[s.model]), wordColumns: 99 };
+  const columns = ["Choice", ...DIMS.claim.map((name) => String(name).replaceAll("_", " "))];
+  return { columns, rows, csv, caption: String(DIMS.model[s.model]), wordColumns: columns.length };
 }
 
 function setUpUniverses() {
