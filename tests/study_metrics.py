@@ -38,7 +38,7 @@ CLAIMS = {
     "language_late": "Language-unique information surges late, to about 82 % of the final prediction.",
     "synergy_small": "Synergy stays below 2 %.",
     "variants_agree": "Trajectories of model variants correlate above 0.96.",
-    "knockout_ordering": "Knockouts trap vision-unique information, most in vision-dependent tasks.",
+    "knockout_ordering": "Knockouts trap vision-unique information, most in visual and least in redundant tasks.",
 }
 VERDICTS = ("supported", "not supported", "not testable here")
 UNIVERSES = (

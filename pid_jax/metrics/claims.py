@@ -52,7 +52,7 @@ CLAIMS = {
         "model, each curve taken around its own mean; the lowest correlation is the number that decides.",
     ),
     "knockout_ordering": Claim(
-        "Knockouts trap vision-unique information, most in vision-dependent, least in redundant tasks.",
+        "Knockouts trap vision-unique information, most in visual and least in redundant tasks.",
         "Under the widest cut from image to question, trapped vision-unique information is above zero in the mean over "
         "tasks, its rank correlation over tasks with vision dependence is above zero, and that with redundancy below; "
         "the correlation with vision dependence is the number that decides.",
