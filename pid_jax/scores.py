@@ -44,7 +44,7 @@ def read_scores(
     reduction: Reduction,
     dim: int | None,
     key: jax.Array,
-) -> dict[str, list[Scores]]:
+) -> dict[str, list[Scores | str]]:
     """Reduce one variable: components of the first store, task by task and layer by layer, for all stores.
 
     Args:
@@ -58,22 +58,50 @@ def read_scores(
         key: A JAX random key; what a task and layer draw does not depend on the other tasks and layers.
 
     Returns:
-        By task, the scores of every store.
+        By task, the scores of every store, or why there are none: states that cannot be read or are not finite. Where
+        they are those of the first store, there are none of any store.
     """
     found: dict[str, list[list[_Layer]]] = {task: [[] for _ in stores] for task in rows}
+    failed: dict[tuple[str, int], str] = {}
     for layer in layers:
-        bases: dict[str, Basis] = {}
+        bases: dict[str, Basis | None] = {}
         for index, store in enumerate(stores):
-            states = read(store, layer)
-            for task, selected in rows.items():
-                chosen = states[selected[index]]
-                if not isinstance(reduction, PCA) or dim is None:
-                    one = _Layer(chosen.astype(np.float64), 1.0, 0.0)
+            wanted = [task for task in rows if (task, index) not in failed]
+            states = _try_read(read, store, layer) if wanted else ""
+            for task in wanted:
+                chosen = states if isinstance(states, str) else states[rows[task][index]]
+                if problem := _problem(chosen):
+                    text = f"{store.path}, {name} at layer {layer}: {problem}"
+                    failed |= {(task, one): text for one in ([index] if index else range(len(stores)))}
                 else:
                     fold = named_key(key, f"{task}/{name}/{layer}")
                     one, bases[task] = _reduce(chosen, bases.get(task), dim, reduction, fold)
-                found[task][index].append(one)
-    return {task: [_stack(one) for one in per_store] for task, per_store in found.items()}
+                    found[task][index].append(one)
+    return {
+        task: [failed.get((task, index)) or _stack(one) for index, one in enumerate(per_store)]
+        for task, per_store in found.items()
+    }
+
+
+def _try_read(read: Read, store: ActivationStore, layer: int | str) -> np.ndarray | str:
+    """Read states, or say why they cannot be read."""
+    try:
+        return read(store, layer)
+    except (ValueError, OSError) as error:
+        return str(error)
+
+
+def _problem(states: np.ndarray | str) -> str:
+    """Say why states cannot be used, "" if they can."""
+    if isinstance(states, str):
+        return states
+    bad = (~np.isfinite(states)).any(axis=1).sum()
+    if not bad:
+        return ""
+    return (
+        f"{bad} of {len(states)} samples have NaN or infinite states; run the model in float32 or bfloat16, or leave "
+        "these samples out"
+    )
 
 
 @dataclass(frozen=True)
@@ -91,8 +119,12 @@ def _stack(layers: Sequence[_Layer]) -> Scores:
     )
 
 
-def _reduce(states: np.ndarray, basis: Basis | None, dim: int, spec: PCA, key: jax.Array) -> tuple[_Layer, Basis]:
+def _reduce(
+    states: np.ndarray, basis: Basis | None, dim: int | None, spec: Reduction, key: jax.Array
+) -> tuple[_Layer, Basis | None]:
     """Project states, in float64 where components are exact, else in single precision; without a basis, fit it."""
+    if not isinstance(spec, PCA) or dim is None:
+        return _Layer(states.astype(np.float64), 1.0, 0.0), None
     n, p = states.shape
     dim = min(dim, p, max(n - 1, 1))  # n samples span at most n − 1 dimensions
     is_small = is_exact(states.shape, dim, spec)

@@ -112,6 +112,11 @@ def target_reader(target: Target, baseline: ActivationStore) -> TargetReader:
         )
     if isinstance(target, FinalNorm):
         return TargetReader(target=target)
+    if isinstance(target, LogitLens) and not any(baseline.layers):
+        raise StoreError(
+            f"target {target!r} needs layers behind the embeddings, and {baseline.path} has {baseline.layers}: extract "
+            "again with other layers, or use target FinalNorm()."
+        )
     if not has_readout(baseline.folder):
         raise StoreError(
             f"target {target!r} needs the model's readout, and {baseline.path} has no {READOUT}: run the command that "

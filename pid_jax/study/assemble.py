@@ -122,6 +122,7 @@ def _describe(models: Sequence[StudyModel], conditions: Sequence[str], layers: n
             for end, blocks in cut.items():
                 blocks[row, conditions.index(name)] = int(store.manifest.condition.get(end, -1))
     last = np.array([model.last_layer for model in models])
+    has_layer = np.array([np.isin(layers, model.baseline.layers) for model in models])
     depth = layers / np.maximum(last, 1)[:, None]
     parts = [name.partition("@") for name in conditions]
     is_cut = [bool(stores[name].manifest.condition.get("edges")) for name in conditions]
@@ -132,7 +133,7 @@ def _describe(models: Sequence[StudyModel], conditions: Sequence[str], layers: n
         "cut_first": (("model", "condition"), cut["first"]),
         "cut_last": (("model", "condition"), cut["last"]),
         "last_layer": ("model", last),
-        "depth": (("model", "layer"), np.where(depth <= 1, depth, np.nan), {"units": "1"}),
+        "depth": (("model", "layer"), np.where(has_layer, depth, np.nan), {"units": "1"}),
     }
 
 

@@ -1,8 +1,10 @@
 """Cells of a study on disk: one file each, named by the hash of everything that it depends on."""
 
 import hashlib
+import io
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,19 +12,24 @@ from typing import Any
 import xarray as xr
 
 from pid_jax.atomic import atomic_write
-from pid_jax.result import read_dataset
 from pid_jax.spec import spec_to_dict
+from pid_jax.storage import LocalFolder
 from pid_jax.store_readout_file import READOUT
 from pid_jax.study.model import StudyModel, TaskRows
 from pid_jax.study.spec import StudySpec
 from pid_jax.targets import FinalNorm
 
-SCHEMA = "pid_jax.study_cell/1"
-_PACKAGES = ("pid_jax", "jax", "jaxlib", "numpy", "scipy", "xarray")
+SCHEMA = "pid_jax.study_cell/2"
+_PACKAGES = ("pid_jax", "jax", "jaxlib", "numpy", "scipy", "xarray", "distrax", "flax", "numpyro", "optax")
+# Code that comes after the cells.
+_AFTERWARDS = ("metrics", "plot", "report", "testing")
+_CHECKSUM = hashlib.sha256
 
 
 class CellCache:
     """A folder of cells. What was interrupted goes on with the cells that are missing; a damaged file is made anew.
+
+    Files are netCDF, with a checksum of all before it at the end: HDF5 alone does not see every changed byte.
 
     Args:
         folder: Where the files are; None keeps nothing.
@@ -30,22 +37,32 @@ class CellCache:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
+        if folder is not None:
+            LocalFolder(folder).clean()
 
     def read(self, digest: str) -> xr.Dataset | None:
         """Read the cell with this hash; None if there is none."""
         if self._folder is None:
             return None
         try:
-            return read_dataset(self._path(self._folder, digest), SCHEMA, "`pid-jax study`")
-        except ValueError:
+            content = self._path(self._folder, digest).read_bytes()
+        except OSError:
             return None
+        end = len(content) - _CHECKSUM().digest_size
+        if end <= 0 or _CHECKSUM(content[:end]).digest() != content[end:]:
+            return None
+        with xr.open_dataset(io.BytesIO(content[:end]), engine="h5netcdf") as opened:
+            cell = opened.load()
+        return cell if cell.attrs.get("cell") == digest else None
 
     def write(self, digest: str, cell: xr.Dataset) -> None:
         """Keep a cell, whole or not at all."""
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)
             with atomic_write(self._path(self._folder, digest)) as temporary:
-                cell.assign_attrs(schema=SCHEMA).to_netcdf(temporary, engine="h5netcdf")
+                cell.assign_attrs(schema=SCHEMA, cell=digest).to_netcdf(temporary, engine="h5netcdf")
+                content = temporary.read_bytes()
+                temporary.write_bytes(content + _CHECKSUM(content).digest())
 
     @staticmethod
     def _path(folder: Path, digest: str) -> Path:
@@ -80,12 +97,22 @@ def cell_digest(
     settings = spec_to_dict(spec)
     del settings["tasks"], settings["keep"]  # they decide which samples there are, and those are hashed
     stores = [digests[str(store.path)] for store in (model.baseline, model.stores[place])]
-    return _hash([SCHEMA, stores, digests.get(READOUT), task, rows.ids.tolist(), settings, seed, package_versions()])
+    code = [SCHEMA, _source_digest(), package_versions()]
+    return _hash([code, stores, digests.get(READOUT), task, rows.ids.tolist(), settings, seed])
 
 
 def package_versions() -> dict[str, str]:
     """Versions of the packages that numbers come from."""
     return {name: version(name) for name in _PACKAGES}
+
+
+@cache
+def _source_digest() -> str:
+    """Hash the code that cells come from, which may change while its version stays."""
+    root = Path(__file__).parents[1]
+    files = [path.relative_to(root) for path in root.rglob("*.py")]
+    used = sorted(path.as_posix() for path in files if path.parts[0] not in _AFTERWARDS)
+    return _hash([(name, _CHECKSUM((root / name).read_bytes()).hexdigest()) for name in used])
 
 
 def _hash(content: Any) -> str:

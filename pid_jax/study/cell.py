@@ -60,12 +60,14 @@ def solve_cell(cell: CellData, spec: StudySpec, key: jax.Array, progress: Progre
         The variables of docs/study_dataset.md that belong to one model, task and condition.
 
     Raises:
-        ValueError: If there are too few samples, or a flow cannot be fitted.
+        ValueError: If there are too few samples, the target is constant, or a flow cannot be fitted.
     """
     reduced = [_as_reduced(variable) for variable in cell.variables]
     d1, d2, dt = (variable.scores.shape[-1] for variable in reduced)
     if isinstance(spec.pid.covariance, SampleCovariance):
         check_enough_samples(reduced[0].scores.shape[1], (d1, d2, dt))
+    if not np.any(reduced[2].rank):
+        raise ValueError("the target is the same in all samples, so there is nothing to predict: leave the task out")
     for_estimate, for_tests = jax.random.split(key)
     words: dict[str, Any] = {"labels": spec.labels, "problem": "layer"}
     latents, for_bias = map_to_latents(reduced, spec.pid, for_estimate, part_of(progress, 0, 2), **words)
@@ -112,7 +114,7 @@ def _estimated(estimates: Sequence[PIDEstimate], variables: Sequence[Scores]) ->
 
 def _compared(reduced: Sequence[Reduced], chosen: PIDEstimate, spec: StudySpec, key: jax.Array) -> dict[str, Any]:
     """Put the atoms of the first measure behind every map side by side."""
-    ways = [dataclasses.replace(spec.pid, gaussianize=way) for way in spec.compared]
+    ways = [dataclasses.replace(spec.pid, gaussianize=way) for way in spec.ways[1:]]
     others = [estimate_reduced(reduced, way, spec.measures[:1], key, no_progress)[0] for way in ways]
     dims = ("gaussianizer", "layer")
     return {f"compared_{n}": (dims, np.stack([getattr(e.atoms, n) for e in (chosen, *others)]), NATS) for n in ATOMS}
@@ -174,6 +176,6 @@ def _added(
 def _names(spec: StudySpec, directions: int) -> dict[str, Any]:
     return {
         "measure": [type(measure).__name__.lower() for measure in spec.measures],
-        "gaussianizer": [type(way).__name__ for way in (spec.pid.gaussianize, *spec.compared)],
+        "gaussianizer": [type(way).__name__ for way in spec.ways],
         "direction": np.arange(directions),
     }

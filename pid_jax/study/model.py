@@ -7,8 +7,13 @@ from typing import Any
 import numpy as np
 
 from pid_jax.manifest import describe_differences
+from pid_jax.shard import StoreError
+from pid_jax.spec import SampleCovariance
 from pid_jax.store import ActivationStore
 from pid_jax.study.spec import StudySpec
+
+BASELINE = "baseline"
+_COLUMNS = ("task", "gold", "correct")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +42,8 @@ class StudyModel:
 
 
 def condition_name(store: ActivationStore) -> str:
-    """Name the condition of a store."""
-    return str(store.manifest.condition["name"])
+    """Name the condition of a store: "unnamed" if nobody did."""
+    return str(store.manifest.condition.get("name", "unnamed"))
 
 
 def check_model(model: StudyModel) -> tuple[StudyModel, list[str]]:
@@ -51,15 +56,18 @@ def check_model(model: StudyModel) -> tuple[StudyModel, list[str]]:
         ValueError: If the baseline itself cannot be used.
     """
     baseline = model.baseline
-    if baseline.manifest.condition.get("edges"):
+    if baseline.manifest.condition.get("edges") or condition_name(baseline) != BASELINE:
         raise ValueError(
-            f"model {model.name!r}: the first store must be a baseline, got {condition_name(baseline)} at "
-            f"{baseline.path}: give the store of the model as it is."
+            f"model {model.name!r}: the first store must be a baseline, with a condition of the name {BASELINE!r}, got "
+            f"{condition_name(baseline)!r} at {baseline.path}: give the store of the model as it is."
         )
     kept: list[ActivationStore] = []
     problems = []
     for store in model.knockouts:
-        problem = _problem(store, baseline, [condition_name(one) for one in (baseline, *kept)])
+        try:
+            problem = _problem(store, baseline, [condition_name(one) for one in (baseline, *kept)])
+        except (ValueError, OSError) as error:
+            problem = str(error).rstrip(".")
         if problem is None:
             kept.append(store)
         else:
@@ -85,16 +93,29 @@ def _problem(store: ActivationStore, baseline: ActivationStore, names: Sequence[
             f"it was not made like {baseline.path} ({different}); make it with "
             f"`pid-extract knockout --baseline {baseline.path}`"
         )
-    if store.layers != baseline.layers:
-        return f"it has layers {store.layers}, the baseline has {baseline.layers}; extract it again with the same"
+    if set(own.tensors) != set(other.tensors):
+        return (
+            f"it has layers {store.layers} and roles {store.roles}, the baseline has {baseline.layers} and "
+            f"{baseline.roles}; extract it again with the same"
+        )
     missing = set(other.ids) - set(own.ids)
     if missing or len(own.ids) != len(other.ids):
         count = len(missing) or len(own.ids) - len(other.ids)
         return f"its samples are not those of the baseline ({count} of {len(other.ids)} ids differ); extract it again"
-    if missing_shards := store.missing_shards():
-        count = own.shard_count
-        return f"{len(missing_shards)} of its {count} shards are missing; run the same extraction again, it goes on"
+    read_columns(store)
     return None
+
+
+def read_columns(store: ActivationStore) -> dict[str, np.ndarray]:
+    """Read what a store says of its samples.
+
+    Raises:
+        StoreError: If it is not complete or damaged, or has no task, gold or correct.
+    """
+    lacking = [name for name in _COLUMNS if name not in store.columns]
+    if lacking:
+        raise StoreError(f"{store.path} has no column {', '.join(lacking)}: a study needs {', '.join(_COLUMNS)}.")
+    return store.columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +141,7 @@ def task_rows(model: StudyModel, spec: StudySpec) -> dict[str, TaskRows]:
     Raises:
         ValueError: If correct answers are asked for and there are no gold answers.
     """
-    columns = model.baseline.columns
+    columns = read_columns(model.baseline)
     chosen = np.ones(len(model.baseline.ids), bool)
     if spec.keep == "correct":
         if not (columns["gold"] != "").any():
@@ -153,7 +174,7 @@ def _task_problem(count: int, before: int, gold: np.ndarray, spec: StudySpec) ->
             "add samples with other answers"
         )
     needed = sum(dim or 0 for dim in spec.dims) + 2
-    if any(spec.dims) and count < needed:
+    if any(spec.dims) and count < needed and isinstance(spec.pid.covariance, SampleCovariance):
         kept = f"{count} of {before} samples are answered correctly" if spec.keep == "correct" else f"{count} samples"
         return (
             f"{kept}, and {spec.dims} dimensions need at least {needed}, better ten times as many: add samples or "

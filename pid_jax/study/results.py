@@ -45,5 +45,5 @@ def one_model(results: xr.Dataset, name: str) -> xr.Dataset:
         raise ValueError(f"name must be one of {names}, got {name!r}.")
     chosen = results.isel(model=names.index(name))
     has_condition = (chosen["cell"] != "absent").any("task").values
-    has_layer = results["layer"].values <= int(chosen["last_layer"])
+    has_layer = np.isfinite(chosen["depth"].values)
     return chosen.isel(condition=np.flatnonzero(has_condition), layer=np.flatnonzero(has_layer))

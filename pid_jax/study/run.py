@@ -28,6 +28,8 @@ from pid_jax.study.sampling import draw_weights
 from pid_jax.study.spec import StudySpec
 from pid_jax.target_reader import TargetReader, target_reader
 
+# JAX would take two numbers that differ by a multiple of this for one seed.
+SEEDS = 2**32
 # Of each cell, as far as progress is told.
 STEPS = 1000
 # Which cells of a model are to be made: (task, place in `model.stores`) and the hash.
@@ -68,9 +70,11 @@ def run_study(
         The dataset of docs/study_dataset.md, without metrics.
 
     Raises:
-        ValueError: If names repeat, a task is not known, or nothing at all could be estimated.
+        ValueError: If names repeat, the seed is none, a task is not known, or nothing at all could be estimated.
     """
     spec = StudySpec() if spec is None else spec
+    if isinstance(seed, bool) or not 0 <= seed < SEEDS:
+        raise ValueError(f"seed must be a whole number from 0 to 2**32 - 1, got {seed!r}: choose another one.")
     check_names(model.name for model in models)
     used, lines = _usable(models, problems)
     tasks: dict[str, dict[str, TaskRows]] = {}
@@ -125,6 +129,39 @@ def _run_model(
 ) -> dict[Place, xr.Dataset | str]:
     """Make the cells of one model, or read those that are there."""
     reader = target_reader(spec.target, model.baseline)
+    found, wanted = _look_up(model, tasks, spec, seed, cache)
+    there = sum(isinstance(cell, xr.Dataset) for cell in found.values())
+    if there:
+        tell(f"{model.name}: {there} of {there + len(wanted)} cells are there and reused.")
+    scores = _read_model(model, tasks, wanted, reader, spec, seed) if wanted else {}
+    weights: dict[str, np.ndarray] = {}
+    for number, ((task, place), digest) in enumerate(wanted.items()):
+        store, own = model.stores[place], tasks[task]
+        if task not in weights:
+            weights = {task: draw_weights(own.ids.tolist(), spec.replicates, seed)}
+        name, told = condition_name(store), part_of(progress, number, len(wanted))
+        variables = scores.pop((task, place))
+        if isinstance(variables, str):
+            found[model.name, task, name] = variables
+            continue
+        data = CellData(
+            variables=variables,
+            weights=weights[task],
+            answered=answered(store, own.rows[place]),
+            is_baseline=place == 0,
+        )
+        cell = _solve(data, spec, f"{task}/{name}", seed, told)
+        if isinstance(cell, xr.Dataset):
+            cell = cell.assign_coords(layer=list(_layers(model, reader)))
+            cache.write(digest, cell)
+        found[model.name, task, name] = cell
+    return found
+
+
+def _look_up(
+    model: StudyModel, tasks: Mapping[str, TaskRows], spec: StudySpec, seed: int, cache: CellCache
+) -> tuple[dict[Place, xr.Dataset | str], Wanted]:
+    """Find the cells that are there or cannot be had, and those that are to be made."""
     digests = store_digests(model, spec)
     found: dict[Place, xr.Dataset | str] = {}
     wanted: Wanted = {}
@@ -140,28 +177,7 @@ def _run_model(
                 wanted[task, place] = digest
             else:
                 found[key] = kept
-    there = sum(isinstance(cell, xr.Dataset) for cell in found.values())
-    if there:
-        tell(f"{model.name}: {there} of {there + len(wanted)} cells are there and reused.")
-    scores = _read_model(model, tasks, wanted, reader, spec, seed) if wanted else {}
-    weights: dict[str, np.ndarray] = {}
-    for number, ((task, place), digest) in enumerate(wanted.items()):
-        store, own = model.stores[place], tasks[task]
-        if task not in weights:
-            weights = {task: draw_weights(own.ids.tolist(), spec.replicates, seed)}
-        name = condition_name(store)
-        data = CellData(
-            variables=scores[task, place],
-            weights=weights[task],
-            answered=answered(store, own.rows[place]),
-            is_baseline=place == 0,
-        )
-        cell = _solve(data, spec, f"{task}/{name}", seed, part_of(progress, number, len(wanted)))
-        if isinstance(cell, xr.Dataset):
-            cell = cell.assign_coords(layer=list(_layers(model, reader)))
-            cache.write(digest, cell)
-        found[model.name, task, name] = cell
-    return found
+    return found, wanted
 
 
 def _solve(data: CellData, spec: StudySpec, name: str, seed: int, progress: Progress) -> xr.Dataset | str:
@@ -169,8 +185,8 @@ def _solve(data: CellData, spec: StudySpec, name: str, seed: int, progress: Prog
     progress(0, STEPS)
     try:
         cell = solve_cell(data, spec, named_key(jax.random.key(seed), name), progress)
-    except ValueError as error:
-        return str(error)
+    except (ValueError, ArithmeticError, MemoryError, jax.errors.JaxRuntimeError) as error:
+        return " ".join(str(error).split()) or type(error).__name__
     progress(STEPS, STEPS)
     return cell
 
@@ -182,8 +198,11 @@ def _read_model(
     reader: TargetReader,
     spec: StudySpec,
     seed: int,
-) -> dict[tuple[str, int], list[Scores]]:
-    """Read source_1, source_2 and the target of all cells that are wanted, each layer of each store once."""
+) -> dict[tuple[str, int], list[Scores] | str]:
+    """Read source_1, source_2 and the target of all cells that are wanted, each layer of each store once.
+
+    Where one of them cannot be had there is a line that says why.
+    """
     places = sorted({0, *(place for _, place in wanted)})  # components are fitted on the baseline
     stores = [model.stores[place] for place in places]
     selected = {task: [tasks[task].rows[place] for place in places] for task in {task: None for task, _ in wanted}}
@@ -196,7 +215,12 @@ def _read_model(
         read_scores(stores, selected, name=n, layers=at, read=read, reduction=spec.pid.reduction, dim=dim, key=key)
         for (n, at, read), dim in zip(variables, spec.dims, strict=True)
     ]
-    return {(t, p): [scores[t][i] for scores in by_variable] for t in selected for i, p in enumerate(places)}
+    return {(t, p): _whole([scores[t][i] for scores in by_variable]) for t in selected for i, p in enumerate(places)}
+
+
+def _whole(variables: Sequence[Scores | str]) -> list[Scores] | str:
+    problem = next((one for one in variables if isinstance(one, str)), None)
+    return [one for one in variables if isinstance(one, Scores)] if problem is None else problem
 
 
 def _layers(model: StudyModel, reader: TargetReader) -> tuple[int, ...]:

@@ -46,12 +46,23 @@ class StudySpec:
             raise ValueError(f"StudySpec(keep=...) needs 'all' or 'correct', got {self.keep!r}.")
         if not self.measures:
             raise ValueError("StudySpec(measures=...) needs at least one of BROJA() and MMI(), got none.")
+        if self.tasks is not None and not self.tasks:
+            raise ValueError("StudySpec(tasks=...) needs at least one name, or None for all tasks, got none.")
+        for name, given in (("measures", self.measures), ("compared", self.ways)):
+            kinds = [type(one).__name__ for one in given]
+            if len(set(kinds)) < len(kinds):
+                raise ValueError(f"StudySpec({name}=...) needs each kind once, as results name it, got {kinds}.")
         check_positive_int("StudySpec(replicates=...)", self.replicates)
         if self.replicates < FEWEST_REPLICATES:
             raise ValueError(
                 f"StudySpec(replicates=...) needs at least {FEWEST_REPLICATES} for standard errors, got "
                 f"{self.replicates}: better use 200."
             )
+
+    @property
+    def ways(self) -> tuple[Gaussianizer, ...]:
+        """The map of `pid`, then the others that are compared with it."""
+        return tuple(dict.fromkeys((self.pid.gaussianize, *self.compared)))
 
     @property
     def dims(self) -> tuple[int | None, int | None, int | None]:
