@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from pid_jax.plot.quantities import names_of
+from pid_jax.plot.quantities import condition_labels, names_of
 
 MOST_CONDITIONS = 4
 MOST_CUTS = 2
@@ -37,6 +37,12 @@ def shown_conditions(results: xr.Dataset, most: int = MOST_CONDITIONS) -> list[i
 def edge_sets(results: xr.Dataset) -> list[str]:
     """Name what knockouts cut, each once and in order."""
     return list(dict.fromkeys(edge for edge in names_of(results, "edges") if edge))
+
+
+def edge_label(results: xr.Dataset, condition: int) -> str:
+    """Name the edges that a condition cuts as its label does, without the window."""
+    label = condition_labels(results)[condition]
+    return label.split(" cut")[0] if " cut" in label else str(results["edges"].values[condition])
 
 
 def left_out(results: xr.Dataset, shown: list[int], where: str = "in the heat map of windows") -> str:

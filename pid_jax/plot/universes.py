@@ -7,8 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from pid_jax.plot.choices import SAME_AGAIN, changed_choices, universe_choices
 from pid_jax.plot.lines import mark_empty
-from pid_jax.plot.quantities import MAP_NAMES, check_results, in_unit, measure_name, names_of, with_unit
+from pid_jax.plot.quantities import check_results, in_unit, names_of, with_unit
 from pid_jax.plot.style import (
     SMALL_TEXT_SIZE,
     TEXT_SIZE,
@@ -23,7 +24,6 @@ from pid_jax.plot.style import (
 )
 
 VARIABLES = ("universe_value", "universe_lower", "universe_upper", "universe_verdict")
-_CHOICES = ("universe_target", "universe_dims", "universe_gaussianizer", "universe_measure")
 _ROW_INCHES, _TALLEST_BLOCK_INCHES = 0.24, 3.6
 _LINE_INCHES, _LINE_GAP_INCHES = 0.11, 0.04
 _BLOCK_INCHES, _FRAME_INCHES = 0.35, 1.05
@@ -79,29 +79,13 @@ def plot_universes(results: xr.Dataset, *, unit: str = "bits") -> Figure:
 
 def universe_names(results: xr.Dataset) -> list[str]:
     """Name universes: the first is the study, the others are what they change."""
-    first, *others = _choices(results)
-    changed = [", ".join(own for own, study in zip(row, first, strict=True) if own != study) for row in others]
-    return [OWN_UNIVERSE, *(wrap(name or "the same again", _CHARACTERS_OF_NAME) for name in changed)]
+    changed = [", ".join(row.values()) or SAME_AGAIN for row in changed_choices(results)]
+    return [OWN_UNIVERSE, *(wrap(name, _CHARACTERS_OF_NAME) for name in changed)]
 
 
 def study_choices(results: xr.Dataset) -> str:
     """Write the choices of the study itself."""
-    return ", ".join(_choices(results)[0])
-
-
-def _choices(results: xr.Dataset) -> list[list[str]]:
-    """Write the choices of every universe as readers know them."""
-    chosen = zip(*(results[name].values.astype(str) for name in _CHOICES), strict=True)
-    return [[_choice(name, value) for name, value in zip(_CHOICES, values, strict=True)] for values in chosen]
-
-
-def _choice(kind: str, value: str) -> str:
-    """Write one choice as readers know it."""
-    if kind == "universe_dims":
-        return f"dims {value.replace(',', '+').replace(' ', '')}"
-    if kind == "universe_measure":
-        return measure_name(value)
-    return MAP_NAMES.get(value, value)
+    return ", ".join(universe_choices(results)[0].values())
 
 
 def _look(verdict: str) -> dict:

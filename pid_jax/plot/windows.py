@@ -9,8 +9,8 @@ from matplotlib.patches import Rectangle
 from pid_jax.plot.effects import LARGEST_P, draw_effects, shown_effects
 from pid_jax.plot.heat import add_color_bar_above, draw_heat, name_rows
 from pid_jax.plot.lines import mark_empty
-from pid_jax.plot.quantities import PER_NAT, atom_labels, check_model, condition_labels, names_of
-from pid_jax.plot.selection import edge_sets
+from pid_jax.plot.quantities import PER_NAT, atom_labels, check_model, names_of
+from pid_jax.plot.selection import edge_label, edge_sets
 from pid_jax.plot.style import (
     DIFFERENCE_MAP,
     FEWEST_LAYERS_WITHOUT_MARKERS,
@@ -111,9 +111,3 @@ def _label_maps(panels: np.ndarray, results: xr.Dataset, rows: list[int], inches
     panels[0].tick_params(left=True, labelleft=True)
     name = wrap(f"{edge_label(results, rows[0])}, blocks", max(14, int(inches * 14)))
     panels[0].set_ylabel(name, fontsize=SMALL_TEXT_SIZE)
-
-
-def edge_label(results: xr.Dataset, condition: int) -> str:
-    """Name the edges that a condition cuts as its label does, without the window."""
-    label = condition_labels(results)[condition]
-    return label.split(" cut")[0] if " cut" in label else str(results["edges"].values[condition])

@@ -6,8 +6,12 @@ import json
 import numpy as np
 import xarray as xr
 
-from pid_jax.plot.quantities import MAP_NAMES, atom_labels, condition_labels, measure_name
+from pid_jax.plot.choices import SAME_AGAIN, changed_choices
+from pid_jax.plot.quantities import MAP_NAMES, atom_labels, condition_labels, measure_name, names_of
+from pid_jax.plot.selection import edge_label, edge_sets
 
+# What stands in front of a choice that could be taken for something else.
+_KINDS = {"universe_target": "target: ", "universe_measure": "measure "}
 QUANTITY_NAMES = {"i_1": "I₁", "i_2": "I₂", "i_12": "I₁₂"}
 # Shown as text where they belong, and too long for a table of numbers.
 _NOT_NUMBERS = ("findings",)
@@ -63,7 +67,7 @@ def _encode(values: xr.Variable) -> dict[str, object]:
 
 
 def _labels(results: xr.Dataset) -> dict[str, dict[str, str]]:
-    """Name entries as a reader knows them: measures, maps, atoms, conditions, sources."""
+    """Name entries as a reader knows them: measures, maps, atoms, conditions, what is cut, sources, universes."""
     conditions = [str(name) for name in results["condition"].values]
     maps = [str(name) for name in results["gaussianizer"].values] if "gaussianizer" in results.coords else []
     atoms = atom_labels(results)
@@ -72,8 +76,27 @@ def _labels(results: xr.Dataset) -> dict[str, dict[str, str]]:
         "gaussianizer": {name: MAP_NAMES.get(name, name) for name in maps},
         "quantity": atoms | QUANTITY_NAMES,
         "condition": dict(zip(conditions, condition_labels(results), strict=True)),
+        "edges": _edge_labels(results),
+        "universe": _universe_labels(results),
         "source": {
             "source_1": str(results.attrs.get("source_1_label", "source 1")),
             "source_2": str(results.attrs.get("source_2_label", "source 2")),
         },
     }
+
+
+def _edge_labels(results: xr.Dataset) -> dict[str, str]:
+    """Name what is cut as the labels of conditions do."""
+    if "edges" not in results.coords:
+        return {}
+    edges = names_of(results, "edges")
+    return {edge: edge_label(results, edges.index(edge)) for edge in edge_sets(results)}
+
+
+def _universe_labels(results: xr.Dataset) -> dict[str, str]:
+    """Name the universes by what differs from the study."""
+    if "universe" not in results.coords:
+        return {}
+    changed = [", ".join(_KINDS.get(kind, "") + own for kind, own in row.items()) for row in changed_choices(results)]
+    names = ["This study", *(name or SAME_AGAIN for name in changed)]
+    return dict(zip(names_of(results, "universe"), names, strict=True))

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.plot.quantities import MAP_NAMES, condition_labels
+from pid_jax.report.cautions import cautions
 
 _ABSENT = -1
 _EXPLAINED = ("explained_variance_1", "explained_variance_2", "explained_variance_target")
@@ -26,6 +27,7 @@ def diagnostics(results: xr.Dataset) -> dict:
     return {
         "problems": [str(line) for line in read_json(results, "problems", list)],
         "cells": list(_cells(results, "failed")),
+        "cautions": cautions(results),
         "absent": list(_cells(results, "absent")),
         "cell_count": int(results["cell"].size),
         "failures": failures,

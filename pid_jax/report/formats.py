@@ -25,8 +25,9 @@ def bits(nats: float, digits: int = 2) -> str:
 
 
 def percent(fraction: float, digits: int = 1) -> str:
-    """Write a fraction in percent."""
-    return f"{number(100.0 * float(fraction), digits)}\u00a0%"
+    """Write a fraction in percent; a dash alone where there is none."""
+    text = number(100.0 * float(fraction), digits)
+    return text if text == MISSING else f"{text}\u00a0%"
 
 
 def with_unit(value: float, unit: str) -> str:

@@ -24,6 +24,7 @@ from pid_jax.plot.quantities import (
 from pid_jax.report import formats
 from pid_jax.report.data import data_block
 from pid_jax.report.diagnostics import diagnostics, flatten, read_json
+from pid_jax.report.order import for_page
 from pid_jax.report.summary import limits, summarize
 from pid_jax.report.verdicts import claims, headline
 from pid_jax.study.results import one_model
@@ -69,7 +70,7 @@ def write_report(results: xr.Dataset, path: Path) -> Path:
     environment.filters.update(
         number=formats.number, bits=formats.bits, percent=formats.percent, counted=formats.counted
     )
-    write_text(path, environment.get_template("page.html.j2").render(_context(results)))
+    write_text(path, environment.get_template("page.html.j2").render(_context(for_page(results))))
     return path
 
 
@@ -92,6 +93,7 @@ def _context(results: xr.Dataset) -> dict[str, object]:
         "limits": limits(results),
         "headline": headline(results),
         "claims": claims(results),
+        "samples": _samples(results),
         "accuracies": _accuracies(results),
         "excerpts": _excerpts(results),
         "diagnostics": diagnostics(results),
@@ -112,24 +114,28 @@ def _plotly() -> str:
     return base64.b64encode(zlib.compress(get_plotlyjs().encode(), 9)).decode()
 
 
-def _accuracies(results: xr.Dataset) -> list[dict]:
-    """List tasks of models that exist, with the accuracy under every condition that exists."""
+def _samples(results: xr.Dataset) -> list[dict]:
+    """List tasks of models that exist, with what their samples are like."""
+    names = ("n_samples", "answer_entropy", "majority_rate")
     rows = []
     for m, t in np.ndindex(results.sizes["model"], results.sizes["task"]):
         cell = results.isel(model=m, task=t)
-        if (cell["cell"] == "absent").all():
-            continue
-        rows.append(
-            {
-                "model": str(cell["model"].item()),
-                "task": str(cell["task"].item()),
-                "n_samples": float(cell["n_samples"]),
-                "answer_entropy": float(cell["answer_entropy"]),
-                "majority_rate": float(cell["majority_rate"]),
-                "accuracy": cell["accuracy"].values.astype(float).tolist(),
-            }
-        )
+        if (cell["cell"] != "absent").any():
+            shared = {"model": str(cell["model"].item()), "task": str(cell["task"].item())}
+            rows.append(shared | {name: float(cell[name]) for name in names})
     return rows
+
+
+def _accuracies(results: xr.Dataset) -> list[dict]:
+    """List the accuracies of every model, a row for each condition and a column for each task that it has."""
+    tables = []
+    for name in results["model"].values:
+        model = one_model(results, str(name))
+        model = model.isel(task=np.flatnonzero((model["cell"] != "absent").any("condition").values))
+        values = model["accuracy"].transpose("condition", "task").values.astype(float).tolist()
+        rows = list(zip(condition_labels(model), values, strict=True))
+        tables.append({"model": str(name), "tasks": [str(task) for task in model["task"].values], "rows": rows})
+    return tables
 
 
 def _excerpts(results: xr.Dataset) -> list[dict]:

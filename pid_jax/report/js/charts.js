@@ -46,8 +46,8 @@ function defineTable(id, keys, fill) {
 
 function fillTables() {
   for (const table of filled.filter((one) => one.isStale)) {
-    const { columns, rows, caption, wordColumns } = table.fill(state);
-    table.holder.replaceChildren(rows.length ? tableElement(columns, rows, caption, wordColumns) : element(
+    const { columns, rows, ...look } = table.fill(state);
+    table.holder.replaceChildren(rows.length ? tableElement(columns, rows, look) : element(
     "p", { class: "message" }, "There are no numbers for this choice."));
     table.chosen.textContent = chosenText(table.keys);
     table.isStale = false;

@@ -24,6 +24,12 @@ const rangeText = (lower, upper, digits = 3) =>
   Number.isFinite(lower) && Number.isFinite(upper) ?
   ` (${numberText(lower, digits)}\u00a0to\u00a0${numberText(upper, digits)})` : "";
 
+// The same in small type on a line of its own.
+function rangeLines(value, lower, upper, digits = 3) {
+  const range = rangeText(lower, upper, digits).trim();
+  return element("span", {}, numberText(value, digits), ...(range ? [element("br"), element("small", {}, range)] : []));
+}
+
 function spansText(numbers) {
   const spans = [];
   for (const one of numbers) {
@@ -34,15 +40,15 @@ function spansText(numbers) {
   return spans.map(([a, b]) => (a === b ? `${a}` : `${a}–${b}`)).join(", ") || "none";
 }
 
-// The first `wordColumns` columns hold words, the others numbers.
-function tableElement(columns, rows, caption, wordColumns = 1) {
+// The first `wordColumns` columns hold words, the others numbers; a tight table is one of many columns.
+function tableElement(columns, rows, { caption, wordColumns = 1, isTight = false }) {
   const look = (i) => (i < wordColumns ? { class: "word" } : {});
   const head = element("tr", {}, ...columns.map((name, i) => element("th", { scope: "col", ...look(i) }, name)));
   const first = (entry) => element("th", { scope: "row", ...look(0) }, entry);
   const cell = (entry, i) => (i ? element("td", look(i), entry) : first(entry));
   const body = rows.map((row) => element("tr", {}, ...row.map(cell)));
   const title = caption ? element("caption", {}, caption) : null;
-  const table = element("table", {}, title, element("thead", {}, head), element("tbody", {}, ...body));
+  const table = element("table", isTight ? { class: "tight" } : {}, title, element("thead", {}, head), element("tbody", {}, ...body));
   const region = { class: "scroll", tabindex: "0", role: "region", "aria-label": caption || columns.join(", ") };
   return element("div", region, table);
 }

@@ -48,16 +48,21 @@ function chosenRows(s) {
   const fixed = {};
   for (const dim of variable(names[0]).dims)
     if (s[`at_${dim}`] !== ALL) fixed[dim] = s[`at_${dim}`];
-  const words = searched.toLowerCase().split(/\s+/).filter(Boolean);
+  const words = searchable(searched).split(/\s+/).filter(Boolean);
   const rows = groupRows(names, fixed);
   if (!words.length) return rows;
-  const isIn = (row, word) => Object.values(row).some((value) => shownText(value).toLowerCase().includes(word));
+  const isIn = (row, word) => Object.values(row).some((value) => searchable(shownText(value)).includes(word));
   return rows.filter((row) => words.every((word) => isIn(row, word)));
 }
 
+// Below this, a number is what rounding has left of zero; downloads keep it.
+const SMALLEST_SHOWN = 1e-12;
+const searchable = (text) => text.toLowerCase().replaceAll("−", "-");
+
 function shownText(value) {
-  if (typeof value !== "number" || Number.isInteger(value)) return String(value);
-  return Number.isNaN(value) ? "–" : String(Number(value.toPrecision(6))).replace("-", "−");
+  if (typeof value !== "number") return String(value);
+  if (Number.isNaN(value)) return "–";
+  return String(Math.abs(value) < SMALLEST_SHOWN ? 0 : Number(value.toPrecision(6))).replaceAll("-", "−");
 }
 
 function fillExplorer(s) {

@@ -2,6 +2,9 @@
 
 const cutsOf = (model) => conditionsOf(model).filter((c) => c !== 0);
 const edgesOf = (condition) => (has("edges") ? valueAt("edges", { condition }) : "");
+const edgeSets = (model) => [...new Set(cutsOf(model).map(edgesOf))];
+// Cuts of the chosen edges.
+const chosenCuts = (s) => cutsOf(s.model).filter((c) => edgesOf(c) === s.edges);
 
 // Cut minus baseline in nats, with its interval and p-value where it was tested.
 function changeSeries(s, condition, quantity) {
@@ -54,6 +57,13 @@ function windowFrames(s, cuts) {
   });
 }
 
+// Lines between one set of edges and the next.
+function edgeLines(cuts) {
+  const starts = cuts.map((_, row) => row).filter((row) => row && edgesOf(cuts[row]) !== edgesOf(cuts[row - 1]));
+  const line = { color: ink().soft, width: 1, dash: "dot" };
+  return starts.map((row) => ({ type: "line", xref: "paper", x0: 0, x1: 1, y0: row - 0.5, y1: row - 0.5, line }));
+}
+
 function drawWindows(s, width) {
   const [cuts, shown] = [cutsOf(s.model), layersOf(s.model)];
   const rows = windowRows(s, cuts, shown);
@@ -79,7 +89,7 @@ function drawWindows(s, width) {
     ],
     layout: {
       ...layout,
-      shapes: windowFrames(s, cuts),
+      shapes: [...windowFrames(s, cuts), ...edgeLines(cuts)],
       xaxis: { ...axisStyle(), title: { text: "layer (0 = embeddings)" }, showgrid: false },
       yaxis: { ...axisStyle(), ...vertical, showgrid: false },
     },
@@ -124,7 +134,7 @@ function dotPlot(labels, groups, xTitle, width) {
 const chanceNote = (p) => (Number.isFinite(p) ? `, p = ${numberText(p)}` : "");
 
 function drawEffects(s, width) {
-  const cuts = cutsOf(s.model);
+  const cuts = chosenCuts(s);
   const own = valueAt("effect_unit", { effect_name: s.effect });
   const [factor, unit] = own === "nats" ? [unitFactor(s), s.unit] : [1, own];
   const rows = [];
@@ -141,6 +151,13 @@ function drawEffects(s, width) {
   return { ...dotPlot(cuts.map((c) => labelOf("condition", DIMS.condition[c])), groups, title, width), rows };
 }
 
+// Places of the chosen edges and their windows, in the order of the cuts, with what they are called.
+function associationKinds(s) {
+  const place = (c) => [position("edges_name", edgesOf(c)), position("window_name", valueAt("window", { condition: c }))];
+  const named = (c) => [...place(c), labelOf("condition", DIMS.condition[c])];
+  return chosenCuts(s).map(named).filter(([edges, window]) => edges >= 0 && window >= 0);
+}
+
 function drawAssociations(s, width) {
   const rows = [];
   const cell = (property, [edges, window]) => {
@@ -150,11 +167,11 @@ function drawAssociations(s, width) {
     rows.push({ ...namesAt(where), value, lower, upper, p });
     return { value, lower, upper, note: chanceNote(p) };
   };
-  const kinds = places("edges_name").flatMap((e) => places("window_name").map((w) => [e, w]));
+  const kinds = associationKinds(s);
   const all = places("property").map((property) => kinds.map((kind) => cell(property, kind)));
   const known = kinds.map((_, i) => i).filter((i) => all.some((values) => Number.isFinite(values[i].value)));
   if (!known.length) return { message: "Too few tasks to correlate effects with their properties.", rows };
-  const labels = known.map((i) => `${DIMS.edges_name[kinds[i][0]]}, ${DIMS.window_name[kinds[i][1]]}`);
+  const labels = known.map((i) => kinds[i][2]);
   const name = (property) => String(DIMS.property[property]).replaceAll("_", " ");
   const groups = all.map((values, property) => ({ name: name(property), values: known.map((i) => values[i]) }));
   const title = `Spearman correlation with: ${valueAt("effect_label", { effect_name: s.effect })}`;
@@ -169,6 +186,7 @@ function setUpKnockouts() {
   if (!has("effect")) return;
   defineChoice("effect", "Effect", () => places("effect_name").map((i) => [i, valueAt(
   "effect_label", { effect_name: i })]));
-  defineChart("effects", ["model", "effect", "unit"], drawEffects);
-  defineChart("associations", ["model", "effect"], drawAssociations);
+  defineChoice("edges", "Cut", (s) => edgeSets(s.model).map((edges) => [edges, labelOf("edges", edges)]));
+  defineChart("effects", ["model", "edges", "effect", "unit"], drawEffects);
+  defineChart("associations", ["model", "edges", "effect"], drawAssociations);
 }

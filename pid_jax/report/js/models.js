@@ -25,7 +25,8 @@ function drawModels(chosen, width) {
 const correlatedLabel = (i) => (DIMS.atom[i] === "all" ? "All atoms" : atomLabel(DIMS.atom[i]));
 
 function fillModelCorrelation() {
-  const atoms = [...places("atom")].reverse(); // all of them together first
+  const own = places("atom").filter((i) => DIMS.atom[i] !== "all");
+  const atoms = [...places("atom").filter((i) => !own.includes(i)), ...own]; // all of them together first
   const pairs = places("model").flatMap((a) => places("model_2").filter((b) => b > a).map((b) => [a, b]));
   const csv = [];
   const rows = pairs.flatMap(([a, b]) =>
@@ -34,13 +35,14 @@ function fillModelCorrelation() {
         const where = { model: a, model_2: b, task, atom };
         const [value, lower, upper] = withEnds("model_correlation", where);
         csv.push({ ...namesAt(where), value, lower, upper });
-        return numberText(value) + rangeText(lower, upper);
+        return rangeLines(value, lower, upper);
       });
       return [`${DIMS.model[a]} and ${DIMS.model[b]}`, DIMS.task[task], ...texts];
     }),
   );
-  const known = rows.filter((row) => row.slice(2).some((text) => text !== "–"));
-  return { columns: ["Models", "Task", ...atoms.map(correlatedLabel)], rows: known, csv, wordColumns: 2 };
+  const known = rows.filter((row) => row.slice(2).some((text) => text.textContent !== "–"));
+  const columns = ["Models", "Task", ...atoms.map(correlatedLabel)];
+  return { columns, rows: known, csv, wordColumns: 2, isTight: true };
 }
 
 // A matrix with its numbers written into it, from two dimensions of a variable.

@@ -4,10 +4,15 @@ const significantLayers = (p, model) => layersOf(model).filter((i) => isSignific
 
 function fillAdded(s) {
   const csv = [];
-  const rows = conditionsOf(s.model).map((condition) => {
+  const read = (condition, source) => {
+    const where = { model: s.model, task: s.task, condition, source };
+    const [p, familyWise] = ["added_p", "added_family_wise"].map((name) => seriesOrNothing(name, where, "layer"));
+    return { where, p, familyWise };
+  };
+  const isTested = (c) => places("source").some((source) => read(c, source).familyWise.some(Number.isFinite));
+  const rows = conditionsOf(s.model).filter(isTested).map((condition) => {
     const texts = places("source").map((source) => {
-      const where = { model: s.model, task: s.task, condition, source };
-      const [p, familyWise] = ["added_p", "added_family_wise"].map((name) => seriesOrNothing(name, where, "layer"));
+      const { where, p, familyWise } = read(condition, source);
       for (const i of layersOf(s.model))
         csv.push({ ...namesAt(where), layer: DIMS.layer[i], p: p[i], p_family_wise: familyWise[i] });
       return familyWise.some(Number.isFinite) ? spansText(significantLayers(familyWise, s.model)) : "–";

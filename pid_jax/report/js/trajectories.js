@@ -78,9 +78,23 @@ function fillMetrics(s) {
   return { columns: ["", ...tasks.map((t) => DIMS.task[t])], rows, csv, caption: `Baseline of ${DIMS.model[s.model]}` };
 }
 
+// The baseline and, for one set of edges after the other, the window "all" or the widest one; all where they are few.
+const MOST_CUTS = 3;
+
+function firstConditions(all) {
+  if (all.length <= 1 + MOST_CUTS) return all;
+  if (!["edges", "window", "cut_first", "cut_last"].every(has)) return all.slice(0, 1 + MOST_CUTS);
+  const width = (condition) => {
+    const [first, last] = windowOf(state.model, condition) ?? [0, 0];
+    return valueAt("window", { condition }) === "all" ? Infinity : last - first;
+  };
+  const widest = (edges) => all.filter((c) => edgesOf(c) === edges).reduce((a, b) => (width(b) > width(a) ? b : a));
+  return [all[0], ...edgeSets(state.model).slice(0, MOST_CUTS).map(widest)];
+}
+
 function setUpTrajectories() {
   const conditions = (s) => conditionsOf(s.model).map((i) => [i, labelOf("condition", DIMS.condition[i])]);
-  defineChoice("conditions", "Conditions", conditions, { several: true, initial: (all) => all.slice(0, 4) });
+  defineChoice("conditions", "Conditions", conditions, { several: true, initial: firstConditions });
   defineChoice("panels", "Panels", () => [["atom", "one for each atom"], ["condition", "one for each condition"]]);
   defineChart("trajectories", ["model", "task", "estimate", "unit", "axis", "panels", "conditions"], drawTrajectories);
   defineTable("metrics", ["model", "unit"], fillMetrics);

@@ -3,11 +3,7 @@
 const VERDICT_SIGNS = { supported: "✓", "not supported": "✗", "not testable here": "○" };
 const VERDICT_SYMBOLS = { supported: "circle", "not supported": "x", "not testable here": "circle-open" };
 
-function universeLabel(universe) {
-  const names = ["target", "dims", "gaussianizer", "measure"].map((name) => `universe_${name}`).filter(has);
-  const parts = names.map((name) => valueAt(name, { universe })).filter(Boolean);
-  return `${universe === 0 ? "Study: " : ""}${parts.join(" · ")}`;
-}
+const universeLabel = (universe) => labelOf("universe", DIMS.universe[universe]);
 
 // The number that decides with its interval, the verdict and the reason, in the chosen unit.
 function universeCell(s, universe, model) {
@@ -42,12 +38,12 @@ function fillUniverses(s) {
       const where = { universe, model: s.model, claim };
       const verdict = valueAt("universe_verdict", where);
       csv.push({ ...namesAt(where), choice: universeLabel(universe), verdict });
-      return `${VERDICT_SIGNS[verdict] ?? "?"} ${verdict}`;
+      return `${VERDICT_SIGNS[verdict] ?? "?"}\u00a0${verdict}`;
     });
     return [universeLabel(universe), ...signs];
   });
   const columns = ["Choice", ...DIMS.claim.map((name) => String(name).replaceAll("_", " "))];
-  return { columns, rows, csv, caption: String(DIMS.model[s.model]), wordColumns: columns.length };
+  return { columns, rows, csv, caption: String(DIMS.model[s.model]), wordColumns: columns.length, isTight: true };
 }
 
 function setUpUniverses() {
