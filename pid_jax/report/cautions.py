@@ -70,7 +70,7 @@ def _samples(results: xr.Dataset) -> list[str]:
     return [
         f"{counted(int(is_few.sum()), 'task')} of a model {'has' if is_few.sum() == 1 else 'have'} fewer than "
         f"{SAMPLES_PER_DIMENSION} samples for each of the {dims} dimensions; the fewest are {counts[m, t]:.0f}, in "
-        f"{where}. What is left of the bias of so few samples may be larger than the intervals say."
+        f"{where}. With so few, the bias of estimates may not be removed in full."
     ]
 
 

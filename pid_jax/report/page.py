@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.atomic import write_text
+from pid_jax.plot.choices import universe_choices
 from pid_jax.plot.quantities import (
     ATOMS,
     INFORMATION,
@@ -88,6 +89,7 @@ def _context(results: xr.Dataset) -> dict[str, object]:
         "measure": measures[default_measure(results)],
         "has_intervals": has_intervals(results),
         "has_cuts": results.sizes["condition"] > 1,
+        "study_choices": _study_choices(results),
         "tested_behind": MAP_NAMES.get(str(results.attrs.get("tested_by")), "an unknown map"),
         "summaries": summarize(results),
         "limits": limits(results),
@@ -104,6 +106,11 @@ def _context(results: xr.Dataset) -> dict[str, object]:
         "plotly": _plotly(),
         "block": data_block(results),
     }
+
+
+def _study_choices(results: xr.Dataset) -> str:
+    """Write what the study itself chose, where other choices were tried."""
+    return ", ".join(universe_choices(results)[0].values()) if "universe" in results.coords else ""
 
 
 @functools.cache

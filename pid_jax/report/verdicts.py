@@ -1,5 +1,7 @@
 """The claims as rows of a table: what was claimed, when it counts as supported, and what was found in every model."""
 
+import re
+
 import xarray as xr
 
 from pid_jax.report.formats import counted, interval, joined, with_unit
@@ -22,7 +24,9 @@ def claims(results: xr.Dataset) -> list[dict]:
     for place in range(results.sizes["claim"]):
         of = results.isel(claim=place)
         rows = [_row(of.isel(model=m)) for m in range(results.sizes["model"])]
-        listed.append({"text": str(of["claim_text"].item()), "criterion": str(of["criterion"].item()), "rows": rows})
+        listed.append(
+            {"text": str(of["claim_text"].item()), "criterion": _typeset(str(of["criterion"].item())), "rows": rows}
+        )
     return listed
 
 
@@ -35,13 +39,18 @@ def _row(cell: xr.Dataset) -> dict[str, str]:
         "kind": verdict.replace(" ", "-"),
         "value": with_unit(float(cell["claim_value"]), unit),
         "interval": interval(float(cell["claim_lower"]), float(cell["claim_upper"]), unit),
-        "reason": str(cell["reason"].item()),
+        "reason": _typeset(str(cell["reason"].item())),
         "others": "",
     }
     if "universe_verdict" in cell:
         others = cell["universe_verdict"].values.astype(str)[1:]
         row["others"] = f"{int((others == verdict).sum())} of {len(others)}" if len(others) else ""
     return row
+
+
+def _typeset(text: str) -> str:
+    """Write minus signs and I_12 as the rest of the page does."""
+    return re.sub(r"(?<![\w.)])-(?=\d)", "−", text).replace("I_12", "I₁₂")
 
 
 def headline(results: xr.Dataset) -> list[str]:

@@ -142,8 +142,9 @@ def test_tables(page, results):
         wanted = [cell[f"metric{end}"].item() for end in ("", "_lower", "_upper")]
         assert numbers(cells[1 + place]) == pytest.approx(wanted, abs=0.00051)
     cells = row(page, "#table-model-correlation", "eight and six", "ChooseCat")
-    own = results["model_correlation"].sel(model="eight", model_2="six", task="ChooseCat").values
-    assert [numbers(cell)[0] for cell in cells[2:]] == pytest.approx(own[::-1], abs=0.00051)
+    order = ["all", "redundancy", "unique_1", "unique_2", "synergy"]
+    own = results["model_correlation"].sel(model="eight", model_2="six", task="ChooseCat", atom=order).values
+    assert [numbers(cell)[0] for cell in cells[2:]] == pytest.approx(own.tolist(), abs=0.00051)
     difference = results["difference"].sel(
         model="eight", task="ChooseAttr", quantity="unique_1", condition="image-question@all"
     )

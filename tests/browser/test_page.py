@@ -47,7 +47,7 @@ def test_a_bare_study_says_what_it_lacks(browser, bare):
         "No intervals were computed",
     ):
         assert piece in text
-    assert "Five claims" not in text
+    assert "says of the claims" not in text
 
 
 def test_what_is_missing_is_not_offered_and_what_failed_says_why(browser, gappy):

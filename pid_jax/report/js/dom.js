@@ -24,9 +24,9 @@ const rangeText = (lower, upper, digits = 3) =>
   Number.isFinite(lower) && Number.isFinite(upper) ?
   ` (${numberText(lower, digits)}\u00a0to\u00a0${numberText(upper, digits)})` : "";
 
-// The same in small type on a line of its own.
+// A number and its interval, in small type on a line of its own; without the number there is no interval.
 function rangeLines(value, lower, upper, digits = 3) {
-  const range = rangeText(lower, upper, digits).trim();
+  const range = Number.isFinite(value) ? rangeText(lower, upper, digits).trim() : "";
   return element("span", {}, numberText(value, digits), ...(range ? [element("br"), element("small", {}, range)] : []));
 }
 

@@ -33,7 +33,8 @@ function fillChanged(s) {
     const known = shown.filter((i) => Number.isFinite(y[i]));
     if (!known.length) return [name, "–", "–", "–"];
     const most = known.reduce((a, b) => (Math.abs(y[b]) > Math.abs(y[a]) ? b : a));
-    const largest = valueText(y[most], lower[most], upper[most], "nats", s);
+    const [value, ...ends] = [y, lower, upper].map((values) => values[most] * unitFactor(s));
+    const largest = numberText(value) + rangeText(...ends);
     return [name, largest, String(DIMS.layer[most]), spansText(significantLayers(p, s.model))];
   });
   const columns = ["Cut", `Largest difference (${s.unit})`, "At layer", "Layers that differ"];

@@ -54,11 +54,10 @@ function seriesRows(s, where, quantity, { y, lower, upper }, unit) {
   return layersOf(where.model).map(rowAt);
 }
 
-// A value and its interval as text, in the chosen unit.
-function valueText(value, lower, upper, unit, s) {
+// A value and its interval below it, in the chosen unit.
+function valueLines([value, lower, upper], unit, s) {
   const factor = unit === "nats" ? unitFactor(s) : 1;
-  const digits = unit === "layer" ? 0 : 3;
-  return numberText(value * factor, digits) + rangeText(lower * factor, upper * factor, digits);
+  return rangeLines(value * factor, lower * factor, upper * factor, unit === "layer" ? 0 : 3);
 }
 const unitText = (unit, s) => (unit === "nats" ? ` (${s.unit})` : "");
 
@@ -71,11 +70,12 @@ function fillMetrics(s) {
       const where = { model: s.model, task, metric_name: m };
       const [value, lower, upper] = withEnds("metric", where);
       csv.push({ ...namesAt(where), value, lower, upper, unit });
-      return valueText(value, lower, upper, unit, s);
+      return valueLines([value, lower, upper], unit, s);
     });
     return [valueAt("metric_label", { metric_name: m }) + unitText(unit, s), ...texts];
   });
-  return { columns: ["", ...tasks.map((t) => DIMS.task[t])], rows, csv, caption: `Baseline of ${DIMS.model[s.model]}` };
+  const columns = ["", ...tasks.map((t) => DIMS.task[t])];
+  return { columns, rows, csv, caption: `Baseline of ${DIMS.model[s.model]}`, isTight: true };
 }
 
 // The baseline and, for one set of edges after the other, the window "all" or the widest one; all where they are few.
