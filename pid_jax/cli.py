@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pid_jax.spec import PCA
     from pid_jax.study_config import StudyConfig
 
+# Options that a study file has entries for.
+_IN_FILE = ("knockout", "dims", "keep", "tasks", "gaussianize", "seed")
 RESULTS, PAGE, FIGURES, CELLS = "results.nc", "report.html", "figures", "cells"
 
 app = make_app("Partial information decomposition of what a model's modalities tell about its prediction.")
@@ -72,6 +74,7 @@ def small_study(
 
 @app.command()
 def study(
+    context: typer.Context,
     out_dir: Annotated[Path, typer.Option("--out", help="Folder for the results, the figures and the page.")],
     config: Annotated[Path | None, typer.Argument(help="A study file (TOML), for several models or choices.")] = None,
     store: Annotated[str | None, typer.Option(help="Without a file: store of the baseline, a folder or a URL.")] = None,
@@ -90,10 +93,14 @@ def study(
         given = "neither" if config is None else "both"
         raise ValueError(f"pid-jax study needs a study file or --store, got {given}.")
     if config is not None:
+        sources = {name: context.get_parameter_source(name) for name in _IN_FILE}
+        given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+        if given:
+            raise ValueError(f"--{given[0]} and a study file were given: set it in {config}, whose settings count.")
         _study(read_config(config), out_dir, strict)
         return
     spec = study_spec(dims=_dims(dims), gaussianize=gaussianize.value, keep=keep, tasks=parse_names(tasks))
-    model = ModelConfig(name=Path(str(store)).name, store=str(store), knockouts=tuple(knockout or ()))
+    model = ModelConfig(name=Path(str(store)).resolve().name, store=str(store), knockouts=tuple(knockout or ()))
     _study(StudyConfig(models=(model,), spec=spec, seed=seed), out_dir, strict)
 
 

@@ -67,8 +67,7 @@ def extract_small_study(folder: Path, per_task: int) -> Path:
         RuntimeError: If an extraction fails.
     """
     data = folder / "gqa"
-    if not data.exists():
-        _pid_extract("make-gqa", "--out", str(data))
+    _pid_extract("make-gqa", "--out", str(data))  # writes what is missing
     for model in SMALL_MODELS:
         stores = folder / "stores" / model
         options = ("--per-task", str(per_task), "--max-new-tokens", "2")

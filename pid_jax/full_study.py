@@ -1,5 +1,6 @@
 """The whole of a study: estimates, metrics, verdicts, and the verdicts under other choices."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import xarray as xr
 from pid_jax.metrics.add import add_metrics
 from pid_jax.multiverse import check_conditions, run_multiverse
 from pid_jax.progress import Progress, no_progress, part_of
+from pid_jax.study.model import condition_name
 from pid_jax.study.run import run_study
 from pid_jax.study_config import StudyConfig, open_models
 
@@ -38,9 +40,14 @@ def run_full_study(
         ValueError: If nothing could be estimated.
     """
     models, problems = open_models(config.models)
-    parts = 1 if config.multiverse is None else PARTS
-    if config.multiverse is not None:
-        check_conditions(models, config.multiverse.conditions)
+    multiverse = config.multiverse
+    parts = 1 if multiverse is None else PARTS
+    if multiverse is not None:
+        if not problems:  # else a condition may be missing for the store that cannot be opened
+            check_conditions(models, multiverse.conditions)
+        there = {condition_name(store) for model in models for store in model.knockouts}
+        kept = tuple(name for name in multiverse.conditions if name in there)
+        multiverse = dataclasses.replace(multiverse, conditions=kept)
     results = run_study(
         models,
         spec=config.spec,
@@ -52,12 +59,12 @@ def run_full_study(
     )
     results = add_metrics(results)
     lines = [*json.loads(results.attrs["problems"]), *_failures(results)]
-    if config.multiverse is not None:
+    if multiverse is not None:
         results = run_multiverse(
             results,
             models,
             spec=config.spec,
-            multiverse=config.multiverse,
+            multiverse=multiverse,
             seed=config.seed,
             cells=cells,
             progress=part_of(progress, 1, parts),

@@ -277,7 +277,7 @@ def read_dataset(path: str | Path, schema: str, writer: str) -> xr.Dataset:
             data = opened.load()
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist: make it with {writer}.") from None
-    except OSError as error:
+    except (OSError, KeyError, RuntimeError) as error:  # the latter two from inside of damaged files
         raise ValueError(f"{path} is no netCDF file that can be read ({error}): make it anew with {writer}.") from error
     found = data.attrs.get("schema", "no schema")
     if found != schema:

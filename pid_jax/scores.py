@@ -69,9 +69,9 @@ def read_scores(
             wanted = [task for task in rows if (task, index) not in failed]
             states = _try_read(read, store, layer) if wanted else ""
             for task in wanted:
-                chosen = states if isinstance(states, str) else states[rows[task][index]]
-                if problem := _problem(chosen):
-                    text = f"{store.path}, {name} at layer {layer}: {problem}"
+                chosen = states if isinstance(states, str) else _select(states, rows[task][index])
+                if isinstance(chosen, str):
+                    text = f"{store.path}, {name} at layer {layer}: {chosen}"
                     failed |= {(task, one): text for one in ([index] if index else range(len(stores)))}
                 else:
                     fold = named_key(key, f"{task}/{name}/{layer}")
@@ -91,15 +91,14 @@ def _try_read(read: Read, store: ActivationStore, layer: int | str) -> np.ndarra
         return str(error)
 
 
-def _problem(states: np.ndarray | str) -> str:
-    """Say why states cannot be used, "" if they can."""
-    if isinstance(states, str):
-        return states
-    bad = (~np.isfinite(states)).any(axis=1).sum()
+def _select(states: np.ndarray, rows: np.ndarray) -> np.ndarray | str:
+    """Take some rows, or say why they cannot be used."""
+    chosen = states[rows]
+    bad = (~np.isfinite(chosen)).any(axis=1).sum()
     if not bad:
-        return ""
+        return chosen
     return (
-        f"{bad} of {len(states)} samples have NaN or infinite states; run the model in float32 or bfloat16, or leave "
+        f"{bad} of {len(chosen)} samples have NaN or infinite states; run the model in float32 or bfloat16, or leave "
         "these samples out"
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 from pid_jax.gaussianizers import Auto, Copula, Gaussianizer, NoGaussianization, RealNVP
 from pid_jax.multiverse import Multiverse
 from pid_jax.spec import BROJA, MMI, PCA, PIDSpec, Redundancy
-from pid_jax.store import ActivationStore, StoreError
+from pid_jax.store import ActivationStore
 from pid_jax.study.model import StudyModel
 from pid_jax.study.spec import StudySpec
 from pid_jax.targets import TARGETS
@@ -95,7 +95,7 @@ def read_config(path: Path) -> StudyConfig:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist: give a study file, or --store.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ValueError(f"{path} is no TOML file that can be read: {error}.") from error
     try:
         return _parse(content, path.parent)
@@ -115,7 +115,7 @@ def open_models(configs: Sequence[ModelConfig]) -> tuple[list[StudyModel], list[
         for place, path in enumerate((config.store, *config.knockouts)):
             try:
                 opened.append(ActivationStore.open(path))
-            except (StoreError, ValueError) as error:
+            except (ValueError, OSError, ModuleNotFoundError) as error:
                 problems.append(f"model {config.name!r}: {error}")
                 if place == 0:
                     break
@@ -145,22 +145,23 @@ def _model(given: dict[str, Any], folder: Path, place: int) -> ModelConfig:
     if missing:
         raise ValueError(f"models[{place}] needs {' and '.join(missing)}.")
     knockouts = [path for pattern in given.get("knockouts", ()) for path in _matches(pattern, folder)]
-    return ModelConfig(name=given["name"], store=_join(given["store"], folder), knockouts=tuple(knockouts))
+    once = tuple(dict.fromkeys(knockouts))
+    return ModelConfig(name=given["name"], store=_join(given["store"], folder), knockouts=once)
 
 
 def _join(path: str, folder: Path) -> str:
-    return path if _URL in path else str(folder / path)
+    return path if _URL in path else str(folder / Path(path).expanduser())
 
 
 def _matches(pattern: str, folder: Path) -> list[str]:
-    """Find the stores that a pattern such as stores/image-question@* means; URLs stand for themselves."""
+    """Find the folders that a pattern such as stores/image-question@* means; URLs stand for themselves."""
     if _URL in pattern or not any(sign in pattern for sign in "*?["):
         return [_join(pattern, folder)]
-    root = Path(folder, pattern)
-    start = Path(root.anchor) if root.is_absolute() else Path()
-    found = sorted(str(path) for path in start.glob(str(root.relative_to(start))))
+    whole = Path(pattern).expanduser()
+    start = Path(whole.anchor) if whole.is_absolute() else folder
+    found = sorted(str(path) for path in start.glob(str(whole.relative_to(whole.anchor))) if path.is_dir())
     if not found:
-        raise ValueError(f"knockouts: nothing matches {pattern!r} in {folder}: check the folder, or leave it out.")
+        raise ValueError(f"knockouts: no folder matches {pattern!r} in {folder}: check the folder, or leave it out.")
     return found
 
 

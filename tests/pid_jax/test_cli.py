@@ -109,6 +109,13 @@ def test_a_study_file_to_results_and_page(pid_jax, study_folder):
     assert ((out / "results.nc").read_bytes(), (out / "report.html").read_bytes()) == before
 
 
+@pytest.mark.parametrize("option", ["--seed", "--dims", "--tasks", "--knockout"])
+def test_options_that_a_study_file_has_entries_for(pid_jax, study_folder, option):
+    code, _, err = pid_jax("study", study_folder / "study.toml", option, "1", "--out", study_folder / "out3")
+    assert code == 1
+    assert f"{option} and a study file were given" in " ".join(err.split())
+
+
 def test_what_is_left_out_is_one_line_each(pid_jax, study_folder):
     stores = ("--store", study_folder / "b", "--knockout", study_folder / "k", "--knockout", study_folder / "o")
     options = ("--dims", "3,3,2", "--gaussianize", "copula", "--out", study_folder / "out2")

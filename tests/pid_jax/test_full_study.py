@@ -87,6 +87,18 @@ def test_all_of_it_survives_a_file(found, tmp_path):
         np.testing.assert_array_equal(loaded[name], found[0][name], err_msg=str(name))
 
 
+def test_a_condition_whose_store_cannot_be_opened_is_left_out(folder):
+    text = STUDY.format(more="").replace('knockouts = ["k"]', 'knockouts = ["gone"]')
+    (folder / "lost.toml").write_text(text.replace('targets = ["answer-logits"]', ""))
+    results, lines = run_full_study(read_config(folder / "lost.toml"), cells=folder / "cells")
+    assert len(lines) == 1
+    assert "gone is no activation store" in lines[0]
+    assert results.sizes["universe"] == 2
+    (folder / "none.toml").write_text(text.replace('store = "b"', 'store = "nowhere"'))
+    with pytest.raises(ValueError, match=r"nothing to study.*nowhere is no activation store"):
+        run_full_study(read_config(folder / "none.toml"))
+
+
 def test_a_condition_that_no_model_has(folder):
     config = read_config(folder / "study.toml")
     models, _ = open_models(config.models)

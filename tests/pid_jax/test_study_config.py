@@ -93,7 +93,7 @@ def test_what_is_left_out_has_its_default(tmp_path):
             r"models\[0\] has no entry 'layers'; there are name, store",
         ),
         (MODEL + 'knockouts = "k"', "knockouts needs a list of texts"),
-        (MODEL + 'knockouts = ["k*"]', r"nothing matches 'k\*'"),
+        (MODEL + 'knockouts = ["k*"]', r"no folder matches 'k\*'"),
         ("dim = [1, 2, 3]\n" + MODEL, "the study has no entry 'dim'; there are seed, dims"),
         ("dims = [1, 2]\n" + MODEL, r"dims needs three whole numbers above 0 .* got \[1, 2\]"),
         ("dims = [1, 2, true]\n" + MODEL, "dims needs three whole numbers"),
@@ -122,6 +122,34 @@ def test_a_missing_file_and_one_that_is_no_text(tmp_path):
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match="is no TOML file"):
         read_config(path)
+
+
+def test_paths_and_patterns(tmp_path, monkeypatch):
+    """Files and what is named twice count once or not; ~ is home; brackets of the file's own folder are no pattern."""
+    home, folder = tmp_path / "home", tmp_path / "study[1]"
+    monkeypatch.setenv("HOME", str(home))
+    for path in (home / "k@1", folder / "k@1", folder / "k@2"):
+        path.mkdir(parents=True)
+    (folder / "k@3.txt").write_text("")
+    patterns = f'knockouts = ["k@*", "k@2", "~/k@*", "{home}/k@?", "../home/k@1"]'
+    (model,) = read_config(write(folder, MODEL.replace('"b"', '"~/b"') + patterns)).models
+    assert model.store == str(home / "b")
+    others = (str(home / "k@1"), str(folder / "../home/k@1"))
+    assert model.knockouts == (str(folder / "k@1"), str(folder / "k@2"), *others)
+
+
+def test_a_folder_is_no_study_file(tmp_path):
+    with pytest.raises(ValueError, match="is no TOML file that can be read"):
+        read_config(tmp_path)
+
+
+def test_stores_behind_packages_or_rights_that_are_missing(tmp_path, monkeypatch):
+    make_store(tmp_path / "b")
+    (tmp_path / "k" / "manifest.json").mkdir(parents=True)
+    knockouts = (str(tmp_path / "k"), "nobody-knows://bucket/k")
+    models, problems = open_models([ModelConfig(name="m", store=str(tmp_path / "b"), knockouts=knockouts)])
+    assert len(models) == 1
+    assert len(problems) == 2
 
 
 def test_stores_that_cannot_be_opened_are_named(tmp_path):

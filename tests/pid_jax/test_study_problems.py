@@ -13,7 +13,7 @@ from pid_jax.spec import BROJA, OAS, PCA, Copula, NoGaussianization, PIDSpec
 from pid_jax.store import ActivationStore
 from pid_jax.study import cache, run
 from pid_jax.study.model import StudyModel
-from pid_jax.study.results import one_model
+from pid_jax.study.results import load_study, one_model, save_study
 from pid_jax.study.run import run_study
 from pid_jax.study.spec import StudySpec
 from pid_jax.targets import LogitLens
@@ -234,6 +234,23 @@ def test_every_changed_byte_of_a_cell_is_seen(baseline, tmp_path):
     other = "0" * len(digest)
     (tmp_path / f"{other[:32]}.nc").write_bytes(content)
     assert cells.read(other) is None
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # of h5netcdf, which closes such files twice
+def test_damaged_results_are_refused_in_one_way(baseline, tmp_path):
+    path = save_study(run_study([StudyModel(name="m", baseline=baseline)], spec=SPEC), tmp_path / "r.nc")
+    content, refused = path.read_bytes(), 0
+    for place in np.random.default_rng(0).integers(0, len(content), 60):
+        changed = bytearray(content)
+        changed[place] ^= 0xFF
+        path.write_bytes(changed)
+        try:
+            load_study(path)
+        except ValueError:
+            refused += 1
+    assert refused > 10
 
 
 def test_other_code_makes_new_cells(baseline, tmp_path, monkeypatch):
