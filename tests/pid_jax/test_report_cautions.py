@@ -96,3 +96,12 @@ def test_reasons_have_true_minus_signs(results):
     study["reason"][:] = "gains -0.04 (-0.05 to 0.01), with I_12 of image-question@0-2"
     row = claims(study)[0]["rows"][0]
     assert row["reason"] == "gains −0.04 (−0.05 to 0.01), with I₁₂ of image-question@0-2"
+
+
+def test_what_does_not_exist_is_listed_once_for_all_tasks(results):
+    results["cell"][0, :, 1] = "absent"
+    results["cell"][0, 1, 2] = "absent"
+    found = diagnostics(results)
+    assert found["absent_count"] == 3
+    whole = ["small", "every task", "Image-Question cut, all", ""]
+    assert found["absent"] == [whole, ["small", "yes-no", "Image-Question cut, early", ""]]
