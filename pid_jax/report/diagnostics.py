@@ -8,6 +8,7 @@ import xarray as xr
 
 from pid_jax.plot.quantities import MAP_NAMES, condition_labels
 from pid_jax.report.cautions import cautions
+from pid_jax.report.formats import joined
 
 _ABSENT = -1
 _EXPLAINED = ("explained_variance_1", "explained_variance_2", "explained_variance_target")
@@ -28,7 +29,8 @@ def diagnostics(results: xr.Dataset) -> dict:
         "problems": [str(line) for line in read_json(results, "problems", list)],
         "cells": list(_cells(results, "failed")),
         "cautions": cautions(results),
-        "absent": list(_cells(results, "absent")),
+        "absent_count": int((results["cell"] == "absent").sum()),
+        "absent": _absent(results),
         "cell_count": int(results["cell"].size),
         "failures": failures,
         "estimate_count": count,
@@ -84,6 +86,18 @@ def _cells(results: xr.Dataset, state: str) -> Iterator[list[str]]:
         m, t, c = place.tolist()
         names = [str(results["model"].values[m]), str(results["task"].values[t]), labels[c]]
         yield [*names, str(reasons[m, t, c]) if reasons is not None else ""]
+
+
+def _absent(results: xr.Dataset) -> list[list[str]]:
+    """List what does not exist, a row for every model, condition and reason, with its tasks."""
+    tasks: dict[tuple[str, str, str], list[str]] = {}
+    for model, task, condition, reason in _cells(results, "absent"):
+        tasks.setdefault((model, condition, reason), []).append(task)
+    every = results.sizes["task"]
+    return [
+        [model, "every task" if 1 < len(of) == every else joined(of), condition, reason]
+        for (model, condition, reason), of in tasks.items()
+    ]
 
 
 def _failures(results: xr.Dataset) -> tuple[list[list[str]], int]:

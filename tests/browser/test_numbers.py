@@ -152,9 +152,12 @@ def test_tables(page, results):
     cells = row(page, "#table-changed", "cut, all")
     assert numbers(cells[1])[0] == pytest.approx(difference.values[most] * BITS, abs=0.00051)
     assert int(cells[2]) == most
-    cells = row(page, "#tasks", "six", "LogicalObj")
-    accuracy = 100 * results["accuracy"].sel(model="six", task="LogicalObj").values
-    assert [numbers(cell)[0] for cell in cells[5:]] == pytest.approx(accuracy, abs=0.051)
+    assert numbers(" ".join(row(page, "#tasks .samples", "six", "LogicalObj")[2:])) == [1000, 1, 51]
+    shown = page.locator("#tasks .accuracy").nth(1).locator("tbody tr").all_inner_texts()
+    labels, accuracies = results["condition_label"].values, results["accuracy"].sel(model="six").values.T
+    for text, label, accuracy in zip(shown, labels, accuracies, strict=True):
+        assert text.startswith(label)
+        assert numbers(text.removeprefix(label)) == pytest.approx(100 * accuracy, abs=0.051)
 
 
 def test_explorer(page, results):
