@@ -13,6 +13,7 @@ import xarray as xr
 
 from pid_jax.gaussianizers import Gaussianizer
 from pid_jax.metrics.add import add_metrics
+from pid_jax.metrics.claims import NOT_TESTABLE
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.spec import PCA, Redundancy
 from pid_jax.study.model import StudyModel, condition_name
@@ -168,7 +169,7 @@ def _filled(values: xr.DataArray) -> np.ndarray:
     """Fill texts of models that a universe does not have."""
     if values.dtype.kind == "f":
         return values.values
-    default = "not testable here" if values.name == "verdict" else "the model could not be studied so"
+    default = NOT_TESTABLE if values.name == "verdict" else "the model could not be studied so"
     return np.where(values.isnull(), default, values.values).astype(object)
 
 
@@ -176,7 +177,7 @@ def _unknown(results: xr.Dataset, reason: str) -> xr.Dataset:
     """Say why a universe cannot be had, for every model and claim."""
     dims, shape = ("model", "claim"), (results.sizes["model"], results.sizes["claim"])
     data = {name: (dims, np.full(shape, np.nan)) for name in ("claim_value", "claim_lower", "claim_upper")}
-    data |= {"verdict": (dims, np.full(shape, "not testable here", dtype=object))}
+    data |= {"verdict": (dims, np.full(shape, NOT_TESTABLE, dtype=object))}
     data |= {"reason": (dims, np.full(shape, reason, dtype=object))}
     return xr.Dataset(data, coords={"model": results["model"].values, "claim": results["claim"].values})
 

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from pid_jax.metrics.association import PROPERTIES
 from pid_jax.plot.effects import effect_axis_label, effect_unit, shown_effects
 from pid_jax.plot.lines import mark_empty
-from pid_jax.plot.quantities import check_model, condition_labels, names_of
+from pid_jax.plot.quantities import check_results, condition_labels, names_of
 from pid_jax.plot.selection import MOST_CUTS, left_out, shown_conditions
 from pid_jax.plot.style import (
     SERIES_STYLES,
@@ -52,9 +52,9 @@ def plot_associations(results: xr.Dataset, *, unit: str = "bits") -> Figure:
         A figure that is not registered anywhere.
 
     Raises:
-        ValueError: no property of tasks is known; otherwise see `check_model`.
+        ValueError: no property of tasks is known; otherwise see `check_results`.
     """
-    check_model(results, unit=unit, variables=_VARIABLES, dimensions=_DIMENSIONS)
+    check_results(results, unit=unit, variables=_VARIABLES, dimensions=_DIMENSIONS)
     properties, effects = shown_properties(results), shown_effects(results)
     if not properties or not effects:
         raise ValueError(

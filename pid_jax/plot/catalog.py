@@ -15,7 +15,7 @@ from pid_jax.plot.gaussianizers import plot_gaussianizers
 from pid_jax.plot.knockout import plot_knockout
 from pid_jax.plot.measures import plot_measures
 from pid_jax.plot.models import plot_models
-from pid_jax.plot.quantities import MEASURE_NAMES, check_results, default_measure, names_of
+from pid_jax.plot.quantities import CELLS, MEASURE_NAMES, check_results, default_measure, names_of
 from pid_jax.plot.shares import plot_shares
 from pid_jax.plot.spectra import plot_spectra
 from pid_jax.plot.trajectories import plot_trajectories
@@ -136,7 +136,7 @@ def planned_figures(results: xr.Dataset) -> dict[str, PlannedFigure]:
     Raises:
         ValueError: see `check_results`.
     """
-    check_results(results, dimensions=("model", "task", "condition", "measure", "layer"))
+    check_results(results, dimensions=("model", *CELLS))
     measure = default_measure(results)
     parts = list(_parts(results))
     planned = {}

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from pid_jax.plot.lines import mark_empty
-from pid_jax.plot.quantities import check_model, condition_labels
+from pid_jax.plot.quantities import check_results, condition_labels
 from pid_jax.plot.style import (
     ATOM_STYLES,
     BAND_OPACITY,
@@ -50,9 +50,9 @@ def plot_diagnostics(results: xr.Dataset, *, measure: str = "broja") -> Figure:
         A figure that is not registered anywhere.
 
     Raises:
-        ValueError: see `check_model`.
+        ValueError: see `check_results`.
     """
-    check_model(results, measure=measure, variables=(*_KEPT, "gap", "status", "n_samples"))
+    check_results(results, measure=measure, variables=(*_KEPT, "gap", "status", "n_samples"))
     shown = results.sel(measure=measure)
     with figure_style():
         figure, panels = new_panels(results.sizes["task"], 3, row_inches=1.5, groups=3)

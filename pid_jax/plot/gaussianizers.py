@@ -3,17 +3,8 @@
 import xarray as xr
 from matplotlib.figure import Figure
 
-from pid_jax.plot.lines import draw_atoms, value_limits
-from pid_jax.plot.quantities import ATOMS, MAP_NAMES, atom_labels, check_model, compared_atoms, names_of
-from pid_jax.plot.style import (
-    add_legend,
-    figure_style,
-    label_row,
-    new_panels,
-    panel_title,
-    set_layer_limits,
-    with_margins,
-)
+from pid_jax.plot.columns import plot_columns
+from pid_jax.plot.quantities import ATOMS, MAP_NAMES, check_results, compared_atoms, names_of
 
 
 def plot_gaussianizers(results: xr.Dataset, *, unit: str = "bits") -> Figure:
@@ -27,20 +18,9 @@ def plot_gaussianizers(results: xr.Dataset, *, unit: str = "bits") -> Figure:
         A figure that is not registered anywhere.
 
     Raises:
-        ValueError: no maps were compared; otherwise see `check_model`.
+        ValueError: no maps were compared; otherwise see `check_results`.
     """
-    check_model(results, unit=unit, variables=[f"compared_{atom}" for atom in ATOMS])
+    check_results(results, unit=unit, variables=[f"compared_{atom}" for atom in ATOMS])
     baseline = compared_atoms(results).isel(condition=0)
     names = names_of(results, "gaussianizer")
-    with figure_style():
-        figure, panels = new_panels(results.sizes["task"], len(names))
-        set_layer_limits(panels, results["layer"].values)
-        for row, task in enumerate(results["task"].values):
-            limits = value_limits(baseline.isel(task=row), ATOMS, unit)
-            panels[row, 0].set_ylim(*with_margins(*limits))
-            label_row(panels[row, 0], task, f"information ({unit})")
-            for column, name in enumerate(names):
-                lines = draw_atoms(panels[row, column], baseline.isel(task=row, gaussianizer=column), unit)
-                panel_title(panels[row, column], len(names), MAP_NAMES.get(name, name) if row == 0 else "")
-        add_legend(figure, lines, list(atom_labels(results).values()))
-    return figure
+    return plot_columns({MAP_NAMES.get(n, n): baseline.isel(gaussianizer=i) for i, n in enumerate(names)}, unit)

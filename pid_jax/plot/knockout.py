@@ -11,7 +11,7 @@ from pid_jax.plot.quantities import (
     ATOMS,
     PER_NAT,
     atom_labels,
-    check_model,
+    check_results,
     condition_labels,
     cut_window,
     names_of,
@@ -54,9 +54,9 @@ def plot_knockout(results: xr.Dataset, *, measure: str = "broja", unit: str = "b
         A figure that is not registered anywhere.
 
     Raises:
-        ValueError: there is no condition but the baseline; otherwise see `check_model`.
+        ValueError: there is no condition but the baseline; otherwise see `check_results`.
     """
-    check_model(results, measure=measure, unit=unit, variables=(*_CHANGING, "accuracy"))
+    check_results(results, measure=measure, unit=unit, variables=(*_CHANGING, "accuracy"))
     if results.sizes["condition"] < 2:
         got = names_of(results, "condition")
         raise ValueError(f"results must hold a knockout besides the baseline, got {got}; add a cut or leave it out")

@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
 from pid_jax.plot.lines import draw_line, mark_empty, value_limits
-from pid_jax.plot.quantities import ATOMS, PER_NAT, atom_labels, check_results, names_of
+from pid_jax.plot.quantities import ATOMS, CELLS, PER_NAT, atom_labels, check_results, names_of
 from pid_jax.plot.style import (
     add_legend,
     add_note,
@@ -38,7 +38,7 @@ def plot_models(results: xr.Dataset, *, measure: str = "broja", unit: str = "bit
     Raises:
         ValueError: there is one model only; otherwise see `check_results`.
     """
-    check_results(results, measure=measure, unit=unit, dimensions=("model", "task", "condition", "measure", "layer"))
+    check_results(results, measure=measure, unit=unit, dimensions=("model", *CELLS))
     models = names_of(results, "model")
     if len(models) < 2:
         raise ValueError(f"results must hold several models, got {models}; plot one with plot_trajectories")

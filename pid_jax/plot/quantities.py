@@ -1,7 +1,7 @@
 """What figures and page read from a results dataset: names, units, cut windows, and the checks of them."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import xarray as xr
@@ -26,7 +26,7 @@ _OTHER_UNITS = {
     "points": (100.0, "percentage points"),
 }
 # Dimensions of the results of one model.
-_CELLS = ("task", "condition", "measure", "layer")
+CELLS = ("task", "condition", "measure", "layer")
 
 # A share is a ratio to I_12. Below a hundredth of a bit, estimation noise is as large as I_12 itself, and the
 # ratio says nothing; no share is given there.
@@ -39,7 +39,7 @@ def check_results(
     measure: str | None = None,
     unit: str = "bits",
     variables: Iterable[str] = ATOMS,
-    dimensions: Iterable[str] = _CELLS,
+    dimensions: Sequence[str] = CELLS,
 ) -> None:
     """Refuse a dataset, measure or unit that a figure cannot show.
 
@@ -48,11 +48,17 @@ def check_results(
         measure: the measure to be shown; None if the caller shows several or none.
         unit: "bits" or "nats".
         variables: data variables the caller is going to read.
-        dimensions: labeled dimensions the caller is going to read.
+        dimensions: labeled dimensions the caller is going to read; without "model" it shows one model.
 
     Raises:
-        ValueError: a dimension or variable is missing, a variable is not in nats, or measure or unit is unknown.
+        ValueError: a dimension or variable is missing, there are several models where one is shown, a variable is not
+            in nats, or measure or unit is unknown.
     """
+    if "model" in results.dims and "model" not in dimensions:
+        raise ValueError(
+            f"results must be of one model, got models {names_of(results, 'model')}; "
+            "cut one out with pid_jax.study.results.one_model"
+        )
     if unit not in PER_NAT:
         raise ValueError(f"unit must be one of {sorted(PER_NAT)}, got {unit!r}; choose one of them")
     for dimension in dimensions:
@@ -74,34 +80,6 @@ def check_results(
     measures = names_of(results, "measure") if "measure" in results.coords else []
     if measure is not None and measure not in measures:
         raise ValueError(f"measure must be one of {measures}, got {measure!r}; choose one that was computed")
-
-
-def check_model(
-    results: xr.Dataset,
-    *,
-    measure: str | None = None,
-    unit: str = "bits",
-    variables: Iterable[str] = ATOMS,
-    dimensions: Iterable[str] = _CELLS,
-) -> None:
-    """Refuse what `check_results` does, and a dataset of several models.
-
-    Args:
-        results: one model of the dataset made by `pid_jax.study`.
-        measure: the measure to be shown; None if the caller shows several or none.
-        unit: "bits" or "nats".
-        variables: data variables the caller is going to read.
-        dimensions: labeled dimensions the caller is going to read.
-
-    Raises:
-        ValueError: the dataset has a dimension `model`; otherwise see `check_results`.
-    """
-    if "model" in results.dims:
-        raise ValueError(
-            f"results must be of one model, got models {names_of(results, 'model')}; "
-            "cut one out with pid_jax.study.results.one_model"
-        )
-    check_results(results, measure=measure, unit=unit, variables=variables, dimensions=dimensions)
 
 
 def names_of(results: xr.Dataset, dimension: str) -> list[str]:

@@ -14,7 +14,7 @@ from pid_jax.plot.quantities import (
     PER_NAT,
     SMALLEST_TOTAL_BITS,
     atom_labels,
-    check_model,
+    check_results,
     condition_labels,
     shares_of_total,
 )
@@ -55,9 +55,9 @@ def plot_shares(results: xr.Dataset, *, measure: str = "broja") -> Figure:
         A figure that is not registered anywhere.
 
     Raises:
-        ValueError: see `check_model`.
+        ValueError: see `check_results`.
     """
-    check_model(results, measure=measure, variables=(*ATOMS, "i_12", "accuracy"))
+    check_results(results, measure=measure, variables=(*ATOMS, "i_12", "accuracy"))
     places = shown_conditions(results)
     shown = results.isel(condition=places).sel(measure=measure)
     conditions = condition_labels(shown)

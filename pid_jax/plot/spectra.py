@@ -7,7 +7,7 @@ from matplotlib.ticker import MaxNLocator
 
 from pid_jax.plot.heat import add_color_bar, draw_heat
 from pid_jax.plot.lines import mark_empty
-from pid_jax.plot.quantities import PER_NAT, atom_labels, check_model
+from pid_jax.plot.quantities import PER_NAT, atom_labels, check_results
 from pid_jax.plot.style import AMOUNT_MAP, figure_style, label_row, new_panels, panel_title
 
 _SPECTRA = {"spectrum_1": "unique_1", "spectrum_2": "unique_2"}
@@ -26,9 +26,9 @@ def plot_spectra(results: xr.Dataset, *, unit: str = "bits") -> Figure:
         A figure that is not registered anywhere.
 
     Raises:
-        ValueError: see `check_model`.
+        ValueError: see `check_results`.
     """
-    check_model(results, unit=unit, variables=_SPECTRA, dimensions=("task", "condition", "layer"))
+    check_results(results, unit=unit, variables=_SPECTRA, dimensions=("task", "condition", "layer"))
     values = {
         name: results[name].isel(condition=0).transpose("task", "direction", "layer").values * PER_NAT[unit]
         for name in _SPECTRA

@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pid_jax.metrics.claims import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED
+
 # Okabe and Ito (2008), "Color Universal Design": distinct under the common forms of color blindness.
 # Line style and marker repeat the distinction for black-and-white print.
 ATOM_STYLES = {
@@ -30,9 +32,9 @@ SERIES_STYLES = (
 )
 # Symbol and word repeat the distinction that the color makes.
 VERDICT_STYLES = {
-    "supported": {"color": "#0072B2", "marker": "o", "symbol": "●"},
-    "not supported": {"color": "#D55E00", "marker": "X", "symbol": "✖"},
-    "not testable here": {"color": "#6E6E6E", "marker": "D", "symbol": "◇"},
+    SUPPORTED: {"color": "#0072B2", "marker": "o", "symbol": "●"},
+    NOT_SUPPORTED: {"color": "#D55E00", "marker": "X", "symbol": "✖"},
+    NOT_TESTABLE: {"color": "#6E6E6E", "marker": "D", "symbol": "◇"},
 }
 # Even in lightness, and told apart by color-blind readers: amounts, and differences around zero.
 AMOUNT_MAP = "cividis"

@@ -4,7 +4,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from pid_jax.plot.lines import accuracy_text, draw_atoms, shade_cut, value_limits
-from pid_jax.plot.quantities import ATOMS, atom_labels, check_model, condition_labels, cut_window
+from pid_jax.plot.quantities import ATOMS, atom_labels, check_results, condition_labels, cut_window
 from pid_jax.plot.selection import left_out, shown_conditions
 from pid_jax.plot.style import (
     add_legend,
@@ -34,9 +34,9 @@ def plot_trajectories(results: xr.Dataset, *, measure: str = "broja", unit: str 
         A figure that is not registered anywhere: save it with `figure.savefig`.
 
     Raises:
-        ValueError: see `check_model`.
+        ValueError: see `check_results`.
     """
-    check_model(results, measure=measure, unit=unit, variables=(*ATOMS, "accuracy"))
+    check_results(results, measure=measure, unit=unit, variables=(*ATOMS, "accuracy"))
     places = shown_conditions(results)
     shown = results.isel(condition=places).sel(measure=measure)
     conditions = condition_labels(shown)

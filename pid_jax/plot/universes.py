@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from pid_jax.metrics.claims import NOT_TESTABLE
 from pid_jax.plot.choices import SAME_AGAIN, changed_choices, universe_choices
 from pid_jax.plot.lines import mark_empty
 from pid_jax.plot.quantities import check_results, in_unit, names_of, with_unit
@@ -91,7 +92,7 @@ def study_choices(results: xr.Dataset) -> str:
 def _look(verdict: str) -> dict:
     """Choose the mark of a verdict; the one of a claim that was not tested is hollow."""
     style = VERDICT_STYLES[verdict]
-    fill = "white" if verdict == "not testable here" else style["color"]
+    fill = "white" if verdict == NOT_TESTABLE else style["color"]
     return {
         "color": style["color"],
         "marker": style["marker"],
@@ -118,7 +119,7 @@ def _draw_claim(axes: Axes, claim: xr.Dataset, unit: str) -> None:
     for row in rows[~np.isfinite(value)]:
         place = {"ha": "center", "va": "center", "fontsize": SMALL_TEXT_SIZE}
         word = str(verdicts[row]) if verdicts[row] in VERDICT_STYLES else "not available"
-        color = VERDICT_STYLES.get(word, VERDICT_STYLES["not testable here"])["color"]
+        color = VERDICT_STYLES.get(word, VERDICT_STYLES[NOT_TESTABLE])["color"]
         axes.text(0.5, row, word, transform=axes.get_yaxis_transform(), color=color, **place)
     axes.set_ylim(len(value) - 0.5, -0.5)
     axes.set_yticks(rows, [""] * len(rows))

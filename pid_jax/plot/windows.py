@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 from pid_jax.plot.effects import LARGEST_P, draw_effects, shown_effects
 from pid_jax.plot.heat import add_color_bar_above, draw_heat, name_rows
 from pid_jax.plot.lines import mark_empty
-from pid_jax.plot.quantities import PER_NAT, atom_labels, check_model, names_of
+from pid_jax.plot.quantities import PER_NAT, atom_labels, check_results, names_of
 from pid_jax.plot.selection import edge_label, edge_sets
 from pid_jax.plot.style import (
     DIFFERENCE_MAP,
@@ -44,9 +44,9 @@ def plot_windows(results: xr.Dataset, *, unit: str = "bits") -> Figure:
         A figure that is not registered anywhere.
 
     Raises:
-        ValueError: there is no condition but the baseline; otherwise see `check_model`.
+        ValueError: there is no condition but the baseline; otherwise see `check_results`.
     """
-    check_model(results, unit=unit, variables=_TESTED, dimensions=("task", "condition", "layer", "quantity"))
+    check_results(results, unit=unit, variables=_TESTED, dimensions=("task", "condition", "layer", "quantity"))
     if results.sizes["condition"] < 2:
         got = names_of(results, "condition")
         raise ValueError(f"results must hold a knockout besides the baseline, got {got}; add a cut or leave it out")

@@ -13,6 +13,7 @@ from pid_jax.atomic import write_text
 from pid_jax.plot.choices import universe_choices
 from pid_jax.plot.quantities import (
     ATOMS,
+    CELLS,
     INFORMATION,
     MAP_NAMES,
     atom_labels,
@@ -55,12 +56,7 @@ def write_report(results: xr.Dataset, path: Path) -> Path:
         ValueError: A dimension or variable is missing, or an attribute is not the JSON that it should be.
     """
     path = Path(path)
-    if results.sizes.get("model", 0) == 0:
-        raise ValueError(
-            f"results must have a dimension 'model' with at least one entry, got dimensions {dict(results.sizes)}; "
-            "pass the dataset that pid_jax.study returns"
-        )
-    check_results(results, variables=_NEEDED)
+    check_results(results, variables=_NEEDED, dimensions=("model", *CELLS))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,

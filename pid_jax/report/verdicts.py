@@ -4,9 +4,10 @@ import re
 
 import xarray as xr
 
+from pid_jax.metrics.claims import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED
 from pid_jax.report.formats import counted, interval, joined, with_unit
 
-SYMBOLS = {"supported": "✓", "not supported": "✗", "not testable here": "○"}
+SYMBOLS = {SUPPORTED: "✓", NOT_SUPPORTED: "✗", NOT_TESTABLE: "○"}
 
 
 def claims(results: xr.Dataset) -> list[dict]:

@@ -97,8 +97,7 @@ def cell_digest(
     settings = spec_to_dict(spec)
     del settings["tasks"], settings["keep"]  # they decide which samples there are, and those are hashed
     stores = [digests[str(store.path)] for store in (model.baseline, model.stores[place])]
-    code = [SCHEMA, _source_digest(), package_versions()]
-    return _hash([code, stores, digests.get(READOUT), task, rows.ids.tolist(), settings, seed])
+    return _hash([_code_digest(), stores, digests.get(READOUT), task, rows.ids.tolist(), settings, seed])
 
 
 def package_versions() -> dict[str, str]:
@@ -107,12 +106,13 @@ def package_versions() -> dict[str, str]:
 
 
 @cache
-def _source_digest() -> str:
-    """Hash the code that cells come from, which may change while its version stays."""
+def _code_digest() -> str:
+    """Hash the code that cells come from, which may change while its version stays, and the versions of packages."""
     root = Path(__file__).parents[1]
     files = [path.relative_to(root) for path in root.rglob("*.py")]
     used = sorted(path.as_posix() for path in files if path.parts[0] not in _AFTERWARDS)
-    return _hash([(name, _CHECKSUM((root / name).read_bytes()).hexdigest()) for name in used])
+    sources = [(name, _CHECKSUM((root / name).read_bytes()).hexdigest()) for name in used]
+    return _hash([SCHEMA, sources, package_versions()])
 
 
 def _hash(content: Any) -> str:

@@ -78,9 +78,10 @@ def run_study(
     check_names(model.name for model in models)
     used, lines = _usable(models, problems)
     tasks: dict[str, dict[str, TaskRows]] = {}
+    readers: dict[str, TargetReader] = {}
     for model in list(used):
         try:
-            target_reader(spec.target, model.baseline)
+            readers[model.name] = target_reader(spec.target, model.baseline)
             tasks[model.name] = task_rows(model, spec)
         except (ValueError, StoreError) as error:
             lines.append(f"model {model.name!r}: {error}")
@@ -92,7 +93,7 @@ def run_study(
     found: dict[Place, xr.Dataset | str] = {}
     for place, model in enumerate(used):
         told = part_of(progress, place, len(used))
-        found |= _run_model(model, tasks[model.name], spec, seed, cache, told, tell)
+        found |= _run_model(model, tasks[model.name], readers[model.name], spec, seed, cache, told, tell)
     if all(isinstance(cell, str) for cell in found.values()):
         reasons = list(dict.fromkeys(f"{'/'.join(key)}: {cell}" for key, cell in found.items()))
         raise ValueError(" ".join(["Nothing could be estimated.", *reasons[:3]]))
@@ -121,6 +122,7 @@ def _check_tasks(models: Sequence[StudyModel], spec: StudySpec) -> None:
 def _run_model(
     model: StudyModel,
     tasks: Mapping[str, TaskRows],
+    reader: TargetReader,
     spec: StudySpec,
     seed: int,
     cache: CellCache,
@@ -128,7 +130,6 @@ def _run_model(
     tell: Callable[[str], None],
 ) -> dict[Place, xr.Dataset | str]:
     """Make the cells of one model, or read those that are there."""
-    reader = target_reader(spec.target, model.baseline)
     found, wanted = _look_up(model, tasks, spec, seed, cache)
     there = sum(isinstance(cell, xr.Dataset) for cell in found.values())
     if there:
