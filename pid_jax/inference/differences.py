@@ -5,11 +5,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from pid_jax.gaussianize import Latents
 from pid_jax.inference.influence import influence_of_rows
 from pid_jax.inference.multiplicity import false_discovery_rate, family_wise_by_maximum
+from pid_jax.inference.normal import error_or_size, in_errors, p_value_of, reach_of
 from pid_jax.inference.replicates import row_replicates
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.pid.calibrated import LEAST_SHARE
@@ -109,10 +109,10 @@ def _infer(
 ) -> dict[str, Any]:
     drawn = jax.tree.map(lambda x: x.std(axis=0), replicates)
     error = jax.tree.map(_standard_error, jackknife, drawn, difference)
-    reach = jax.tree.map(lambda x: ndtri(0.5 + 0.5 * level) * x, error)
-    distance = jax.tree.map(_in_units, difference, error)
-    p_value = jax.tree.map(lambda x: 2 * ndtr(-x), distance)
-    scatter = jax.tree.map(lambda x, sd: _in_units(x - x.mean(axis=0), sd), replicates, drawn)
+    reach = jax.tree.map(lambda sd: reach_of(sd, level), error)
+    distance = jax.tree.map(in_errors, difference, error)
+    p_value = jax.tree.map(p_value_of, distance)
+    scatter = jax.tree.map(lambda x, sd: in_errors(x - x.mean(axis=0), sd), replicates, drawn)
     return {
         "difference": difference,
         "lower": jax.tree.map(np.subtract, difference, reach),
@@ -125,11 +125,5 @@ def _infer(
 
 
 def _standard_error(jackknife: np.ndarray, drawn: np.ndarray, difference: np.ndarray) -> np.ndarray:
-    """Choose between both standard errors; what never varies cannot be told from what the corrections leave."""
-    chosen = np.where(jackknife < LEAST_SHARE * drawn, drawn, jackknife)
-    return np.where(chosen > 0, chosen, np.abs(difference))
-
-
-def _in_units(value: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Measure the size of values in standard errors, zero where there is neither."""
-    return np.abs(value) / np.where(error > 0, error, 1)
+    """Choose between both standard errors."""
+    return error_or_size(np.where(jackknife < LEAST_SHARE * drawn, drawn, jackknife), difference)

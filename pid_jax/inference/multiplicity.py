@@ -49,6 +49,19 @@ def family_wise_by_maximum(statistic: np.ndarray, replicates: np.ndarray) -> np.
     return adjusted
 
 
+def family_wise_by_rows(statistic: np.ndarray, replicates: np.ndarray) -> np.ndarray:
+    """Adjust p-values as `family_wise_by_maximum` does, along the last axis and for every row alone.
+
+    Args:
+        statistic: (..., problems).
+        replicates: The same under the null (..., problems, resamples).
+    """
+    adjusted = np.full(np.shape(statistic), np.nan)
+    for row in np.ndindex(adjusted.shape[:-1]):
+        adjusted[row] = family_wise_by_maximum(statistic[row], replicates[row].T)
+    return adjusted
+
+
 def standardize(statistic: np.ndarray, replicates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Measure statistics and replicates of every problem in units of their common spread around their common mean.
 

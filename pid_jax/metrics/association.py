@@ -11,9 +11,10 @@ from scipy.stats import rankdata
 
 from pid_jax.metrics.causal import LABELS, drawn_effects
 from pid_jax.metrics.draws import ModelDraws
-from pid_jax.metrics.intervals import LEVEL, noise_of
+from pid_jax.metrics.intervals import noise_of
 from pid_jax.metrics.labels import with_ends
 from pid_jax.metrics.trajectory import METRICS, Smooth
+from pid_jax.study.differences import LEVEL
 
 # The metric behind each property of a task.
 PROPERTIES = {"vision_dependence": "vision_share_early", "redundancy": "redundancy_share_last"}

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
-from scipy.special import ndtr, ndtri
 
-from pid_jax.inference.multiplicity import family_wise_by_maximum
+from pid_jax.inference.multiplicity import family_wise_by_rows
+from pid_jax.inference.normal import in_errors, p_value_of, reach_of
 from pid_jax.metrics.draws import SYNERGY, UNIQUE_1, ModelDraws, at_depth
-from pid_jax.metrics.intervals import LEVEL, noise_of, shared_bias, spread
+from pid_jax.metrics.intervals import noise_of, shared_bias, spread
 from pid_jax.metrics.labels import with_ends
+from pid_jax.study.differences import LEVEL
 
 # Answers that are added to those that changed, so that with none of n an interval still reaches about 3 / n.
 PSEUDO_ANSWERS = 2
@@ -129,18 +130,16 @@ def _errors(draws: np.ndarray, samples: np.ndarray) -> np.ndarray:
 
 
 def _ends(value: np.ndarray, error: np.ndarray) -> np.ndarray:
-    far = ndtri(0.5 + 0.5 * LEVEL) * error
+    far = reach_of(error, LEVEL)
     return np.stack([value, value - far, value + far])
 
 
 def _p_values(draws: np.ndarray, errors: np.ndarray) -> np.ndarray:
     """P-values and those adjusted for all conditions, (2, task, condition, effect)."""
-    units = np.where(errors > 0, errors, 1)
-    distance = np.abs(draws[0]) / np.where(np.isfinite(errors), units, np.nan)
-    single = 2 * ndtr(-distance)
-    adjusted = np.full_like(single, np.nan)
-    if len(draws) > 1:
-        scatter = np.abs(noise_of(draws)) / units
-        for task, effect in np.ndindex(single.shape[0], single.shape[2]):
-            adjusted[task, :, effect] = family_wise_by_maximum(distance[task, :, effect], scatter[:, task, :, effect])
-    return np.stack([single, adjusted])
+    distance = np.where(np.isfinite(errors), in_errors(draws[0], errors), np.nan)
+    single = p_value_of(distance)
+    if len(draws) == 1:
+        return np.stack([single, np.full_like(single, np.nan)])
+    scatter = np.moveaxis(in_errors(noise_of(draws), errors), 0, -1)
+    adjusted = family_wise_by_rows(np.swapaxes(distance, 1, 2), np.swapaxes(scatter, 1, 2))
+    return np.stack([single, np.swapaxes(adjusted, 1, 2)])

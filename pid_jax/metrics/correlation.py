@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
-from scipy.special import ndtri
 
+from pid_jax.inference.normal import reach_of
 from pid_jax.metrics.draws import ModelDraws, at_depth, complete_tasks
-from pid_jax.metrics.intervals import LEVEL, noise_of, normal
+from pid_jax.metrics.intervals import noise_of, normal
 from pid_jax.metrics.labels import with_ends
 from pid_jax.result import ATOMS
+from pid_jax.study.differences import LEVEL
 
 # A curve of which noise makes more of the variation over depth has no correlation.
 MOST_NOISE = 0.5
@@ -113,7 +114,7 @@ def _below_one(value: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
     moments = off @ off.T / (len(off) - 1)
     total = np.trace(moments)
     squares = max((moments**2).sum() - total**2 / len(off), 0.0)
-    step = ndtri(0.5 + 0.5 * LEVEL) * np.sqrt(squares / total if total > 0 else 0.0)
+    step = reach_of(np.sqrt(squares / total if total > 0 else 0.0), LEVEL)
     return float(1 - 0.5 * (np.sqrt(2 * max(1 - float(value), 0.0)) + step) ** 2)
 
 

@@ -3,7 +3,9 @@
 import numpy as np
 from scipy.special import ndtri
 
-LEVEL = 0.95
+from pid_jax.inference.normal import reach_of
+from pid_jax.study.differences import LEVEL
+
 # The peak is among its candidates with this probability; what is computed at each has a level that makes up for it.
 PEAK_LEVEL = 0.99
 AT_PEAK_LEVEL = LEVEL + 1 - PEAK_LEVEL
@@ -44,7 +46,7 @@ def noise_of(draws: np.ndarray) -> np.ndarray:
 
 def reach(draws: np.ndarray, level: float = LEVEL) -> np.ndarray:
     """How far a normal interval goes to either side."""
-    return ndtri(0.5 + 0.5 * level) * spread(draws)
+    return reach_of(spread(draws), level)
 
 
 def normal(draws: np.ndarray, level: float = LEVEL) -> Summary:

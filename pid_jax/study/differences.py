@@ -2,9 +2,9 @@
 
 import numpy as np
 import xarray as xr
-from scipy.special import ndtr, ndtri
 
-from pid_jax.inference.multiplicity import family_wise_by_maximum
+from pid_jax.inference.multiplicity import family_wise_by_rows
+from pid_jax.inference.normal import error_or_size, in_errors, p_value_of, reach_of
 from pid_jax.pid.quantities import QUANTITIES
 from pid_jax.result import ATOMS
 
@@ -27,22 +27,16 @@ def add_differences(results: xr.Dataset) -> xr.Dataset:
     scatter = drawn - drawn[:, :, :1]
     difference[:, :, 0] = np.nan
     scatter -= scatter.mean(axis=-1, keepdims=True)
-    spread = scatter.std(axis=-1)
-    error = np.where(spread > 0, spread, np.abs(difference))
-    unit = np.where(error > 0, error, 1)
-    distance = np.abs(difference) / unit
-    p_value = 2 * ndtr(-distance)
-    family_wise = np.full_like(p_value, np.nan)
-    for place in np.ndindex(p_value.shape[:-1]):
-        size = np.where(np.isfinite(difference[place]), distance[place], np.nan)
-        family_wise[place] = family_wise_by_maximum(size, np.abs(scatter[place] / unit[place][:, None]).T)
-    reach = ndtri(0.5 + 0.5 * LEVEL) * error
+    error = error_or_size(scatter.std(axis=-1), difference)
+    distance = in_errors(difference, error)
+    reach = reach_of(error, LEVEL)
+    family_wise = family_wise_by_rows(distance, in_errors(scatter, error[..., None]))
     nats, one = {"units": "nats"}, {"units": "1"}
     data = {
         "difference": (_DIMS, difference, nats),
         "difference_lower": (_DIMS, difference - reach, nats),
         "difference_upper": (_DIMS, difference + reach, nats),
-        "difference_p": (_DIMS, p_value, one),
+        "difference_p": (_DIMS, p_value_of(distance), one),
         "difference_family_wise": (_DIMS, family_wise, one),
     }
     return results.assign(data).assign_coords(quantity=list(QUANTITIES))
