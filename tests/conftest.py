@@ -21,6 +21,8 @@ settings.register_profile("thorough", max_examples=500, **_REPRODUCIBLE)
 def pytest_configure(config: pytest.Config) -> None:
     is_thorough = config.option.markexpr.strip() == "slow"
     settings.load_profile("thorough" if is_thorough else "default")
+    # A command run in this process would switch the folder of compiled programs on for all tests after it.
+    jax.config.update("jax_enable_compilation_cache", False)
 
 
 @pytest.fixture(autouse=True)

@@ -57,11 +57,11 @@ def assemble(
 
 def _stack(cells: Mapping[Place, xr.Dataset], names: Mapping[str, list[str]]) -> xr.Dataset:
     """Put every cell in its place; what is not there is NaN, -1 for statuses, and empty for texts."""
-    layers = np.unique(np.concatenate([cell["layer"].values for cell in cells.values()]))
+    layers = np.unique(np.concatenate([cell["layer"].values for cell in cells.values()])).astype(int)
     directions = max(cell.sizes["direction"] for cell in cells.values())
     one = next(iter(cells.values()))
     sizes = {**one.sizes, "layer": len(layers), "direction": directions}
-    coordinates: dict[str, Any] = {name: one[name].values for name in ("measure", "gaussianizer")}
+    coordinates: dict[str, Any] = {name: one[name].values.astype(str) for name in ("measure", "gaussianizer")}
     coordinates |= {"layer": layers, "direction": np.arange(directions)}
     if "source" in {dim for cell in cells.values() for dim in cell.dims}:
         coordinates["source"], sizes["source"] = ["source_1", "source_2"], 2
@@ -73,10 +73,15 @@ def _stack(cells: Mapping[Place, xr.Dataset], names: Mapping[str, list[str]]) ->
             if name not in variables:
                 full = (*shape, *(sizes[str(dim)] for dim in variable.dims))
                 dims = (*_CELL, *(str(dim) for dim in variable.dims))
-                variables[str(name)] = (dims, _empty(full, variable.dtype), dict(variable.attrs))
+                variables[str(name)] = (dims, _empty(full, variable.dtype), _plain(variable.attrs))
             inner = np.ix_(*(_positions(cell, str(dim), layers) for dim in variable.dims)) if variable.dims else (...,)
             variables[str(name)][1][(*at, ...)][inner] = variable.values
     return xr.Dataset(variables, coords=coordinates)
+
+
+def _plain(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return attributes with lists for arrays, as files do not keep the type of a list."""
+    return {str(k): v.tolist() if isinstance(v, np.ndarray) else v for k, v in attributes.items()}
 
 
 def _positions(cell: xr.Dataset, dim: str, layers: np.ndarray) -> np.ndarray:
