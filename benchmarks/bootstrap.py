@@ -17,11 +17,13 @@ from pid_jax import BROJA, Independence, gaussian_pid
 from pid_jax.gaussian.wishart import numpy_generator
 from pid_jax.inference.permuted import draw_permutations, permuted_quantities
 from pid_jax.inference.replicates import gaussian_replicates, row_replicates
+from pid_jax.layout import laid_out
 from pid_jax.progress import no_progress
 from pid_jax.testing.problems import random_channel
 
 PACKAGES = ("pid_jax", "jax", "numpy", "scipy")
 PROBLEMS, DIM, SAMPLES, RESAMPLES, REPEATS = 33, 16, 5000, 1000, 3
+BUDGET_GB = 0.2
 DIMS = (DIM, DIM, DIM)
 
 
@@ -48,22 +50,21 @@ def main() -> None:
     cov = np.stack([np.cov(one.T) for one in rows])
     key = jax.random.key(0)
 
-    def parametric(resamples: int, budget: float) -> None:
-        gaussian_replicates(cov, DIMS, SAMPLES, BROJA(), resamples, key, budget, no_progress)
+    def parametric(resamples: int) -> None:
+        gaussian_replicates(cov, DIMS, SAMPLES, BROJA(), resamples, key, no_progress)
 
-    def pairs(resamples: int, budget: float) -> None:
-        row_replicates(rows, DIMS, BROJA(), resamples, 1, key, budget, no_progress)
+    def pairs(resamples: int) -> None:
+        row_replicates(rows, DIMS, BROJA(), resamples, 1, key, no_progress)
 
-    def permutations(resamples: int, budget: float) -> None:
+    def permutations(resamples: int) -> None:
         drawn = draw_permutations(numpy_generator(key), SAMPLES)
-        permuted_quantities(rows, cov, DIMS, Independence(), BROJA(), drawn, resamples, budget, no_progress)
+        permuted_quantities(rows, cov, DIMS, Independence(), BROJA(), drawn, resamples, no_progress)
 
-    budget = 2e9
-    parametric(RESAMPLES, budget)
+    parametric(RESAMPLES)
     gaussian_pid(cov, DIMS)
     times = []
     for repeat in range(REPEATS):
-        replicates = seconds(lambda: parametric(RESAMPLES, budget))
+        replicates = seconds(lambda: parametric(RESAMPLES))
         batched = seconds(lambda: [gaussian_pid(cov, DIMS) for _ in range(100)]) / 100
         ratio = replicates / (RESAMPLES * batched)
         times.append(
@@ -71,10 +72,11 @@ def main() -> None:
         )
     memory = []
     for name, action in (("Parametric", parametric), ("Pairs", pairs), ("Permutations", permutations)):
-        action(20, 2e8)
-        before = peak()
-        action(20 * RESAMPLES if name == "Parametric" else RESAMPLES, 2e8)
-        memory.append({"kind": name, "budget, GB": 0.2, "memory over what was there before, GB": peak() - before})
+        with laid_out(budget_gb=BUDGET_GB):
+            action(20)
+            before = peak()
+            action(20 * RESAMPLES if name == "Parametric" else RESAMPLES)
+        memory.append({"kind": name, "budget, GB": BUDGET_GB, "memory over what was there before, GB": peak() - before})
     write_page(
         "bootstrap",
         "Bootstrap replicates",

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float
 from scipy.special import ndtri
 
@@ -14,6 +15,7 @@ from pid_jax.decompose import solve_pid
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.linalg import symmetric_eigen
 from pid_jax.gaussian.wishart import WhiteFactors
+from pid_jax.layout import map_problems, one_each, over_devices
 from pid_jax.pid.atoms import PIDAtoms, PIDSolution
 from pid_jax.pid.calibrated import Calibration, calibrate
 from pid_jax.pid.calibrated_mmi import calibrate_mmi
@@ -179,24 +181,26 @@ def _calibrate(
     size = cov.shape[-1]
     draws = max(FEWEST_DRAWS, min(draws, NOISE_BYTES // (8 * size**2)))
     with double_precision(), one_blas_thread(size):
-        freedom = jnp.asarray(float(samples - 1))
         whites = jnp.asarray(WhiteFactors(key, size, samples - 1).draw(draws))
-        options = (dims, freedom, whites, jnp.asarray(level), isinstance(redundancy, MMI))
+        options = {"freedom": float(samples - 1), "whites": whites, "level": level}
+        program = partial(_calibrate_one, **options, dims=dims, is_mmi=isinstance(redundancy, MMI))
         # One after another: one program for all would do the same, and be compiled anew for every number of problems.
-        each = [jax.tree.map(np.asarray, _calibrate_one(jnp.asarray(one), *options)) for one in cov]
-    return jax.tree.map(lambda *parts: np.stack(parts), *each)
+        return map_problems(program, cov, is_one_each=True)
 
 
-@partial(jax.jit, static_argnums=(1, 5))
+@partial(jax.jit, static_argnames=("dims", "is_mmi", "mesh"))
 def _calibrate_one(
-    cov: Float[Array, "D D"],
-    dims: tuple[int, int, int],
+    cov: Float[Array, "1 D D"],
+    *,
     freedom: Float[Array, ""],
     whites: Float[Array, "draws D D"],
     level: Float[Array, ""],
+    dims: tuple[int, int, int],
     is_mmi: bool,
+    mesh: Mesh | None,
 ) -> Calibration:
-    return (calibrate_mmi if is_mmi else calibrate)(cov, dims, freedom, whites, level)
+    method = calibrate_mmi if is_mmi else calibrate
+    return over_devices(one_each(lambda one: method(one, dims, freedom, whites, level)), mesh)(cov)
 
 
 def _bootstrap(

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float
 from numpy.typing import ArrayLike
 
@@ -13,6 +14,7 @@ from pid_jax.checks import check_float_array, check_fraction
 from pid_jax.gaussian.any_rank import whiten_any_rank
 from pid_jax.gaussian.full_rank import whiten_full_rank
 from pid_jax.gaussian.whitened import WhitenedGaussian
+from pid_jax.layout import map_problems, over_devices
 from pid_jax.precision import double_precision
 from pid_jax.threads import one_blas_thread
 
@@ -23,6 +25,8 @@ SMALLEST_VARIANCE = 1e-290
 TILE = 256
 # Batches smaller than this are filled up: solving a few problems twice costs less than compiling for another size.
 FEWEST = 16
+# Arrays as large as all covariances of a part that exist at a time.
+COPIES = 10
 
 Measure = Callable[[WhitenedGaussian], Any]
 
@@ -74,9 +78,11 @@ def solve_covariances(cov: np.ndarray, dims: tuple[int, ...], measure: Measure, 
     leading, size = cov.shape[:-2], cov.shape[-1]
     flat = cov.reshape(-1, size, size)
     options: dict[str, Any] = {"dims": dims, "measure": measure, "rank_cut": rank_cut}
+    bytes_each = 8 * COPIES * size**2
     with double_precision(), one_blas_thread(size):
-        solved, is_clear = jax.tree.map(np.asarray, _solve_full_rank(flat, **options))
-        solved = solve_again(solved, flat, ~is_clear, partial(_solve_any_rank, **options))
+        solved, is_clear = map_problems(partial(_solve_full_rank, **options), flat, bytes_each=bytes_each)
+        again = partial(map_problems, partial(_solve_any_rank, **options), bytes_each=bytes_each)
+        solved = solve_again(solved, flat, ~is_clear, again)
     return jax.tree.map(lambda x: x.reshape((*leading, *x.shape[1:])), solved)
 
 
@@ -96,24 +102,26 @@ def solve_again(solved: Any, cov: np.ndarray, chosen: Bool[np.ndarray, "B"], sol
     if not rows.size:
         return solved
     padded = np.resize(rows, min(len(cov), max(FEWEST, 1 << (len(rows) - 1).bit_length())))
-    again = jax.tree.map(np.asarray, solve(cov[padded]))
+    again = solve(cov[padded])
     return jax.tree.map(lambda all_, some: _replace(all_, rows, some), solved, again)
 
 
-@partial(jax.jit, static_argnames=("dims", "measure", "rank_cut"))
+@partial(jax.jit, static_argnames=("dims", "measure", "rank_cut", "mesh"))
 def _solve_full_rank(
-    cov: Float[Array, "B D D"], *, dims: tuple[int, ...], measure: Measure, rank_cut: float
+    cov: Float[Array, "B D D"], *, dims: tuple[int, ...], measure: Measure, rank_cut: float, mesh: Mesh | None
 ) -> tuple[Any, Bool[Array, "B"]]:
     def one(cov: Array) -> tuple[Any, Array]:
         whitened, is_clear = whiten_full_rank(cov, dims, rank_cut)
         return measure(whitened), is_clear
 
-    return jax.vmap(one)(cov)
+    return over_devices(jax.vmap(one), mesh)(cov)
 
 
-@partial(jax.jit, static_argnames=("dims", "measure", "rank_cut"))
-def _solve_any_rank(cov: Float[Array, "B D D"], *, dims: tuple[int, ...], measure: Measure, rank_cut: float) -> Any:
-    return jax.vmap(lambda one: measure(whiten_any_rank(one, dims, rank_cut)[0]))(cov)
+@partial(jax.jit, static_argnames=("dims", "measure", "rank_cut", "mesh"))
+def _solve_any_rank(
+    cov: Float[Array, "B D D"], *, dims: tuple[int, ...], measure: Measure, rank_cut: float, mesh: Mesh | None
+) -> Any:
+    return over_devices(jax.vmap(lambda one: measure(whiten_any_rank(one, dims, rank_cut)[0])), mesh)(cov)
 
 
 def _replace(all_: np.ndarray, rows: np.ndarray, some: np.ndarray) -> np.ndarray:

@@ -2,10 +2,12 @@
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
 from pid_jax.checks import check_sample_count
 from pid_jax.covariances import check_covariances, solve_again, solve_covariances
+from pid_jax.layout import laid_out
 from pid_jax.pid.atoms import PIDSolution
 from pid_jax.pid.broja import broja_of, broja_of_in_float32
 from pid_jax.pid.mmi import mmi_of
@@ -18,7 +20,13 @@ LARGEST_GAP_IN_FLOAT32 = 2e-5
 
 
 def gaussian_pid(
-    cov: ArrayLike, dims: tuple[int, int, int], *, redundancy: Redundancy | None = None, samples: int | None = None
+    cov: ArrayLike,
+    dims: tuple[int, int, int],
+    *,
+    redundancy: Redundancy | None = None,
+    samples: int | None = None,
+    mesh: Mesh | None = None,
+    budget_gb: float | None = None,
 ) -> PIDEstimate:
     """Decompose what two sources tell about a target, all jointly Gaussian.
 
@@ -27,6 +35,8 @@ def gaussian_pid(
         dims: (d1, d2, dt), with D = d1 + d2 + dt.
         redundancy: `BROJA()` (default) or `MMI()`.
         samples: Number of samples behind the covariance, kept in the result; None if unknown.
+        mesh: Devices to divide the problems among; all of this process if not given.
+        budget_gb: Memory for what is computed at a time, in GB; 2 if not given.
 
     Returns:
         The decomposition in nats. A bad problem of a batch has a status and NaN, and leaves the others as they are.
@@ -50,8 +60,10 @@ def gaussian_pid(
     array, checked = check_covariances(cov, dims, "pid_broja or pid_mmi")
     check_sample_count(samples)
     d1, d2, dt = checked
+    with laid_out(mesh, budget_gb):
+        solved = solve_pid(array, checked, redundancy)
     return PIDEstimate(
-        **vars(solve_pid(array, checked, redundancy)),
+        **vars(solved),
         cov=array,
         dims=(d1, d2, dt),
         samples=samples,

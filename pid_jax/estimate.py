@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
@@ -19,12 +19,16 @@ from pid_jax.checks import (
     check_samples,
 )
 from pid_jax.estimate_reduced import estimate_reduced
+from pid_jax.layout import laid_out, map_problems, over_devices
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress, no_progress
 from pid_jax.reduce.pca import Reduced, keep_all, project
 from pid_jax.reduce.solve import fit_reduction, is_exact
 from pid_jax.result import VARIABLES, PIDEstimate
 from pid_jax.spec import PCA, PIDSpec, SampleCovariance
+
+# Arrays as large as the samples of a problem that exist at a time while it is reduced.
+COPIES = 5
 
 
 def estimate_pid(
@@ -34,6 +38,8 @@ def estimate_pid(
     *,
     spec: PIDSpec | None = None,
     key: jax.Array,
+    mesh: Mesh | None = None,
+    budget_gb: float | None = None,
     progress: Progress = no_progress,
 ) -> PIDEstimate:
     """Decompose what two sources tell about a target, from samples.
@@ -47,6 +53,8 @@ def estimate_pid(
         target: Samples (..., n, pt). Any variable may leave out the leading axes: it is then the same for all.
         spec: The settings of every stage, `PIDSpec()` if not given.
         key: A JAX random key.
+        mesh: Devices to divide the problems among; all of this process if not given.
+        budget_gb: Memory for the arrays of a stage that exist at a time, in GB; 2 if not given.
         progress: Called with steps done and all there are, while flows are fitted.
 
     Returns:
@@ -74,8 +82,9 @@ def estimate_pid(
     after these maps is not seen.
     """
     spec = check_spec(spec)
-    reduced, leading, for_estimate = reduce_variables(source_1, source_2, target, spec, key)
-    (found,) = estimate_reduced(reduced, spec, (spec.redundancy,), for_estimate, progress)
+    with laid_out(mesh, budget_gb):
+        reduced, leading, for_estimate = reduce_variables(source_1, source_2, target, spec, key)
+        (found,) = estimate_reduced(reduced, spec, (spec.redundancy,), for_estimate, progress)
     return found.reshape(leading)
 
 
@@ -131,27 +140,30 @@ def _reduce_all(array: np.ndarray, fitted_on: np.ndarray | None, dim: int, spec:
     flat = array.reshape(-1, *array.shape[-2:])
     base = None if fitted_on is None else fitted_on.reshape(flat.shape)
     is_whole = not isinstance(spec.reduction, PCA) or is_exact(flat.shape[1:], dim, spec.reduction)
-    dtype = jnp.float64 if is_whole else jnp.float32
-    at_once = [slice(None)] if is_whole else [slice(i, i + 1) for i in range(len(flat))]
+    dtype = np.float64 if is_whole else np.float32
+    reduce = partial(_reduce, key=key, spec=spec, dim=dim)
+    given = (None if x is None else x.astype(dtype, copy=False) for x in (flat, base))
     with double_precision():
-        parts = []
-        for some in at_once:
-            samples, its_base = (None if x is None else jnp.asarray(x[some], dtype) for x in (flat, base))
-            parts.append(jax.tree.map(np.asarray, _reduce(samples, its_base, key, spec=spec, dim=dim)))
-    joined = jax.tree.map(lambda *found: np.concatenate(found), *parts)
+        joined = map_problems(reduce, *given, bytes_each=8 * COPIES * flat[0].size, is_one_each=not is_whole)
     return dataclasses.replace(joined, scores=joined.scores.astype(np.float64))
 
 
-@partial(jax.jit, static_argnames=("spec", "dim"))
+@partial(jax.jit, static_argnames=("spec", "dim", "mesh"))
 def _reduce(
-    samples: Float[Array, "B n p"], fitted_on: Float[Array, "B n p"] | None, key: jax.Array, *, spec: PIDSpec, dim: int
+    samples: Float[Array, "B n p"],
+    fitted_on: Float[Array, "B n p"] | None,
+    *,
+    key: jax.Array,
+    spec: PIDSpec,
+    dim: int,
+    mesh: Mesh | None,
 ) -> Reduced:
     def one(samples: Float[Array, "n p"], fitted_on: Float[Array, "n p"]) -> Reduced:
         if isinstance(spec.reduction, PCA):
             return project(samples, fit_reduction(fitted_on, dim, spec.reduction, key))
         return keep_all(samples)
 
-    return jax.vmap(one)(samples, samples if fitted_on is None else fitted_on)
+    return over_devices(jax.vmap(one), mesh)(samples, samples if fitted_on is None else fitted_on)
 
 
 def _reduced_dims(spec: PIDSpec, n: int, raw: list[int]) -> tuple[int, int, int]:

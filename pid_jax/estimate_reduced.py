@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from pid_jax.bias import (
@@ -23,6 +24,7 @@ from pid_jax.decompose import solve_pid
 from pid_jax.diagnose import describe_problems, diagnose_latents
 from pid_jax.gaussian.covariance import ledoit_wolf, oracle_approximating, sample_covariance
 from pid_jax.gaussianize import Latents, gaussianize, is_corrected
+from pid_jax.layout import map_problems, over_devices
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress
 from pid_jax.reduce.pca import Reduced
@@ -36,6 +38,9 @@ from pid_jax.spec import (
     SampleCovariance,
     spec_to_dict,
 )
+
+# Arrays as large as the latents of a problem that exist at a time while their covariance is estimated.
+COPIES = 3
 
 
 def estimate_reduced(
@@ -98,7 +103,7 @@ def estimate_latents(
     """Decompose latents by several measures, with intervals of some level; see `estimate_reduced`."""
     with double_precision():
         estimator = partial(_estimate_covariances, estimator=spec.covariance)
-        cov, shrinkage = jax.tree.map(np.asarray, estimator(jnp.asarray(latents.values)))
+        cov, shrinkage = map_problems(estimator, latents.values, bytes_each=COPIES * latents.values[0].nbytes)
     count, samples = latents.values.shape[:2]
     explained, rank = (
         np.stack([np.broadcast_to(getattr(one, name), count) for one in reduced], axis=-1)
@@ -125,11 +130,11 @@ def estimate_latents(
     return estimates
 
 
-@partial(jax.jit, static_argnames="estimator")
+@partial(jax.jit, static_argnames=("estimator", "mesh"))
 def _estimate_covariances(
-    samples: Float[Array, "B n D"], *, estimator: CovarianceEstimator
+    samples: Float[Array, "B n D"], *, estimator: CovarianceEstimator, mesh: Mesh | None
 ) -> tuple[Float[Array, "B D D"], Float[Array, "B"]]:
-    return jax.vmap(partial(_estimate_covariance, estimator=estimator))(samples)
+    return over_devices(jax.vmap(partial(_estimate_covariance, estimator=estimator)), mesh)(samples)
 
 
 def _diagnose(latents: Latents, dims: tuple[int, int, int], labels: Sequence[str], problem: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
 from pid_jax.checks import (
@@ -26,6 +27,7 @@ from pid_jax.flow.train import Training
 from pid_jax.flow.variable import VariableFlow
 from pid_jax.flow_fit import FlowFit, architectures_of, covariance_of, latents_of
 from pid_jax.gaussianizers import Copula, Joint, RealNVP, Shared
+from pid_jax.layout import laid_out
 from pid_jax.precision import single_precision
 from pid_jax.progress import Progress, no_progress
 from pid_jax.threads import one_blas_thread
@@ -41,6 +43,8 @@ def fit_flow(
     *variables: ArrayLike,
     spec: RealNVP | None = None,
     key: jax.Array,
+    mesh: Mesh | None = None,
+    budget_gb: float | None = None,
     progress: Progress = no_progress,
 ) -> FlowFit:
     """Fit one flow a variable, so that all variables together become Gaussian.
@@ -53,6 +57,8 @@ def fit_flow(
             the same in all problems may leave out the leading axes.
         spec: Settings, `RealNVP()` if not given; what is None there is chosen from n and the dims.
         key: A JAX random key.
+        mesh: Devices to divide the problems among; all of this process if not given.
+        budget_gb: Memory for the fits that exist at a time, in GB; 2 if not given.
         progress: Called with the number of evaluations done, and of all, as the fit goes on.
 
     Returns:
@@ -79,7 +85,8 @@ def fit_flow(
         check_not_redundant(name, array)
     arrays = [array.reshape(-1, *array.shape[-2:]) for _, array in named]
     spec = choose_settings(spec, count, tuple(array.shape[-1] for array in arrays))
-    return fit_arrays(arrays, leading, _find_free(arrays), spec, key, progress)
+    with laid_out(mesh, budget_gb):
+        return fit_arrays(arrays, leading, _find_free(arrays), spec, key, progress)
 
 
 def fit_arrays(

@@ -1,21 +1,28 @@
 """The loops around the compiled steps of a fit: problem by problem, or all problems as one."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array
 
+from pid_jax.flow.memory import memory_of_fit
 from pid_jax.flow.similarity import layer_coordinates
 from pid_jax.flow.train import FitState, Samples, Training, advance_fit, rejected_steps, start_fit
 from pid_jax.flow.weights import FlowWeights, init_weights
+from pid_jax.layout import current_layout, divided, in_parts, one_each, over_devices, part_size, place_batches
 from pid_jax.precision import single_precision
 from pid_jax.progress import Progress, StepCounter
+
+# How a function of one problem becomes one of a batch: `jax.vmap` or `one_each`.
+Map = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 @jax.tree_util.register_dataclass
@@ -49,41 +56,55 @@ def fit_separately(
 ) -> Fitted:
     """Fit the flows of every problem by themselves.
 
-    On a CPU one after another by the same compiled program, in as many threads as there are cores: the numbers are the
-    same for any batch. On others in batches, each mapped by one program. All have the same key, so that one does not
-    depend on which others there are.
+    On a CPU one after another by the same compiled program, in as many threads as there are cores, or one on each
+    device if there are several: the numbers are the same for any batch and any number of devices. On others in batches,
+    each mapped by one program and divided among all devices. All have the same key, so that one does not depend on
+    which others there are.
 
     Args:
         scores: Of each variable (problems or 1, n, d), in single precision.
         is_free: Whether the flow of a variable is learned (problems, variables).
         is_held_out: Samples held out (n,).
         training: Shape of the program.
-        batch: Problems of a batch where there are batches; None for all.
+        batch: Problems of a batch where there are batches; None for as many as fit into the memory of the layout.
         key: A JAX random key.
         progress: Called with the evaluations done and all there can be.
     """
-    count, is_cpu = max(len(x) for x in scores), jax.default_backend() == "cpu"
-    size = 1 if is_cpu else min(batch or count, count)
-    starts = range(0, count, size)
-    report = StepCounter(progress, len(starts) * training.evaluations)
+    count, layout = max(len(x) for x in scores), current_layout()
+    report = StepCounter(progress, count * training.evaluations)
+    devices = layout.devices
+    is_cpu = is_on_cpu(devices)
+    start = partial(_run, key, training=training, report=report)
 
     def run_one(place: int) -> Fitted:
         mixing = tuple(np.ones((1, 1), np.float32) for _ in scores)
         chosen = [x[[place]] if len(x) > 1 else x for x in scores]
         samples = _samples(chosen, is_held_out, mixing, is_free[place])
-        return _with_axis(_run(key, samples, training, report, is_mapped=False))
+        with divided(1, layout):
+            return _with_axis(start(samples))
 
-    def run_batch(first: int) -> Fitted:
+    def run_batch(first: int, size: int) -> Fitted:
         rows = np.minimum(np.arange(first, first + size), count - 1)  # the last batch is filled up
         chosen = [x[rows] if len(x) > 1 else np.broadcast_to(x, (size, *x.shape[1:])) for x in scores]
         mixing = tuple(np.ones((size, 1, 1), np.float32) for _ in scores)
         samples = _samples([x[:, None] for x in chosen], is_held_out, mixing, is_free[rows])
-        fitted = _run(key, samples, training, report, is_mapped=True)
-        return jax.tree.map(lambda leaf: leaf[: count - first], fitted)
+        own = min(size, count - first)
+        with divided(size, layout) as mesh:
+            fitted = start(samples, batch=own, mapped=one_each if is_cpu else jax.vmap, mesh=mesh)
+        return jax.tree.map(lambda leaf: leaf[:own], fitted)
 
-    with ThreadPoolExecutor(_cores() if is_cpu else 1) as pool:
-        batches = list(pool.map(run_one if is_cpu else run_batch, starts))
+    if is_cpu and len(devices) == 1:
+        with ThreadPoolExecutor(_cores()) as pool:
+            batches = list(pool.map(run_one, range(count)))
+    else:
+        most = part_size(min(batch or count, count), memory_of_fit(training, len(is_held_out)), layout)
+        batches = in_parts(run_batch, count, min(most, len(devices)) if is_cpu else most, layout)
     return jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
+
+
+def is_on_cpu(devices: Sequence[Any]) -> bool:
+    """Tell whether to fit problems one by one: mapped programs take longer on CPUs, and twice the memory."""
+    return all(device.platform == "cpu" for device in devices)
 
 
 def _with_axis(fitted: Fitted) -> Fitted:
@@ -122,7 +143,7 @@ def fit_together(
     sort = partial(_sort, order=order)
     mixing = tuple(sort(np.concatenate([np.ones((len(c), 1)), c], axis=1).astype(np.float32)) for c in along)
     samples = _samples([sort(x) for x in scores], is_held_out, mixing, np.asarray(is_free.all(axis=0)))
-    fitted = _run(key, samples, training, StepCounter(progress, training.evaluations), is_mapped=False)
+    fitted = _run(key, samples, training, StepCounter(progress, training.evaluations))
     mixed = tuple(
         FlowWeights(
             blocks=jax.tree.map(lambda leaf, c=c: np.tensordot(c, leaf, axes=1), flow.blocks),
@@ -144,14 +165,25 @@ def _sort(values: np.ndarray, order: np.ndarray) -> np.ndarray:
     return values[order] if len(values) > 1 else values
 
 
-def _run(key: jax.Array, samples: Samples, training: Training, report: StepCounter, is_mapped: bool) -> Fitted:
-    """Take a fit, or a batch of them, from start to end."""
+def _run(
+    key: jax.Array,
+    samples: Samples,
+    training: Training,
+    report: StepCounter,
+    batch: int | None = None,
+    mapped: Map = jax.vmap,
+    mesh: Mesh | None = None,
+) -> Fitted:
+    """Take a fit, or a batch of them divided among devices, from start to end."""
     with single_precision():
-        samples = jax.tree.map(jnp.asarray, samples)
+        is_mapped = batch is not None
+        samples = jax.tree.map(jnp.asarray, samples) if mesh is None else place_batches(samples, mesh)
         for_steps, *for_flows = jax.random.split(key, len(training.architectures) + 1)
         flows = tuple(_init(k, a) for k, a in zip(for_flows, training.architectures, strict=True))
         permutations = tuple(flow.permutation for flow in flows)
-        start, advance = (_start_batch, _advance_batch) if is_mapped else (_start, _advance)
+        start, advance = _start, _advance
+        if is_mapped:
+            start, advance = (partial(f, mapped=mapped, mesh=mesh) for f in (_start_batch, _advance_batch))
         state = start(for_steps, flows, samples, training)
         curves, waited = [], np.zeros(())
         while len(curves) < training.evaluations and (waited < training.patience).any():
@@ -159,8 +191,8 @@ def _run(key: jax.Array, samples: Samples, training: Training, report: StepCount
             lasting = np.where(waited < training.patience, np.stack([np.asarray(x) for x in losses]), np.nan)
             curves.append(lasting)
             waited = np.asarray(state.waited)
-            report.advance(1)
-        report.advance(training.evaluations - len(curves))
+            report.advance(batch or 1)
+        report.advance((batch or 1) * (training.evaluations - len(curves)))
         return _finish(state, permutations, np.stack(curves, axis=-1), training, is_mapped)
 
 
@@ -204,16 +236,31 @@ _start = jax.jit(start_fit, static_argnums=3)
 _advance = jax.jit(advance_fit, static_argnums=3)
 
 
-@partial(jax.jit, static_argnums=3)
-def _start_batch(key: jax.Array, flows: tuple[FlowWeights, ...], samples: Samples, training: Training) -> FitState:
-    return jax.vmap(lambda one: start_fit(key, flows, one, training))(samples)
+@partial(jax.jit, static_argnames=("training", "mapped", "mesh"))
+def _start_batch(
+    key: jax.Array,
+    flows: tuple[FlowWeights, ...],
+    samples: Samples,
+    training: Training,
+    *,
+    mapped: Map,
+    mesh: Mesh | None,
+) -> FitState:
+    return over_devices(mapped(lambda one: start_fit(key, flows, one, training)), mesh)(samples)
 
 
-@partial(jax.jit, static_argnums=3)
+@partial(jax.jit, static_argnames=("training", "mapped", "mesh"))
 def _advance_batch(
-    state: FitState, permutations: tuple[Array, ...], samples: Samples, training: Training
+    state: FitState,
+    permutations: tuple[Array, ...],
+    samples: Samples,
+    training: Training,
+    *,
+    mapped: Map,
+    mesh: Mesh | None,
 ) -> tuple[FitState, tuple[Array, Array]]:
-    return jax.vmap(lambda state, samples: advance_fit(state, permutations, samples, training))(state, samples)
+    advance = mapped(lambda state, samples: advance_fit(state, permutations, samples, training))
+    return over_devices(advance, mesh)(state, samples)
 
 
 def _cores() -> int:

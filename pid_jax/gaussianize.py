@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from pid_jax.checks import is_discrete, is_redundant
@@ -17,6 +18,7 @@ from pid_jax.flow.marginal import gaussianize_copula
 from pid_jax.flow.recipe import choose_settings
 from pid_jax.flow.sentences import name_places
 from pid_jax.gaussianizers import Auto, Copula, NoGaussianization, RealNVP
+from pid_jax.layout import map_problems, over_devices
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress, part_of
 from pid_jax.result import VARIABLES
@@ -31,6 +33,8 @@ if TYPE_CHECKING:  # flows are loaded on first use: Flax and Distrax take second
 # Samples for each coordinate of all variables together, below which a flow learns the samples by heart: at 20 its atoms
 # are off by .2 nats, and at 6 they read twice as high (docs/flows.md).
 FEWEST_SAMPLES = 15
+# Arrays as large as the scores of a problem that exist at a time while they are ranked.
+COPIES = 10
 RAW, COPULA, FLOW = NoGaussianization.__name__, Copula.__name__, RealNVP.__name__
 
 
@@ -261,16 +265,17 @@ def _where(is_meant: np.ndarray, count: int, problem: str) -> str:
 
 
 def _by_ranks(scores: Sequence[np.ndarray], spec: Copula, is_one_unit: bool) -> np.ndarray:
+    rank = partial(_rank, tie=spec.tie_tolerance, is_one_unit=is_one_unit)
     with double_precision():
-        return side_by_side([np.asarray(_rank(x, spec.tie_tolerance, is_one_unit=is_one_unit)) for x in scores])
+        return side_by_side([map_problems(rank, x, bytes_each=COPIES * x[0].nbytes) for x in scores])
 
 
-@partial(jax.jit, static_argnames="is_one_unit")
-def _rank(scores: Float[Array, "B n d"], tie: Array, *, is_one_unit: bool) -> Float[Array, "B n d"]:
+@partial(jax.jit, static_argnames=("is_one_unit", "mesh"))
+def _rank(scores: Float[Array, "B n d"], *, tie: Array, is_one_unit: bool, mesh: Mesh | None) -> Float[Array, "B n d"]:
     def one(x: Float[Array, "n d"]) -> Float[Array, "n d"]:
         peak = jnp.maximum(jnp.abs(x).max(), jnp.finfo(x.dtype).tiny)
         spread = peak * (x / peak).std(axis=0)  # squares of huge values would overflow
         scale = jnp.full_like(spread, spread.max()) if is_one_unit else spread
         return gaussianize_copula(x, tie * scale)
 
-    return jax.vmap(one)(scores)
+    return over_devices(jax.vmap(one), mesh)(scores)

@@ -30,5 +30,5 @@ class StepCounter:
     def advance(self, steps: int) -> None:
         """Count steps that have been taken."""
         with self._lock:
-            self._done += steps
+            self._done = min(self._done + steps, self._total)  # a part that is tried again counts twice
             self._progress(self._done, self._total)

@@ -7,9 +7,10 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
-from pid_jax.checks import check_at_least, check_key
+from pid_jax.checks import check_key
 from pid_jax.estimate import check_spec, estimate_pid, reduce_variables
 from pid_jax.estimate_reduced import estimate_latents, map_to_latents
 from pid_jax.gaussianize import Latents
@@ -17,6 +18,7 @@ from pid_jax.inference.acceleration import acceleration_of_gaussians, accelerati
 from pid_jax.inference.intervals import check_enough_draws, interval_from
 from pid_jax.inference.neighbors import choose_length
 from pid_jax.inference.replicates import gaussian_replicates, row_replicates
+from pid_jax.layout import laid_out
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.resampling import Basic, BCa, Block, Calibrated, Interval, Kind, Pairs, Parametric, Percentile
@@ -91,7 +93,8 @@ def bootstrap_pid(
     level: float = 0.95,
     kind: Kind | None = None,
     interval: Interval | None = None,
-    budget_gb: float = 2.0,
+    mesh: Mesh | None = None,
+    budget_gb: float | None = None,
     progress: Progress = no_progress,
 ) -> PIDBootstrap:
     """Decompose what two sources tell about a target, from samples, and say how sure every atom is.
@@ -107,7 +110,8 @@ def bootstrap_pid(
         kind: `Parametric()` (default), `Pairs()`, or `Block(length)` for rows that depend on their neighbors.
         interval: `Calibrated()` (default with `Parametric()` and `IndirectInference()`), `BCa()` (default otherwise),
             `Basic()` or `Percentile()`.
-        budget_gb: Memory for what exists of the replicates at a time, in GB.
+        mesh: Devices to divide the problems among; all of this process if not given.
+        budget_gb: Memory for the arrays of a stage that exist at a time, in GB; 2 if not given.
         progress: Called with steps done and all there are.
 
     Returns:
@@ -137,24 +141,24 @@ def bootstrap_pid(
     check_key(key)
     kind = Parametric() if kind is None else kind
     interval = _default_interval(spec, kind) if interval is None else interval
-    _check(spec, kind, interval, resamples, level, budget_gb)
+    _check(spec, kind, interval, resamples, level)
     for_estimate, for_replicates = jax.random.split(key)
-    reduced, leading, rest = reduce_variables(source_1, source_2, target, spec, for_estimate)
-    latents, for_bias = map_to_latents(reduced, spec, rest, part_of(progress, 0, 2))
-    length, notes = choose_length(latents.values, kind if isinstance(kind, Block) else None, _SO)
-    (found,) = estimate_latents(latents, reduced, spec, (spec.redundancy,), for_bias, level=level)
-    replicates = _replicates(
-        latents,
-        found,
-        (source_1, source_2, target),
-        kind=kind,
-        block_length=length,
-        spec=spec,
-        resamples=resamples,
-        key=for_replicates,
-        budget_bytes=1e9 * budget_gb,
-        progress=part_of(progress, 1, 2),
-    )
+    with laid_out(mesh, budget_gb):
+        reduced, leading, rest = reduce_variables(source_1, source_2, target, spec, for_estimate)
+        latents, for_bias = map_to_latents(reduced, spec, rest, part_of(progress, 0, 2))
+        length, notes = choose_length(latents.values, kind if isinstance(kind, Block) else None, _SO)
+        (found,) = estimate_latents(latents, reduced, spec, (spec.redundancy,), for_bias, level=level)
+        replicates = _replicates(
+            latents,
+            found,
+            (source_1, source_2, target),
+            kind=kind,
+            block_length=length,
+            spec=spec,
+            resamples=resamples,
+            key=for_replicates,
+            progress=part_of(progress, 1, 2),
+        )
     errors = jax.tree.map(lambda x: x - x.mean(axis=0), replicates)
     lower, upper = found.lower, found.upper
     if not isinstance(interval, Calibrated):
@@ -191,12 +195,11 @@ def _replicates(
     spec: PIDSpec,
     resamples: int,
     key: jax.Array,
-    budget_bytes: float,
     progress: Progress,
 ) -> PIDAtoms:
     samples = latents.values.shape[1]
     common: dict[str, Any] = {"dims": found.dims, "redundancy": spec.redundancy, "resamples": resamples}
-    common |= {"budget_bytes": budget_bytes, "progress": progress, "key": key}
+    common |= {"progress": progress, "key": key}
     if isinstance(kind, Parametric):
         return gaussian_replicates(found.cov, samples=samples, **common)
     if isinstance(kind, Pairs) and kind.refit:
@@ -251,7 +254,7 @@ def _default_interval(spec: PIDSpec, kind: Kind) -> Interval:
     return Calibrated() if is_calibrated else BCa()
 
 
-def _check(spec: PIDSpec, kind: object, interval: object, resamples: int, level: float, budget_gb: float) -> None:
+def _check(spec: PIDSpec, kind: object, interval: object, resamples: int, level: float) -> None:
     if not isinstance(kind, (Parametric, Pairs, Block)):
         raise TypeError(f"kind needs Parametric(), Pairs() or Block(length), got {kind!r}.")
     if not isinstance(interval, (Calibrated, Percentile, Basic, BCa)):
@@ -272,5 +275,4 @@ def _check(spec: PIDSpec, kind: object, interval: object, resamples: int, level:
             f"{type(spec.covariance).__name__} and {type(spec.bias_correction).__name__}: without them atoms are "
             "biased, and intervals around them hold something else."
         )
-    check_at_least("budget_gb", budget_gb, 0, is_open=True)
     check_enough_draws("resamples", resamples, level)

@@ -7,13 +7,15 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
-from pid_jax.checks import check_at_least, check_between, check_key, check_positive_int, check_same_ids, check_samples
+from pid_jax.checks import check_between, check_key, check_positive_int, check_same_ids, check_samples
 from pid_jax.estimate import check_spec, reduce_variables
 from pid_jax.estimate_reduced import estimate_latents, map_to_latents
 from pid_jax.inference.differences import infer_differences
 from pid_jax.inference.neighbors import choose_length
+from pid_jax.layout import laid_out
 from pid_jax.pid.quantities import QUANTITIES, PIDQuantities
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.reduce.pca import Reduced
@@ -108,7 +110,8 @@ def compare_pid(
     resamples: int = 400,
     level: float = 0.95,
     blocks: Block | None = None,
-    budget_gb: float = 2.0,
+    mesh: Mesh | None = None,
+    budget_gb: float | None = None,
     progress: Progress = no_progress,
 ) -> PIDComparison:
     """Say how far the atoms of two conditions of the same samples differ: of a knockout, or of two models.
@@ -129,7 +132,8 @@ def compare_pid(
         resamples: How often rows are drawn.
         level: Probability that an interval is to hold the truth.
         blocks: `Block(length)` to draw blocks of consecutive rows, for rows that depend on their neighbors.
-        budget_gb: Memory for what exists of the replicates at a time, in GB.
+        mesh: Devices to divide the problems among; all of this process if not given.
+        budget_gb: Memory for the arrays of a stage that exist at a time, in GB; 2 if not given.
         progress: Called with steps done and all there are.
 
     Returns:
@@ -158,15 +162,15 @@ def compare_pid(
     """
     spec = check_spec(spec)
     check_key(key)
-    _check(spec, blocks, resamples, level, budget_gb)
+    _check(spec, blocks, resamples, level)
     before, after = _check_conditions(baseline, intervention, ids, share_reduction)
     for_estimate, for_rows = jax.random.split(key)
-    reduced, leading, rest = reduce_variables(*before, spec=spec, key=for_estimate)
-    base = before if share_reduction else None
-    others, _, _ = reduce_variables(*after, spec=spec, key=for_estimate, fitted_on=base)
-    options: dict[str, Any] = {"resamples": resamples, "level": level, "blocks": blocks}
-    options |= {"budget_gb": budget_gb, "progress": progress}
-    result = compare_reduced(reduced, others, spec, (rest, for_rows), **options)
+    options: dict[str, Any] = {"resamples": resamples, "level": level, "blocks": blocks, "progress": progress}
+    with laid_out(mesh, budget_gb):
+        reduced, leading, rest = reduce_variables(*before, spec=spec, key=for_estimate)
+        base = before if share_reduction else None
+        others, _, _ = reduce_variables(*after, spec=spec, key=for_estimate, fitted_on=base)
+        result = compare_reduced(reduced, others, spec, (rest, for_rows), **options)
     settings = {**result.settings, "share_reduction": share_reduction}
     return dataclasses.replace(result, settings=settings).reshape(leading)
 
@@ -180,7 +184,6 @@ def compare_reduced(
     resamples: int,
     level: float,
     blocks: Block | None = None,
-    budget_gb: float = 2.0,
     progress: Progress = no_progress,
 ) -> PIDComparison:
     """Compare two conditions whose variables have been reduced, with one leading axis; see `compare_pid`.
@@ -193,7 +196,6 @@ def compare_reduced(
         resamples: How often rows are drawn.
         level: Probability that an interval is to hold the truth.
         blocks: Blocks of rows to draw.
-        budget_gb: Memory for what exists of the replicates at a time, in GB.
         progress: Called with steps done and all there are.
     """
     for_latents, for_rows = keys
@@ -206,7 +208,7 @@ def compare_reduced(
     length, notes = choose_length(np.concatenate([x.values for x in latents], axis=-1), blocks, _SO, 5)
     notes += (_FITTED,) if any(x.fit is not None for x in latents) else ()
     draws: dict[str, Any] = {"block_length": length, "resamples": resamples, "key": for_rows}
-    draws |= {"budget_bytes": 1e9 * budget_gb, "progress": third}
+    draws["progress"] = third
     found = infer_differences(latents, estimates, spec.redundancy, level=level, **draws)
     settings = {"spec": spec_to_dict(spec), "resamples": int(resamples), "level": level}
     settings["blocks"] = None if blocks is None else spec_to_dict(blocks)
@@ -220,7 +222,7 @@ def compare_reduced(
     )
 
 
-def _check(spec: PIDSpec, blocks: object, resamples: int, level: float, budget_gb: float) -> None:
+def _check(spec: PIDSpec, blocks: object, resamples: int, level: float) -> None:
     if blocks is not None and not isinstance(blocks, Block):
         raise TypeError(f"blocks needs Block(length) or None, got {blocks!r}.")
     if not isinstance(spec.covariance, SampleCovariance) or isinstance(spec.bias_correction, NoCorrection):
@@ -235,7 +237,6 @@ def _check(spec: PIDSpec, blocks: object, resamples: int, level: float, budget_g
             f"resamples={resamples} are too few for standard errors: use at least {FEWEST_RESAMPLES}, better 400."
         )
     check_between("level", level, 0, 1)
-    check_at_least("budget_gb", budget_gb, 0, is_open=True)
 
 
 def _check_conditions(

@@ -28,7 +28,6 @@ def infer_differences(
     resamples: int,
     level: float,
     key: jax.Array,
-    budget_bytes: float,
     progress: Progress,
 ) -> dict[str, Any]:
     """Say how far the second of two conditions is from the first, and how sure that is.
@@ -41,14 +40,13 @@ def infer_differences(
         resamples: How often rows are drawn.
         level: Probability that an interval is to hold the truth.
         key: A JAX random key.
-        budget_bytes: Memory for what exists of the replicates at a time.
         progress: Called with steps done and all there are.
 
     Returns:
         By name, the fields of `PIDComparison` that these decide.
     """
     before, after = (quantities_of(e.atoms, e.information) for e in estimates)
-    replicates = _replicates(latents, estimates, redundancy, block_length, resamples, key, budget_bytes, progress)
+    replicates = _replicates(latents, estimates, redundancy, block_length, resamples, key, progress)
     jackknife = _jackknife(latents, estimates, isinstance(redundancy, MMI), block_length)
     return _infer(jax.tree.map(np.subtract, after, before), replicates, jackknife, level)
 
@@ -60,7 +58,6 @@ def _replicates(
     block_length: int,
     resamples: int,
     key: jax.Array,
-    budget_bytes: float,
     progress: Progress,
 ) -> PIDQuantities:
     """Draw rows, the same for both conditions because their key is, and take the differences of the plug-in values."""
@@ -72,7 +69,6 @@ def _replicates(
             resamples,
             block_length,
             key,
-            budget_bytes,
             part_of(progress, place, 2),
         )
         for place, (x, e) in enumerate(zip(latents, estimates, strict=True))

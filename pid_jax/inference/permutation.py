@@ -7,15 +7,17 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
-from pid_jax.checks import check_at_least, check_key, check_positive_int
+from pid_jax.checks import check_key, check_positive_int
 from pid_jax.estimate import check_spec, estimate_pid, reduce_variables
 from pid_jax.estimate_reduced import estimate_latents, map_to_latents
 from pid_jax.gaussian.wishart import numpy_generator
 from pid_jax.inference.multiplicity import exceedance, false_discovery_rate, family_wise_by_maximum, standardize
 from pid_jax.inference.neighbors import choose_length
 from pid_jax.inference.permuted import draw_permutations, permuted_quantities
+from pid_jax.layout import laid_out
 from pid_jax.pid.quantities import QUANTITIES, PIDQuantities, quantities_of
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.reduce.pca import Reduced
@@ -97,7 +99,8 @@ def permutation_test(
     null: Null | None = None,
     blocks: Block | None = None,
     refit: bool = False,
-    budget_gb: float = 2.0,
+    mesh: Mesh | None = None,
+    budget_gb: float | None = None,
     progress: Progress = no_progress,
 ) -> PIDTest:
     """Test whether atoms and informations are larger than chance makes them.
@@ -118,7 +121,8 @@ def permutation_test(
         blocks: `Block(length)` to permute blocks of consecutive rows, for rows that depend on their neighbors.
         refit: Whether reduction and maps are fitted again to every permutation: needed where flows are fitted to all
             variables jointly, and slow. Reduction and ranks of single variables are the same for every permutation.
-        budget_gb: Memory for what exists of the replicates at a time, in GB.
+        mesh: Devices to divide the problems among; all of this process if not given.
+        budget_gb: Memory for the arrays of a stage that exist at a time, in GB; 2 if not given.
         progress: Called with steps done and all there are.
 
     Returns:
@@ -147,14 +151,13 @@ def permutation_test(
     check_key(key)
     null = Independence() if null is None else null
     _check(spec, null, blocks, resamples, refit)
-    check_at_least("budget_gb", budget_gb, 0, is_open=True)
     for_estimate, for_rows = jax.random.split(key)
     plain = dataclasses.replace(spec, bias_correction=NoCorrection())
-    reduced, leading, rest = reduce_variables(source_1, source_2, target, plain, for_estimate)
-    again = _refit_to(source_1, source_2, target, plain, for_estimate) if refit else None
     options: dict[str, Any] = {"null": null, "resamples": resamples, "blocks": blocks, "progress": progress}
-    options["budget_gb"] = budget_gb
-    return permute_reduced(reduced, plain, (rest, for_rows), again=again, **options).reshape(leading)
+    with laid_out(mesh, budget_gb):
+        reduced, leading, rest = reduce_variables(source_1, source_2, target, plain, for_estimate)
+        again = _refit_to(source_1, source_2, target, plain, for_estimate) if refit else None
+        return permute_reduced(reduced, plain, (rest, for_rows), again=again, **options).reshape(leading)
 
 
 def permute_reduced(
@@ -166,7 +169,6 @@ def permute_reduced(
     resamples: int,
     blocks: Block | None = None,
     again: Callable[[np.ndarray], PIDQuantities] | None = None,
-    budget_gb: float = 2.0,
     progress: Progress = no_progress,
 ) -> PIDTest:
     """Test variables that have been reduced, with one leading axis; see `permutation_test`.
@@ -179,7 +181,6 @@ def permute_reduced(
         resamples: Number of permutations.
         blocks: Blocks of rows to permute.
         again: Finds the quantities from permuted rows anew; without it latents are permuted.
-        budget_gb: Memory for what exists of the replicates at a time, in GB.
         progress: Called with steps done and all there are.
     """
     for_latents, for_rows = keys
@@ -191,7 +192,7 @@ def permute_reduced(
     rows = draw_permutations(numpy_generator(for_rows), latents.values.shape[1], length)
     if again is None:
         behind = (latents.values, found.cov, found.dims, null, spec.redundancy)
-        replicates = permuted_quantities(*behind, rows, resamples, 1e9 * budget_gb, second)
+        replicates = permuted_quantities(*behind, rows, resamples, second)
     else:
         replicates = _take(again, rows, resamples, second)
     result = _infer(quantities_of(found.atoms, found.information), replicates)

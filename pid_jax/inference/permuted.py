@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from pid_jax.decompose import solve_pid
 from pid_jax.gaussian.joint import block_slices
 from pid_jax.inference.replicates import blocks_within
+from pid_jax.layout import current_layout
 from pid_jax.pid.quantities import PIDQuantities, quantities_of
 from pid_jax.progress import Progress
 from pid_jax.resampling import ConditionalIndependence, Null
@@ -32,7 +33,6 @@ def permuted_quantities(
     redundancy: Redundancy,
     rows: Iterator[Int[np.ndarray, "n"]],
     resamples: int,
-    budget_bytes: float,
     progress: Progress,
 ) -> PIDQuantities:
     """Decompose what is left after permutations, as biased as samples are.
@@ -45,7 +45,6 @@ def permuted_quantities(
         redundancy: The measure.
         rows: Permutations; all problems have the same, so that they stay as dependent on each other as they are.
         resamples: How many to take.
-        budget_bytes: Memory for what exists at a time.
         progress: Called with replicates done and all there are.
 
     Returns:
@@ -60,7 +59,7 @@ def permuted_quantities(
         at = slice(0, target.start)
         of = _permute_target(centered[..., at], centered[..., target])
     parts, done = [], 0
-    for count in blocks_within(budget_bytes - ROW_COPIES * latents.nbytes, resamples, *cov.shape[:2]):
+    for count in blocks_within(current_layout().budget_bytes - ROW_COPIES * latents.nbytes, resamples, *cov.shape[:2]):
         replicates = np.repeat(cov[None], count, axis=0)
         with one_blas_thread(sum(dims)):
             for one in replicates:

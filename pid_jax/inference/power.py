@@ -222,7 +222,7 @@ def _models(cov: np.ndarray, dims: tuple[int, int, int], samples: int, key: jax.
     """Find the covariances of the Gaussians among whose samples those at hand are typical."""
     with double_precision(), one_blas_thread(cov.shape[-1]):
         channels = typical_channels(cov, dims, samples, key)
-        return np.stack([np.asarray(jax.jit(joint_covariance)(one)) for one in channels])
+        return np.asarray(jax.jit(jax.vmap(joint_covariance))(channels))
 
 
 def _check(

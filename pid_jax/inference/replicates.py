@@ -6,12 +6,14 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from pid_jax.bias import is_singular, sample_covariances
 from pid_jax.decompose import solve_pid
 from pid_jax.gaussian.channels import Channels
 from pid_jax.gaussian.wishart import WhiteFactors, numpy_generator
+from pid_jax.layout import current_layout, map_problems, one_each, over_devices
 from pid_jax.pid.atoms import PIDAtoms, compose_atoms
 from pid_jax.pid.typical import find_typical
 from pid_jax.pid.unsampled import sampled_amounts
@@ -33,7 +35,6 @@ def gaussian_replicates(
     redundancy: Redundancy,
     resamples: int,
     key: jax.Array,
-    budget_bytes: float,
     progress: Progress,
 ) -> PIDAtoms:
     """Decompose sample covariances of the Gaussians among whose samples those at hand are typical.
@@ -45,7 +46,6 @@ def gaussian_replicates(
         redundancy: The measure.
         resamples: Number of replicates.
         key: A JAX random key; all problems use the same white noise.
-        budget_bytes: Memory for what exists at a time.
         progress: Called with replicates done and all there are.
 
     Returns:
@@ -55,15 +55,17 @@ def gaussian_replicates(
     size, singular = cov.shape[-1], is_singular(cov)
     with double_precision(), one_blas_thread(size):
         regular = np.flatnonzero(~singular)
-        channels = dict(zip(regular, typical_channels(cov[regular], dims, samples, for_search), strict=True))
+        channels = typical_channels(cov[regular], dims, samples, for_search)
         factors, parts, done = WhiteFactors(for_draws, size, samples - 1), [], 0
         # Regular problems are decomposed one at a time, singular ones all at once.
         at_once = max(1, int(singular.sum()))
-        for count in blocks_within(budget_bytes, resamples, at_once, size):
+        for count in blocks_within(current_layout().budget_bytes, resamples, at_once, size):
             drawn = factors.draw(count)
             found = np.full((4, count, len(cov)), np.nan)  # atoms in the order of their fields
-            for place, one in channels.items():
-                found[:, :, place] = _replicate(one, drawn, isinstance(redundancy, MMI))
+            if len(regular):
+                replicate = partial(_replicate, whites=drawn, is_mmi=isinstance(redundancy, MMI))
+                values = map_problems(replicate, channels, is_one_each=True)
+                found[:, :, regular] = np.moveaxis(values, 0, -1)
             if singular.any():
                 replicates = sample_covariances(drawn / np.sqrt(samples - 1), cov[singular])
                 found[:, :, singular] = np.stack(jax.tree.leaves(solve_pid(replicates, dims, redundancy).atoms))
@@ -80,7 +82,6 @@ def row_replicates(
     resamples: int,
     block_length: int,
     key: jax.Array,
-    budget_bytes: float,
     progress: Progress,
 ) -> PIDAtoms:
     """Decompose the covariances of rows drawn with replacement, alone or in blocks.
@@ -92,7 +93,6 @@ def row_replicates(
         resamples: Number of replicates.
         block_length: Rows of a block, 1 for rows alone. All problems have the same rows.
         key: A JAX random key.
-        budget_bytes: Memory for what exists at a time.
         progress: Called with replicates done and all there are.
 
     Returns:
@@ -101,7 +101,7 @@ def row_replicates(
     samples = latents.shape[1]
     generator = numpy_generator(key)
     counts = np.stack([draw_counts(generator, samples, block_length) for _ in range(resamples)])
-    return weighted_replicates(latents, dims, redundancy, counts, budget_bytes, progress)
+    return weighted_replicates(latents, dims, redundancy, counts, progress)
 
 
 def weighted_replicates(
@@ -109,7 +109,6 @@ def weighted_replicates(
     dims: tuple[int, int, int],
     redundancy: Redundancy,
     weights: Float[np.ndarray, "resamples n"],
-    budget_bytes: float,
     progress: Progress,
 ) -> PIDAtoms:
     """Decompose the covariances of rows with weights, such as how often each was drawn.
@@ -119,7 +118,6 @@ def weighted_replicates(
         dims: (d1, d2, dt).
         redundancy: The measure.
         weights: Weights of the rows, n in total for each replicate.
-        budget_bytes: Memory for what exists at a time.
         progress: Called with replicates done and all there are.
 
     Returns:
@@ -129,7 +127,7 @@ def weighted_replicates(
     resamples = len(weights)
     centered = latents - latents.mean(axis=1, keepdims=True)
     parts, done = [], 0
-    for count in blocks_within(budget_bytes - centered.nbytes, resamples, problems, size):
+    for count in blocks_within(current_layout().budget_bytes - centered.nbytes, resamples, problems, size):
         cov = np.empty((count, problems, size, size))
         with one_blas_thread(size):
             for replicate, times in zip(cov, weights[done : done + count], strict=True):
@@ -174,7 +172,7 @@ def _weighted_covariance(centered: np.ndarray, times: np.ndarray) -> np.ndarray:
     return (centered.T @ (centered * times[:, None]) - samples * np.outer(mean, mean)) / (samples - 1)
 
 
-def typical_channels(cov: np.ndarray, dims: tuple[int, int, int], samples: int, key: jax.Array) -> list[Channels]:
+def typical_channels(cov: np.ndarray, dims: tuple[int, int, int], samples: int, key: jax.Array) -> Channels:
     """Find the Gaussians among whose samples sample covariances are typical; to be called in double precision.
 
     Args:
@@ -182,21 +180,35 @@ def typical_channels(cov: np.ndarray, dims: tuple[int, int, int], samples: int, 
         dims: (d1, d2, dt).
         samples: n.
         key: A JAX random key; all problems use the same white noise.
+
+    Returns:
+        The channels of all problems, each array with the problems on its leading axis.
     """
     whites = WhiteFactors(key, cov.shape[-1], samples - 1).draw(SEARCH_DRAWS)
     # One problem after another: a program for all would be compiled anew for every number of problems.
-    return [_find_channels(one, samples - 1.0, whites, dims) for one in cov]
+    find = partial(_find_channels, freedom=samples - 1.0, whites=whites, dims=dims)
+    return map_problems(find, cov, is_one_each=True)
 
 
-@partial(jax.jit, static_argnums=3)
+@partial(jax.jit, static_argnames=("dims", "mesh"))
 def _find_channels(
-    cov: Float[Array, "D D"], freedom: Float[Array, ""], whites: Float[Array, "draws D D"], dims: tuple[int, int, int]
+    cov: Float[Array, "1 D D"],
+    *,
+    freedom: Float[Array, ""],
+    whites: Float[Array, "draws D D"],
+    dims: tuple[int, int, int],
+    mesh: Mesh | None,
 ) -> Channels:
-    return find_typical(cov, dims, freedom, whites).channels
+    return over_devices(one_each(lambda one: find_typical(one, dims, freedom, whites).channels), mesh)(cov)
 
 
-@partial(jax.jit, static_argnums=2)
-def _replicate(channels: Channels, whites: Float[Array, "draws D D"], is_mmi: bool) -> Float[Array, "4 draws"]:
-    information, ratios = sampled_amounts(channels, whites)
-    unique = jnp.abs(information.i_2 - information.i_1) if is_mmi else jnp.abs(ratios).sum(axis=-1)
-    return jnp.stack(jax.tree.leaves(compose_atoms(information, unique)))
+@partial(jax.jit, static_argnames=("is_mmi", "mesh"))
+def _replicate(
+    channels: Channels, *, whites: Float[Array, "draws D D"], is_mmi: bool, mesh: Mesh | None
+) -> Float[Array, "1 4 draws"]:
+    def one(channels: Channels) -> Float[Array, "4 draws"]:
+        information, ratios = sampled_amounts(channels, whites)
+        unique = jnp.abs(information.i_2 - information.i_1) if is_mmi else jnp.abs(ratios).sum(axis=-1)
+        return jnp.stack(jax.tree.leaves(compose_atoms(information, unique)))
+
+    return over_devices(one_each(one), mesh)(channels)

@@ -12,8 +12,6 @@ from pid_jax.progress import no_progress
 from pid_jax.result import ATOMS, PIDEstimate
 from pid_jax.spec import MMI, Redundancy
 
-BUDGET_BYTES = 1e9
-
 
 def scatter_of_atoms(latents: Latents, estimate: PIDEstimate, measure: Redundancy, weights: np.ndarray) -> PIDAtoms:
     """Say how far every replicate is from the estimate.
@@ -32,7 +30,7 @@ def scatter_of_atoms(latents: Latents, estimate: PIDEstimate, measure: Redundanc
         Deviations (layers, replicates) in nats, with mean zero.
     """
     influence = influence_of_rows(estimate.cov, estimate.dims, isinstance(measure, MMI), latents.values)
-    drawn = weighted_replicates(latents.values, estimate.dims, measure, weights, BUDGET_BYTES, no_progress)
+    drawn = weighted_replicates(latents.values, estimate.dims, measure, weights, no_progress)
     smooth = {name: getattr(influence, name) @ (weights - 1).T / weights.shape[1] for name in ATOMS}
     rough = {name: getattr(drawn, name).T for name in ATOMS}
     return jax.tree.map(_choose, PIDAtoms(**smooth), PIDAtoms(**rough))

@@ -25,6 +25,7 @@ ORDER = (
         "side_by_side",
         "named_key",
     },
+    {"layout"},
     {"gaussianizers", "resampling", "likelihoods"},
     {"spec", "gaussian"},
     {"pid", "reduce", "flow"},
