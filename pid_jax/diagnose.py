@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -17,6 +16,8 @@ from pid_jax.flow.sentences import describe, describe_fits, describe_size, group
 from pid_jax.precision import double_precision
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from pid_jax.flow_fit import FlowFit
 
 
@@ -83,7 +84,7 @@ def flatten(diagnostics: Diagnostics) -> Iterator[tuple[str, list[str], np.ndarr
             yield field_.name, axes, np.asarray(value), {}
 
 
-def unflatten(data: xr.Dataset) -> Diagnostics | None:
+def unflatten(data: "xr.Dataset") -> Diagnostics | None:
     """Read diagnostics from a data set, if it has them."""
     if "coordinate_at" not in data:
         return None

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import jax
+from jax import lax
+from jax.core import Tracer
 
 _RULES = (
     ("jax_numpy_rank_promotion", "allow", jax.numpy_rank_promotion),
@@ -42,8 +44,18 @@ def single_precision() -> Iterator[None]:
 @contextmanager
 def _default_rules() -> Iterator[None]:
     with ExitStack() as scopes:
-        scopes.enter_context(jax.ensure_compile_time_eval())
+        if _is_traced():
+            scopes.enter_context(jax.ensure_compile_time_eval())
         for name, default, scope in _RULES:
             if getattr(jax.config, name) != default:  # entering a scope costs time at every call
                 scopes.enter_context(scope(default))
         yield
+
+
+def _is_traced() -> bool:
+    """Tell whether this runs while JAX traces a function of the caller.
+
+    Only then are values to be computed at once: inside the block every constant of our own programs would be a program
+    of its own, and a first call take twice as long.
+    """
+    return isinstance(lax.full((), 0.0), Tracer)

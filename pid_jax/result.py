@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-import xarray as xr
 
 from pid_jax.atomic import atomic_write
-from pid_jax.diagnose import flatten, unflatten
-from pid_jax.flow.diagnostics import Diagnostics
 from pid_jax.gaussian.information import Information
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.status import Status
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
 
+    from pid_jax.flow.diagnostics import Diagnostics
     from pid_jax.flow_fit import FlowFit
 
 VARIABLES = ("source_1", "source_2", "target")
@@ -91,7 +90,7 @@ class PIDEstimate:
     upper: PIDAtoms | None = None
     gaussianizer: np.ndarray | None = None
     notes: tuple[str, ...] = ()
-    diagnostics: Diagnostics | None = None
+    diagnostics: "Diagnostics | None" = None
     findings: tuple[str, ...] = ()
     flow: "FlowFit | None" = None
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -108,7 +107,7 @@ class PIDEstimate:
         changed = jax.tree.map(lambda x: np.reshape(x, (*leading, *np.shape(x)[axes:])), arrays)
         return dataclasses.replace(self, **changed)
 
-    def to_xarray(self, axes: Sequence[str] | None = None) -> xr.Dataset:
+    def to_xarray(self, axes: Sequence[str] | None = None) -> "xr.Dataset":
         """Return a labelled data set.
 
         Args:
@@ -117,6 +116,10 @@ class PIDEstimate:
         Raises:
             ValueError: If the number of names does not fit.
         """
+        import xarray as xr  # it takes as long to import as JAX does
+
+        from pid_jax.diagnose import flatten
+
         lead = [f"batch_{i}" for i in range(self.status.ndim)] if axes is None else list(axes)
         if len(lead) != self.status.ndim:
             raise ValueError(f"axes needs {self.status.ndim} names, one for each leading axis, got {lead}.")
@@ -170,6 +173,9 @@ class PIDEstimate:
         Raises:
             ValueError: If the file holds something else.
         """
+        from pid_jax.dataset_file import read_dataset
+        from pid_jax.diagnose import unflatten
+
         data = read_dataset(path, _SCHEMA, "PIDEstimate.save")
         n = int(data.attrs["samples"])
         return cls(
@@ -226,7 +232,7 @@ def _named(atom: str, role: str) -> str:
     return f"{role}_{atom}" if role == "bias" else f"{atom}_{role}"
 
 
-def _read_atoms(data: xr.Dataset, role: str) -> PIDAtoms | None:
+def _read_atoms(data: "xr.Dataset", role: str) -> PIDAtoms | None:
     """Read what belongs to the atoms, if a data set has it."""
     if _named(ATOMS[0], role) not in data:
         return None
@@ -259,30 +265,6 @@ def with_axes(result: Any, leading: tuple[int, ...], single: Sequence[str], draw
     for name in drawn:
         changed[name] = jax.tree.map(lambda x: np.reshape(x, (len(x), *leading)), getattr(result, name))
     return dataclasses.replace(result, **changed)
-
-
-def read_dataset(path: str | Path, schema: str, writer: str) -> xr.Dataset:
-    """Read a netCDF file into memory.
-
-    Args:
-        path: The file.
-        schema: What its attribute `schema` must say.
-        writer: What writes such files, for the error.
-
-    Raises:
-        ValueError: If the file is missing or holds something else.
-    """
-    try:
-        with xr.open_dataset(path, engine="h5netcdf") as opened:
-            data = opened.load()
-    except FileNotFoundError:
-        raise ValueError(f"{path} does not exist: make it with {writer}.") from None
-    except (OSError, KeyError, RuntimeError) as error:  # the latter two from inside of damaged files
-        raise ValueError(f"{path} is no netCDF file that can be read ({error}): make it anew with {writer}.") from error
-    found = data.attrs.get("schema", "no schema")
-    if found != schema:
-        raise ValueError(f"{path} holds {found!r}, wanted {schema!r}: make it with {writer}.")
-    return data
 
 
 def span(values: np.ndarray) -> str:

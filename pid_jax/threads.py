@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from functools import cache
 from threading import Lock
 
-import scipy.linalg  # noqa: F401  JAX calls the LAPACK that SciPy brings; it must be loaded to be found
 from threadpoolctl import ThreadpoolController
 
 # From this size of a matrix on, one factorization is worth several threads.
@@ -63,4 +62,6 @@ _limit = _SharedLimit()
 @cache
 def _controller() -> ThreadpoolController:
     """Find the loaded BLAS libraries, once: it takes milliseconds."""
+    import scipy.linalg  # noqa: F401  JAX calls the LAPACK that SciPy brings; it must be loaded to be found
+
     return ThreadpoolController()

@@ -55,14 +55,14 @@ def gaussian_replicates(
     size, singular = cov.shape[-1], is_singular(cov)
     with double_precision(), one_blas_thread(size):
         regular = np.flatnonzero(~singular)
-        channels = typical_channels(cov[regular], dims, samples, for_search)
+        channels = typical_channels(cov[regular], dims, samples, for_search) if len(regular) else None
         factors, parts, done = WhiteFactors(for_draws, size, samples - 1), [], 0
         # Regular problems are decomposed one at a time, singular ones all at once.
         at_once = max(1, int(singular.sum()))
         for count in blocks_within(current_layout().budget_bytes, resamples, at_once, size):
             drawn = factors.draw(count)
             found = np.full((4, count, len(cov)), np.nan)  # atoms in the order of their fields
-            if len(regular):
+            if channels is not None:
                 replicate = partial(_replicate, whites=drawn, is_mmi=isinstance(redundancy, MMI))
                 values = map_problems(replicate, channels, is_one_each=True)
                 found[:, :, regular] = np.moveaxis(values, 0, -1)

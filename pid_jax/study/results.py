@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.atomic import atomic_write
-from pid_jax.result import read_dataset
+from pid_jax.dataset_file import read_dataset
 
 SCHEMA = "pid_jax.study/2"
 

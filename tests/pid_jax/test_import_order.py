@@ -23,6 +23,7 @@ ORDER = (
         "atomic",
         "compilation_cache",
         "side_by_side",
+        "dataset_file",
         "named_key",
     },
     {"layout"},
