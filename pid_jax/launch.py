@@ -44,8 +44,8 @@ def find_launch(environment: Mapping[str, str] = os.environ) -> Launch:
         _check_complete(environment, _SLURM, "srun")
         return _launch(environment, "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", None)
     raise ValueError(
-        f"--distributed needs a launcher: neither {', '.join(_TORCHRUN)} of torchrun nor {', '.join(_SLURM)} of srun are "
-        "set. Start every process with `srun` or `torchrun --no-python`, set the four of torchrun yourself, or leave "
+        f"--distributed needs a launcher: neither {', '.join(_TORCHRUN)} of torchrun nor {', '.join(_SLURM)} of srun "
+        "are set. Start every process with `srun` or `torchrun --no-python`, set the four of torchrun, or leave "
         "--distributed out."
     )
 
@@ -71,5 +71,7 @@ def _launch(environment: Mapping[str, str], rank: str, count: str, local: str, c
 def _number(environment: Mapping[str, str], name: str) -> int:
     value = environment[name]
     if not value.isdecimal():
-        raise ValueError(f"{name} must be a whole number, got {value!r}: start the process with a launcher that sets it.")
+        raise ValueError(
+            f"{name} must be a whole number, got {value!r}: start the process with a launcher that sets it."
+        )
     return int(value)

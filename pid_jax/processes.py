@@ -2,9 +2,10 @@
 
 import atexit
 import hashlib
+import io
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -74,6 +75,18 @@ class Processes:
                 raise ProcessError(f"Process {rank} of {self.count} failed: {text.decode()}")
         return contents
 
+    def gather_arrays(self, arrays: Mapping[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+        """Wait for all processes, and return what each brought by name, by rank, bit by bit.
+
+        Raises:
+            ProcessError: If another process failed or was lost.
+        """
+        if self.count == 1:
+            return [dict(arrays)]
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)
+        return [dict(np.load(io.BytesIO(content), allow_pickle=False)) for content in self.gather(buffer.getvalue())]
+
     def barrier(self) -> None:
         """Wait for all processes.
 
@@ -124,7 +137,7 @@ class Processes:
         return [b"".join(part) for part in parts], [bool(one) for one in failed]
 
     def _gather_row(self, row: np.ndarray) -> np.ndarray:
-        """Bring bytes of one length together (process, byte), on the processors of the machines, not the accelerators."""
+        """Bring bytes of one length together (process, byte), by processors, whatever accelerators there are."""
         import jax
 
         try:
@@ -150,6 +163,9 @@ def _program(count: int) -> tuple["Sharding", Callable[["jax.Array"], "jax.Array
     mesh = Mesh(np.array([first[rank] for rank in range(count)]), ("process",))
     everywhere = NamedSharding(mesh, PartitionSpec())
     return NamedSharding(mesh, PartitionSpec("process")), jax.jit(lambda rows: rows, out_shardings=everywhere)
+
+
+ALONE = Processes()
 
 
 def _power_of_two(number: int) -> int:
