@@ -18,12 +18,8 @@ from pid_jax.study.assemble import Place, assemble
 from pid_jax.study.cache import CellCache
 from pid_jax.study.cell import CellData, solve_cell
 from pid_jax.study.exchange import Cell, CellKey, gather_cells
-from pid_jax.study.model import (
-    StudyModel,
-    answered,
-    check_names,
-    condition_name,
-)
+from pid_jax.study.model import StudyModel, answered, check_names, condition_name
+from pid_jax.study.prepare import ReadyModel, prepare_together
 from pid_jax.study.sampling import draw_weights
 from pid_jax.study.spec import StudySpec
 

@@ -1,0 +1,239 @@
+"""Several processes share a study: what they give is what one gives, and one that fails or is killed loses nothing."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pid_jax.full_study import run_full_study
+from pid_jax.launch import Launch, find_launch
+from pid_jax.processes import ALONE, Processes, join_processes
+from pid_jax.store import tensor_name
+from pid_jax.study.results import load_study, save_study
+from pid_jax.study_config import read_config
+from tests.study_stores import CUT, EARLY, make_store
+
+LAYERS = 3
+STUDY = """
+dims = [3, 3, 2]
+gaussianize = "copula"
+compared = []
+replicates = 50
+{more}
+[[models]]
+name = "m"
+store = "b"
+knockouts = ["k", "damaged"]
+
+[multiverse]
+measures = ["mmi"]
+"""
+SLURM = {
+    "SLURM_JOB_ID": "17",
+    "SLURM_STEP_NODELIST": "n[1-2]",
+    "SLURM_NTASKS": "4",
+    "SLURM_PROCID": "3",
+    "SLURM_LOCALID": "1",
+}
+TORCHRUN = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "h", "MASTER_PORT": "29500"}
+ALL_NAMES = (*SLURM, *TORCHRUN, "TORCHELASTIC_USE_AGENT_STORE")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A study of a model with a whole and a damaged knockout."""
+    path = tmp_path_factory.mktemp("study")
+    make_store(path / "b", layers=LAYERS)
+    make_store(path / "k", CUT, seed=1, layers=LAYERS)
+    damaged = make_store(path / "damaged", EARLY, seed=2, layers=LAYERS)
+    shard = sorted(Path(damaged.path).glob("shard-*"))[1]
+    content = bytearray(shard.read_bytes())
+    content[damage_place(damaged)] ^= 0xFF
+    shard.write_bytes(content)
+    (path / "study.toml").write_text(STUDY.format(more=""))
+    (path / "other.toml").write_text(STUDY.format(more="seed = 1"))
+    return path
+
+
+def damage_place(store):
+    """Find a byte of the question's states at layer 1, which the second process reads."""
+    return store.headers[1].places[tensor_name("question", 1)].start
+
+
+@pytest.fixture(scope="module")
+def alone(folder):
+    """The bytes of the results of one process."""
+    results, problems = run_full_study(read_config(folder / "study.toml"), cells=folder / "alone")
+    return save_study(results, folder / "alone.nc").read_bytes(), problems
+
+
+def start(folder, cells, accident=""):
+    """Run two processes to their ends; return exit codes and what they wrote to stderr."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    kept = {name: value for name, value in os.environ.items() if name not in ALL_NAMES}
+    kept |= {"TF_CPP_MIN_LOG_LEVEL": "3", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    command = [sys.executable, "-m", "tests.study_process", str(folder), str(folder / cells), accident]
+    running = [
+        subprocess.Popen(command, env=kept | {"RANK": rank}, stderr=subprocess.PIPE, text=True, cwd=Path.cwd())
+        for rank in "01"
+    ]
+    try:
+        errors = [process.communicate(timeout=200)[1] for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    return [process.returncode for process in running], errors
+
+
+def said_by(folder, cells, rank):
+    return json.loads((folder / f"{cells}-{rank}.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def shared(folder):
+    codes, errors = start(folder, "shared")
+    assert codes == [0, 0], errors
+    return [said_by(folder, "shared", rank) for rank in (0, 1)]
+
+
+def test_two_processes_give_the_bytes_of_one(folder, alone, shared):
+    for rank in (0, 1):
+        assert (folder / f"shared-{rank}.nc").read_bytes() == alone[0]
+    assert {path.name for path in (folder / "shared").iterdir()} == {path.name for path in (folder / "alone").iterdir()}
+
+
+def test_every_process_reads_its_own_layers_and_the_target_is_read_once(shared):
+    own, other = (set(said["reads"]) for said in shared)
+    assert not own & other
+    roles = [(role, layer) for role in ("image", "question") for layer in range(LAYERS)]
+    every = {f"{store} {role} {layer}" for store in ("b", "k", "damaged") for role, layer in (*roles, ("last", "norm"))}
+    assert own | other == every
+    assert {read.split()[-1] for read in other} == {"1"}
+
+
+def test_a_damaged_shard_has_one_reason_in_all_processes(folder, alone, shared):
+    assert shared[0]["problems"] == shared[1]["problems"] == alone[1]
+    (line,) = alone[1][-1:]
+    assert "shard-00001.safetensors is damaged" in line
+    assert "question at layer 1" in line
+    found = load_study(folder / "shared-1.nc").sel(condition="image-question@0-0")
+    assert (found.cell == "failed").all()
+
+
+def test_a_killed_process_leaves_a_study_that_goes_on(folder, alone):
+    codes, errors = start(folder, "killed", "killed")
+    assert codes == [1, -signal.SIGKILL]
+    assert "Another process was lost" in errors[0]
+    assert not (folder / "killed-0.nc").exists()
+    assert list((folder / "killed").glob(".*.partial"))
+    there = {path.name for path in (folder / "killed").glob("*.nc")}
+    whole = {path.name for path in (folder / "alone").glob("*.nc")}
+    assert there < whole
+    shutil.copytree(folder / "killed", folder / "again")
+    before = {name: (folder / "killed" / name).stat().st_mtime_ns for name in there}
+    lines: list[str] = []
+    results, _ = run_full_study(read_config(folder / "study.toml"), cells=folder / "killed", tell=lines.append)
+    assert lines == [f"m: {len(there)} of 6 cells are there and reused."]
+    assert save_study(results, folder / "resumed.nc").read_bytes() == alone[0]
+    assert before == {name: (folder / "killed" / name).stat().st_mtime_ns for name in there}
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_where_one_of_two_was_killed(folder, alone):
+    start(folder, "twice", "killed")
+    there = len(list((folder / "twice").glob("*.nc")))
+    codes, errors = start(folder, "twice")
+    assert codes == [0, 0], errors
+    assert said_by(folder, "twice", 0)["lines"] == [f"m: {there} of 6 cells are there and reused."]
+    assert (folder / "twice-0.nc").read_bytes() == alone[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("accident", "own", "other"),
+    [
+        ("full", "Process 1 of 2 failed: No space left on device", "No space left on device"),
+        ("other", "Process 1 has other models, stores or settings than process 0", "Process 1 has other models"),
+    ],
+)
+def test_an_error_in_one_process_ends_both(folder, accident, own, other):
+    codes, errors = start(folder, accident, accident)
+    assert codes == [1, 1]
+    assert own in errors[0]
+    assert other in errors[1]
+
+
+def test_slurm():
+    assert find_launch(SLURM) == Launch(rank=3, count=4, local_rank=1)
+
+
+def test_torchrun():
+    assert find_launch(TORCHRUN) == Launch(rank=1, count=2, local_rank=0, coordinator="h:29500")
+    listening = TORCHRUN | {"TORCHELASTIC_USE_AGENT_STORE": "True"}
+    assert find_launch(listening).coordinator == "h:29501"
+    by_hand = {name: value for name, value in TORCHRUN.items() if name != "LOCAL_RANK"}
+    assert find_launch(by_hand).local_rank is None
+
+
+def test_torchrun_inside_of_slurm_counts():
+    assert find_launch(SLURM | TORCHRUN) == find_launch(TORCHRUN)
+
+
+@pytest.mark.parametrize(
+    ("environment", "match"),
+    [
+        ({}, r"neither RANK.* nor SLURM_JOB_ID.* are set\. Start every process with `srun`"),
+        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, "--distributed needs a launcher"),  # a batch script without srun
+        ({"RANK": "0"}, "WORLD_SIZE, MASTER_ADDR, MASTER_PORT must be set beside RANK, as torchrun does"),
+        (TORCHRUN | {"MASTER_ADDR": ""}, "MASTER_ADDR must be set beside RANK"),
+        (TORCHRUN | {"RANK": "2"}, "RANK 2 must be below WORLD_SIZE 2"),
+        (TORCHRUN | {"RANK": "-1"}, "RANK must be a whole number, got '-1'"),
+        (TORCHRUN | {"MASTER_PORT": "70000"}, "MASTER_PORT 70000 must be from 1 to 65535"),
+        (TORCHRUN | {"LOCAL_RANK": "x"}, "LOCAL_RANK must be a whole number"),
+        (SLURM | {"SLURM_PROCID": "4"}, "SLURM_PROCID 4 must be below SLURM_NTASKS 4"),
+        ({k: v for k, v in SLURM.items() if k != "SLURM_PROCID"}, "SLURM_PROCID must be set beside SLURM_JOB_ID"),
+    ],
+)
+def test_environments_that_say_nothing_or_contradict_themselves(environment, match):
+    with pytest.raises(ValueError, match=match):
+        find_launch(environment)
+
+
+def test_the_command_needs_a_launcher(command_line, monkeypatch, folder):
+    from pid_jax import cli
+
+    for name in ALL_NAMES:
+        monkeypatch.delenv(name, raising=False)
+    run = command_line("pid-jax", cli.main)
+    code, _, error = run("study", folder / "study.toml", "--out", folder / "out", "--distributed")
+    assert code == 1
+    assert "--distributed needs a launcher" in error
+    assert not (folder / "out").exists()
+
+
+def test_one_process_alone_leaves_jax_as_it_is():
+    with join_processes(Launch(rank=0, count=1, coordinator="nowhere:1")) as processes:
+        assert processes == ALONE
+        assert processes.gather(b"x") == [b"x"]
+        processes.barrier()
+        processes.agree("a", "things")
+    import jax
+
+    assert not jax.distributed.is_initialized()
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 9])
+def test_every_item_is_that_of_one_process(count):
+    items = list(range(7))
+    shares = [Processes(rank=rank, count=count).share(items) for rank in range(count)]
+    assert sorted(item for share in shares for item in share) == items
+    assert np.ptp([len(share) for share in shares]) <= 1
