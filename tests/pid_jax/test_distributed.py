@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -12,12 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pid_jax.full_study import run_full_study
 from pid_jax.launch import Launch, find_launch
 from pid_jax.processes import ALONE, Processes, join_processes
 from pid_jax.store import tensor_name
 from pid_jax.study.results import load_study, save_study
-from pid_jax.study_config import read_config
+from tests.study_process import run_small
 from tests.study_stores import CUT, EARLY, make_store
 
 LAYERS = 3
@@ -26,7 +24,7 @@ dims = [3, 3, 2]
 gaussianize = "copula"
 compared = []
 replicates = 50
-{more}
+
 [[models]]
 name = "m"
 store = "b"
@@ -57,8 +55,7 @@ def folder(tmp_path_factory):
     content = bytearray(shard.read_bytes())
     content[damage_place(damaged)] ^= 0xFF
     shard.write_bytes(content)
-    (path / "study.toml").write_text(STUDY.format(more=""))
-    (path / "other.toml").write_text(STUDY.format(more="seed = 1"))
+    (path / "study.toml").write_text(STUDY)
     return path
 
 
@@ -70,18 +67,18 @@ def damage_place(store):
 @pytest.fixture(scope="module")
 def alone(folder):
     """The bytes of the results of one process."""
-    results, problems = run_full_study(read_config(folder / "study.toml"), cells=folder / "alone")
-    return save_study(results, folder / "alone.nc").read_bytes(), problems
+    results, _ = run_small(folder, folder / "alone")
+    return save_study(results, folder / "alone.nc").read_bytes()
 
 
-def start(folder, cells, accident=""):
+def start(folder, cells, kind="quick"):
     """Run two processes to their ends; return exit codes and what they wrote to stderr."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     kept = {name: value for name, value in os.environ.items() if name not in ALL_NAMES}
     kept |= {"TF_CPP_MIN_LOG_LEVEL": "3", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, "-m", "tests.study_process", str(folder), str(folder / cells), accident]
+    command = [sys.executable, "-m", "tests.study_process", str(folder), str(folder / cells), kind]
     running = [
         subprocess.Popen(command, env=kept | {"RANK": rank}, stderr=subprocess.PIPE, text=True, cwd=Path.cwd())
         for rank in "01"
@@ -107,7 +104,7 @@ def shared(folder):
 
 def test_two_processes_give_the_bytes_of_one(folder, alone, shared):
     for rank in (0, 1):
-        assert (folder / f"shared-{rank}.nc").read_bytes() == alone[0]
+        assert (folder / f"shared-{rank}.nc").read_bytes() == alone
     assert {path.name for path in (folder / "shared").iterdir()} == {path.name for path in (folder / "alone").iterdir()}
 
 
@@ -121,12 +118,12 @@ def test_every_process_reads_its_own_layers_and_the_target_is_read_once(shared):
 
 
 def test_a_damaged_shard_has_one_reason_in_all_processes(folder, alone, shared):
-    assert shared[0]["problems"] == shared[1]["problems"] == alone[1]
-    (line,) = alone[1][-1:]
-    assert "shard-00001.safetensors is damaged" in line
-    assert "question at layer 1" in line
-    found = load_study(folder / "shared-1.nc").sel(condition="image-question@0-0")
-    assert (found.cell == "failed").all()
+    for name in ("alone", "shared-0", "shared-1"):
+        found = load_study(folder / f"{name}.nc").sel(model="m", condition="image-question@0-0")
+        assert (found.cell == "failed").all()
+        for problem in found.problem.values:
+            assert "shard-00001.safetensors is damaged" in problem
+            assert "question at layer 1" in problem
 
 
 def test_a_killed_process_leaves_a_study_that_goes_on(folder, alone):
@@ -138,13 +135,22 @@ def test_a_killed_process_leaves_a_study_that_goes_on(folder, alone):
     there = {path.name for path in (folder / "killed").glob("*.nc")}
     whole = {path.name for path in (folder / "alone").glob("*.nc")}
     assert there < whole
-    shutil.copytree(folder / "killed", folder / "again")
     before = {name: (folder / "killed" / name).stat().st_mtime_ns for name in there}
-    lines: list[str] = []
-    results, _ = run_full_study(read_config(folder / "study.toml"), cells=folder / "killed", tell=lines.append)
+    results, lines = run_small(folder, folder / "killed")
     assert lines == [f"m: {len(there)} of 6 cells are there and reused."]
-    assert save_study(results, folder / "resumed.nc").read_bytes() == alone[0]
+    assert save_study(results, folder / "resumed.nc").read_bytes() == alone
     assert before == {name: (folder / "killed" / name).stat().st_mtime_ns for name in there}
+
+
+@pytest.mark.slow
+def test_verdicts_and_universes_of_two_processes_are_those_of_one(folder):
+    codes, errors = start(folder, "universes", "whole")
+    assert codes == [0, 0], errors
+    results, _ = run_small(folder, folder / "whole", "whole")
+    assert results.sizes["universe"] == 2
+    expected = save_study(results, folder / "whole.nc").read_bytes()
+    for rank in (0, 1):
+        assert (folder / f"universes-{rank}.nc").read_bytes() == expected
 
 
 @pytest.mark.slow
@@ -154,7 +160,7 @@ def test_two_processes_go_on_where_one_of_two_was_killed(folder, alone):
     codes, errors = start(folder, "twice")
     assert codes == [0, 0], errors
     assert said_by(folder, "twice", 0)["lines"] == [f"m: {there} of 6 cells are there and reused."]
-    assert (folder / "twice-0.nc").read_bytes() == alone[0]
+    assert (folder / "twice-0.nc").read_bytes() == alone
 
 
 @pytest.mark.slow
