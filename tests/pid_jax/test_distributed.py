@@ -71,17 +71,39 @@ def alone(folder):
     return save_study(results, folder / "alone.nc").read_bytes()
 
 
-def start(folder, cells, kind="quick"):
-    """Run two processes to their ends; return exit codes and what they wrote to stderr."""
+def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+def environment(**variables):
     kept = {name: value for name, value in os.environ.items() if name not in ALL_NAMES}
-    kept |= {"TF_CPP_MIN_LOG_LEVEL": "3", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, "-m", "tests.study_process", str(folder), str(folder / cells), kind]
+    return kept | {"TF_CPP_MIN_LOG_LEVEL": "3"} | variables
+
+
+def by_torchrun():
+    """What torchrun would say to two processes."""
+    port = str(free_port())
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return [environment(RANK=rank, **common) for rank in "01"]
+
+
+def by_slurm():
+    """What srun would say to two processes."""
+    common = {"SLURM_JOB_ID": str(free_port()), "SLURM_STEP_NODELIST": "localhost", "SLURM_NTASKS": "2"}
+    return [environment(SLURM_PROCID=rank, SLURM_LOCALID=rank, **common) for rank in "01"]
+
+
+def command(folder, cells, kind):
+    return [sys.executable, "-m", "tests.study_process", str(folder), str(folder / cells), kind]
+
+
+def start(folder, cells, kind="quick", environments=by_torchrun):
+    """Run two processes to their ends; return exit codes and what they wrote to stderr."""
     running = [
-        subprocess.Popen(command, env=kept | {"RANK": rank}, stderr=subprocess.PIPE, text=True, cwd=Path.cwd())
-        for rank in "01"
+        subprocess.Popen(command(folder, cells, kind), env=one, stderr=subprocess.PIPE, text=True)
+        for one in environments()
     ]
     try:
         errors = [process.communicate(timeout=200)[1] for process in running]
@@ -154,13 +176,24 @@ def test_verdicts_and_universes_of_two_processes_are_those_of_one(folder):
 
 
 @pytest.mark.slow
-def test_two_processes_go_on_where_one_of_two_was_killed(folder, alone):
+def test_two_processes_of_slurm_go_on_where_one_of_two_was_killed(folder, alone):
     start(folder, "twice", "killed")
     there = len(list((folder / "twice").glob("*.nc")))
-    codes, errors = start(folder, "twice")
+    codes, errors = start(folder, "twice", environments=by_slurm)
     assert codes == [0, 0], errors
     assert said_by(folder, "twice", 0)["lines"] == [f"m: {there} of 6 cells are there and reused."]
     assert (folder / "twice-0.nc").read_bytes() == alone
+
+
+@pytest.mark.slow
+def test_torchrun_itself(folder, alone):
+    pytest.importorskip("torch")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", f"--master-port={free_port()}"]
+    run = [*launcher, "--no-python", *command(folder, "torchrun", "quick")]
+    done = subprocess.run(run, env=environment(), capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    for rank in (0, 1):
+        assert (folder / f"torchrun-{rank}.nc").read_bytes() == alone
 
 
 @pytest.mark.slow
