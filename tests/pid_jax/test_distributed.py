@@ -8,13 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from pid_jax.launch import Launch, find_launch
-from pid_jax.processes import ALONE, Processes, join_processes
 from pid_jax.store import tensor_name
 from pid_jax.study.results import load_study, save_study
+from tests.process_environments import ALL_NAMES
 from tests.study_process import run_small
 from tests.study_stores import CUT, EARLY, make_store
 
@@ -33,15 +31,6 @@ knockouts = ["k", "damaged"]
 [multiverse]
 measures = ["mmi"]
 """
-SLURM = {
-    "SLURM_JOB_ID": "17",
-    "SLURM_STEP_NODELIST": "n[1-2]",
-    "SLURM_NTASKS": "4",
-    "SLURM_PROCID": "3",
-    "SLURM_LOCALID": "1",
-}
-TORCHRUN = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "h", "MASTER_PORT": "29500"}
-ALL_NAMES = (*SLURM, *TORCHRUN, "TORCHELASTIC_USE_AGENT_STORE")
 
 
 @pytest.fixture(scope="module")
@@ -211,42 +200,6 @@ def test_an_error_in_one_process_ends_both(folder, accident, own, other):
     assert other in errors[1]
 
 
-def test_slurm():
-    assert find_launch(SLURM) == Launch(rank=3, count=4, local_rank=1)
-
-
-def test_torchrun():
-    assert find_launch(TORCHRUN) == Launch(rank=1, count=2, local_rank=0, coordinator="h:29500")
-    listening = TORCHRUN | {"TORCHELASTIC_USE_AGENT_STORE": "True"}
-    assert find_launch(listening).coordinator == "h:29501"
-    by_hand = {name: value for name, value in TORCHRUN.items() if name != "LOCAL_RANK"}
-    assert find_launch(by_hand).local_rank is None
-
-
-def test_torchrun_inside_of_slurm_counts():
-    assert find_launch(SLURM | TORCHRUN) == find_launch(TORCHRUN)
-
-
-@pytest.mark.parametrize(
-    ("environment", "match"),
-    [
-        ({}, r"neither RANK.* nor SLURM_JOB_ID.* are set\. Start every process with `srun`"),
-        ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, "--distributed needs a launcher"),  # a batch script without srun
-        ({"RANK": "0"}, "WORLD_SIZE, MASTER_ADDR, MASTER_PORT must be set beside RANK, as torchrun does"),
-        (TORCHRUN | {"MASTER_ADDR": ""}, "MASTER_ADDR must be set beside RANK"),
-        (TORCHRUN | {"RANK": "2"}, "RANK 2 must be below WORLD_SIZE 2"),
-        (TORCHRUN | {"RANK": "-1"}, "RANK must be a whole number, got '-1'"),
-        (TORCHRUN | {"MASTER_PORT": "70000"}, "MASTER_PORT 70000 must be from 1 to 65535"),
-        (TORCHRUN | {"LOCAL_RANK": "x"}, "LOCAL_RANK must be a whole number"),
-        (SLURM | {"SLURM_PROCID": "4"}, "SLURM_PROCID 4 must be below SLURM_NTASKS 4"),
-        ({k: v for k, v in SLURM.items() if k != "SLURM_PROCID"}, "SLURM_PROCID must be set beside SLURM_JOB_ID"),
-    ],
-)
-def test_environments_that_say_nothing_or_contradict_themselves(environment, match):
-    with pytest.raises(ValueError, match=match):
-        find_launch(environment)
-
-
 def test_the_command_needs_a_launcher(command_line, monkeypatch, folder):
     from pid_jax import cli
 
@@ -257,22 +210,3 @@ def test_the_command_needs_a_launcher(command_line, monkeypatch, folder):
     assert code == 1
     assert "--distributed needs a launcher" in error
     assert not (folder / "out").exists()
-
-
-def test_one_process_alone_leaves_jax_as_it_is():
-    with join_processes(Launch(rank=0, count=1, coordinator="nowhere:1")) as processes:
-        assert processes == ALONE
-        assert processes.gather(b"x") == [b"x"]
-        processes.barrier()
-        processes.agree("a", "things")
-    import jax
-
-    assert not jax.distributed.is_initialized()
-
-
-@pytest.mark.parametrize("count", [1, 2, 5, 9])
-def test_every_item_is_that_of_one_process(count):
-    items = list(range(7))
-    shares = [Processes(rank=rank, count=count).share(items) for rank in range(count)]
-    assert sorted(item for share in shares for item in share) == items
-    assert np.ptp([len(share) for share in shares]) <= 1
