@@ -171,10 +171,12 @@ def _study(config: "StudyConfig", out_dir: Path, is_strict: bool, is_distributed
     with working("Starting JAX", is_shown=is_first):
         from pid_jax.compilation_cache import keep_compiled
         from pid_jax.full_study import run_full_study
-        from pid_jax.processes import join_processes
+        from pid_jax.processes import WAITING_SECONDS, join_processes
         from pid_jax.study.results import save_study
 
         keep_compiled()
+    if is_first and launch.count > 1:
+        err.print(f"Waiting for {launch.count - 1} more processes, {WAITING_SECONDS // 60} minutes at most.")
     tell = out.print if is_first else lambda line: None
     with join_processes(launch) as processes:
         with fraction_bar("Decomposing", is_shown=is_first) as progress:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # A process that does not answer for so long is lost, and all others end.
 HEARTBEAT_SECONDS = 60
+# Until all have started.
+WAITING_SECONDS = 300
 # XLA gives up after half an hour of waiting for the others. Cells may take longer than that; heartbeats find the lost.
 _LONGEST_WAIT = "--xla_cpu_collective_timeout_seconds"
 _WEEK_SECONDS = 7 * 24 * 3600
@@ -152,6 +154,9 @@ class Processes:
             ) from error
 
 
+ALONE = Processes()
+
+
 @cache
 def _program(count: int) -> tuple["Sharding", Callable[["jax.Array"], "jax.Array"]]:
     """Make what says that each process has one row, and the program that gives every process all rows."""
@@ -163,9 +168,6 @@ def _program(count: int) -> tuple["Sharding", Callable[["jax.Array"], "jax.Array
     mesh = Mesh(np.array([first[rank] for rank in range(count)]), ("process",))
     everywhere = NamedSharding(mesh, PartitionSpec())
     return NamedSharding(mesh, PartitionSpec("process")), jax.jit(lambda rows: rows, out_shardings=everywhere)
-
-
-ALONE = Processes()
 
 
 def _power_of_two(number: int) -> int:
@@ -187,7 +189,7 @@ def join_processes(launch: Launch) -> Iterator[Processes]:
 
     Raises:
         ProcessError: If another process failed or was lost.
-        RuntimeError: If the others cannot be reached, or JAX was used before.
+        RuntimeError: If JAX was used before. If the others are not there in time, JAX ends this process itself.
 
     Source: https://docs.jax.dev/en/latest/multi_process.html
     """
@@ -224,17 +226,18 @@ def _initialize(launch: Launch) -> None:
     if _LONGEST_WAIT not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} {_LONGEST_WAIT}={_WEEK_SECONDS}".strip()
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    if launch.coordinator is None:
-        jax.distributed.initialize(cluster_detection_method="slurm", heartbeat_timeout_seconds=HEARTBEAT_SECONDS)
-    else:
-        jax.distributed.initialize(
-            launch.coordinator,
-            launch.count,
-            launch.rank,
-            local_device_ids=launch.local_rank,
-            cluster_detection_method="deactivate",
-            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-        )
+    found: dict[str, Any] = {"cluster_detection_method": "slurm"}
+    if launch.coordinator is not None:
+        found = {
+            "coordinator_address": launch.coordinator,
+            "num_processes": launch.count,
+            "process_id": launch.rank,
+            "local_device_ids": launch.local_rank,
+            "cluster_detection_method": "deactivate",
+        }
+    jax.distributed.initialize(
+        initialization_timeout=WAITING_SECONDS, heartbeat_timeout_seconds=HEARTBEAT_SECONDS, **found
+    )
 
 
 def _leave_alone() -> None:
