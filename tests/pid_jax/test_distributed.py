@@ -22,6 +22,7 @@ dims = [3, 3, 2]
 gaussianize = "copula"
 compared = []
 replicates = 50
+measures = ["mmi"]
 
 [[models]]
 name = "m"
@@ -29,7 +30,7 @@ store = "b"
 knockouts = ["k", "damaged"]
 
 [multiverse]
-measures = ["mmi"]
+dims = [[2, 2, 2]]
 """
 
 
@@ -95,7 +96,7 @@ def start(folder, cells, kind="quick", environments=by_torchrun):
         for one in environments()
     ]
     try:
-        errors = [process.communicate(timeout=200)[1] for process in running]
+        errors = [process.communicate(timeout=400)[1] for process in running]
     finally:
         for process in running:
             process.kill()
@@ -154,6 +155,7 @@ def test_a_killed_process_leaves_a_study_that_goes_on(folder, alone):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_verdicts_and_universes_of_two_processes_are_those_of_one(folder):
     codes, errors = start(folder, "universes", "whole")
     assert codes == [0, 0], errors
