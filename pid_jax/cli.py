@@ -3,7 +3,7 @@
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -85,6 +85,9 @@ def study(
     gaussianize: Way = GaussianizeBy.FLOW,
     seed: Seed = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Fail if anything had to be left out.")] = False,
+    distributed: Annotated[
+        bool, typer.Option("--distributed", help="Share the work with all processes that `srun` or `torchrun` started.")
+    ] = False,
 ) -> None:
     """Decompose every task, condition and layer of activation stores, and write results, figures and a page."""
     from pid_jax.study_config import ModelConfig, StudyConfig, read_config, study_spec
@@ -97,11 +100,11 @@ def study(
         given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
         if given:
             raise ValueError(f"--{given[0]} and a study file were given: set it in {config}, whose settings count.")
-        _study(read_config(config), out_dir, strict)
+        _study(read_config(config), out_dir, strict, distributed)
         return
     spec = study_spec(dims=_dims(dims), gaussianize=gaussianize.value, keep=keep, tasks=parse_names(tasks))
     model = ModelConfig(name=Path(str(store)).resolve().name, store=str(store), knockouts=tuple(knockout or ()))
-    _study(StudyConfig(models=(model,), spec=spec, seed=seed), out_dir, strict)
+    _study(StudyConfig(models=(model,), spec=spec, seed=seed), out_dir, strict, distributed)
 
 
 @app.command()
@@ -159,22 +162,34 @@ def estimate(
         raise ValueError(f"No problem of {arrays} could be decomposed.")
 
 
-def _study(config: "StudyConfig", out_dir: Path, is_strict: bool) -> None:
-    with working("Starting JAX"):
+def _study(config: "StudyConfig", out_dir: Path, is_strict: bool, is_distributed: bool = False) -> None:
+    """Run a study. Of several processes the first one alone prints, draws and writes the results."""
+    from pid_jax.launch import Launch, find_launch
+
+    launch = find_launch() if is_distributed else Launch(rank=0, count=1)
+    is_first = launch.rank == 0
+    with working("Starting JAX", is_shown=is_first):
         from pid_jax.compilation_cache import keep_compiled
         from pid_jax.full_study import run_full_study
+        from pid_jax.processes import WAITING_SECONDS, join_processes
         from pid_jax.study.results import save_study
 
         keep_compiled()
-    with fraction_bar("Decomposing") as progress:
-        results, problems = run_full_study(config, cells=out_dir / CELLS, progress=progress, tell=out.print)
-    save_study(results, out_dir / RESULTS)
-    _print_table(results)
-    _draw(results, out_dir)
-    for line in problems:
-        err.print(f"Left out: {line}")
-    if problems and is_strict:
-        raise ValueError(f"{len(problems)} parts of the study had to be left out; see above.")
+    if is_first and launch.count > 1:
+        err.print(f"Waiting for {launch.count - 1} more processes, {WAITING_SECONDS // 60} minutes at most.")
+    tell = out.print if is_first else lambda line: None
+    with join_processes(launch) as processes:
+        with fraction_bar("Decomposing", is_shown=is_first) as progress:
+            places: dict[str, Any] = {"cells": out_dir / CELLS, "progress": progress, "tell": tell}
+            results, problems = run_full_study(config, processes=processes, **places)
+        if is_first:
+            save_study(results, out_dir / RESULTS)
+            _print_table(results)
+            _draw(results, out_dir)
+            for line in problems:
+                err.print(f"Left out: {line}")
+        if problems and is_strict:
+            raise ValueError(f"{len(problems)} parts of the study had to be left out; see above.")
 
 
 def _draw(results: "xr.Dataset", out_dir: Path) -> None:

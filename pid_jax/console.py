@@ -98,22 +98,22 @@ def progress_bar(
 
 
 @contextmanager
-def fraction_bar(description: str) -> Iterator[Callable[[int, int], None]]:
+def fraction_bar(description: str, *, is_shown: bool = True) -> Iterator[Callable[[int, int], None]]:
     """Show a bar for steps whose number is known later; yield a function that takes steps done and all there are.
 
     Args:
         description: What is being done.
+        is_shown: Whether to show it at all.
     """
-    with _bar() as progress:
+    with _bar(is_shown=is_shown) as progress:
         task = progress.add_task(description, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 @contextmanager
-def working(description: str) -> Iterator[None]:
+def working(description: str, *, is_shown: bool = True) -> Iterator[None]:
     """Show a spinner with the time that has passed while something without steps runs."""
-    with Progress(
-        SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn(), console=err
-    ) as progress:
+    columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
+    with Progress(*columns, console=err, disable=not is_shown) as progress:
         progress.add_task(description, total=None)
         yield

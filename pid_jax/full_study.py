@@ -9,6 +9,7 @@ import xarray as xr
 
 from pid_jax.metrics.add import add_metrics
 from pid_jax.multiverse import check_conditions, run_multiverse
+from pid_jax.processes import ALONE, Processes
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.study.model import condition_name
 from pid_jax.study.run import run_study
@@ -24,6 +25,7 @@ def run_full_study(
     cells: Path | None = None,
     progress: Progress = no_progress,
     tell: Callable[[str], None] = lambda line: None,
+    processes: Processes = ALONE,
 ) -> tuple[xr.Dataset, list[str]]:
     """Run a study as a file describes it.
 
@@ -32,12 +34,14 @@ def run_full_study(
         cells: Folder for cells; with it a study that was killed goes on.
         progress: Called with steps done and all there are.
         tell: Called with a line on what is there already.
+        processes: Those that share the work, as for `run_study`; all return the same.
 
     Returns:
         The dataset of docs/study_dataset.md, and a line on everything that had to be left out.
 
     Raises:
         ValueError: If nothing could be estimated.
+        ProcessError: If another process failed, was lost, or has other stores.
     """
     models, problems = open_models(config.models)
     multiverse = config.multiverse
@@ -56,6 +60,7 @@ def run_full_study(
         problems=problems,
         progress=part_of(progress, 0, parts),
         tell=tell,
+        processes=processes,
     )
     results = add_metrics(results)
     lines = [*json.loads(results.attrs["problems"]), *_failures(results)]
@@ -69,6 +74,7 @@ def run_full_study(
             cells=cells,
             progress=part_of(progress, 1, parts),
             tell=lines.append,
+            processes=processes,
         )
     return results, lines
 

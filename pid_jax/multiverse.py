@@ -14,6 +14,7 @@ import xarray as xr
 from pid_jax.gaussianizers import Gaussianizer
 from pid_jax.metrics.add import add_metrics
 from pid_jax.metrics.claims import NOT_TESTABLE
+from pid_jax.processes import ALONE, Processes
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.spec import PCA, Redundancy
 from pid_jax.study.model import StudyModel, condition_name
@@ -114,6 +115,7 @@ def run_multiverse(
     cells: Path | None = None,
     progress: Progress = no_progress,
     tell: Callable[[str], None] = lambda line: None,
+    processes: Processes = ALONE,
 ) -> xr.Dataset:
     """Judge the claims in every universe, and add `universe_*` to the results of a study.
 
@@ -129,6 +131,7 @@ def run_multiverse(
         cells: Folder for cells, as for `run_study`.
         progress: Called with steps done and all there are.
         tell: Called with a line for each universe that cannot be had.
+        processes: Those that share the work, as for `run_study`; all return the same.
 
     Returns:
         The results with the variables of docs/study_dataset.md that begin with `universe_`. A universe that cannot be
@@ -136,6 +139,7 @@ def run_multiverse(
 
     Raises:
         ValueError: If a condition is in no model.
+        ProcessError: If another process failed, was lost, or has other stores.
     """
     check_conditions(models, multiverse.conditions)
     chosen = [_with_conditions(model, multiverse.conditions) for model in models]
@@ -150,7 +154,8 @@ def run_multiverse(
         if (universe.target, universe.dims) != (before.target, before.dims):
             jax.clear_caches()
         try:
-            found = run_study(chosen, spec=universe.apply(spec), seed=seed, cells=cells, progress=part)
+            own: dict[str, Any] = {"spec": universe.apply(spec), "progress": part}
+            found = run_study(chosen, seed=seed, cells=cells, processes=processes, **own)
             judged.append(add_metrics(found)[list(_JUDGED)].reindex(model=results["model"], claim=results["claim"]))
         except ValueError as error:
             tell(f"{', '.join(universe.labels.values())}: {error}")

@@ -1,8 +1,10 @@
 """From states on disk to their scores: one layer of one store in memory at a time, one basis for all conditions."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +12,7 @@ import numpy as np
 
 from pid_jax.named_key import named_key
 from pid_jax.precision import double_precision
+from pid_jax.processes import ALONE, Processes
 from pid_jax.reduce.pca import Basis, Reduced, project
 from pid_jax.reduce.solve import fit_reduction, is_exact
 from pid_jax.spec import PCA, Reduction
@@ -44,6 +47,7 @@ def read_scores(
     reduction: Reduction,
     dim: int | None,
     key: jax.Array,
+    processes: Processes = ALONE,
 ) -> dict[str, list[Scores | str]]:
     """Reduce one variable: components of the first store, task by task and layer by layer, for all stores.
 
@@ -56,14 +60,16 @@ def read_scores(
         reduction: `PCA`, or `NoReduction` to keep the states as they are, which then all stay in memory.
         dim: Components wanted; None without a reduction.
         key: A JAX random key; what a task and layer draw does not depend on the other tasks and layers.
+        processes: Those that share the layers. Each reads its own, and all return the scores of all layers.
 
     Returns:
         By task, the scores of every store, or why there are none: states that cannot be read or are not finite. Where
         they are those of the first store, there are none of any store.
     """
     found: dict[str, list[list[_Layer]]] = {task: [[] for _ in stores] for task in rows}
-    failed: dict[tuple[str, int], str] = {}
-    for layer in layers:
+    failed: dict[tuple[str, int], _Reason] = {}
+    for position in processes.share(range(len(layers))):
+        layer = layers[position]
         bases: dict[str, Basis | None] = {}
         for index, store in enumerate(stores):
             wanted = [task for task in rows if (task, index) not in failed]
@@ -71,16 +77,52 @@ def read_scores(
             for task in wanted:
                 chosen = states if isinstance(states, str) else _select(states, rows[task][index])
                 if isinstance(chosen, str):
-                    text = f"{store.path}, {name} at layer {layer}: {chosen}"
-                    failed |= {(task, one): text for one in ([index] if index else range(len(stores)))}
+                    reason = _Reason(index > 0, position, f"{store.path}, {name} at layer {layer}: {chosen}")
+                    failed |= {(task, one): reason for one in ([index] if index else range(len(stores)))}
                 else:
                     fold = named_key(key, f"{task}/{name}/{layer}")
                     one, bases[task] = _reduce(chosen, bases.get(task), dim, reduction, fold)
                     found[task][index].append(one)
-    return {
-        task: [failed.get((task, index)) or _stack(one) for index, one in enumerate(per_store)]
-        for task, per_store in found.items()
-    }
+    failed = _gather_reasons(failed, processes)
+    scores: dict[str, list[Scores | str]] = {}
+    for task, per_store in found.items():
+        usable = {index: one for index, one in enumerate(per_store) if (task, index) not in failed}
+        whole = _gather_layers(usable, len(layers), processes)
+        scores[task] = [whole[i] if i in whole else failed[task, i].text for i in range(len(stores))]
+    return scores
+
+
+class _Reason(NamedTuple):
+    """Why a store has no scores of a task; of several reasons the lowest is told, as in one process."""
+
+    is_own: bool  # not the first store's, which leaves out all
+    position: int
+    text: str
+
+
+def _gather_reasons(failed: Mapping[tuple[str, int], _Reason], processes: Processes) -> dict[tuple[str, int], _Reason]:
+    own = json.dumps([[*key, *reason] for key, reason in failed.items()])
+    together: dict[tuple[str, int], _Reason] = {}
+    for content in processes.gather(own.encode()):
+        for task, index, *parts in json.loads(content):
+            reason = _Reason(*parts)
+            together[task, index] = min(reason, together.get((task, index), reason))
+    return together
+
+
+def _gather_layers(usable: Mapping[int, Sequence["_Layer"]], count: int, processes: Processes) -> dict[int, Scores]:
+    """Put the layers of each store, which the processes took in turn, in their order."""
+    own = {index: _stack(layers) for index, layers in usable.items() if layers}
+    if processes.count == 1:
+        return own
+    names = [field.name for field in fields(Scores)]
+    parts = processes.gather_arrays({f"{i} {name}": getattr(one, name) for i, one in own.items() for name in names})
+    order = np.argsort(np.concatenate([range(count)[rank :: processes.count] for rank in range(processes.count)]))
+
+    def join(name: str) -> np.ndarray:
+        return np.concatenate([part[name] for part in parts if name in part])[order]
+
+    return {index: Scores(**{name: join(f"{index} {name}") for name in names}) for index in usable}
 
 
 def _try_read(read: Read, store: ActivationStore, layer: int | str) -> np.ndarray | str:

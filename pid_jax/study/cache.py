@@ -51,25 +51,36 @@ class CellCache:
             content = self._path(self._folder, digest).read_bytes()
         except OSError:
             return None
-        end = len(content) - _CHECKSUM().digest_size
-        if end <= 0 or _CHECKSUM(content[:end]).digest() != content[end:]:
-            return None
-        with xr.open_dataset(io.BytesIO(content[:end]), engine=_ENGINE) as opened:
-            cell = opened.load()
-        return cell[json.loads(cell.attrs["order"])] if cell.attrs.get("cell") == digest else None
+        cell = decode_cell(content)
+        return cell if cell is not None and cell.attrs["cell"] == digest else None
 
     def write(self, digest: str, cell: xr.Dataset) -> None:
         """Keep a cell, whole or not at all."""
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)
             with atomic_write(self._path(self._folder, digest)) as temporary:
-                about = {"schema": SCHEMA, "cell": digest, "order": json.dumps(list(cell.data_vars))}
-                content = bytes(cell.assign_attrs(about).to_netcdf(engine=_ENGINE))
-                temporary.write_bytes(content + _CHECKSUM(content).digest())
+                temporary.write_bytes(encode_cell(digest, cell))
 
     @staticmethod
     def _path(folder: Path, digest: str) -> Path:
         return folder / f"{digest[:32]}.nc"
+
+
+def encode_cell(digest: str, cell: xr.Dataset) -> bytes:
+    """Write a cell to bytes: netCDF 3, and a checksum of it."""
+    about = {"schema": SCHEMA, "cell": digest, "order": json.dumps(list(cell.data_vars))}
+    content = bytes(cell.assign_attrs(about).to_netcdf(engine=_ENGINE))
+    return content + _CHECKSUM(content).digest()
+
+
+def decode_cell(content: bytes) -> xr.Dataset | None:
+    """Read what `encode_cell` wrote; None if it is damaged."""
+    end = len(content) - _CHECKSUM().digest_size
+    if end <= 0 or _CHECKSUM(content[:end]).digest() != content[end:]:
+        return None
+    with xr.open_dataset(io.BytesIO(content[:end]), engine=_ENGINE) as opened:
+        cell = opened.load()
+    return cell[json.loads(cell.attrs["order"])]
 
 
 def store_digests(model: StudyModel, spec: StudySpec) -> dict[str, str]:

@@ -1,39 +1,32 @@
 """A study: all models, tasks, conditions and layers, cell by cell."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 import xarray as xr
 
 from pid_jax.named_key import named_key
+from pid_jax.processes import ALONE, Processes
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.scores import Read, Scores, read_scores
-from pid_jax.store import ActivationStore, StoreError
+from pid_jax.store import ActivationStore
 from pid_jax.study.assemble import Place, assemble
-from pid_jax.study.cache import CellCache, cell_digest, store_digests
+from pid_jax.study.cache import CellCache
 from pid_jax.study.cell import CellData, solve_cell
-from pid_jax.study.model import (
-    StudyModel,
-    TaskRows,
-    answered,
-    check_model,
-    check_names,
-    condition_name,
-    task_rows,
-)
+from pid_jax.study.exchange import Cell, CellKey, gather_cells
+from pid_jax.study.model import StudyModel, answered, check_names, condition_name
+from pid_jax.study.prepare import ReadyModel, prepare_together
 from pid_jax.study.sampling import draw_weights
 from pid_jax.study.spec import StudySpec
-from pid_jax.target_reader import TargetReader, target_reader
 
 # JAX would take two numbers that differ by a multiple of this for one seed.
 SEEDS = 2**32
 # Of each cell, as far as progress is told.
 STEPS = 1000
-# Which cells of a model are to be made: (task, place in `model.stores`) and the hash.
-Wanted = dict[tuple[str, int], str]
 
 
 def run_study(
@@ -45,6 +38,7 @@ def run_study(
     problems: Sequence[str] = (),
     progress: Progress = no_progress,
     tell: Callable[[str], None] = lambda line: None,
+    processes: Processes = ALONE,
 ) -> xr.Dataset:
     """Decompose, per model, task, condition and layer, the information about the model's prediction.
 
@@ -65,120 +59,93 @@ def run_study(
         problems: Lines on what was left out before, for the result.
         progress: Called with steps done and all there are.
         tell: Called with a line on what is there already.
+        processes: Those that share the work: all call this with the same arguments, and all return the same. Each reads
+            its own layers, and makes and writes its own cells.
 
     Returns:
         The dataset of docs/study_dataset.md, without metrics.
 
     Raises:
         ValueError: If names repeat, the seed is none, a task is not known, or nothing at all could be estimated.
+        ProcessError: If another process failed, was lost, or has other stores.
     """
     spec = StudySpec() if spec is None else spec
     if isinstance(seed, bool) or not 0 <= seed < SEEDS:
         raise ValueError(f"seed must be a whole number from 0 to 2**32 - 1, got {seed!r}: choose another one.")
     check_names(model.name for model in models)
-    used, lines = _usable(models, problems)
-    tasks: dict[str, dict[str, TaskRows]] = {}
-    readers: dict[str, TargetReader] = {}
-    for model in list(used):
-        try:
-            readers[model.name] = target_reader(spec.target, model.baseline)
-            tasks[model.name] = task_rows(model, spec)
-        except (ValueError, StoreError) as error:
-            lines.append(f"model {model.name!r}: {error}")
-            used.remove(model)
-    if not used:
-        raise ValueError(" ".join(["There is nothing to study.", *lines]))
-    _check_tasks(used, spec)
+    ready, lines = prepare_together(models, spec, seed, problems, processes)
     cache = CellCache(cells)
-    found: dict[Place, xr.Dataset | str] = {}
-    for place, model in enumerate(used):
-        told = part_of(progress, place, len(used))
-        found |= _run_model(model, tasks[model.name], readers[model.name], spec, seed, cache, told, tell)
+    found: dict[Place, Cell] = {}
+    for place, one in enumerate(ready):
+        told = part_of(progress, place, len(ready))
+        found |= _run_model(one, spec, seed, cache, processes, told, tell)
     if all(isinstance(cell, str) for cell in found.values()):
         reasons = list(dict.fromkeys(f"{'/'.join(key)}: {cell}" for key, cell in found.items()))
         raise ValueError(" ".join(["Nothing could be estimated.", *reasons[:3]]))
-    return assemble(used, tasks, found, spec, lines)
-
-
-def _usable(models: Sequence[StudyModel], problems: Sequence[str]) -> tuple[list[StudyModel], list[str]]:
-    used, lines = [], list(problems)
-    for model in models:
-        try:
-            checked, own = check_model(model)
-            used.append(checked)
-            lines += own
-        except ValueError as error:
-            lines.append(str(error))
-    return used, lines
-
-
-def _check_tasks(models: Sequence[StudyModel], spec: StudySpec) -> None:
-    known = list(dict.fromkeys(str(t) for model in models for t in model.baseline.columns["task"].tolist()))
-    unknown = [task for task in spec.tasks or () if task not in known]
-    if unknown:
-        raise ValueError(f"tasks must be among {known}, got {unknown}: check the spelling.")
+    tasks = {one.model.name: one.tasks for one in ready}
+    return assemble([one.model for one in ready], tasks, found, spec, lines)
 
 
 def _run_model(
-    model: StudyModel,
-    tasks: Mapping[str, TaskRows],
-    reader: TargetReader,
+    ready: ReadyModel,
+    spec: StudySpec,
+    seed: int,
+    cache: CellCache,
+    processes: Processes,
+    progress: Progress,
+    tell: Callable[[str], None],
+) -> dict[Place, Cell]:
+    """Make the cells of one model, or read those that are there."""
+    own = {key: cache.read(ready.digests[key]) for key in processes.share(list(ready.digests))}
+    there = {key: cell for key, cell in own.items() if cell is not None}
+    found = gather_cells(there, ready.digests, processes)
+    if found:
+        tell(f"{ready.model.name}: {len(found)} of {len(ready.digests)} cells are there and reused.")
+    wanted = [key for key in ready.digests if key not in found]
+    if wanted:
+        shared = processes.share(sorted(wanted, key=lambda key: key[1]))  # baselines take longest
+        scores = _read_model(ready, wanted, spec, seed, processes)
+        scores = {key: scores[key] for key in wanted if key in shared}
+        found |= gather_cells(_make(ready, scores, spec, seed, cache, progress), ready.digests, processes)
+    return {
+        (ready.model.name, task, condition_name(store)): rows.problem or found[task, place]
+        for task, rows in ready.tasks.items()
+        for place, store in enumerate(ready.model.stores)
+    }
+
+
+def _make(
+    ready: ReadyModel,
+    scores: dict[CellKey, list[Scores] | str],
     spec: StudySpec,
     seed: int,
     cache: CellCache,
     progress: Progress,
-    tell: Callable[[str], None],
-) -> dict[Place, xr.Dataset | str]:
-    """Make the cells of one model, or read those that are there."""
-    found, wanted = _look_up(model, tasks, spec, seed, cache)
-    there = sum(isinstance(cell, xr.Dataset) for cell in found.values())
-    if there:
-        tell(f"{model.name}: {there} of {there + len(wanted)} cells are there and reused.")
-    scores = _read_model(model, tasks, wanted, reader, spec, seed) if wanted else {}
+) -> dict[CellKey, Cell]:
+    """Make cells and write them, one after the other."""
+    made: dict[CellKey, Cell] = {}
     weights: dict[str, np.ndarray] = {}
-    for number, ((task, place), digest) in enumerate(wanted.items()):
-        store, own = model.stores[place], tasks[task]
-        if task not in weights:
-            weights = {task: draw_weights(own.ids.tolist(), spec.replicates, seed)}
-        name, told = condition_name(store), part_of(progress, number, len(wanted))
+    for number, (task, place) in enumerate(list(scores)):
         variables = scores.pop((task, place))
         if isinstance(variables, str):
-            found[model.name, task, name] = variables
+            made[task, place] = variables
             continue
+        store, own = ready.model.stores[place], ready.tasks[task]
+        if task not in weights:
+            weights = {task: draw_weights(own.ids.tolist(), spec.replicates, seed)}
         data = CellData(
             variables=variables,
             weights=weights[task],
             answered=answered(store, own.rows[place]),
             is_baseline=place == 0,
         )
-        cell = _solve(data, spec, f"{task}/{name}", seed, told)
+        told = part_of(progress, number, len(made) + len(scores) + 1)
+        cell = _solve(data, spec, f"{task}/{condition_name(store)}", seed, told)
         if isinstance(cell, xr.Dataset):
-            cell = cell.assign_coords(layer=list(_layers(model, reader)))
-            cache.write(digest, cell)
-        found[model.name, task, name] = cell
-    return found
-
-
-def _look_up(
-    model: StudyModel, tasks: Mapping[str, TaskRows], spec: StudySpec, seed: int, cache: CellCache
-) -> tuple[dict[Place, xr.Dataset | str], Wanted]:
-    """Find the cells that are there or cannot be had, and those that are to be made."""
-    digests = store_digests(model, spec)
-    found: dict[Place, xr.Dataset | str] = {}
-    wanted: Wanted = {}
-    for task, rows in tasks.items():
-        for place, store in enumerate(model.stores):
-            key = (model.name, task, condition_name(store))
-            if rows.problem:
-                found[key] = rows.problem
-                continue
-            digest = cell_digest(model, task, rows, place, digests, spec, seed)
-            kept = cache.read(digest)
-            if kept is None:
-                wanted[task, place] = digest
-            else:
-                found[key] = kept
-    return found, wanted
+            cell = cell.assign_coords(layer=list(ready.layers))
+            cache.write(ready.digests[task, place], cell)
+        made[task, place] = cell
+    return made
 
 
 def _solve(data: CellData, spec: StudySpec, name: str, seed: int, progress: Progress) -> xr.Dataset | str:
@@ -193,28 +160,24 @@ def _solve(data: CellData, spec: StudySpec, name: str, seed: int, progress: Prog
 
 
 def _read_model(
-    model: StudyModel,
-    tasks: Mapping[str, TaskRows],
-    wanted: Wanted,
-    reader: TargetReader,
-    spec: StudySpec,
-    seed: int,
-) -> dict[tuple[str, int], list[Scores] | str]:
+    ready: ReadyModel, wanted: Collection[CellKey], spec: StudySpec, seed: int, processes: Processes
+) -> dict[CellKey, list[Scores] | str]:
     """Read source_1, source_2 and the target of all cells that are wanted, each layer of each store once.
 
     Where one of them cannot be had there is a line that says why.
     """
+    model, reader = ready.model, ready.reader
     places = sorted({0, *(place for _, place in wanted)})  # components are fitted on the baseline
     stores = [model.stores[place] for place in places]
-    selected = {task: [tasks[task].rows[place] for place in places] for task in {task: None for task, _ in wanted}}
-    key, layers = jax.random.key(seed), _layers(model, reader)
+    selected = {task: [ready.tasks[task].rows[place] for place in places] for task in dict(wanted)}
     variables: list[tuple[str, Sequence[int | str], Read]] = [
-        (role, layers, partial(_read_role, role)) for role in (spec.source_1_role, spec.source_2_role)
+        (role, ready.layers, partial(_read_role, role)) for role in (spec.source_1_role, spec.source_2_role)
     ]
     variables.append(("last", reader.layers(model.baseline), reader.read))
+    common: dict[str, Any] = {"reduction": spec.pid.reduction, "key": jax.random.key(seed), "processes": processes}
     by_variable = [
-        read_scores(stores, selected, name=n, layers=at, read=read, reduction=spec.pid.reduction, dim=dim, key=key)
-        for (n, at, read), dim in zip(variables, spec.dims, strict=True)
+        read_scores(stores, selected, name=name, layers=layers, read=read, dim=dim, **common)
+        for (name, layers, read), dim in zip(variables, spec.dims, strict=True)
     ]
     return {(t, p): _whole([scores[t][i] for scores in by_variable]) for t in selected for i, p in enumerate(places)}
 
@@ -222,13 +185,6 @@ def _read_model(
 def _whole(variables: Sequence[Scores | str]) -> list[Scores] | str:
     problem = next((one for one in variables if isinstance(one, str)), None)
     return [one for one in variables if isinstance(one, Scores)] if problem is None else problem
-
-
-def _layers(model: StudyModel, reader: TargetReader) -> tuple[int, ...]:
-    """List the layers of the sources: all, or those that have a target of their own."""
-    if reader.is_same_for_all:
-        return model.baseline.layers
-    return tuple(int(layer) for layer in reader.layers(model.baseline))
 
 
 def _read_role(role: str, store: ActivationStore, layer: int | str) -> np.ndarray:

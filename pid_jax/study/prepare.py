@@ -1,0 +1,116 @@
+"""What a study is made from: models that can be used, their samples and targets, and the hashes of their cells."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pid_jax.processes import Processes
+from pid_jax.store import StoreError
+from pid_jax.study.cache import cell_digest, store_digests
+from pid_jax.study.exchange import CellKey
+from pid_jax.study.model import StudyModel, TaskRows, check_model, task_rows
+from pid_jax.study.spec import StudySpec
+from pid_jax.target_reader import TargetReader, target_reader
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadyModel:
+    """A model that can be studied.
+
+    Attributes:
+        model: Its stores.
+        tasks: Its samples.
+        reader: Reads the target.
+        digests: Hashes of the cells of all tasks that can be studied.
+    """
+
+    model: StudyModel
+    tasks: Mapping[str, TaskRows]
+    reader: TargetReader
+    digests: Mapping[CellKey, str]
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The layers of the sources: all, or those that have a target of their own."""
+        if self.reader.is_same_for_all:
+            return self.model.baseline.layers
+        return tuple(int(layer) for layer in self.reader.layers(self.model.baseline))
+
+
+def prepare_together(
+    models: Sequence[StudyModel], spec: StudySpec, seed: int, problems: Sequence[str], processes: Processes
+) -> tuple[list[ReadyModel], list[str]]:
+    """Find the models that can be studied, and make sure that all processes find the same.
+
+    Args:
+        models: Baselines and knockouts.
+        spec: The settings.
+        seed: Seed of everything random.
+        problems: Lines on what was left out before.
+        processes: Those that share the work.
+
+    Returns:
+        The models, and a line on everything that is left out.
+
+    Raises:
+        ValueError: If there is none, or a task is not known.
+        ProcessError: If another process found something else.
+    """
+    what = "models, stores or settings"
+    try:
+        ready, lines = _prepare(models, spec, seed, problems)
+    except ValueError as error:
+        processes.agree(str(error), what)
+        raise
+    cells = {one.model.name: [[*key, digest] for key, digest in one.digests.items()] for one in ready}
+    processes.agree(json.dumps([lines, cells]), what)
+    return ready, lines
+
+
+def _prepare(
+    models: Sequence[StudyModel], spec: StudySpec, seed: int, problems: Sequence[str]
+) -> tuple[list[ReadyModel], list[str]]:
+    """Find the models that can be studied, and say what is left out."""
+    used, lines = _usable(models, problems)
+    ready: list[ReadyModel] = []
+    for model in used:
+        try:
+            reader, tasks = target_reader(spec.target, model.baseline), task_rows(model, spec)
+            digests = _digests(model, tasks, spec, seed)
+            ready.append(ReadyModel(model=model, tasks=tasks, reader=reader, digests=digests))
+        except (ValueError, StoreError) as error:
+            lines.append(f"model {model.name!r}: {error}")
+    if not ready:
+        raise ValueError(" ".join(["There is nothing to study.", *lines]))
+    _check_tasks([one.model for one in ready], spec)
+    return ready, lines
+
+
+def _usable(models: Sequence[StudyModel], problems: Sequence[str]) -> tuple[list[StudyModel], list[str]]:
+    used, lines = [], list(problems)
+    for model in models:
+        try:
+            checked, own = check_model(model)
+            used.append(checked)
+            lines += own
+        except ValueError as error:
+            lines.append(str(error))
+    return used, lines
+
+
+def _check_tasks(models: Sequence[StudyModel], spec: StudySpec) -> None:
+    known = list(dict.fromkeys(str(t) for model in models for t in model.baseline.columns["task"].tolist()))
+    unknown = [task for task in spec.tasks or () if task not in known]
+    if unknown:
+        raise ValueError(f"tasks must be among {known}, got {unknown}: check the spelling.")
+
+
+def _digests(model: StudyModel, tasks: Mapping[str, TaskRows], spec: StudySpec, seed: int) -> dict[CellKey, str]:
+    """Hash all cells that can be had."""
+    digests = store_digests(model, spec)
+    return {
+        (task, place): cell_digest(model, task, rows, place, digests, spec, seed)
+        for task, rows in tasks.items()
+        if not rows.problem
+        for place in range(len(model.stores))
+    }
