@@ -88,6 +88,9 @@ def study(
     distributed: Annotated[
         bool, typer.Option("--distributed", help="Share the work with all processes that `srun` or `torchrun` started.")
     ] = False,
+    budget_gb: Annotated[
+        float, typer.Option(help="Memory for the arrays of a stage that exist at a time, in GB.")
+    ] = 2.0,
 ) -> None:
     """Decompose every task, condition and layer of activation stores, and write results, figures and a page."""
     from pid_jax.study_config import ModelConfig, StudyConfig, read_config, study_spec
@@ -100,11 +103,11 @@ def study(
         given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
         if given:
             raise ValueError(f"--{given[0]} and a study file were given: set it in {config}, whose settings count.")
-        _study(read_config(config), out_dir, strict, distributed)
+        _study(read_config(config), out_dir, strict, distributed, budget_gb)
         return
     spec = study_spec(dims=_dims(dims), gaussianize=gaussianize.value, keep=keep, tasks=parse_names(tasks))
     model = ModelConfig(name=Path(str(store)).resolve().name, store=str(store), knockouts=tuple(knockout or ()))
-    _study(StudyConfig(models=(model,), spec=spec, seed=seed), out_dir, strict, distributed)
+    _study(StudyConfig(models=(model,), spec=spec, seed=seed), out_dir, strict, distributed, budget_gb)
 
 
 @app.command()
@@ -162,7 +165,13 @@ def estimate(
         raise ValueError(f"No problem of {arrays} could be decomposed.")
 
 
-def _study(config: "StudyConfig", out_dir: Path, is_strict: bool, is_distributed: bool = False) -> None:
+def _study(
+    config: "StudyConfig",
+    out_dir: Path,
+    is_strict: bool,
+    is_distributed: bool = False,
+    budget_gb: float | None = None,
+) -> None:
     """Run a study. Of several processes the first one alone prints, draws and writes the results."""
     from pid_jax.launch import Launch, find_launch
 
@@ -171,6 +180,7 @@ def _study(config: "StudyConfig", out_dir: Path, is_strict: bool, is_distributed
     with working("Starting JAX", is_shown=is_first):
         from pid_jax.compilation_cache import keep_compiled
         from pid_jax.full_study import run_full_study
+        from pid_jax.layout import laid_out
         from pid_jax.processes import WAITING_SECONDS, join_processes
         from pid_jax.study.results import save_study
 
@@ -181,7 +191,8 @@ def _study(config: "StudyConfig", out_dir: Path, is_strict: bool, is_distributed
     with join_processes(launch) as processes:
         with fraction_bar("Decomposing", is_shown=is_first) as progress:
             places: dict[str, Any] = {"cells": out_dir / CELLS, "progress": progress, "tell": tell}
-            results, problems = run_full_study(config, processes=processes, **places)
+            with laid_out(budget_gb=budget_gb):
+                results, problems = run_full_study(config, processes=processes, **places)
         if is_first:
             save_study(results, out_dir / RESULTS)
             _print_table(results)

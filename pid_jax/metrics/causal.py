@@ -104,8 +104,9 @@ def drawn_effects(model: ModelDraws, last_cut: np.ndarray) -> np.ndarray:
             behind, final = np.moveaxis(at_depth(change[:, :, condition], layers, [last + 1, layers[-1]]), -1, 0)
             for place, effect in enumerate(ATOM_EFFECTS.values()):
                 effects[:, :, condition, place] = effect.of(final if effect.is_final else behind)
-            # Without replicates of the answers there is only the estimate.
-            effects[: len(of_answers), :, condition, -1] = of_answers[:, :, condition]
+            # Without replicates of the answers, or of the atoms, there is only the estimate.
+            count = min(len(of_answers), len(effects))
+            effects[:count, :, condition, -1] = of_answers[:count, :, condition]
     return effects
 
 

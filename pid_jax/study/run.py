@@ -8,7 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 import xarray as xr
+from jax.sharding import Mesh
 
+from pid_jax.layout import laid_out
 from pid_jax.named_key import named_key
 from pid_jax.processes import ALONE, Processes
 from pid_jax.progress import Progress, no_progress, part_of
@@ -36,6 +38,8 @@ def run_study(
     seed: int = 0,
     cells: Path | None = None,
     problems: Sequence[str] = (),
+    mesh: Mesh | None = None,
+    budget_gb: float | None = None,
     progress: Progress = no_progress,
     tell: Callable[[str], None] = lambda line: None,
     processes: Processes = ALONE,
@@ -57,6 +61,8 @@ def run_study(
         seed: Seed of everything random.
         cells: Folder for the cells; nothing is kept without one.
         problems: Lines on what was left out before, for the result.
+        mesh: Devices to divide the layers of a cell among; all of this process if not given.
+        budget_gb: Memory for the arrays of a stage that exist at a time, in GB; 2 if not given.
         progress: Called with steps done and all there are.
         tell: Called with a line on what is there already.
         processes: Those that share the work: all call this with the same arguments, and all return the same. Each reads
@@ -78,7 +84,8 @@ def run_study(
     found: dict[Place, Cell] = {}
     for place, one in enumerate(ready):
         told = part_of(progress, place, len(ready))
-        found |= _run_model(one, spec, seed, cache, processes, told, tell)
+        with laid_out(mesh, budget_gb):
+            found |= _run_model(one, spec, seed, cache, processes, told, tell)
     if all(isinstance(cell, str) for cell in found.values()):
         reasons = list(dict.fromkeys(f"{'/'.join(key)}: {cell}" for key, cell in found.items()))
         raise ValueError(" ".join(["Nothing could be estimated.", *reasons[:3]]))
