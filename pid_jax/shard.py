@@ -12,6 +12,7 @@ from pid_jax.container import (
     Place,
     arrange,
     decode_header,
+    decode_places,
     digest,
     encode_header,
     header_size,
@@ -73,6 +74,30 @@ class ShardHeader:
         return [*self.ids, *(failure.id for failure in self.failures)]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ShardBrief:
+    """What has to be known of a shard to read its tensors.
+
+    Attributes:
+        text: Ids, columns and all else, as JSON inside JSON.
+        rows: Number of rows.
+        manifest: Checksum of the manifest that the shard was made for.
+        digests: Checksum of every tensor.
+        places: Where every tensor stands in the file.
+    """
+
+    text: bytes
+    rows: int
+    manifest: str
+    digests: Mapping[str, str]
+    places: Mapping[str, Place]
+
+    def starts_with(self, sample: str) -> bool:
+        """Whether the first row is that of the sample with this id."""
+        written = '{"ids":[' + json.dumps(sample, ensure_ascii=False)
+        return self.text.startswith(json.dumps(written, ensure_ascii=False)[1:-1].encode())
+
+
 def shard_name(index: int) -> str:
     """Name the file of a shard."""
     return f"shard-{index:05d}.safetensors"
@@ -126,12 +151,7 @@ def read_header(folder: Folder, name: str) -> ShardHeader:
         StoreError: If the file is missing, truncated, changed or no shard.
     """
     try:
-        size = folder.size(name)
-        content = folder.read(name, 0, min(size, _FIRST_READ))
-        length = header_size(content)
-        if length > size:
-            raise ContainerError("it is truncated, or its length was changed")
-        content = content[:length].tobytes() if length <= len(content) else folder.read(name, 0, length).tobytes()
+        content, size = _read_first_bytes(folder, name)
         found, text, places = decode_header(_KEY, content, size)
         fields = json.loads(text)
         return ShardHeader(
@@ -148,7 +168,33 @@ def read_header(folder: Folder, name: str) -> ShardHeader:
         raise _refused(folder, name, error) from error
 
 
-def read_tensor(folder: Folder, name: str, header: ShardHeader, tensor: str) -> np.ndarray:
+def read_brief(folder: Folder, name: str) -> ShardBrief:
+    """Read and check the header of a shard, and leave its ids and columns unread: those of many rows take long.
+
+    Raises:
+        StoreError: If the file is missing, truncated, changed or no shard.
+    """
+    try:
+        text, places = decode_places(_KEY, *_read_first_bytes(folder, name))
+        last = text[text.rindex(rb',\"manifest\":\"') + 1 :].decode()
+        fields = json.loads("{" + json.loads(f'"{last}"'))
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise _refused(folder, name, error) from error
+    rows = next((place.shape[0] for place in places.values()), 0)
+    return ShardBrief(text=text, rows=rows, manifest=fields["manifest"], digests=fields["digests"], places=places)
+
+
+def _read_first_bytes(folder: Folder, name: str) -> tuple[bytes, int]:
+    """Read what stands before the tensors, and the size of the file."""
+    size = folder.size(name)
+    content = folder.read(name, 0, min(size, _FIRST_READ))
+    length = header_size(content)
+    if length > size:
+        raise ContainerError("it is truncated, or its length was changed")
+    return (content[:length] if length <= len(content) else folder.read(name, 0, length)).tobytes(), size
+
+
+def read_tensor(folder: Folder, name: str, header: ShardHeader | ShardBrief, tensor: str) -> np.ndarray:
     """Read one tensor, only its bytes, and check them.
 
     Raises:
@@ -180,7 +226,7 @@ def read_whole(folder: Folder, name: str) -> tuple[ShardHeader, np.ndarray]:
     return header, content
 
 
-def decode_tensor(content: np.ndarray, header: ShardHeader, tensor: str) -> np.ndarray:
+def decode_tensor(content: np.ndarray, header: ShardHeader | ShardBrief, tensor: str) -> np.ndarray:
     """Check the bytes of one tensor, and give them type and shape.
 
     Raises:
