@@ -13,6 +13,8 @@ from pid_jax.moments import Moments, MomentSum, check_block
 from pid_jax.threads import LARGE, one_blas_thread
 
 Block = Sequence[ArrayLike]
+# Rows that are projected at a time.
+_ROWS = 512
 
 
 class BlockSum(Protocol):
@@ -78,10 +80,6 @@ class ScoreSum(JointSum):
             rows = [np.asarray(array[start : start + _ROWS], dtype=np.float64) for array in arrays]
             scores = [(x - m) @ a for x, m, a in zip(rows, self._means, self._axes, strict=True)]
             super().add(*scores, block=block)
-
-
-# Rows that are projected at a time.
-_ROWS = 512
 
 
 def add_blocks(blocks: Iterable[Block], make: Callable[[], BlockSum], size: int, threads: int) -> list[Moments]:

@@ -176,7 +176,7 @@ def read_brief(folder: Folder, name: str) -> ShardBrief:
     """
     try:
         text, places = decode_places(_KEY, *_read_first_bytes(folder, name))
-        last = text[text.rindex(rb',\"manifest\":\"') + 1 :].decode()
+        last = text[text.rindex(rb",\"manifest\":\"") + 1 :].decode()
         fields = json.loads("{" + json.loads(f'"{last}"'))
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise _refused(folder, name, error) from error

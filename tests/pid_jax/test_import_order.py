@@ -25,7 +25,8 @@ ORDER = (
         "side_by_side",
         "named_key",
     },
-    {"gaussianizers", "resampling", "likelihoods"},
+    {"moments", "gaussianizers", "resampling", "likelihoods"},
+    {"block_sums", "sharded_moments"},
     {"spec", "gaussian"},
     {"pid", "reduce", "flow"},
     {"flow_fit", "fit_loops"},
@@ -37,6 +38,7 @@ ORDER = (
     {"bias", "gaussianize"},
     {"estimate_reduced"},
     {"estimate"},
+    {"stream"},
     {"inference"},
     {"testing"},
     {"manifest", "storage", "container", "store_readout", "targets"},
@@ -44,7 +46,7 @@ ORDER = (
     {"store_readout_file"},
     {"gather", "verify"},
     {"store"},
-    {"store_merge", "store_info", "target_reader"},
+    {"store_merge", "store_info", "target_reader", "store_blocks"},
     {"scores"},
     {"study"},
     {"metrics"},
@@ -67,7 +69,8 @@ APART = (
     {"bias", "gaussianize"},
     {"manifest", "storage", "container", "store_readout", "targets"},
     {"gather", "verify"},
-    {"store_merge", "store_info", "target_reader"},
+    {"store_merge", "store_info", "target_reader", "store_blocks"},
+    {"block_sums", "sharded_moments"},
 )
 
 
