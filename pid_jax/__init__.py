@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pid_jax.coupling import OptimalCoupling, optimal_coupling
     from pid_jax.decompose import gaussian_pid
+    from pid_jax.device_moments import sharded_moments
     from pid_jax.estimate import estimate_pid
     from pid_jax.fit import fit_flow
     from pid_jax.flow_fit import FlowFit
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
         Percentile,
     )
     from pid_jax.result import PIDEstimate
-    from pid_jax.sharded_moments import sharded_moments
     from pid_jax.spec import (
         BROJA,
         MMI,
@@ -225,7 +225,7 @@ _HOME = {
     ),
     "spectrum": ("UniqueSpectrum", "unique_spectrum"),
     "moments": ("Moments",),
-    "sharded_moments": ("sharded_moments",),
+    "device_moments": ("sharded_moments",),
     "status": ("Status",),
     "store": ("ActivationStore",),
     "store_blocks": ("StoreBlocks",),

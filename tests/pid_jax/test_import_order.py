@@ -26,7 +26,7 @@ ORDER = (
         "named_key",
     },
     {"moments", "gaussianizers", "resampling", "likelihoods"},
-    {"block_sums", "sharded_moments"},
+    {"block_sums", "device_moments"},
     {"spec", "gaussian"},
     {"pid", "reduce", "flow"},
     {"flow_fit", "fit_loops"},
@@ -70,7 +70,7 @@ APART = (
     {"manifest", "storage", "container", "store_readout", "targets"},
     {"gather", "verify"},
     {"store_merge", "store_info", "target_reader", "store_blocks"},
-    {"block_sums", "sharded_moments"},
+    {"block_sums", "device_moments"},
 )
 
 
