@@ -91,7 +91,7 @@ def test_merging_other_variables_is_refused():
 
 def test_means_far_from_zero_and_data_that_drift():
     rng = np.random.default_rng(0)
-    samples = rng.normal(size=(200_000, 3)) + [1e4, -1e4, 0]
+    samples = rng.normal(loc=[1e4, -1e4, 0], size=(200_000, 3))
     assert_moments(Moments.of(samples), samples, 1e-11)
     samples[:, 2] = np.sort(samples[:, 2]) * 1e3  # a shift by the first rows is far off all others
     assert_moments(Moments.of(samples), samples, 1e-11)
