@@ -3,8 +3,8 @@
 Run `make bench`. 1,000,000 samples of three variables with 64 values each, in float16 and in float32, in a store on
 disk that is deleted afterwards (384 and 768 MB). Streamed: every byte is read and checked, turned into float64, shifted
 and added to the joint moments. Plain: `X.T @ X` of the (1,000,000, 192) matrix of float64 that is in memory already,
-which NumPy gives to the symmetric BLAS product. Every measurement is a process of its own with the same number of
-threads for both; ways take turns. Prints a table and writes it to benchmarks/results/streaming.json and streaming.md.
+which NumPy gives to the symmetric BLAS product. Both have the same number of threads and take turns in one process;
+memory is measured in others. Prints tables and writes them to benchmarks/results/streaming.json and streaming.md.
 """
 
 import json
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from benchmarks.pages import write_page
 from benchmarks.timing import circumstances
@@ -27,7 +28,9 @@ SAMPLES, WIDTH, SHARD, SMALL_SHARD = 1_000_000, 64, 16_384, 256
 ROLES = ("image", "question", "last")
 NAMES = tuple(f"012/{role}" for role in ROLES)
 STORES = {"float16": SHARD, "float32": SHARD, "float16, small shards": SMALL_SHARD}
-REPEATS, PASSES = 5, 3
+REPEATS = 9
+# BLAS threads of the call before wait busily for a while.
+PAUSE = 0.2
 THREADS = (1, 2)
 
 
@@ -62,156 +65,187 @@ def blocks_of(folder: Path) -> Any:
     return StoreBlocks(store=ActivationStore.open(folder), **parts)
 
 
-def timed(action: Callable[[], Any], passes: int = PASSES) -> tuple[Any, dict[str, float]]:
-    """Call an action some times; return its result and the medians of CPU and wall seconds."""
-    result, seconds = None, []
-    for _ in range(passes):
-        start = time.process_time(), time.perf_counter()
-        result = action()
-        seconds.append((time.process_time() - start[0], time.perf_counter() - start[1]))
-    cpu, wall = np.median(seconds, axis=0)
-    return result, {"CPU s": float(cpu), "s": float(wall)}
+def timed(*actions: Callable[[], Any]) -> list[list[dict[str, float]]]:
+    """Call actions in turns; return CPU and wall seconds of every call of each."""
+    found: list[list[dict[str, float]]] = [[] for _ in actions]
+    for _ in range(REPEATS):
+        for action, seconds in zip(actions, found, strict=True):
+            time.sleep(PAUSE)
+            start = time.process_time(), time.perf_counter()
+            action()
+            seconds.append({"CPU s": time.process_time() - start[0], "s": time.perf_counter() - start[1]})
+    return found
 
 
-def plain(folder: Path, threads: int) -> dict[str, Any]:
-    """Time the product, and keep a covariance to compare with."""
-    from threadpoolctl import threadpool_limits
+def against_plain(folder: Path, threads: int) -> dict[str, Any]:
+    """Time the product of a matrix in memory and the stream in turns, and compare the covariances."""
+    from pid_jax import stream_moments
 
     blocks = blocks_of(folder)
     samples, row = np.empty((SAMPLES, 3 * WIDTH)), 0
     for block in blocks:
-        rows = len(block[0])
         for k, part in enumerate(block):
-            samples[row : row + rows, k * WIDTH : (k + 1) * WIDTH] = part
-        row += rows
+            samples[row : row + len(part), k * WIDTH : (k + 1) * WIDTH] = part
+        row += len(block[0])
     with threadpool_limits(threads, user_api="blas"):
-        _, seconds = timed(lambda: samples.T @ samples)
-        if not reference(folder).exists():
-            centered = samples - samples.mean(axis=0)
-            np.save(reference(folder), centered.T @ centered / (SAMPLES - 1))
-    return seconds
+        found = timed(lambda: samples.T @ samples, lambda: stream_moments(blocks, threads=threads))
+    cov = stream_moments(blocks, threads=threads).cov
+    samples -= samples.mean(axis=0)
+    deviation = np.sqrt(np.diagonal(cov))
+    errors = np.abs(cov - samples.T @ samples / (SAMPLES - 1)) / np.outer(deviation, deviation)
+    return {"plain": found[0], "streamed": found[1], "error": errors.max()}
 
 
-def reference(folder: Path) -> Path:
-    return folder.parent / f"{folder.name}.npy"
-
-
-def streamed(folder: Path, threads: int) -> dict[str, Any]:
-    from pid_jax import stream_moments
-
+def peak_of(action: Callable[[Any], Any], folder: Path) -> dict[str, Any]:
+    """Open a store and use it; return the peak of memory."""
+    start = time.process_time()
     after_import = memory("VmRSS")
-    blocks, opening = timed(lambda: blocks_of(folder), 1)
-    moments, seconds = timed(lambda: stream_moments(blocks, threads=threads))
+    blocks = blocks_of(folder)
+    opened = time.process_time()
+    action(blocks)
     peak = memory("VmHWM")
-    scale = np.sqrt(np.diagonal(moments.cov))
-    error = np.abs(moments.cov - np.load(reference(folder))) / np.outer(scale, scale)
-    return seconds | {
+    return {
+        "CPU s": time.process_time() - opened,
         "peak MB": peak,
         "above import": peak - after_import,
-        "open CPU s": opening["CPU s"],
-        "error": error.max(),
+        "open CPU s": opened - start,
     }
 
 
-def read(folder: Path, threads: int) -> dict[str, Any]:
-    """Only read and check every byte."""
-    blocks = blocks_of(folder)
-    return timed(lambda: sum(len(block[0]) for block in blocks))[1]
+def peak_of_moments(folder: Path, threads: int) -> dict[str, Any]:
+    from pid_jax import stream_moments
+
+    return peak_of(partial(stream_moments, threads=threads), folder)
 
 
-def decomposed(folder: Path, threads: int) -> dict[str, Any]:
-    """Time all from the opened store to the atoms with their intervals, programs compiled on the way."""
+def peak_of_atoms(folder: Path, threads: int) -> dict[str, Any]:
+    """From the opened store to the atoms, programs compiled on the way."""
+    import jax
+
+    from pid_jax import NoCorrection, NoGaussianization, PIDSpec, stream_pid
+
+    spec = PIDSpec(gaussianize=NoGaussianization(), bias_correction=NoCorrection())
+    return peak_of(partial(stream_pid, spec=spec, key=jax.random.key(0), threads=threads), folder)
+
+
+def peak_of_corrected_atoms(folder: Path, threads: int) -> dict[str, Any]:
+    """The same with bias and intervals, as by default."""
     import jax
 
     from pid_jax import stream_pid
 
-    key = jax.random.key(0)
-    after_import = memory("VmRSS")
-    blocks = blocks_of(folder)
-    _, seconds = timed(partial(stream_pid, blocks, key=key, threads=threads), 1)
-    return seconds | {"peak MB": memory("VmHWM"), "above import": memory("VmHWM") - after_import}
+    return peak_of(partial(stream_pid, key=jax.random.key(0), threads=threads), folder)
 
 
-def products(folder: Path, threads: int) -> dict[str, Any]:
-    """Multiply one tile again and again that is float64 and in cache: what is left if all else were free."""
+def floor(folder: Path, threads: int) -> dict[str, Any]:
+    """Time what no way can do without: reading and checking; conversion to float64; products of what is in cache."""
     from scipy.linalg.blas import dsyrk
-    from threadpoolctl import threadpool_limits
 
-    from pid_jax.moments import MomentSum
+    from pid_jax.moments import TILE_BYTES
 
-    total = MomentSum(("x",))
-    total.add(np.random.default_rng(0).standard_normal((1000, 3 * WIDTH)))
-    tile, matrix = total._tile, np.zeros((3 * WIDTH,) * 2, order="F")
+    blocks = blocks_of(folder)
+    (block, *_), rows = iter(blocks), TILE_BYTES // (24 * WIDTH)
+    tile, matrix = np.empty((rows, 3 * WIDTH)), np.zeros((3 * WIDTH,) * 2, order="F")
+    part = [np.resize(one, (rows, WIDTH)) for one in block]
+
+    def read() -> None:
+        for _ in blocks:
+            pass
+
+    def convert() -> None:
+        for _ in range(SAMPLES // rows):
+            for k, one in enumerate(part):
+                tile[:, k * WIDTH : (k + 1) * WIDTH] = one
 
     def multiply() -> None:
-        for _ in range(SAMPLES // len(tile)):
+        for _ in range(SAMPLES // rows):
             dsyrk(1.0, tile.T, beta=1.0, c=matrix, lower=1, overwrite_c=1)
 
     with threadpool_limits(1, user_api="blas"):
-        return timed(multiply)[1]
+        found = timed(read, convert, multiply)
+    return dict(zip(("read and check", "to float64", "products in cache"), map(median_of, found), strict=True))
 
 
 WAYS = {
-    "plain product": plain,
-    "streamed moments": streamed,
-    "streamed, to the atoms": decomposed,
-    "reading and checking alone": read,
-    "products of tiles alone": products,
+    "against_plain": against_plain,
+    "moments": peak_of_moments,
+    "atoms": peak_of_atoms,
+    "atoms, bias and intervals": peak_of_corrected_atoms,
+    "floor": floor,
 }
+
+
+def median_of(found: list[dict[str, float]], field: str = "CPU s") -> float:
+    return float(np.median([one[field] for one in found]))
 
 
 def measure(folder: Path, way: str, threads: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.streaming", str(folder), way, str(threads)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout.splitlines()[-1])
-    print(folder.name, way, threads, found, flush=True)
-    return found
+    print(folder.name, way, threads, done.stdout.splitlines()[-1], flush=True)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
-def rows_of(runs: dict[tuple[str, str, int], list[dict[str, float]]]) -> list[dict[str, Any]]:
-    rows = []
-    for (store, way, threads), found in runs.items():
-        base = runs[store, "plain product", threads]
-        ratios = [one["CPU s"] / other["CPU s"] for one, other in zip(found, base, strict=False)]
-        row = {"store": store, "way": way, "threads": threads}
-        row |= {name: float(np.median([one[name] for one in found])) for name in ("CPU s", "s")}
-        row |= {"CPU time / plain": float(np.median(ratios)), "range": f"{min(ratios):.2f} to {max(ratios):.2f}"}
-        if "peak MB" in found[0]:
-            row |= {"peak MB": f"{max(one['peak MB'] for one in found):.0f}"}
-            row |= {"of these above import": f"{max(one['above import'] for one in found):.0f}"}
-        if "error" in found[0]:
-            row |= {"largest error of a correlation": max(one["error"] for one in found)}
-            row |= {"open, CPU s": float(np.median([one["open CPU s"] for one in found]))}
-        rows.append(row)
-    return rows
+def speed_row(store: str, threads: int, found: dict[str, Any]) -> dict[str, Any]:
+    ratios = [a["CPU s"] / b["CPU s"] for a, b in zip(found["streamed"], found["plain"], strict=True)]
+    return {
+        "store": store,
+        "threads": threads,
+        "plain, CPU s": median_of(found["plain"]),
+        "streamed, CPU s": median_of(found["streamed"]),
+        "ratio of medians": median_of(found["streamed"]) / median_of(found["plain"]),
+        "ratios": f"{min(ratios):.2f} to {max(ratios):.2f}",
+        "plain, s": median_of(found["plain"], "s"),
+        "streamed, s": median_of(found["streamed"], "s"),
+        "largest error of a correlation": found["error"],
+    }
+
+
+def memory_row(store: str, way: str, found: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "store": store,
+        "until": way,
+        "peak MB": f"{found['peak MB']:.0f}",
+        "of these above import": f"{found['above import']:.0f}",
+        "CPU s": found["CPU s"],
+        "opening, CPU s": found["open CPU s"],
+    }
 
 
 def main() -> None:
-    runs: dict[tuple[str, str, int], list[dict[str, float]]] = {}
+    runs: dict[str, dict[str, Any]] = {}
     for store, shard in STORES.items():
         with tempfile.TemporaryDirectory(prefix="pid_jax_bench_") as temporary:
-            folder = Path(temporary) / store.replace(", ", "_").replace(" ", "_")
+            folder = Path(temporary) / "store"
             command = [sys.executable, "-m", "benchmarks.streaming", str(folder), store.split(",")[0], str(shard)]
             subprocess.run(command, check=True)
-            for repeat in range(REPEATS):
-                for threads in THREADS:
-                    for way in WAYS:
-                        is_seldom = way == "streamed, to the atoms" and (repeat or threads > 1)
-                        is_one = way in ("reading and checking alone", "products of tiles alone") and threads > 1
-                        if not (is_seldom or is_one):
-                            runs.setdefault((store, way, threads), []).append(measure(folder, way, threads))
+            found = runs[store] = {way: measure(folder, way, 1) for way in WAYS if way != "against_plain"}
+            found |= {f"against_plain {threads}": measure(folder, "against_plain", threads) for threads in THREADS}
+    tables = {
+        "CPU time": [
+            speed_row(store, threads, found[f"against_plain {threads}"])
+            for store, found in runs.items()
+            for threads in THREADS
+        ],
+        "Floor, CPU s": [{"store": store} | found["floor"] for store, found in runs.items()],
+        "Memory": [
+            memory_row(store, way, found[way])
+            for store, found in runs.items()
+            for way in WAYS
+            if "peak MB" in found.get(way, {})
+        ],
+    }
     text = (
-        f"{SAMPLES:,} samples of 3 x {WIDTH} values in shards of {SHARD:,} rows, in small ones of {SMALL_SHARD}, with "
-        f"ids and one column; files are in the page cache. Medians of {REPEATS} repeats in turns, each a process of its "
-        f"own that does the same {PASSES} times, on a machine that others use too; ratios are within a repeat. Plain "
-        "product: X.T @ X of the float64 matrix in memory, with as many BLAS threads. Streamed: from an opened store, "
-        "headers and checksums included; opening it reads the list of all ids and is told apart. Errors are those "
-        "against the covariance of the centered matrix in memory. To the atoms: `stream_pid` with its default settings, "
-        "once, with the compilation of its programs. Peak memory: largest resident set of the process, mapped files "
-        "included."
+        f"{SAMPLES:,} samples of 3 x {WIDTH} values in shards of {SHARD:,} rows, small ones of {SMALL_SHARD}, with ids "
+        f"and one column; files are in the page cache. CPU time: medians of {REPEATS} calls in turns in one process, on "
+        "a machine that others use too. Plain product: X.T @ X of the float64 matrix in memory, with as many BLAS "
+        "threads. Streamed: from an opened store, headers and checksums included. Errors are those against the "
+        "covariance of the centered matrix in memory. Floor: what no way can do without, each alone, with one thread. "
+        "Memory: peak of the resident set of processes of their own with one thread, mapped files included; atoms by "
+        "`stream_pid` with 16 components of each variable, with the compilation of its programs. Opening a store reads "
+        "the list of all ids."
     )
-    conditions = circumstances(*PACKAGES) | {"runs": {" | ".join(map(str, key)): found for key, found in runs.items()}}
-    write_page("streaming", "Streaming", text, {"Moments": rows_of(runs)}, conditions)
+    write_page("streaming", "Streaming", text, tables, circumstances(*PACKAGES) | {"runs": runs})
 
 
 if __name__ == "__main__":

@@ -126,8 +126,8 @@ class MomentSum:
             while done < rows:
                 taken = min(rows - done, len(self._tile) - self._filled)
                 stop = self._filled + taken
-                for array, place in zip(arrays, self._places, strict=True):
-                    np.copyto(self._tile[self._filled : stop, place], array[done : done + taken], casting="unsafe")
+                for array, columns in zip(arrays, self._columns, strict=True):
+                    columns[self._filled : stop] = array[done : done + taken]
                 self._origins.append((self._filled, number, done))
                 self._filled, done = stop, done + taken
                 if stop == len(self._tile):
@@ -162,6 +162,7 @@ class MomentSum:
         self._places = [slice(a, b) for a, b in pairwise([0, *np.cumsum(widths).tolist()])]
         rows = min(RUN_ROWS, max(FEWEST_TILE_ROWS, TILE_BYTES // (8 * size)))
         self._tile, self._ones = _aligned(rows, size), np.ones(rows)
+        self._columns = [self._tile[:, place] for place in self._places]
         self._shifts = _aligned(rows, size)  # one a row: twice as fast as one for all rows
         self._filled, self._origins = 0, []
         # The run: rows, shift, and sums of values and products after the shift. Lower triangles only.
@@ -209,7 +210,7 @@ class MomentSum:
 
     def _checked(self, sums: np.ndarray) -> np.ndarray:
         """Return sums over rows if they are finite, else say what is not: sums find it faster than a search does."""
-        if math.isfinite(sums.sum()) or np.isfinite(sums).all():
+        if math.isfinite(sums.dot(sums)) or np.isfinite(sums).all():
             return sums
         is_bad = ~np.isfinite(self._tile[: self._filled])
         if not is_bad.any():
