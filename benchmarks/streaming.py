@@ -237,8 +237,8 @@ def main() -> None:
     }
     text = (
         f"{SAMPLES:,} samples of 3 x {WIDTH} values in shards of {SHARD:,} rows, small ones of {SMALL_SHARD}, with ids "
-        f"and one column; files are in the page cache. CPU time: medians of {REPEATS} calls in turns in one process, on "
-        "a machine that others use too. Plain product: X.T @ X of the float64 matrix in memory, with as many BLAS "
+        f"and one column; files are in the page cache. CPU time: medians of {REPEATS} calls in turns in one process, "
+        "on a machine that others use too. Plain product: X.T @ X of the float64 matrix in memory, with as many BLAS "
         "threads. Streamed: from an opened store, headers and checksums included. Errors are those against the "
         "covariance of the centered matrix in memory. Floor: what no way can do without, each alone, with one thread. "
         "Memory: peak of the resident set of processes of their own with one thread, mapped files included; atoms by "

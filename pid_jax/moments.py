@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg.blas import dsyr, dsyrk
+from scipy.linalg import get_blas_funcs
 
 # Rows are turned into float64 in tiles that stay in a second-level cache; where rows are long, a tile has a few. The
 # size was measured (decision 0021).
@@ -18,6 +18,7 @@ RUN_ROWS = 2**15
 # Columns of a matrix that are added at a time, so that what is computed beside them stays small.
 PANEL = 256
 CACHE_LINE = 64
+_dsyrk, _dsyr = get_blas_funcs(("syrk", "syr"), dtype=np.float64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -181,7 +182,7 @@ class MomentSum:
             self._shifts[...] = self._shift
         tile -= self._shifts[: len(tile)]
         self._sums += self._checked(self._ones[: len(tile)] @ tile)
-        self._products = dsyrk(1.0, tile.T, beta=1.0, c=self._products, lower=1, overwrite_c=1)
+        self._products = _dsyrk(1.0, tile.T, beta=1.0, c=self._products, lower=1, overwrite_c=1)
         self._run += len(tile)
         self._filled, self._origins = 0, []
         if self._run >= RUN_ROWS:
@@ -195,12 +196,12 @@ class MomentSum:
         if not self.count:
             self._origin = self._shift
         offset = self._sums / self._run
-        products = dsyr(-self._run, offset, a=self._products, lower=1, overwrite_a=1)
+        products = _dsyr(-self._run, offset, a=self._products, lower=1, overwrite_a=1)
         from_origin = self._shift - self._origin + offset
         if self.count:
             apart = from_origin - self._total / self.count
             between = self.count * self._run / (self.count + self._run)
-            products = dsyr(between, apart, a=products, lower=1, overwrite_a=1)
+            products = _dsyr(between, apart, a=products, lower=1, overwrite_a=1)
         self._total = self._total + self._run * from_origin
         _add_compensated(self._scatter, self._carry, products)
         self.count += self._run

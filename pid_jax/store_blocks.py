@@ -75,7 +75,7 @@ class StoreBlocks:
     def _blocks(self) -> Iterator[Block]:
         found = 0
         for index in range(self.store.manifest.shard_count):
-            if self.ids is not None and not self.ids.intersection(self.store.shard_ids(index)):
+            if self.ids is not None and not any(sample in self.ids for sample in self.store.shard_ids(index)):
                 continue
             if self.ids is None and not self.where:
                 header: ShardHeader | ShardBrief = read_own_brief(self.store.folder, self.store.manifest, index)

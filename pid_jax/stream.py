@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.linalg import block_diag
 
 from pid_jax.block_sums import Block, JointSum, MarginalSum, ScoreSum, add_blocks, usable_threads
 from pid_jax.checks import (
@@ -173,34 +174,50 @@ def _moments_of_scores(blocks: Iterable[Block], spec: PIDSpec, budget_gb: float,
     arrays = check_block(VARIABLES, first, 0)
     raw = [array.shape[1] for array in arrays]
     is_joint, threads = _plan(raw, sum(array.nbytes for array in arrays), spec, budget_gb, threads, is_once)
-    del arrays, first
+    del arrays, first  # the first block need not stay in memory
     make = partial(JointSum if is_joint else MarginalSum, VARIABLES)
     found = add_blocks(rest, make, sum(raw) if is_joint else max(raw), threads)
-    ends = np.cumsum([0, *raw]).tolist()
-    places = [slice(a, b) for a, b in pairwise(ends)]
-    marginals = [found[0].columns(place) for place in places] if is_joint else found
+    marginals = [found[0].columns(place) for place in _places(raw)] if is_joint else found
+    dims = _check_moments(marginals, spec)
     samples = marginals[0].count
-    dims = reduced_dims(spec, samples, raw)
+    if not isinstance(spec.reduction, PCA):
+        full = np.array(raw)
+        return _Scores(samples=samples, dims=dims, cov=found[0].cov, explained_variance=np.ones(3), rank=full)
+    bases = [_basis(one, dim, spec.reduction.rank_cut) for one, dim in zip(marginals, dims, strict=True)]
+    if is_joint and (is_once or all(_is_well_known(basis) for basis in bases)):
+        axes = block_diag(*(basis.axes for basis in bases))
+        cov = axes.T @ found[0].cov @ axes
+    else:
+        cov = _second_pass(blocks, bases, samples, threads).cov
+    return _keep(samples, dims, (cov + cov.T) / 2, [float(np.trace(one.cov)) for one in marginals], spec.reduction)
+
+
+def _second_pass(blocks: Iterable[Block], bases: Sequence[Basis], samples: int, threads: int) -> Moments:
+    """Find the joint moments of the scores from the blocks themselves."""
+    means, axes = ([np.asarray(getattr(basis, name)) for basis in bases] for name in ("mean", "axes"))
+    size = sum(one.shape[1] for one in axes)
+    (scores,) = add_blocks(blocks, partial(ScoreSum, VARIABLES, means, axes), size, threads)
+    if scores.count != samples:
+        raise ValueError(
+            f"blocks had {samples} samples when they were read first, and {scores.count} the second time: give the "
+            "same blocks at every iteration."
+        )
+    return scores
+
+
+def _check_moments(marginals: Sequence[Moments], spec: PIDSpec) -> tuple[int, int, int]:
+    """Refuse what `estimate_pid` refuses; return how many coordinates each variable keeps."""
+    samples = marginals[0].count
+    dims = reduced_dims(spec, samples, [len(one.mean) for one in marginals])
     check_enough_samples(samples, dims)
     for name, one in zip(VARIABLES, marginals, strict=True):
         values = np.diagonal(one.scatter)  # zero if and only if the column is constant
         check_not_constant(name, np.stack([np.zeros_like(values), values]), whole=isinstance(spec.reduction, PCA))
-    if not isinstance(spec.reduction, PCA):
-        return _Scores(samples=samples, dims=dims, cov=found[0].cov, explained_variance=np.ones(3), rank=np.array(raw))
-    bases = [_basis(one, dim, spec.reduction.rank_cut) for one, dim in zip(marginals, dims, strict=True)]
-    if is_joint and (is_once or all(_is_well_known(basis) for basis in bases)):
-        axes = np.zeros((sum(raw), sum(dims)))
-        starts = np.cumsum([0, *dims])
-        for k, (place, basis) in enumerate(zip(places, bases, strict=True)):
-            axes[place, starts[k] : starts[k + 1]] = basis.axes
-        cov = axes.T @ found[0].cov @ axes
-    else:
-        make_scores = partial(ScoreSum, VARIABLES, [b.mean for b in bases], [b.axes for b in bases])
-        (scores,) = add_blocks(blocks, make_scores, sum(dims), threads)
-        if scores.count != samples:
-            raise ValueError(f"blocks had {samples} samples in the first pass and {scores.count} in the second.")
-        cov = scores.cov
-    return _keep(samples, dims, (cov + cov.T) / 2, [float(np.trace(one.cov)) for one in marginals], spec.reduction)
+    return dims
+
+
+def _places(widths: Sequence[int]) -> list[slice]:
+    return [slice(a, b) for a, b in pairwise(np.cumsum([0, *widths]).tolist())]
 
 
 def _plan(
