@@ -77,11 +77,11 @@ def stream_pid(
         >>> def blocks():
         ...     rng = np.random.default_rng(0)
         ...     for _ in range(10):
-        ...         target = rng.normal(size=(100, 2))
-        ...         yield target + rng.normal(size=(100, 2)), target[:, :1] + rng.normal(size=(100, 2)), target
+        ...         target = rng.normal(size=(1000, 2))
+        ...         yield target + rng.normal(size=(1000, 2)), target[:, :1] + rng.normal(size=(1000, 2)), target
         >>> estimate = stream_pid(blocks(), key=jax.random.key(0))
-        >>> print(f"{estimate.samples} samples, {estimate.atoms.unique_1:.1f} nats from source_1 only")
-        1000 samples, 0.3 nats from source_1 only
+        >>> print(f"{estimate.samples} samples, {estimate.information.i_1:.1f} nats from source_1")
+        10000 samples, 0.7 nats from source_1
     """
     spec = _check_settings(spec, key, budget_gb, threads)
     found = _moments_of_scores(blocks, spec, budget_gb, usable_threads() if threads is None else threads)
