@@ -1,7 +1,7 @@
 """One shard of an activation store: a safetensors file with its ids, columns and checksums in the header."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,8 @@ from pid_jax.storage import Folder, join_path
 _KEY = "pid_jax.shard"
 # Read at once where every read is a request; most headers are shorter.
 _FIRST_READ = 1 << 16
+# Bytes that are read at most for each one that is wanted, to have all by one read.
+_LARGEST_DETOUR = 2
 
 
 class StoreError(ValueError):
@@ -204,6 +206,28 @@ def read_tensor(folder: Folder, name: str, header: ShardHeader | ShardBrief, ten
     try:
         content = folder.read(name, place.start, place.stop)
         return decode_tensor(content, header, tensor)
+    except (ContainerError, OSError) as error:
+        raise _refused(folder, name, error) from error
+
+
+def read_tensors(
+    folder: Folder, name: str, header: ShardHeader | ShardBrief, tensors: Collection[str]
+) -> dict[str, np.ndarray]:
+    """Read some tensors and check them, by one read where they are neighbors.
+
+    Raises:
+        StoreError: If the bytes changed since they were written.
+    """
+    places = [header.places[tensor] for tensor in tensors]
+    start, stop = min(place.start for place in places), max(place.stop for place in places)
+    if stop - start > _LARGEST_DETOUR * sum(place.stop - place.start for place in places):
+        return {tensor: read_tensor(folder, name, header, tensor) for tensor in tensors}
+    try:
+        content = folder.read(name, start, stop)
+        return {
+            tensor: decode_tensor(content[place.start - start : place.stop - start], header, tensor)
+            for tensor, place in zip(tensors, places, strict=True)
+        }
     except (ContainerError, OSError) as error:
         raise _refused(folder, name, error) from error
 

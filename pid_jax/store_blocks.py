@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from pid_jax.shard import ShardBrief, ShardHeader, StoreError, read_tensor, shard_name
+from pid_jax.shard import ShardBrief, ShardHeader, StoreError, read_tensors, shard_name
 from pid_jax.store import ActivationStore
 from pid_jax.verify import read_own_brief
 
 Part = tuple[str, int | str]
 Block = tuple[np.ndarray, ...]
+# Small shards go from thread to thread together: one by one, that would take longer than to read them.
+_HANDED_OVER_BYTES = 2**21
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,49 +115,49 @@ class StoreBlocks:
 
     def _read(self, index: int, header: ShardHeader | ShardBrief, chosen: np.ndarray | None) -> Block:
         names = [self.store.tensor(*part) for part in (self.source_1, self.source_2, self.target)]
-        found: dict[str, np.ndarray] = {}
-
-        def read(name: str) -> None:
-            states = read_tensor(self.store.folder, shard_name(index), header, name)
-            found[name] = states if chosen is None or len(chosen) == len(states) else states[chosen]
-
-        self.store.folder.each(read, sorted(set(names)))
+        found = read_tensors(self.store.folder, shard_name(index), header, sorted(set(names)))
+        if chosen is not None and len(chosen) < len(header.ids if isinstance(header, ShardHeader) else chosen):
+            found = {name: states[chosen] for name, states in found.items()}
         return tuple(found[name] for name in names)
 
 
 def read_ahead(blocks: Iterator[Block]) -> Iterator[Block]:
-    """Take blocks from an iterator in a thread, one ahead of who uses them."""
-    ready: queue.Queue[tuple[Block | None, BaseException | None]] = queue.Queue(maxsize=1)
+    """Take blocks from an iterator in a thread, one ahead of who uses them, or some where they are small."""
+    ready: queue.Queue[tuple[list[Block], BaseException | None]] = queue.Queue(maxsize=1)
     is_over = threading.Event()
 
-    def put(block: Block | None, error: BaseException | None) -> bool:
+    def put(some: list[Block], error: BaseException | None) -> bool:
         while not is_over.is_set():
             try:
-                ready.put((block, error), timeout=0.1)
+                ready.put((some, error), timeout=0.1)
                 return True
             except queue.Full:
                 continue
         return False
 
     def take() -> None:
+        some: list[Block] = []
         try:
             for block in blocks:
-                if not put(block, None):
-                    return
-            put(None, None)
+                some.append(block)
+                if sum(part.nbytes for part in block) * len(some) >= _HANDED_OVER_BYTES:
+                    if not put(some, None):
+                        return
+                    some = []
+            put(some, StopIteration())
         except BaseException as error:  # raised where the block is wanted
-            put(None, error)
+            put(some, error)
 
     thread = threading.Thread(target=take, name="pid_jax.store_blocks", daemon=True)
     thread.start()
     try:
         while True:
-            block, error = ready.get()
+            some, error = ready.get()
+            yield from some
+            if isinstance(error, StopIteration):
+                return
             if error is not None:
                 raise error
-            if block is None:
-                return
-            yield block
     finally:
         is_over.set()
         thread.join()
