@@ -35,7 +35,7 @@ format: $(VENV)/.dev ## Format the code
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 bench: $(VENV)/.bench ## Run the benchmarks
-	@for name in gaussian pca flow flow_speed known_information coverage bootstrap permutation comparison power posterior store extraction gqa small_gqa report planted; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for name in gaussian pca flow flow_speed known_information coverage bootstrap permutation comparison power posterior store streaming extraction gqa small_gqa report planted; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 docs: $(VENV)/.docs ## Build the documentation into docs/_build/html and check it: links, examples, nothing left out
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html

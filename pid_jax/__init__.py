@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pid_jax.coupling import OptimalCoupling, optimal_coupling
     from pid_jax.decompose import gaussian_pid
+    from pid_jax.device_moments import sharded_moments
     from pid_jax.estimate import estimate_pid
     from pid_jax.fit import fit_flow
     from pid_jax.flow_fit import FlowFit
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pid_jax.inference.power import SampleSize, samples_needed
     from pid_jax.likelihoods import LKJ, NUTS, Conjugate, GaussianLikelihood, InverseWishart, StudentTLikelihood
     from pid_jax.metrics.add import add_metrics
+    from pid_jax.moments import Moments
     from pid_jax.multiverse import Multiverse, run_multiverse
     from pid_jax.pid.atoms import PIDAtoms
     from pid_jax.pid.broja import pid_broja
@@ -67,6 +69,8 @@ if TYPE_CHECKING:
     from pid_jax.spectrum import UniqueSpectrum, unique_spectrum
     from pid_jax.status import Status
     from pid_jax.store import ActivationStore
+    from pid_jax.store_blocks import StoreBlocks
+    from pid_jax.stream import stream_moments, stream_pid
     from pid_jax.study.model import StudyModel
     from pid_jax.study.results import load_study, one_model, save_study
     from pid_jax.study.run import run_study
@@ -106,6 +110,7 @@ __all__ = [
     "LedoitWolf",
     "LogitLens",
     "Marginal",
+    "Moments",
     "Multiverse",
     "NoCorrection",
     "NoGaussianization",
@@ -131,6 +136,7 @@ __all__ = [
     "Shared",
     "Standardize",
     "Status",
+    "StoreBlocks",
     "StudentTLikelihood",
     "StudyModel",
     "StudySpec",
@@ -155,6 +161,9 @@ __all__ = [
     "run_study",
     "samples_needed",
     "save_study",
+    "sharded_moments",
+    "stream_moments",
+    "stream_pid",
     "unique_spectrum",
 ]
 
@@ -215,8 +224,12 @@ _HOME = {
         "SampleCovariance",
     ),
     "spectrum": ("UniqueSpectrum", "unique_spectrum"),
+    "moments": ("Moments",),
+    "device_moments": ("sharded_moments",),
     "status": ("Status",),
     "store": ("ActivationStore",),
+    "store_blocks": ("StoreBlocks",),
+    "stream": ("stream_moments", "stream_pid"),
     "study.model": ("StudyModel",),
     "study.results": ("load_study", "one_model", "save_study"),
     "study.run": ("run_study",),

@@ -111,23 +111,49 @@ def decode_header(key: str, content: bytes, size: int) -> tuple[str, str, dict[s
     Raises:
         ContainerError: If anything in `content` or `size` is not as it was written.
     """
+    found = _checked_digest(key, content)
+    entries = json.loads(content[LENGTH_BYTES:])
+    text = entries.pop("__metadata__")[key]
+    return found, text[DIGEST_LENGTH:], _places(entries, len(content), size)
+
+
+def decode_places(key: str, content: bytes, size: int) -> tuple[bytes, dict[str, Place]]:
+    """Read and check what `decode_header` does, and leave the entry of text as it is written: JSON inside JSON.
+
+    Returns:
+        The entry of text, escaped, and the place of every tensor.
+
+    Raises:
+        ContainerError: As `decode_header`.
+    """
+    _checked_digest(key, content)
+    end = content.rfind(b'"},"')  # every quote inside the text has a backslash before it, and entries end with numbers
+    entries = json.loads(b"{" + content[end + 3 :]) if end >= 0 else {}
+    text = content[LENGTH_BYTES + len(_opening(key)) + DIGEST_LENGTH : end if end >= 0 else content.rfind(b'"')]
+    return text, _places(entries, len(content), size)
+
+
+def _checked_digest(key: str, content: bytes) -> str:
     opening = _opening(key)
     at = LENGTH_BYTES + len(opening)
     told = content[at : at + DIGEST_LENGTH]
     found = digest(content[:at] + b"0" * DIGEST_LENGTH + content[at + DIGEST_LENGTH :])
     if content[LENGTH_BYTES:at] != opening or told != found.encode():
         raise ContainerError("its header does not fit its checksum")
-    entries = json.loads(content[LENGTH_BYTES:])
-    text = entries.pop("__metadata__")[key]
-    places = {name: _place(entry, len(content)) for name, entry in entries.items()}
-    end = len(content)
+    return found
+
+
+def _places(entries: Mapping[str, Any], base: int, size: int) -> dict[str, Place]:
+    """Read where tensors stand, and check that they follow one another to the end of the file."""
+    places = {name: _place(entry, base) for name, entry in entries.items()}
+    end = base
     for place in places.values():
         if place.start != end or place.stop - end != math.prod(place.shape) * place.dtype.itemsize:
             raise ContainerError("its tensors do not follow one another")
         end = place.stop
     if end != size:
         raise ContainerError(f"it has {size} bytes, and its header says {end}")
-    return found, text[DIGEST_LENGTH:], places
+    return places
 
 
 def _place(entry: Mapping[str, Any], base: int) -> Place:

@@ -124,7 +124,7 @@ def reduce_variables(
     named = [(name, check_samples(name, value)) for name, value in zip(VARIABLES, variables, strict=True)]
     bases = [None] * 3 if fitted_on is None else [np.asarray(x) for x in fitted_on]
     n, leading = check_paired(named), check_leading_axes(named)
-    dims = _reduced_dims(spec, n, [array.shape[-1] for _, array in named])
+    dims = reduced_dims(spec, n, [array.shape[-1] for _, array in named])
     if isinstance(spec.covariance, SampleCovariance):
         check_enough_samples(n, dims)
     for name, array in named:
@@ -166,7 +166,8 @@ def _reduce(
     return over_devices(jax.vmap(one), mesh)(samples, samples if fitted_on is None else fitted_on)
 
 
-def _reduced_dims(spec: PIDSpec, n: int, raw: list[int]) -> tuple[int, int, int]:
+def reduced_dims(spec: PIDSpec, n: int, raw: Sequence[int]) -> tuple[int, int, int]:
+    """Say how many coordinates each variable keeps of those that it has."""
     if not isinstance(spec.reduction, PCA):
         d1, d2, dt = raw
     else:  # n samples span at most n − 1 dimensions

@@ -162,17 +162,22 @@ def _decompose(
     """Decompose covariances, take off the bias of sampling and of fits; return fields of `PIDEstimate`."""
     if not is_corrected(spec):
         return vars(solve_pid(cov, dims, measure))
-    corrected = _correct(cov, latents.values.shape[1], dims, measure, spec.bias_correction, key, level)
+    corrected = correct_sampling(cov, latents.values.shape[1], dims, measure, spec.bias_correction, key, level)
     rows = latents.refitted
     if rows is not None:
         here = jax.tree.map(lambda x: x[rows], (corrected.found.atoms, corrected.found.information))
         first, second = _biases_of_fits(latents, here, measure, dims, spec, jax.random.fold_in(key, 1))
         share = latents.fit.spec.gaussian_share if latents.fit is not None else None
         corrected = subtract_fit(corrected, rows, first, second, share or 0.0)
+    return fields_of(corrected)
+
+
+def fields_of(corrected: Corrected) -> dict[str, Any]:
+    """Name the fields of `PIDEstimate` that a corrected decomposition has."""
     return vars(corrected.found) | {name: getattr(corrected, name) for name in ("bias", "lower", "upper")}
 
 
-def _correct(
+def correct_sampling(
     cov: np.ndarray,
     samples: int,
     dims: tuple[int, int, int],
@@ -213,7 +218,8 @@ def _cross_fitted(
 ) -> Amounts:
     """Decompose the covariances of all folds, correct each for the sampling of its few samples, and average."""
     assert latents.folds is not None
-    each = _correct(latents.folds, latents.values.shape[1] // len(latents.folds), dims, measure, correction, key).found
+    samples = latents.values.shape[1] // len(latents.folds)
+    each = correct_sampling(latents.folds, samples, dims, measure, correction, key).found
     return jax.tree.map(lambda value: value.mean(axis=0), (each.atoms, each.information))
 
 

@@ -1,7 +1,7 @@
 """One shard of an activation store: a safetensors file with its ids, columns and checksums in the header."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from pid_jax.container import (
     Place,
     arrange,
     decode_header,
+    decode_places,
     digest,
     encode_header,
     header_size,
@@ -22,6 +23,8 @@ from pid_jax.storage import Folder, join_path
 _KEY = "pid_jax.shard"
 # Read at once where every read is a request; most headers are shorter.
 _FIRST_READ = 1 << 16
+# Bytes that are read at most for each one that is wanted, to have all by one read.
+_LARGEST_DETOUR = 2
 
 
 class StoreError(ValueError):
@@ -71,6 +74,30 @@ class ShardHeader:
     def all_ids(self) -> list[str]:
         """Ids of rows and failures."""
         return [*self.ids, *(failure.id for failure in self.failures)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardBrief:
+    """What has to be known of a shard to read its tensors.
+
+    Attributes:
+        text: Ids, columns and all else, as JSON inside JSON.
+        rows: Number of rows.
+        manifest: Checksum of the manifest that the shard was made for.
+        digests: Checksum of every tensor.
+        places: Where every tensor stands in the file.
+    """
+
+    text: bytes
+    rows: int
+    manifest: str
+    digests: Mapping[str, str]
+    places: Mapping[str, Place]
+
+    def starts_with(self, sample: str) -> bool:
+        """Whether the first row is that of the sample with this id."""
+        written = '{"ids":[' + json.dumps(sample, ensure_ascii=False)
+        return self.text.startswith(json.dumps(written, ensure_ascii=False)[1:-1].encode())
 
 
 def shard_name(index: int) -> str:
@@ -126,12 +153,7 @@ def read_header(folder: Folder, name: str) -> ShardHeader:
         StoreError: If the file is missing, truncated, changed or no shard.
     """
     try:
-        size = folder.size(name)
-        content = folder.read(name, 0, min(size, _FIRST_READ))
-        length = header_size(content)
-        if length > size:
-            raise ContainerError("it is truncated, or its length was changed")
-        content = content[:length].tobytes() if length <= len(content) else folder.read(name, 0, length).tobytes()
+        content, size = _read_first_bytes(folder, name)
         found, text, places = decode_header(_KEY, content, size)
         fields = json.loads(text)
         return ShardHeader(
@@ -148,7 +170,33 @@ def read_header(folder: Folder, name: str) -> ShardHeader:
         raise _refused(folder, name, error) from error
 
 
-def read_tensor(folder: Folder, name: str, header: ShardHeader, tensor: str) -> np.ndarray:
+def read_brief(folder: Folder, name: str) -> ShardBrief:
+    """Read and check the header of a shard, and leave its ids and columns unread: those of many rows take long.
+
+    Raises:
+        StoreError: If the file is missing, truncated, changed or no shard.
+    """
+    try:
+        text, places = decode_places(_KEY, *_read_first_bytes(folder, name))
+        last = text[text.rindex(rb",\"manifest\":\"") + 1 :].decode()
+        fields = json.loads("{" + json.loads(f'"{last}"'))
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise _refused(folder, name, error) from error
+    rows = next((place.shape[0] for place in places.values()), 0)
+    return ShardBrief(text=text, rows=rows, manifest=fields["manifest"], digests=fields["digests"], places=places)
+
+
+def _read_first_bytes(folder: Folder, name: str) -> tuple[bytes, int]:
+    """Read what stands before the tensors, and the size of the file."""
+    size = folder.size(name)
+    content = folder.read(name, 0, min(size, _FIRST_READ))
+    length = header_size(content)
+    if length > size:
+        raise ContainerError("it is truncated, or its length was changed")
+    return (content[:length] if length <= len(content) else folder.read(name, 0, length)).tobytes(), size
+
+
+def read_tensor(folder: Folder, name: str, header: ShardHeader | ShardBrief, tensor: str) -> np.ndarray:
     """Read one tensor, only its bytes, and check them.
 
     Raises:
@@ -158,6 +206,28 @@ def read_tensor(folder: Folder, name: str, header: ShardHeader, tensor: str) -> 
     try:
         content = folder.read(name, place.start, place.stop)
         return decode_tensor(content, header, tensor)
+    except (ContainerError, OSError) as error:
+        raise _refused(folder, name, error) from error
+
+
+def read_tensors(
+    folder: Folder, name: str, header: ShardHeader | ShardBrief, tensors: Collection[str]
+) -> dict[str, np.ndarray]:
+    """Read some tensors and check them, by one read where they are neighbors.
+
+    Raises:
+        StoreError: If the bytes changed since they were written.
+    """
+    places = [header.places[tensor] for tensor in tensors]
+    start, stop = min(place.start for place in places), max(place.stop for place in places)
+    if stop - start > _LARGEST_DETOUR * sum(place.stop - place.start for place in places):
+        return {tensor: read_tensor(folder, name, header, tensor) for tensor in tensors}
+    try:
+        content = folder.read(name, start, stop)
+        return {
+            tensor: decode_tensor(content[place.start - start : place.stop - start], header, tensor)
+            for tensor, place in zip(tensors, places, strict=True)
+        }
     except (ContainerError, OSError) as error:
         raise _refused(folder, name, error) from error
 
@@ -180,7 +250,7 @@ def read_whole(folder: Folder, name: str) -> tuple[ShardHeader, np.ndarray]:
     return header, content
 
 
-def decode_tensor(content: np.ndarray, header: ShardHeader, tensor: str) -> np.ndarray:
+def decode_tensor(content: np.ndarray, header: ShardHeader | ShardBrief, tensor: str) -> np.ndarray:
     """Check the bytes of one tensor, and give them type and shape.
 
     Raises:

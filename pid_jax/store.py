@@ -23,8 +23,6 @@ from pid_jax.storage import Folder, join_path, open_folder
 from pid_jax.verify import find_problems, read_own_header
 
 MANIFEST = "manifest.json"
-
-
 _LONG_TEXT = 1000
 
 
@@ -170,14 +168,17 @@ class ActivationStore:
         Raises:
             StoreError: If shards are missing or damaged.
         """
+        self.check_complete()
+        return self.headers_of(range(self.manifest.shard_count))
+
+    def check_complete(self) -> None:
+        """Refuse a store with missing shards, by a `StoreError`."""
         missing = self.missing_shards()
         if missing:
-            count = self.manifest.shard_count
             raise StoreError(
-                f"{self.path} is not complete: {len(missing)} of {count} shards are missing. Run the same extraction "
-                "again; it goes on where it stopped."
+                f"{self.path} is not complete: {len(missing)} of {self.manifest.shard_count} shards are missing. Run "
+                "the same extraction again; it goes on where it stopped."
             )
-        return self.headers_of(range(self.manifest.shard_count))
 
     def headers_of(self, indices: Sequence[int]) -> dict[int, ShardHeader]:
         """Read and check the headers of some shards, which must exist.
@@ -251,6 +252,16 @@ class ActivationStore:
     def _parts(self) -> list[tuple[str, str]]:
         return [tuple(name.split("/", 1)) for name in self.manifest.tensors]  # type: ignore[misc]
 
+    def tensor(self, role: str, layer: int | str) -> str:
+        """Name the tensor of a role at a layer, which must be there."""
+        name = tensor_name(role, layer)
+        if name not in self.manifest.tensors:
+            raise StoreError(
+                f"{self.path} has no states for role={role!r}, layer={layer!r}; it has roles {self.roles} and layers "
+                f"{self.layers}, and {[n for n in self.manifest.tensors if n.startswith(NORM)]}."
+            )
+        return name
+
     def read(self, *, role: str, layer: int | str, rows: Any = None) -> np.ndarray:
         """Read one role at one layer.
 
@@ -267,12 +278,7 @@ class ActivationStore:
         Raises:
             StoreError: If there is no such tensor, or its bytes were changed.
         """
-        name = tensor_name(role, layer)
-        if name not in self.manifest.tensors:
-            raise StoreError(
-                f"{self.path} has no states for role={role!r}, layer={layer!r}; it has roles {self.roles} and layers "
-                f"{self.layers}, and {[n for n in self.manifest.tensors if n.startswith(NORM)]}."
-            )
+        name = self.tensor(role, layer)
         filled = {index: header for index, header in self.headers.items() if header.ids}
         if not filled:
             raise self._no_rows()

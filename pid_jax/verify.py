@@ -1,9 +1,12 @@
 """Whether shards are whole, and those that a manifest asks for."""
 
 from pid_jax.manifest import Manifest
-from pid_jax.shard import ShardHeader, StoreError, read_header, read_tensor, shard_name
+from pid_jax.shard import ShardBrief, ShardHeader, StoreError, read_brief, read_header, read_tensor, shard_name
 from pid_jax.storage import Folder, join_path
 from pid_jax.store_readout_file import READOUT, read_readout
+
+_OTHER_STORE = "it belongs to another store, which has another manifest"
+_OTHER_TENSORS = "it does not hold the tensors that the manifest lists"
 
 
 def read_own_header(folder: Folder, manifest: Manifest, index: int) -> ShardHeader:
@@ -13,6 +16,27 @@ def read_own_header(folder: Folder, manifest: Manifest, index: int) -> ShardHead
         StoreError: If it is damaged, or the shard of another place or store.
     """
     return _own(folder, manifest, index, read_header(folder, shard_name(index)))
+
+
+def read_own_brief(folder: Folder, manifest: Manifest, index: int) -> ShardBrief:
+    """Read what `read_own_header` reads, less ids and columns.
+
+    A shard that belongs to the manifest holds the ids of its place and no others, so that the first tells where it
+    belongs.
+
+    Raises:
+        StoreError: If it is damaged, or the shard of another place or store.
+    """
+    brief = read_brief(folder, shard_name(index))
+    if brief.manifest != manifest.digest:
+        problem = _OTHER_STORE
+    elif set(brief.places) != set(manifest.tensors if brief.rows else ()):
+        problem = _OTHER_TENSORS
+    elif brief.rows and not any(brief.starts_with(sample) for sample in manifest.shard_ids(index)):
+        problem = f"shard {index} does not hold the ids that the manifest gives it"
+    else:
+        return brief
+    raise _foreign(folder, index, problem)
 
 
 def find_problems(folder: Folder, manifest: Manifest) -> list[str]:
@@ -49,12 +73,16 @@ def _own(folder: Folder, manifest: Manifest, index: int, header: ShardHeader) ->
     if sorted(header.all_ids) != sorted(manifest.shard_ids(index)):
         problem = f"shard {index} does not hold the ids that the manifest gives it"
     elif header.manifest != manifest.digest:
-        problem = "it belongs to another store, which has another manifest"
+        problem = _OTHER_STORE
     elif set(header.places) != set(manifest.tensors if header.ids else ()):
-        problem = "it does not hold the tensors that the manifest lists"
+        problem = _OTHER_TENSORS
     else:
         return header
-    raise StoreError(
+    raise _foreign(folder, index, problem)
+
+
+def _foreign(folder: Folder, index: int, problem: str) -> StoreError:
+    return StoreError(
         f"Shard {join_path(folder.path, shard_name(index))} is not the one that belongs here ({problem}). Delete this "
         "file and run the same extraction again."
     )

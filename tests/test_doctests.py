@@ -24,6 +24,9 @@ FUNCTIONS = (
     "pid_mmi",
     "posterior_pid",
     "samples_needed",
+    "sharded_moments",
+    "stream_moments",
+    "stream_pid",
     "unique_spectrum",
 )
 

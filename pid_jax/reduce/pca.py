@@ -80,12 +80,17 @@ def fit_basis(samples: Float[Array, "n p"], dim: int, rank_cut: float) -> Basis:
     mean = samples.mean(axis=0)
     centered = samples - mean
     if p <= n:
-        variances, axes = _leading(centered.T @ centered / _freedom(n), dim)
-    else:
-        variances, rows = _leading(centered @ centered.T / _freedom(n), dim)
-        axes = centered.T @ rows
-        axes = axes / jnp.maximum(jnp.linalg.norm(axes, axis=0), jnp.finfo(axes.dtype).tiny)
+        return basis_of_covariance(mean, centered.T @ centered / _freedom(n), dim, rank_cut)
+    variances, rows = _leading(centered @ centered.T / _freedom(n), dim)
+    axes = centered.T @ rows
+    axes = axes / jnp.maximum(jnp.linalg.norm(axes, axis=0), jnp.finfo(axes.dtype).tiny)
     return make_basis(mean, axes, variances, rank_cut, jnp.zeros((), samples.dtype))
+
+
+def basis_of_covariance(mean: Float[Array, "p"], cov: Float[Array, "p p"], dim: int, rank_cut: float) -> Basis:
+    """Compute the leading principal components of samples with this mean and sample covariance; see `fit_basis`."""
+    variances, axes = _leading(cov, dim)
+    return make_basis(mean, axes, variances, rank_cut, jnp.zeros((), cov.dtype))
 
 
 def make_basis(

@@ -28,7 +28,8 @@ ORDER = (
         "named_key",
     },
     {"layout", "processes"},
-    {"gaussianizers", "resampling", "likelihoods"},
+    {"moments", "gaussianizers", "resampling", "likelihoods"},
+    {"block_sums", "device_moments"},
     {"spec", "gaussian"},
     {"pid", "reduce", "flow"},
     {"flow_fit", "fit_loops"},
@@ -40,6 +41,7 @@ ORDER = (
     {"bias", "gaussianize"},
     {"estimate_reduced"},
     {"estimate"},
+    {"stream"},
     {"inference"},
     {"testing"},
     {"manifest", "storage", "container", "store_readout", "targets"},
@@ -47,7 +49,7 @@ ORDER = (
     {"store_readout_file"},
     {"gather", "verify"},
     {"store"},
-    {"store_merge", "store_info", "target_reader"},
+    {"store_merge", "store_info", "target_reader", "store_blocks"},
     {"scores"},
     {"study"},
     {"metrics"},
@@ -70,7 +72,8 @@ APART = (
     {"bias", "gaussianize"},
     {"manifest", "storage", "container", "store_readout", "targets"},
     {"gather", "verify"},
-    {"store_merge", "store_info", "target_reader"},
+    {"store_merge", "store_info", "target_reader", "store_blocks"},
+    {"block_sums", "device_moments"},
 )
 
 

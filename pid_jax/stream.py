@@ -1,0 +1,284 @@
+"""Decompose what two sources tell about a target, from samples that do not fit in memory."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, pairwise
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.linalg import block_diag
+
+from pid_jax.block_sums import Block, JointSum, MarginalSum, ScoreSum, add_blocks, usable_threads
+from pid_jax.checks import (
+    check_at_least,
+    check_enough_samples,
+    check_key,
+    check_not_constant,
+    check_positive_int,
+)
+from pid_jax.decompose import solve_pid
+from pid_jax.estimate import check_spec, reduced_dims
+from pid_jax.estimate_reduced import correct_sampling, fields_of
+from pid_jax.gaussianize import RAW, is_corrected
+from pid_jax.gaussianizers import NoGaussianization
+from pid_jax.moments import Moments, check_block, memory_needed
+from pid_jax.precision import double_precision
+from pid_jax.reduce.pca import Basis, basis_of_covariance
+from pid_jax.result import VARIABLES, PIDEstimate
+from pid_jax.spec import PCA, PIDSpec, SampleCovariance, spec_to_dict
+from pid_jax.threads import one_blas_thread
+
+# From joint moments the variance of a component is known to eps times that of the leading one. Where that is not to
+# ten digits, the moments of the scores are taken in a second pass.
+SMALLEST_SHARE = 1e-5
+
+
+def stream_pid(
+    blocks: Iterable[Sequence[ArrayLike]],
+    *,
+    spec: PIDSpec | None = None,
+    key: jax.Array,
+    budget_gb: float = 0.5,
+    threads: int | None = None,
+) -> PIDEstimate:
+    """Decompose what two sources tell about a target, from blocks of samples of which one is in memory at a time.
+
+    The joint moments of all columns are added up in one pass; components, the covariance of the scores and all that
+    follows come from them. The result is that of `estimate_pid` with the same settings on all samples at once.
+
+    A second pass, over the scores, is made where the joint moments do not fit into the budget, or where a component
+    that is kept has less than 1e-5 of the variance of the leading one. An iterator can be read only once: it is refused
+    in the first case, and such components are known to fewer digits in the second.
+
+    Args:
+        blocks: Blocks (source_1, source_2, target) of paired samples (n, p): `StoreBlocks`, a list, an iterator.
+        spec: The settings, `PIDSpec(gaussianize=NoGaussianization())` if not given. Ranks, flows and shrinkage need all
+            samples at once and are refused. Components are always computed exactly.
+        key: A JAX random key.
+        budget_gb: Memory for what is added up and for the blocks on their way, in GB. What the blocks come from is not
+            counted.
+        threads: Blocks that are added at the same time; one a core if not given, or as many as fit into the budget.
+
+    Returns:
+        The decomposition in nats, as `estimate_pid` returns it.
+
+    Raises:
+        TypeError: For arrays that hold no real numbers, or a key that is none.
+        ValueError: For settings that need all samples, parts that do not fit together, NaN, constant variables, too
+            few samples, or a budget that is too small.
+
+    Example:
+        >>> import jax
+        >>> import numpy as np
+        >>> from pid_jax import stream_pid
+        >>> def blocks():
+        ...     rng = np.random.default_rng(0)
+        ...     for _ in range(10):
+        ...         target = rng.normal(size=(1000, 2))
+        ...         yield target + rng.normal(size=(1000, 2)), target[:, :1] + rng.normal(size=(1000, 2)), target
+        >>> estimate = stream_pid(blocks(), key=jax.random.key(0))
+        >>> print(f"{estimate.samples} samples, {estimate.information.i_1:.1f} nats from source_1")
+        10000 samples, 0.7 nats from source_1
+    """
+    spec = _check_settings(spec, key, budget_gb, threads)
+    found = _moments_of_scores(blocks, spec, budget_gb, usable_threads() if threads is None else threads)
+    cov, (_, for_estimate) = found.cov[None], jax.random.split(key)
+    _, for_bias = jax.random.split(for_estimate)  # as `estimate_pid` splits it
+    if is_corrected(spec):
+        corrected = correct_sampling(cov, found.samples, found.dims, spec.redundancy, spec.bias_correction, for_bias)
+        decomposed = fields_of(corrected)
+    else:
+        decomposed = vars(solve_pid(cov, found.dims, spec.redundancy))
+    estimate = PIDEstimate(
+        **decomposed,
+        cov=cov,
+        dims=found.dims,
+        samples=found.samples,
+        explained_variance=found.explained_variance[None],
+        rank=found.rank[None],
+        shrinkage=np.zeros(1),
+        gaussianizer=np.full(1, RAW),
+        settings=spec_to_dict(spec),
+    )
+    return estimate.reshape(())
+
+
+def stream_moments(blocks: Iterable[ArrayLike | Sequence[ArrayLike]], *, threads: int | None = None) -> Moments:
+    """Compute the joint moments of samples that come in blocks, in one pass and in float64.
+
+    Args:
+        blocks: Blocks of samples (n, p), or of several variables whose columns are put side by side.
+        threads: Blocks that are added at the same time; one a core if not given.
+
+    Returns:
+        Number, mean and scatter of all rows.
+
+    Raises:
+        TypeError: For arrays that hold no real numbers.
+        ValueError: For no row at all, parts that do not fit together, NaN, or `threads` that is no count.
+
+    Example:
+        >>> import numpy as np
+        >>> from pid_jax import stream_moments
+        >>> samples = np.random.default_rng(0).normal(size=(1000, 3))
+        >>> found = stream_moments(np.array_split(samples, 7))
+        >>> bool(np.allclose(found.cov, np.cov(samples.T), rtol=0, atol=1e-14))
+        True
+    """
+    if threads is not None:
+        check_positive_int("threads", threads)
+    parts = ((block,) if getattr(block, "ndim", 0) == 2 else block for block in blocks)
+    first, rest = _look_ahead(iter(parts))
+    names = ("samples",) if len(first) == 1 else tuple(f"variable {i}" for i in range(len(first)))
+    size = sum(array.shape[1] for array in check_block(names, first, 0))
+    (found,) = add_blocks(rest, partial(JointSum, names), size, usable_threads() if threads is None else threads)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scores:
+    """What is known of the scores of all samples; without variance they have a covariance of zero."""
+
+    samples: int
+    dims: tuple[int, int, int]
+    cov: np.ndarray
+    explained_variance: np.ndarray
+    rank: np.ndarray
+
+
+def _check_settings(spec: PIDSpec | None, key: jax.Array, budget_gb: float, threads: int | None) -> PIDSpec:
+    spec = PIDSpec(gaussianize=NoGaussianization()) if spec is None else check_spec(spec)
+    for stage, wanted in (("gaussianize", NoGaussianization), ("covariance", SampleCovariance)):
+        given = getattr(spec, stage)
+        if not isinstance(given, wanted):
+            raise ValueError(
+                f"PIDSpec({stage}={given!r}) needs all samples at once, and blocks are seen one by one: use "
+                f"PIDSpec({stage}={wanted.__name__}()), or draw as many samples as fit in memory (for a store, "
+                "ActivationStore.read(rows=...)) and give them to estimate_pid."
+            )
+    check_key(key)
+    check_at_least("budget_gb", budget_gb, 0, is_open=True)
+    if threads is not None:
+        check_positive_int("threads", threads)
+    return spec
+
+
+def _moments_of_scores(blocks: Iterable[Block], spec: PIDSpec, budget_gb: float, threads: int) -> _Scores:
+    """Find the covariance of the scores, in one pass if that is exact and fits in the budget."""
+    iterator = iter(blocks)
+    is_once = iterator is blocks
+    first, rest = _look_ahead(iterator)
+    arrays = check_block(VARIABLES, first, 0)
+    raw = [array.shape[1] for array in arrays]
+    is_joint, threads = _plan(raw, sum(array.nbytes for array in arrays), spec, budget_gb, threads, is_once)
+    del arrays, first  # the first block need not stay in memory
+    make = partial(JointSum if is_joint else MarginalSum, VARIABLES)
+    found = add_blocks(rest, make, sum(raw) if is_joint else max(raw), threads)
+    marginals = [found[0].columns(place) for place in _places(raw)] if is_joint else found
+    dims = _check_moments(marginals, spec)
+    samples = marginals[0].count
+    if not isinstance(spec.reduction, PCA):
+        full = np.array(raw)
+        return _Scores(samples=samples, dims=dims, cov=found[0].cov, explained_variance=np.ones(3), rank=full)
+    bases = [_basis(one, dim, spec.reduction.rank_cut) for one, dim in zip(marginals, dims, strict=True)]
+    if is_joint and (is_once or all(_is_well_known(basis) for basis in bases)):
+        axes = block_diag(*(basis.axes for basis in bases))
+        cov = axes.T @ found[0].cov @ axes
+    else:
+        cov = _second_pass(blocks, bases, samples, threads).cov
+    return _keep(samples, dims, (cov + cov.T) / 2, [float(np.trace(one.cov)) for one in marginals], spec.reduction)
+
+
+def _second_pass(blocks: Iterable[Block], bases: Sequence[Basis], samples: int, threads: int) -> Moments:
+    """Find the joint moments of the scores from the blocks themselves."""
+    means, axes = ([np.asarray(getattr(basis, name)) for basis in bases] for name in ("mean", "axes"))
+    size = sum(one.shape[1] for one in axes)
+    (scores,) = add_blocks(blocks, partial(ScoreSum, VARIABLES, means, axes), size, threads)
+    if scores.count != samples:
+        raise ValueError(
+            f"blocks had {samples} samples when they were read first, and {scores.count} the second time: give the "
+            "same blocks at every iteration."
+        )
+    return scores
+
+
+def _check_moments(marginals: Sequence[Moments], spec: PIDSpec) -> tuple[int, int, int]:
+    """Refuse what `estimate_pid` refuses; return how many coordinates each variable keeps."""
+    samples = marginals[0].count
+    dims = reduced_dims(spec, samples, [len(one.mean) for one in marginals])
+    check_enough_samples(samples, dims)
+    for name, one in zip(VARIABLES, marginals, strict=True):
+        values = np.diagonal(one.scatter)  # zero if and only if the column is constant
+        check_not_constant(name, np.stack([np.zeros_like(values), values]), whole=isinstance(spec.reduction, PCA))
+    return dims
+
+
+def _places(widths: Sequence[int]) -> list[slice]:
+    return [slice(a, b) for a, b in pairwise(np.cumsum([0, *widths]).tolist())]
+
+
+def _plan(
+    raw: Sequence[int], block_bytes: int, spec: PIDSpec, budget_gb: float, threads: int, is_once: bool
+) -> tuple[bool, int]:
+    """Choose between joint moments and those of each variable, and how many threads fit in the budget."""
+    is_split_allowed = isinstance(spec.reduction, PCA) and not is_once
+    needs = [(True, memory_needed(sum(raw)))] + ([(False, memory_needed(*raw))] if is_split_allowed else [])
+    for is_joint, need in needs:
+        fitting = int((budget_gb * 1e9 - 2 * block_bytes) // (need + block_bytes))
+        if fitting >= 1:
+            return is_joint, min(threads, fitting)
+    least = (needs[-1][1] + 3 * block_bytes) / 1e9
+    remedy = (
+        ""
+        if is_split_allowed
+        else (
+            ", or give blocks that can be read twice, such as a list or StoreBlocks"
+            if isinstance(spec.reduction, PCA)
+            else ", or reduce with PCA()"
+        )
+    )
+    raise ValueError(
+        f"budget_gb={budget_gb:g} is too small for the moments of {' + '.join(map(str, raw))} columns and blocks of "
+        f"{block_bytes / 1e6:.0f} MB, which need {least:.2g} GB: raise it, or make the blocks smaller{remedy}."
+    )
+
+
+def _look_ahead(blocks: Iterator[Any]) -> tuple[Any, Iterator[Any]]:
+    """Return the first block, and all of them."""
+    try:
+        first = next(blocks)
+    except StopIteration:
+        raise ValueError("blocks is empty: check how the samples were selected.") from None
+    return first, chain([first], blocks)
+
+
+def _basis(moments: Moments, dim: int, rank_cut: float) -> Basis:
+    with double_precision(), one_blas_thread(len(moments.mean)):
+        found = _basis_of_covariance(moments.mean, moments.cov, dim=dim, rank_cut=rank_cut)
+        return jax.tree.map(np.asarray, found)
+
+
+_basis_of_covariance = jax.jit(basis_of_covariance, static_argnames="dim")
+
+
+def _is_well_known(basis: Basis) -> bool:
+    kept = np.asarray(basis.variances)[: int(basis.rank)]
+    return bool(kept.min() >= SMALLEST_SHARE * kept.max())
+
+
+def _keep(samples: int, dims: tuple[int, int, int], cov: np.ndarray, totals: Sequence[float], spec: PCA) -> _Scores:
+    """Set scores to zero that hold rounding noise only, by the rule of `project`."""
+    variances = np.split(np.diagonal(cov), np.cumsum(dims)[:-1])
+    keep = [one > spec.rank_cut * one.max() for one in variances]
+    kept = [one[is_kept].sum() for one, is_kept in zip(variances, keep, strict=True)]
+    is_kept = np.concatenate(keep)
+    return _Scores(
+        samples=samples,
+        dims=dims,
+        cov=np.where(is_kept[:, None] & is_kept, cov, 0),
+        explained_variance=np.array(kept) / totals,
+        rank=np.array([int(one.sum()) for one in keep]),
+    )
