@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.floors import coupling_operations, floor_seconds
 from benchmarks.pages import write_page
 from benchmarks.timing import circumstances
 from pid_jax.testing.warps import warped_gaussian
@@ -196,16 +197,8 @@ def _memory() -> float:
 
 def floor() -> float:
     """Count the floating point operations of the matrix products of all fits, over the speed of one core's sgemm."""
-    half, steps = DIM // 2, OWN["epochs"] * (SAMPLES - HELD_OUT)
-    forward = 2 * COUPLINGS * (half * WIDTH + WIDTH * 2 * half)
-    operations = 3 * LAYERS * steps * 3 * forward  # a backward pass takes two forward ones
-    size = 1500
-    a = np.random.default_rng(0).normal(size=(size, size)).astype(np.float32)
-    a @ a
-    cpu = time.process_time()
-    for _ in range(5):
-        a @ a
-    return operations / (5 * 2 * size**3 / (time.process_time() - cpu))
+    seen = OWN["epochs"] * (SAMPLES - HELD_OUT)
+    return floor_seconds(3 * LAYERS * coupling_operations(DIM, COUPLINGS, WIDTH, seen), dtype="float32")
 
 
 def main() -> None:
