@@ -45,7 +45,7 @@ def action(name: str) -> Callable[[], object]:
     """Make the call of one way; a mesh of None is all devices."""
     covs = covariances(LAYERS[name])
     if name == "gaussian_pid":
-        return partial(gaussian_pid, covs, (DIM,) * 3, mesh=None)  # pyright: ignore[reportCallIssue]
+        return partial(gaussian_pid, covs, (DIM, DIM, DIM), mesh=None)  # pyright: ignore[reportCallIssue]
     drawn = draw(covs, PER_LAYER)
     return partial({"estimate_pid": estimate, "fit_flow": fit}[name], drawn, mesh=None)
 

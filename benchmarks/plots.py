@@ -8,12 +8,14 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from benchmarks.measured import PEERS, Measured
 from benchmarks.pages import Row
 from pid_jax.plot.style import (
     BASELINE_STYLE,
+    NOTE_COLOR,
     SMALL_TEXT_SIZE,
     TWO_COLUMN_INCHES,
     add_legend,
@@ -24,8 +26,10 @@ from pid_jax.plot.style import (
 
 Results = dict[str, Measured]
 GRID_LOOK = {"color": "#E3E3E3", "linewidth": 0.6, "zorder": 0}
-ROW_INCHES, PANEL_INCHES = 0.185, 2.7
+ROW_INCHES, PANEL_INCHES = 0.185, 3.0
 AXES_OF_SCALING = {"layers": "Layers", "samples": "Samples", "dims": "Dims"}
+TICKS = {"layers": (1, 8, 64, 1024), "samples": (1_000, 10_000, 100_000, 1_000_000), "dims": (2, 8, 32, 128)}
+FLOOR_STYLE: dict[str, Any] = {"color": NOTE_COLOR, "linestyle": (0, (2, 1.5)), "linewidth": 0.9}
 AXIS_LABELS = {"layers": "layers", "samples": "samples", "dims": "dims of each variable"}
 ESTIMATORS = ("raw", "copula", "flow", "KSG", "MINE", "InfoNCE")
 
@@ -35,7 +39,7 @@ def peers_of(results: Results) -> list[tuple[str, float]]:
     found = []
     for peer in PEERS:
         try:
-            found.append((f"{peer.work}  /  {peer.peer}", peer.times(results[peer.results])))
+            found.append((f"{peer.work}, against {peer.peer}", peer.times(results[peer.results])))
         except (KeyError, ValueError):  # not measured yet: the page has no row for it either
             continue
     return found
@@ -65,8 +69,8 @@ def plot_peers(results: Results) -> Figure:
     axes.invert_yaxis()
     axes.set_xscale("log")
     low, high = min(times for _, times in rows), max(times for _, times in rows)
-    axes.set_xlim(low / 2.2, max(high, 1) * 2.2)
-    axes.set_xlabel("CPU time of pid_jax / that of the other (left of 1: pid_jax takes less)")
+    axes.set_xlim(low / 4, max(high, 1) * 2.5)
+    axes.set_xlabel("CPU time of pid_jax / that of the other")
     axes.spines["left"].set_visible(False)
     _log_axis(axes, "x")
     small_ticks(axes)
@@ -90,17 +94,17 @@ def plot_scaling(results: Results) -> Figure:
             style = {**series_style(place), "linestyle": "-"}
             x = [row[axis] for row in own]
             (handles[way],) = axes.plot(x, [row["CPU ms"] / 1e3 for row in own], **style)
-            (handles["floor of each"],) = axes.plot(
-                x, [row["floor ms"] / 1e3 for row in own], color=style["color"], linestyle=(0, (2, 1.5)), linewidth=0.9
-            )
+            axes.plot(x, [row["floor ms"] / 1e3 for row in own], **{**FLOOR_STYLE, "color": style["color"]})
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlabel(AXIS_LABELS[axis])
+        axes.set_xticks(TICKS[axis], [f"{tick:,}" for tick in TICKS[axis]])
+        axes.minorticks_off()
         _log_axis(axes, "y")
-        axes.xaxis.set_minor_formatter(NullFormatter())
         small_ticks(axes)
     panels[0].set_ylabel("CPU seconds")
-    names = [*(way for way in ways if way in handles), "floor of each"]
+    handles["floor of each"] = Line2D([], [], **FLOOR_STYLE)
+    names = [*ways, "floor of each"]
     add_legend(figure, [handles[name] for name in names], names)
     return figure
 

@@ -108,7 +108,7 @@ def over_layers() -> list[dict[str, Any]]:
     ways = [
         Way(
             "gaussian_pid",
-            {n: partial(gaussian_pid, covs[:n], (DIM,) * 3) for n in LAYERS},
+            {n: partial(gaussian_pid, covs[:n], (DIM, DIM, DIM)) for n in LAYERS},
             partial(gaussian_floor, dim=DIM),
         ),
         Way("estimate_pid, bias left", plain, partial(estimate_floor, **known), blocks=1, seconds=0),
@@ -138,7 +138,7 @@ def over_samples() -> list[dict[str, Any]]:
 def over_dims() -> list[dict[str, Any]]:
     covs = {d: covariances(PROBLEMS, d) for d in DIMS}
     drawn = {d: draw(covs[d][:1], PER_DIM) for d in DIMS}
-    solve = {d: partial(gaussian_pid, covs[d], (d,) * 3) for d in DIMS}
+    solve = {d: partial(gaussian_pid, covs[d], (d, d, d)) for d in DIMS}
     plain = {d: partial(estimate, drawn[d], PLAIN) for d in DIMS}
     corrected = {d: partial(estimate, drawn[d], CORRECTED) for d in DIMS if d <= MOST_CORRECTED}
     ways = [

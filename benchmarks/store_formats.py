@@ -6,6 +6,7 @@ that all layers have to be read.
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -102,17 +103,19 @@ class HDF5:
     def write(self, index: int, tensors: dict[str, np.ndarray]) -> None:
         import h5py
 
-        with h5py.File(self._path, "r+") as file:
+        states: Any
+        with h5py.File(self._path, "r+") as states:
             for name in NAMES:
-                file[name][_rows(index, tensors)] = tensors[name]  # pyright: ignore[reportIndexIssue]
+                states[name][_rows(index, tensors)] = tensors[name]
         flush(self._path)
         flush(self.folder)
 
     def read(self) -> float:
         import h5py
 
-        with h5py.File(self._path) as file:
-            return sum(first_values(file[name][:]) for name in NAMES)  # pyright: ignore[reportIndexIssue]
+        states: Any
+        with h5py.File(self._path) as states:
+            return sum(first_values(states[name][:]) for name in NAMES)
 
 
 class Zarr:
@@ -122,7 +125,7 @@ class Zarr:
         import zarr
 
         self.folder = folder
-        self._group = zarr.create_group(folder)
+        self._group: Any = zarr.create_group(folder)
         for name in NAMES:
             self._group.create_array(
                 name, shape=(SAMPLES, WIDTH), chunks=(SHARD, WIDTH), dtype="float16", compressors=None
@@ -130,7 +133,7 @@ class Zarr:
 
     def write(self, index: int, tensors: dict[str, np.ndarray]) -> None:
         for name in NAMES:
-            self._group[name][_rows(index, tensors)] = tensors[name]  # pyright: ignore[reportIndexIssue]
+            self._group[name][_rows(index, tensors)] = tensors[name]
             chunk = self.folder / name / "c" / str(index) / "0"
             flush(chunk)
             flush(chunk.parent)
@@ -138,5 +141,5 @@ class Zarr:
     def read(self) -> float:
         import zarr
 
-        group = zarr.open_group(self.folder, mode="r")
-        return sum(first_values(np.asarray(group[name][:])) for name in NAMES)  # pyright: ignore[reportIndexIssue]
+        group: Any = zarr.open_group(self.folder, mode="r")
+        return sum(first_values(np.asarray(group[name][:])) for name in NAMES)

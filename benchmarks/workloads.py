@@ -25,7 +25,7 @@ FLOW: dict[str, Any] = {
 
 def covariances(count: int, dim: int = DIM) -> np.ndarray:
     """Draw joint covariances of two sources and a target of equal dims."""
-    return np.stack([random_wishart(np.random.default_rng(seed), (dim,) * 3).cov for seed in range(count)])
+    return np.stack([random_wishart(np.random.default_rng(seed), (dim, dim, dim)).cov for seed in range(count)])
 
 
 def draw(covs: np.ndarray, samples: int) -> list[np.ndarray]:
