@@ -9,7 +9,6 @@ and flow_speed.md.
 """
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -122,7 +121,7 @@ def nflows(train: list[np.ndarray], test: list[np.ndarray]) -> tuple[Evaluate, i
     from nflows.distributions import StandardNormal
     from nflows.flows import Flow
     from nflows.nn.nets import MLP
-    from nflows.transforms import AffineCouplingTransform, CompositeTransform, RandomPermutation
+    from nflows.transforms import ActNorm, AffineCouplingTransform, CompositeTransform, RandomPermutation
 
     def network(inputs: int, outputs: int) -> Any:
         return _WithContext(MLP((inputs,), (outputs,), [WIDTH], activation=torch.nn.functional.relu))
@@ -139,7 +138,10 @@ def nflows(train: list[np.ndarray], test: list[np.ndarray]) -> tuple[Evaluate, i
 
     def make() -> Any:
         mask = [1, -1] * (DIM // 2)
-        steps = [(RandomPermutation(DIM), AffineCouplingTransform(mask, network)) for _ in range(COUPLINGS)]
+        # No scale of its couplings can be above 1: ActNorm makes up for that.
+        steps = [
+            (RandomPermutation(DIM), AffineCouplingTransform(mask, network), ActNorm(DIM)) for _ in range(COUPLINGS)
+        ]
         return Flow(CompositeTransform([part for step in steps for part in step]), StandardNormal([DIM]))
 
     return _with_torch(train, test, make, lambda flow, x: flow.log_prob(x))
@@ -151,7 +153,7 @@ def _with_torch(
     """Fit some by the training loop of zuko's documentation, which is that of nflows too."""
     import torch
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+    torch.set_num_threads(1)  # networks are small, and a second thread would mostly wait busily
     flows = []
     for x in _chosen(train):
         torch.manual_seed(0)

@@ -18,6 +18,7 @@ from benchmarks.pages import RESULTS, write_page
 from benchmarks.timing import circumstances, cpu_turns
 
 PACKAGES = ("pid_jax", "jax", "jaxlib", "numpy", "scipy")
+# Two runs on two cores with a load of 7 differed by at most a third (reading; all that computes, by a fifth).
 TOLERANCE = 1.5
 TURNS, SECONDS = 7, 0.1
 TABLE = "Ratios"
