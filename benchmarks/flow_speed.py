@@ -87,7 +87,7 @@ def flowjax(train: list[np.ndarray], test: list[np.ndarray]) -> tuple[Evaluate, 
     for x in _chosen(train):
         for_flow, for_fit = jax.random.split(jax.random.key(0))
         base = StandardNormal((DIM,))
-        sizes = {"flow_layers": COUPLINGS, "nn_width": WIDTH, "nn_depth": 1}
+        sizes: dict[str, Any] = {"flow_layers": COUPLINGS, "nn_width": WIDTH, "nn_depth": 1}
         flow = coupling_flow(for_flow, base_dist=base, transformer=Affine(), **sizes)
         steps = EPOCHS * ((SAMPLES - HELD_OUT) // BATCH)
         schedule = optax.cosine_onecycle_schedule(steps, RATE, pct_start=0.3)
@@ -260,7 +260,7 @@ def main() -> None:
         rows.append({"library": name, **means, "times pid_jax's CPU": ratios})
     rows.append({"library": "floor: matrix products at the speed of sgemm", "CPU seconds": floor()})
     text = (
-        f"CPU seconds of all threads, compilation included; {REPEATS} repeats in turns, on a machine that others use "
+        f"CPU seconds of all threads, compilation included; repeats in turns: {REPEATS}, on a machine that others use "
         "too: compare by the ratios."
     )
     title = "Fitting flows to 33 layers of three variables"

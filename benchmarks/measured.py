@@ -4,7 +4,7 @@ import ast
 import json
 import statistics
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ class Measured:
         date: Day of the run.
         processor: Name of the processor.
         cores: How many it had.
+        speeds: What its floors are counted by, see `floors.speeds`.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Measured:
     date: str
     processor: str
     cores: int
+    speeds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def command(self) -> str:
@@ -69,7 +71,8 @@ def read_all(folder: Path = RESULTS) -> dict[str, Measured]:
 def _read(path: Path) -> Measured:
     found = json.loads(path.read_text())
     title = found.get("title", path.stem.replace("_", " ").capitalize())
-    return Measured(path.stem, title, found["tables"], found["date"], found["processor"], found["cores"])
+    machine = found["date"], found["processor"], found["cores"]
+    return Measured(path.stem, title, found["tables"], *machine, found.get("speeds", {}))
 
 
 @dataclass(frozen=True)
@@ -81,14 +84,14 @@ class Peer:
         peer: What it is compared with.
         results: The file that it is in.
         times: From the results to the CPU time of pid_jax over that of the peer.
-        floor: From the results to the CPU time of pid_jax over the least there could be, where it was measured.
+        floor: The same over the least that there could be; None where that was not measured.
     """
 
     work: str
     peer: str
     results: str
     times: Callable[[Measured], float]
-    floor: Callable[[Measured], float] | None = None
+    floor: Callable[[Measured], float | None] = lambda found: None
 
 
 def _gaussian(dim: int, problems: int) -> Peer:
@@ -100,7 +103,7 @@ def _gaussian(dim: int, problems: int) -> Peer:
         "SciPy loop, one BLAS thread",
         "gaussian",
         lambda found: row(found)["ratio to that"],
-        lambda found: row(found)["pid_jax ms"] / row(found)["floor ms"] if "floor ms" in row(found) else float("nan"),
+        lambda found: row(found)["pid_jax ms"] / row(found)["floor ms"] if "floor ms" in row(found) else None,
     )
 
 

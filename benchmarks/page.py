@@ -4,10 +4,9 @@
 it. Every file of results is on the page, with its command, date and hardware.
 """
 
-import math
 from pathlib import Path
 
-from benchmarks.measured import PEERS, Measured, read_all
+from benchmarks.measured import PEERS, Measured, Peer, read_all
 from benchmarks.pages import Row, markdown_table
 from benchmarks.plots import AXES_OF_SCALING, Results, write_plots
 
@@ -80,30 +79,24 @@ def _link(found: Measured) -> str:
     return f"[{found.name}](../benchmarks/results/{found.name}.md)"
 
 
-def _peer_rows(results: Results) -> list[Row]:
-    rows = []
-    for peer in PEERS:
-        try:
-            found = results[peer.results]
-            times = peer.times(found)
-            floor = peer.floor(found) if peer.floor else math.nan
-        except (KeyError, ValueError):
-            continue
-        rows.append(
-            {
-                "work": peer.work,
-                "beside": peer.peer,
-                "CPU time of pid_jax / its": times,
-                "/ the floor": "" if math.isnan(floor) else floor,
-                "measured by": f"`{found.command}`",
-                "on": f"{found.date}, {found.hardware}",
-            }
-        )
-    return rows
+def _peer_row(peer: Peer, found: Measured) -> Row:
+    floor = peer.floor(found)
+    return {
+        "work": peer.work,
+        "beside": peer.peer,
+        "CPU time of pid_jax / its": peer.times(found),
+        "/ the floor": "" if floor is None else floor,
+        "measured by": f"`{found.command}`",
+        "on": f"{found.date}, {found.hardware}",
+    }
 
 
 def _scaling(found: Measured) -> str:
-    parts = [f"{SCALING_TEXT}\n{_source(found)}\n", markdown_table(found.table("From an eighth"))]
+    speeds = ", ".join(f"{name} {value:.3g}" for name, value in found.speeds.items())
+    parts = [
+        f"{SCALING_TEXT}\n{_source(found)} Speeds behind the floors: {speeds}.\n",
+        markdown_table(found.table("From an eighth")),
+    ]
     for axis, title in AXES_OF_SCALING.items():
         last = {row["way"]: row for row in found.table(title)}
         parts.append(f"\nMost {axis}:\n\n{markdown_table(list(last.values()))}")
@@ -130,7 +123,8 @@ def _all_tables(results: Results) -> str:
 
 def make_page(results: Results) -> str:
     """Write the text of the page."""
-    parts = [INTRODUCTION, f"{PEERS_TEXT}\n{markdown_table(_peer_rows(results))}\n", _scaling(results["scaling"])]
+    peers = [_peer_row(peer, results[peer.results]) for peer in PEERS]
+    parts = [INTRODUCTION, f"{PEERS_TEXT}\n{markdown_table(peers)}\n", _scaling(results["scaling"])]
     parts += [f"{ACCURACY_TEXT}\n{_source(results['known_information'])}\n", _guard(results["guard"])]
     return "\n".join([*parts, _all_tables(results), CONTENTS])
 
