@@ -191,9 +191,10 @@ def main() -> None:
     text = (
         f"{SAMPLES} samples, {LAYERS} layers, {WIDTH} values in float16, {SHARD} samples a file: {MEGABYTES:.0f} MB in "
         f"{files} files of safetensors. Medians over repeats in turns ({REPEATS}), each a process of its own, on a "
-        "machine that others use too; ratios are medians of those within a repeat. fsync: of file and folder after every "
-        "file, for all. CPU seconds are of user and system. pid_jax checks every byte and puts rows in the order of ids; the "
-        "others do neither. Peak memory: above what the process held before, mapped pages of files included."
+        "machine that others use too; ratios are medians of those within a repeat. fsync: of file and folder after "
+        "every file, for all. CPU seconds are of user and system. pid_jax checks every byte and puts rows in the order "
+        "of ids; the others do neither. Peak memory: above what the process held before, mapped pages of files "
+        "included."
     )
     conditions = circumstances(*PACKAGES) | {"runs": runs}
     write_page("store", "Activation store", text, {"Write and read": rows, "Floor": floors}, conditions)
