@@ -100,6 +100,8 @@ def _scaling(found: Measured) -> str:
     for axis, title in AXES_OF_SCALING.items():
         last = {row["way"]: row for row in found.table(title)}
         parts.append(f"\nMost {axis}:\n\n{markdown_table(list(last.values()))}")
+    if "Devices" in found.tables:
+        parts.append(f"\nDevices, which share the cores of the machine:\n\n{markdown_table(found.table('Devices'))}")
     return "\n".join(parts) + "\n"
 
 
