@@ -6,7 +6,7 @@ STUDY_FLAGS ?=
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 BIN := $(VENV)/bin
 
-.PHONY: help demo study test test-slow lint types format bench docs clean-demo
+.PHONY: help demo study test test-slow lint types format bench guard docs clean-demo
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -34,8 +34,14 @@ types: $(VENV)/.dev ## Check types
 format: $(VENV)/.dev ## Format the code
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
-bench: $(VENV)/.bench ## Run the benchmarks
-	@for name in gaussian pca flow flow_speed known_information coverage bootstrap permutation comparison power posterior store streaming extraction gqa small_gqa report planted; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+bench: $(VENV)/.bench ## Run the benchmarks, and write their page
+	@for name in gaussian pca flow flow_speed known_information coverage bootstrap permutation comparison power posterior store streaming extraction gqa small_gqa report planted scaling; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@$(BIN)/python -m pytest benchmarks/test_kernels.py
+	@$(BIN)/python -m benchmarks.guard --write
+	@$(BIN)/python -m benchmarks.page
+
+guard: $(VENV)/.bench ## Compare the speed of the kernels with the stored one
+	@$(BIN)/python -m benchmarks.guard
 
 docs: $(VENV)/.docs ## Build the documentation into docs/_build/html and check it: links, examples, nothing left out
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html

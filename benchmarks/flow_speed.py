@@ -1,4 +1,4 @@
-"""Fitting flows to 33 layers of three variables, against flowjax and zuko fitted one by one.
+"""Fitting flows to 33 layers of three variables, against flowjax, zuko and nflows fitted one by one.
 
 Run `make bench`. All fit one RealNVP of the same size to every variable of every layer (16 dims, 5000 samples, maximum
 likelihood) and choose by a tenth of the samples that they hold out; what counts is the likelihood of 2000 samples more
@@ -9,7 +9,6 @@ and flow_speed.md.
 """
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -19,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.floors import coupling_operations, floor_seconds
 from benchmarks.pages import write_page
 from benchmarks.timing import circumstances
 from pid_jax.testing.warps import warped_gaussian
 
-PACKAGES = ("pid_jax", "jax", "flax", "optax", "distrax", "flowjax", "zuko", "torch", "numpy")
+PACKAGES = ("pid_jax", "jax", "flax", "optax", "distrax", "flowjax", "zuko", "nflows", "torch", "numpy")
 LAYERS, SAMPLES, TEST, DIM = 33, 5000, 2000, 16
 COUPLINGS, WIDTH, BATCH, HELD_OUT = 6, 64, 256, 500
 # Chosen for the test likelihood on another draw (seed 0), for the peers among 6 to 20 epochs, rates of 5e-3 and 1e-2,
@@ -87,7 +87,7 @@ def flowjax(train: list[np.ndarray], test: list[np.ndarray]) -> tuple[Evaluate, 
     for x in _chosen(train):
         for_flow, for_fit = jax.random.split(jax.random.key(0))
         base = StandardNormal((DIM,))
-        sizes = {"flow_layers": COUPLINGS, "nn_width": WIDTH, "nn_depth": 1}
+        sizes: dict[str, Any] = {"flow_layers": COUPLINGS, "nn_width": WIDTH, "nn_depth": 1}
         flow = coupling_flow(for_flow, base_dist=base, transformer=Affine(), **sizes)
         steps = EPOCHS * ((SAMPLES - HELD_OUT) // BATCH)
         schedule = optax.cosine_onecycle_schedule(steps, RATE, pct_start=0.3)
@@ -106,44 +106,85 @@ def flowjax(train: list[np.ndarray], test: list[np.ndarray]) -> tuple[Evaluate, 
 
 
 def zuko(train: list[np.ndarray], test: list[np.ndarray]) -> tuple[Evaluate, int]:
-    """Fit some with zuko, by the training loop of its documentation."""
-    import torch
+    """Fit some with zuko."""
     import zuko as library
 
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+    def make() -> Any:
+        return library.flows.RealNVP(DIM, transforms=COUPLINGS, hidden_features=(WIDTH,), randmask=True)
+
+    return _with_torch(train, test, make, lambda flow, x: flow().log_prob(x))
+
+
+def nflows(train: list[np.ndarray], test: list[np.ndarray]) -> tuple[Evaluate, int]:
+    """Fit some with nflows: its couplings with a plain network of one hidden layer, and random orders between them."""
+    import torch
+    from nflows.distributions import StandardNormal
+    from nflows.flows import Flow
+    from nflows.nn.nets import MLP
+    from nflows.transforms import ActNorm, AffineCouplingTransform, CompositeTransform, RandomPermutation
+
+    def network(inputs: int, outputs: int) -> Any:
+        return _WithContext(MLP((inputs,), (outputs,), [WIDTH], activation=torch.nn.functional.relu))
+
+    class _WithContext(torch.nn.Module):
+        """Takes the context that couplings hand on, and leaves it."""
+
+        def __init__(self, plain: torch.nn.Module) -> None:
+            super().__init__()
+            self.plain = plain
+
+        def forward(self, x: torch.Tensor, context: None = None) -> torch.Tensor:
+            return self.plain(x)
+
+    def make() -> Any:
+        mask = [1, -1] * (DIM // 2)
+        # No scale of its couplings can be above 1: ActNorm makes up for that.
+        steps = [
+            (RandomPermutation(DIM), AffineCouplingTransform(mask, network), ActNorm(DIM)) for _ in range(COUPLINGS)
+        ]
+        return Flow(CompositeTransform([part for step in steps for part in step]), StandardNormal([DIM]))
+
+    return _with_torch(train, test, make, lambda flow, x: flow.log_prob(x))
+
+
+def _with_torch(
+    train: list[np.ndarray], test: list[np.ndarray], make: Callable[[], Any], log_prob: Callable[[Any, Any], Any]
+) -> tuple[Evaluate, int]:
+    """Fit some by the training loop of zuko's documentation, which is that of nflows too."""
+    import torch
+
+    torch.set_num_threads(1)  # networks are small, and a second thread would mostly wait busily
     flows = []
     for x in _chosen(train):
         torch.manual_seed(0)
         data = torch.as_tensor(np.asarray(x, np.float32))
         order = torch.randperm(len(data))
         seen, held_out = data[order[HELD_OUT:]], data[order[:HELD_OUT]]
-        flow = library.flows.RealNVP(DIM, transforms=COUPLINGS, hidden_features=(WIDTH,), randmask=True)
+        flow = make()
         optimizer = torch.optim.AdamW(flow.parameters(), lr=RATE, weight_decay=DECAY)
         steps = len(seen) // BATCH
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=EPOCHS * steps)
         best, kept = np.inf, {}
         for _ in range(EPOCHS):
             for rows in torch.randperm(len(seen))[: steps * BATCH].reshape(steps, BATCH):
-                loss = -flow().log_prob(seen[rows]).mean()
+                loss = -log_prob(flow, seen[rows]).mean()
                 optimizer.zero_grad()
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(flow.parameters(), 5.0)
                 optimizer.step()
                 schedule.step()
             with torch.no_grad():
-                loss = float(-flow().log_prob(held_out).mean())
+                loss = float(-log_prob(flow, held_out).mean())
             if loss < best:
                 best, kept = loss, {name: value.clone() for name, value in flow.state_dict().items()}
         flow.load_state_dict(kept)
         flows.append(flow)
 
     def evaluate() -> float:
+        pairs = zip(flows, _chosen(test), strict=True)
         with torch.no_grad():
-            found = [
-                flow().log_prob(torch.as_tensor(np.asarray(x, np.float32)))
-                for flow, x in zip(flows, _chosen(test), strict=True)
-            ]
-        return -float(np.mean([one.mean() for one in found]))
+            found = [log_prob(flow, torch.as_tensor(np.asarray(x, np.float32))).mean() for flow, x in pairs]
+        return -float(np.mean(found))
 
     return evaluate, len(flows)
 
@@ -153,6 +194,7 @@ FITTERS: dict[str, Callable[[list[np.ndarray], list[np.ndarray]], tuple[Evaluate
     "pid_jax, marginal": lambda train, test: pid_jax(train, test, "Marginal"),
     "flowjax": flowjax,
     "zuko": zuko,
+    "nflows": nflows,
 }
 
 
@@ -196,16 +238,8 @@ def _memory() -> float:
 
 def floor() -> float:
     """Count the floating point operations of the matrix products of all fits, over the speed of one core's sgemm."""
-    half, steps = DIM // 2, OWN["epochs"] * (SAMPLES - HELD_OUT)
-    forward = 2 * COUPLINGS * (half * WIDTH + WIDTH * 2 * half)
-    operations = 3 * LAYERS * steps * 3 * forward  # a backward pass takes two forward ones
-    size = 1500
-    a = np.random.default_rng(0).normal(size=(size, size)).astype(np.float32)
-    a @ a
-    cpu = time.process_time()
-    for _ in range(5):
-        a @ a
-    return operations / (5 * 2 * size**3 / (time.process_time() - cpu))
+    seen = OWN["epochs"] * (SAMPLES - HELD_OUT)
+    return floor_seconds(3 * LAYERS * coupling_operations(DIM, COUPLINGS, WIDTH, seen), dtype="float32")
 
 
 def main() -> None:
@@ -225,7 +259,10 @@ def main() -> None:
         means = {key: float(np.mean([one[key] for one in runs])) for key in runs[0]}
         rows.append({"library": name, **means, "times pid_jax's CPU": ratios})
     rows.append({"library": "floor: matrix products at the speed of sgemm", "CPU seconds": floor()})
-    text = f"CPU seconds of all threads, compilation included; {REPEATS} repeats in turns."
+    text = (
+        f"CPU seconds of all threads, compilation included; repeats in turns: {REPEATS}, on a machine that others use "
+        "too: compare by the ratios."
+    )
     title = "Fitting flows to 33 layers of three variables"
     write_page("flow_speed", title, text, {"99 flows": rows}, circumstances(*PACKAGES) | {"runs": found})
 

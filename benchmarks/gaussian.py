@@ -13,6 +13,7 @@ from hoi.metrics import RedundancyMMI, SynergyMMI
 from scipy.linalg.lapack import dpotrf
 from threadpoolctl import threadpool_limits
 
+from benchmarks.floors import floor_seconds, gaussian_bytes, gaussian_operations
 from benchmarks.pages import write_page
 from benchmarks.scipy_loop import decompose_all
 from benchmarks.timing import circumstances, cpu_seconds
@@ -59,6 +60,7 @@ def against_scipy(size: int, batch: int) -> dict[str, Any]:
         "problems": batch,
         "pid_jax ms": 1e3 * seconds,
         "loop ms": 1e3 * loop_seconds,
+        "floor ms": 1e3 * floor_seconds(batch * gaussian_operations(size), batch * gaussian_bytes(size)),
         "ratio": seconds / loop_seconds,
         "loop, 1 BLAS thread ms": 1e3 * one_thread,
         "ratio to that": ratio,

@@ -24,16 +24,21 @@ def write_page(name: str, title: str, text: str, tables: Mapping[str, Sequence[R
     head = f"{conditions['date']}, {conditions['processor']}, {conditions['cores']} cores; {versions}."
     page = f"# {title}\n\n{text} {head}\n\n" + "\n".join(_markdown(*table) for table in tables.items())
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps({"tables": tables, **conditions}, indent=1) + "\n")
+    (RESULTS / f"{name}.json").write_text(json.dumps({"title": title, "tables": tables, **conditions}, indent=1) + "\n")
     (RESULTS / f"{name}.md").write_text(page)
     print(page)
 
 
 def _markdown(title: str, rows: Sequence[Row]) -> str:
+    return f"## {title}\n\n{markdown_table(rows)}\n"
+
+
+def markdown_table(rows: Sequence[Row]) -> str:
+    """Write rows as a table of Markdown; columns are in the order of their first appearance."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     lines = [" | ".join(columns), " | ".join("---" for _ in columns)]
     lines += [" | ".join(_cell(row.get(name, "")) for name in columns) for row in rows]
-    return f"## {title}\n\n" + "\n".join(f"| {line} |" for line in lines) + "\n"
+    return "\n".join(f"| {line} |" for line in lines)
 
 
 def _cell(value: Any) -> str:

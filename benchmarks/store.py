@@ -1,8 +1,9 @@
-"""Writing an activation store and reading it by layer, against plain safetensors files of the same arrays.
+"""Writing an activation store and reading it by layer, against files of safetensors, npy, HDF5 and zarr.
 
 Run `make bench`. 5525 samples, 34 layers of one role, 4096 values in float16 (1.5 GB), 128 samples a file. pid_jax
-checks every byte that it reads, the others none. Ids are in no order, so that rows have to be put in order when they
-are read. Every repeat is a process of its own that writes, reads and deletes; ways take turns.
+checks every byte that it reads, the others none; npy and HDF5 files have one writer. Ids are in no order, so that rows
+have to be put in order when they are read. Every repeat is a process of its own that writes, reads and deletes; ways
+take turns.
 
 Writing is timed with the data on disk (fsync of file and folder after each file, for all), and again without any fsync
 for all. Reading comes right after writing, so that all files are in the page cache, and once more after the kernel was
@@ -21,13 +22,26 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.floors import floor_seconds
 from benchmarks.pages import write_page
+from benchmarks.store_formats import (
+    HDF5,
+    LAYERS,
+    NAMES,
+    SAMPLES,
+    SHARD,
+    WIDTH,
+    Npy,
+    Plain,
+    PlainByLayer,
+    Zarr,
+    first_values,
+)
 from benchmarks.timing import circumstances
 
-PACKAGES = ("pid_jax", "numpy", "safetensors", "xxhash")
-SAMPLES, LAYERS, WIDTH, SHARD = 5525, 34, 4096, 128
+PACKAGES = ("pid_jax", "numpy", "safetensors", "xxhash", "h5py", "zarr")
 MEGABYTES = SAMPLES * LAYERS * WIDTH * 2 / 1e6
-REPEATS = 9
+REPEATS = 5
 
 Shards = Iterator[tuple[int, dict[str, np.ndarray]]]
 
@@ -41,12 +55,6 @@ def draw() -> Shards:
         yield index, {f"{layer:03d}/image": np.ascontiguousarray(base[layer, :rows]) for layer in range(LAYERS)}
 
 
-def flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)
-
-
 class Ours:
     """The store."""
 
@@ -55,9 +63,8 @@ class Ours:
 
         self.folder = folder
         ids = tuple(f"{i:08x}" for i in np.random.default_rng(1).permutation(2**24)[:SAMPLES])
-        names = tuple(f"{layer:03d}/image" for layer in range(LAYERS))
         self._store = ActivationStore.create(
-            folder, Manifest(ids=ids, shard_size=SHARD, tensors=names, condition={"name": "baseline"})
+            folder, Manifest(ids=ids, shard_size=SHARD, tensors=NAMES, condition={"name": "baseline"})
         )
         self._row = {"task": "ChooseAttr", "question": "Is it red or blue?", "gold": "red", "predicted": "red"}
 
@@ -69,50 +76,7 @@ class Ours:
         """Read every layer as one array, rows by id; return the sum of its first values."""
         from pid_jax.store import ActivationStore
 
-        return sum(
-            float(states[:, 0].sum(dtype=np.float64))
-            for _, states in ActivationStore.open(self.folder).iter_layers("image")
-        )
-
-
-class Plain:
-    """Files of safetensors, whole files at a time: one after the other, none is kept."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir()
-
-    def write(self, index: int, tensors: dict[str, np.ndarray]) -> None:
-        from safetensors.numpy import save_file
-
-        path = self.folder / f"{index}.safetensors"
-        save_file(tensors, path)
-        flush(path)
-        flush(self.folder)
-
-    def read(self) -> float:
-        from safetensors.numpy import load_file
-
-        total = 0.0
-        for path in sorted(self.folder.iterdir()):
-            total += sum(float(states[:, 0].sum(dtype=np.float64)) for states in load_file(path).values())
-        return total
-
-
-class PlainByLayer(Plain):
-    """Files of safetensors, one layer of all samples at a time, which is what a store returns; in no order."""
-
-    def read(self) -> float:
-        from safetensors import safe_open
-
-        total, paths = 0.0, sorted(self.folder.iterdir())
-        for layer in range(LAYERS):
-            parts = []
-            for path in paths:
-                with safe_open(path, framework="numpy") as file:
-                    parts.append(file.get_tensor(f"{layer:03d}/image"))
-            total += float(np.concatenate(parts)[:, 0].sum(dtype=np.float64))
-        return total
+        return sum(first_values(states) for _, states in ActivationStore.open(self.folder).iter_layers("image"))
 
 
 BY_LAYER = "safetensors, layer by layer"
@@ -120,6 +84,9 @@ WAYS: dict[str, Callable[[Path], Any]] = {
     "pid_jax": Ours,
     "safetensors, whole files": Plain,
     BY_LAYER: PlainByLayer,
+    "npy, a file a layer": Npy,
+    "HDF5": HDF5,
+    "zarr": Zarr,
 }
 STEPS = ("write, with fsync", "write, without fsync", "read, page cache", "read, from disk")
 
@@ -167,7 +134,7 @@ def read(way: Any, clock: Clock) -> None:
 
 
 def forget_pages(folder: Path) -> None:
-    for path in folder.iterdir():
+    for path in (path for path in folder.rglob("*") if path.is_file()):
         descriptor = os.open(path, os.O_RDONLY)
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         os.close(descriptor)
@@ -218,16 +185,19 @@ def main() -> None:
         for name, found in runs.items()
         if name != BY_LAYER or step.startswith("read")
     ]
+    floor = floor_seconds(0, MEGABYTES * 1e6)
+    floors = [{"step": "reading once, at the speed of memory", "MB/s": f"{MEGABYTES / floor:.0f}", "CPU s": floor}]
     files = -(-SAMPLES // SHARD)
     text = (
         f"{SAMPLES} samples, {LAYERS} layers, {WIDTH} values in float16, {SHARD} samples a file: {MEGABYTES:.0f} MB in "
-        f"{files} files. Medians of {REPEATS} repeats in turns, each a process of its own, on a machine that others "
-        "use too; ratios are medians of those within a repeat. fsync: of file and folder after every file, for all. "
-        "CPU seconds are of user and system. pid_jax checks every byte and puts rows in the order of ids; the others "
-        "do neither. Peak memory: above what the process held before, mapped pages of files included."
+        f"{files} files of safetensors. Medians over repeats in turns ({REPEATS}), each a process of its own, on a "
+        "machine that others use too; ratios are medians of those within a repeat. fsync: of file and folder after "
+        "every file, for all. CPU seconds are of user and system. pid_jax checks every byte and puts rows in the order "
+        "of ids; the others do neither. Peak memory: above what the process held before, mapped pages of files "
+        "included."
     )
     conditions = circumstances(*PACKAGES) | {"runs": runs}
-    write_page("store", "Activation store", text, {"Write and read": rows}, conditions)
+    write_page("store", "Activation store", text, {"Write and read": rows, "Floor": floors}, conditions)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import datetime
 import os
 import platform
+import resource
 import time
 from collections.abc import Callable
 from importlib.metadata import version
@@ -14,30 +15,47 @@ BLOCKS, SECONDS = 9, 0.15
 PAUSE = 0.2
 
 
-def cpu_seconds(*actions: Callable[[], object]) -> list[float]:
+def cpu_seconds(*actions: Callable[[], object], blocks: int = BLOCKS, seconds: float = SECONDS) -> list[float]:
     """Measure the CPU time of all threads per call: the best of several blocks, each long enough to be read off.
 
     The blocks of all actions take turns, so that a machine which is slower for a while is so for all of them.
+
+    Args:
+        actions: What to call.
+        blocks: How many blocks of each there are.
+        seconds: Length of a block; 0 for one call each.
     """
-    calls = [_calls(action) for action in actions]
-    found = [[_block(*pair) for pair in zip(actions, calls, strict=True)] for _ in range(BLOCKS)]
-    return [min(times) for times in zip(*found, strict=True)]
+    return [min(times) for times in zip(*cpu_turns(*actions, blocks=blocks, seconds=seconds), strict=True)]
 
 
-def _calls(action: Callable[[], object]) -> int:
-    """How often to call an action in one block."""
+def cpu_turns(*actions: Callable[[], object], blocks: int = BLOCKS, seconds: float = SECONDS) -> list[list[float]]:
+    """Measure as `cpu_seconds` does, and return what every turn of all actions took."""
+    calls = [_calls(action, seconds) for action in actions]
+    return [[_block(*pair) for pair in zip(actions, calls, strict=True)] for _ in range(blocks)]
+
+
+def _calls(action: Callable[[], object], seconds: float) -> int:
+    """How often to call an action in one block; the first call compiles."""
     action()
+    if not seconds:
+        return 1
     start = time.perf_counter()
     action()
-    return max(1, int(SECONDS / max(time.perf_counter() - start, 1e-6)))
+    return max(1, int(seconds / max(time.perf_counter() - start, 1e-6)))
 
 
 def _block(action: Callable[[], object], calls: int) -> float:
     time.sleep(PAUSE)
-    start = time.process_time()
+    start = _clock()
     for _ in range(calls):
         action()
-    return (time.process_time() - start) / calls
+    return (_clock() - start) / calls
+
+
+def _clock() -> float:
+    """CPU seconds of this process, and of children that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def circumstances(*packages: str) -> dict[str, Any]:

@@ -1,0 +1,176 @@
+"""How the cost grows with layers, samples, dims and devices, with the least that it could be beside it.
+
+Run `make bench`, or `python -m benchmarks.scaling`; about five minutes. CPU seconds of all threads per call, after
+compilation. Floors are the operations and bytes of `benchmarks.floors` at the speeds measured in the same run. Prints
+tables and writes them to benchmarks/results/scaling.json and scaling.md.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from benchmarks.devices import over_devices
+from benchmarks.floors import (
+    coupling_operations,
+    covariance_operations,
+    floor_seconds,
+    gaussian_bytes,
+    gaussian_operations,
+    speeds,
+)
+from benchmarks.pages import Row, write_page
+from benchmarks.timing import BLOCKS, SECONDS, circumstances, cpu_seconds
+from benchmarks.workloads import CORRECTED, DIM, FLOW, PLAIN, covariances, draw, estimate, fit
+from pid_jax import gaussian_pid
+
+PACKAGES = ("pid_jax", "jax", "jaxlib", "numpy", "scipy")
+LAYERS, PER_LAYER = (1, 4, 16, 64, 128, 256, 512, 1024), 1000
+SAMPLED_LAYERS, CORRECTED_LAYERS, FLOW_LAYERS = (1, 16, 128, 1024), (1, 16, 128), (1, 4, 16)
+SAMPLES = (1_000, 10_000, 100_000, 1_000_000)
+DIMS, PROBLEMS, PER_DIM = (2, 4, 8, 16, 32, 64, 128, 256), 33, 5000
+MOST_CORRECTED = 32
+# Sample covariances that the correction of the bias decomposes, at least.
+DRAWS = 100
+
+
+@dataclass(frozen=True)
+class Way:
+    """What is called at every place of an axis, and the seconds that it takes at least.
+
+    Attributes:
+        name: Name of the function.
+        actions: A call for each place.
+        floor: From a place to seconds.
+        blocks: How many times each is measured.
+        seconds: Length of a block; 0 for one call each.
+    """
+
+    name: str
+    actions: Mapping[int, Callable[[], object]]
+    floor: Callable[[int], float]
+    blocks: int = BLOCKS
+    seconds: float = SECONDS
+
+
+def gaussian_floor(problems: int, dim: int) -> float:
+    return floor_seconds(problems * gaussian_operations(dim), problems * gaussian_bytes(dim))
+
+
+def estimate_floor(layers: int, samples: int, dim: int, decomposed: int = 1) -> float:
+    """One pass over the samples for the covariance, and the atoms as often as something is decomposed."""
+    operations = covariance_operations(samples, 3 * dim) + decomposed * gaussian_operations(dim)
+    return floor_seconds(layers * operations, layers * 8.0 * samples * 3 * dim)
+
+
+def corrected_floor(layers: int, samples: int, dim: int) -> float:
+    return estimate_floor(layers, samples, dim, 1 + DRAWS)
+
+
+def flow_floor(layers: int) -> float:
+    """The matrix products of three flows a layer."""
+    seen = int(FLOW["epochs"] * PER_LAYER * (1 - FLOW["validation_fraction"]))
+    operations = 3 * coupling_operations(DIM, FLOW["couplings"], FLOW["width"], seen)
+    return floor_seconds(layers * operations, dtype="float32")
+
+
+def measure(axis: str, way: Way) -> list[dict[str, Any]]:
+    """Measure one way at all places, which take turns."""
+    places = list(way.actions)
+    seconds = cpu_seconds(*way.actions.values(), blocks=way.blocks, seconds=way.seconds)
+    print(way.name, dict(zip(places, np.round(seconds, 5), strict=True)), flush=True)
+    rows: list[dict[str, Any]] = []
+    for place, one in zip(places, seconds, strict=True):
+        floor = way.floor(place)
+        row = {
+            "way": way.name,
+            axis: place,
+            "CPU ms": 1e3 * one,
+            "floor ms": 1e3 * floor,
+            "times the floor": one / floor,
+        }
+        if rows:  # how the cost has grown since the place before
+            step = np.log(place / rows[-1][axis])
+            row["grows with the power"] = float(np.log(row["CPU ms"] / rows[-1]["CPU ms"]) / step)
+        rows.append(row)
+    return rows
+
+
+def over_layers() -> list[dict[str, Any]]:
+    covs = covariances(max(LAYERS))
+    drawn = draw(covs, PER_LAYER)
+    some = {n: [x[:n] for x in drawn] for n in LAYERS}
+    plain = {n: partial(estimate, some[n], PLAIN) for n in SAMPLED_LAYERS}
+    corrected = {n: partial(estimate, some[n], CORRECTED) for n in CORRECTED_LAYERS}
+    known: dict[str, Any] = {"samples": PER_LAYER, "dim": DIM}
+    ways = [
+        Way(
+            "gaussian_pid",
+            {n: partial(gaussian_pid, covs[:n], (DIM, DIM, DIM)) for n in LAYERS},
+            partial(gaussian_floor, dim=DIM),
+        ),
+        Way("estimate_pid, bias left", plain, partial(estimate_floor, **known), blocks=1, seconds=0),
+        Way("estimate_pid", corrected, partial(corrected_floor, **known), blocks=1, seconds=0),
+        Way("fit_flow", {n: partial(fit, some[n]) for n in FLOW_LAYERS}, flow_floor, blocks=2, seconds=0),
+    ]
+    return [row for way in ways for row in measure("layers", way)]
+
+
+def growth(rows: Iterable[Row]) -> list[Row]:
+    """Compare the most layers with an eighth of them: 8 is what a linear cost gives."""
+    at = {(row["way"], row["layers"]): row["CPU ms"] for row in rows}
+    return [
+        {"way": way, "layers": f"{most // 8} to {most}", "times the cost": ms / at[way, most // 8], "linear": 8}
+        for (way, most), ms in at.items()
+        if most == max(LAYERS)
+    ]
+
+
+def over_samples() -> list[dict[str, Any]]:
+    drawn = draw(covariances(1), max(SAMPLES))
+    plain = {n: partial(estimate, [x[:, :n] for x in drawn], PLAIN) for n in SAMPLES}
+    floor = partial(estimate_floor, 1, dim=DIM)
+    return measure("samples", Way("estimate_pid, bias left", plain, floor, blocks=1, seconds=0))
+
+
+def over_dims() -> list[dict[str, Any]]:
+    covs = {d: covariances(PROBLEMS, d) for d in DIMS}
+    drawn = {d: draw(covs[d][:1], PER_DIM) for d in DIMS}
+    solve = {d: partial(gaussian_pid, covs[d], (d, d, d)) for d in DIMS}
+    plain = {d: partial(estimate, drawn[d], PLAIN) for d in DIMS}
+    corrected = {d: partial(estimate, drawn[d], CORRECTED) for d in DIMS if d <= MOST_CORRECTED}
+    ways = [
+        Way("gaussian_pid", solve, partial(gaussian_floor, PROBLEMS), blocks=3),
+        Way("estimate_pid, bias left", plain, partial(estimate_floor, 1, PER_DIM), blocks=3, seconds=0),
+        Way("estimate_pid", corrected, partial(corrected_floor, 1, PER_DIM), blocks=1, seconds=0),
+    ]
+    return [row for way in ways for row in measure("dims", way)]
+
+
+def main() -> None:
+    layers = over_layers()
+    tables: dict[str, Sequence[Row]] = {
+        "Layers, d = 16": layers,
+        "From an eighth of the layers to all": growth(layers),
+        "Samples, one layer, d = 16": over_samples(),
+        "Dims, d1 = d2 = dt": over_dims(),
+    }
+    devices = over_devices()
+    if devices:
+        tables["Devices"] = devices
+    text = (
+        "CPU seconds of all threads per call, after compilation: the best of several turns where calls are short. "
+        "gaussian_pid: covariances. "
+        "estimate_pid: ranks to normal scores, covariance, atoms, and their bias by indirect inference if not left; "
+        f"n = {PER_LAYER} where layers grow, {PER_DIM} where dims do. fit_flow: three flows of {FLOW['couplings']} "
+        f"couplings a layer, {FLOW['epochs']} epochs, n = {PER_LAYER}. Over dims gaussian_pid has "
+        f"{PROBLEMS} problems, estimate_pid one. "
+        "The floor is arithmetic at the speed of a large matrix product, or reading at that of memory, of one core."
+    )
+    write_page("scaling", "Scaling", text, tables, circumstances(*PACKAGES) | {"speeds": speeds()})
+
+
+if __name__ == "__main__":
+    main()
