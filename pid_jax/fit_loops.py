@@ -17,7 +17,16 @@ from pid_jax.flow.memory import memory_of_fit
 from pid_jax.flow.similarity import layer_coordinates
 from pid_jax.flow.train import FitState, Samples, Training, advance_fit, rejected_steps, start_fit
 from pid_jax.flow.weights import FlowWeights, init_weights
-from pid_jax.layout import current_layout, divided, in_parts, one_each, over_devices, part_size, place_batches
+from pid_jax.layout import (
+    current_layout,
+    divided,
+    in_parts,
+    is_on_cpu,
+    one_each,
+    over_devices,
+    part_size,
+    place_batches,
+)
 from pid_jax.precision import single_precision
 from pid_jax.progress import Progress, StepCounter
 
@@ -100,11 +109,6 @@ def fit_separately(
         most = part_size(min(batch or count, count), memory_of_fit(training, len(is_held_out)), layout)
         batches = in_parts(run_batch, count, min(most, len(devices)) if is_cpu else most, layout)
     return jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
-
-
-def is_on_cpu(devices: Sequence[Any]) -> bool:
-    """Tell whether to fit problems one by one: mapped programs take longer on CPUs, and twice the memory."""
-    return all(device.platform == "cpu" for device in devices)
 
 
 def _with_axis(fitted: Fitted) -> Fitted:

@@ -16,6 +16,9 @@ from pid_jax.checks import check_at_least
 
 # Memory for the arrays of a stage that exist at a time, where nothing else is said, in GB.
 BUDGET_GB = 2.0
+# CPUs solve problems one after the other anyway, and with more at a time the system spends a fifth of the time on pages
+# of memory that it hands out (docs/decisions/0023-devices.md).
+CPU_BYTES = 50e6
 _R = TypeVar("_R")
 
 
@@ -143,13 +146,21 @@ def in_parts(solve: Callable[[int, int], _R], count: int, size: int, layout: Lay
 
 
 def part_size(count: int, bytes_each: float, layout: Layout) -> int:
-    """Say how many problems to solve at a time: all, or what fits; a single one, or a multiple of the devices."""
+    """Say how many problems to solve at a time: a single one, or a multiple of the devices; parts of about one size."""
     devices = len(layout.devices)
     if count <= 1:
         return count
-    even = -(-count // devices)
-    fitting = int(layout.budget_bytes / devices // bytes_each) if bytes_each else even
-    return devices * min(even, max(1, fitting))
+    budget = layout.budget_bytes / devices
+    if is_on_cpu(layout.devices):
+        budget = min(budget, CPU_BYTES)
+    most = max(1, int(budget // bytes_each)) if bytes_each else count
+    parts = -(-count // (devices * most))
+    return devices * -(-count // (devices * parts))
+
+
+def is_on_cpu(devices: Sequence[Any]) -> bool:
+    """Tell whether there are CPUs only."""
+    return all(device.platform == "cpu" for device in devices)
 
 
 @contextmanager
