@@ -131,7 +131,7 @@ def test_best_weights_are_those_of_the_best_evaluation(variables):
     assert fit.stopped_epoch[0] < 400
     assert np.isnan(curve[-1])
     assert fit.best_epoch[0] == 20 * (np.nanargmin(curve) + 1)
-    assert fit.stopped_epoch[0] == fit.best_epoch[0] + 4 * 20
+    assert fit.stopped_epoch[0] == fit.best_epoch[0] + 3 * 20
     assert -fit.validation_density[0].mean() == pytest.approx(np.nanmin(curve), abs=1e-4)
 
 
