@@ -156,10 +156,8 @@ def main() -> None:
         "From an eighth of the layers to all": growth(layers),
         "Samples, one layer, d = 16": over_samples(),
         "Dims, d1 = d2 = dt": over_dims(),
+        "Devices": over_devices(),
     }
-    devices = over_devices()
-    if devices:
-        tables["Devices"] = devices
     text = (
         "CPU seconds of all threads per call, after compilation: the best of several turns where calls are short. "
         "gaussian_pid: covariances. "
