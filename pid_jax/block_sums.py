@@ -1,6 +1,5 @@
 """Moments of blocks of several variables, added by several threads."""
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import reduce
@@ -109,11 +108,6 @@ def add_blocks(blocks: Iterable[Block], make: Callable[[], BlockSum], size: int,
     if not merged:
         raise ValueError("blocks has no row at all: check how the samples were selected.")
     return merged
-
-
-def usable_threads() -> int:
-    """Number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _add_in_threads(blocks: Iterable[Block], sums: Sequence[BlockSum]) -> None:

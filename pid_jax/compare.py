@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from pid_jax.fit import prepare_variable
 from pid_jax.flow.stage import Stage, stages_forward
 from pid_jax.flow_fit import FlowFit
+from pid_jax.flow_input import prepare_variable
 from pid_jax.gaussianizers import Copula, NoGaussianization, RealNVP
 from pid_jax.precision import single_precision
 from pid_jax.side_by_side import side_by_side

@@ -2,11 +2,9 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import ArrayLike
@@ -22,21 +20,16 @@ from pid_jax.checks import (
 )
 from pid_jax.fit_loops import Fitted, fit_separately, fit_together
 from pid_jax.flow.recipe import choose_settings
-from pid_jax.flow.stage import Stage, fit_stages, stages_forward
 from pid_jax.flow.train import Training
 from pid_jax.flow.variable import VariableFlow
 from pid_jax.flow_fit import FlowFit, architectures_of, covariance_of, latents_of
-from pid_jax.gaussianizers import Copula, Joint, RealNVP, Shared
+from pid_jax.flow_input import Prepared, prepare_variable
+from pid_jax.gaussianizers import Joint, RealNVP, Shared
 from pid_jax.layout import laid_out
-from pid_jax.precision import single_precision
 from pid_jax.progress import Progress, no_progress
 from pid_jax.threads import one_blas_thread
 
 FEWEST_HELD_OUT = 20
-# Distance of the quartiles of a standard normal.
-QUARTILES = 1.349
-# Smallest scale of a coordinate over its standard deviation; single precision tells no smaller differences apart.
-SMALLEST_SCALE = 1e-6
 
 
 def fit_flow(
@@ -113,10 +106,11 @@ def fit_arrays(
     count, dims = arrays[0].shape[1], tuple(array.shape[-1] for array in arrays)
     if is_held_out is None:
         is_held_out = hold_out(key, count, sum(dims), spec)
-    prepared = [prepare_variable(array, is_held_out, free, spec) for array, free in zip(arrays, is_free.T, strict=True)]
     training = _training(spec, int((~is_held_out).sum()), dims)
-    scores = [one.scores for one in prepared]
     with one_blas_thread(sum(dims)):
+        each = zip(arrays, is_free.T, strict=True)
+        prepared = [prepare_variable(array, is_held_out, free, spec) for array, free in each]
+        scores = [one.scores for one in prepared]
         if isinstance(spec.sharing, Shared):
             fitted = fit_together(scores, is_free, is_held_out, training, key, progress)
         else:
@@ -151,77 +145,6 @@ def _find_free(arrays: Sequence[np.ndarray]) -> np.ndarray:
             f"{first}: a flow needs continuous ones; use Copula(), or leave the columns out."
         )
     return is_free
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """A variable in front of its flow, all problems on the leading axis.
-
-    Attributes:
-        center: Median of each coordinate; its mean without splines.
-        scale: The distance of the quartiles, in units of that of a normal; the standard deviation without splines.
-        stages: What stands in front of the flow.
-        scores: What goes into the flow (problems, n, d), in single precision.
-        log_det: Logarithms of the Jacobians of the stages (problems, n).
-    """
-
-    center: np.ndarray
-    scale: np.ndarray
-    stages: tuple[Stage, ...]
-    scores: np.ndarray
-    log_det: np.ndarray
-
-
-def prepare_variable(
-    array: np.ndarray, is_held_out: np.ndarray, is_mixed: np.ndarray | bool, spec: RealNVP
-) -> Prepared:
-    """Scale every coordinate, and fit the stages in front of the flow, all to the training samples.
-
-    Args:
-        array: Samples (problems, n, d).
-        is_held_out: Samples held out (n,).
-        is_mixed: Whether linear maps may be taken in each problem, see `fit_stages`; in the first if all have one map.
-        spec: Settings without None.
-    """
-    center, scale = _place(array[:, ~is_held_out].astype(np.float64), is_robust=isinstance(spec.marginals, Copula))
-    scaled = ((array - center[:, None]) / scale[:, None]).astype(np.float32)
-    stages, scores, log_det = (), scaled, np.zeros(scaled.shape[:2], np.float32)
-    if isinstance(spec.marginals, Copula):
-        allowed = np.broadcast_to(is_mixed, len(scaled)) if np.ndim(is_mixed) == 0 else np.asarray(is_mixed)
-        found = [_prepare_one(x, is_held_out, free, spec) for x, free in zip(scaled, allowed, strict=False)]
-        stages, scores, log_det = jax.tree.map(lambda *parts: np.stack(parts), *found)
-    return Prepared(
-        center=center.astype(np.float32), scale=scale.astype(np.float32), stages=stages, scores=scores, log_det=log_det
-    )
-
-
-def _place(train: np.ndarray, *, is_robust: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Find center and scale of each coordinate (problems, d): mean and standard deviation, or from the quartiles.
-
-    A single value may have nearly all the variance of a coordinate with heavy tails. Over its standard deviation the
-    others would then be equal, to single precision.
-    """
-    spread = train.std(axis=1)
-    if not is_robust:
-        return train.mean(axis=1), spread
-    low, center, high = np.quantile(train, (0.25, 0.5, 0.75), axis=1)
-    return center, np.maximum((high - low) / QUARTILES, SMALLEST_SCALE * spread)
-
-
-def _prepare_one(
-    scaled: np.ndarray, is_held_out: np.ndarray, is_mixed: bool, spec: RealNVP
-) -> tuple[tuple[Stage, ...], np.ndarray, np.ndarray]:
-    """Fit the stages in one problem, by one program for all, so that it does not matter which others there are."""
-    assert isinstance(spec.marginals, Copula)
-    assert spec.knots is not None
-    with single_precision():
-        train, held_out = jnp.asarray(scaled[~is_held_out]), jnp.asarray(scaled[is_held_out])
-        tie, may_mix = jnp.float32(spec.marginals.tie_tolerance), jnp.asarray(bool(is_mixed))
-        stages = fit_stages(train, held_out, tie, may_mix, knots=spec.knots, unmixings=spec.unmixings)
-        return jax.tree.map(np.asarray, (stages, *_apply_stages(stages, jnp.asarray(scaled))))
-
-
-_apply_stages = jax.jit(stages_forward)
 
 
 def hold_out(key: jax.Array, count: int, size: int, spec: RealNVP) -> np.ndarray:

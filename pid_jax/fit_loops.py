@@ -1,8 +1,6 @@
 """The loops around the compiled steps of a fit: problem by problem, or all problems as one."""
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,6 +27,7 @@ from pid_jax.layout import (
 )
 from pid_jax.precision import single_precision
 from pid_jax.progress import Progress, StepCounter
+from pid_jax.threads import map_in_threads
 
 # How a function of one problem becomes one of a batch: `jax.vmap` or `one_each`.
 Map = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -103,8 +102,7 @@ def fit_separately(
         return jax.tree.map(lambda leaf: leaf[:own], fitted)
 
     if is_cpu and len(devices) == 1:
-        with ThreadPoolExecutor(_cores()) as pool:
-            batches = list(pool.map(run_one, range(count)))
+        batches = map_in_threads(run_one, range(count))
     else:
         most = part_size(min(batch or count, count), memory_of_fit(training, len(is_held_out)), layout)
         batches = in_parts(run_batch, count, min(most, len(devices)) if is_cpu else most, layout)
@@ -265,7 +263,3 @@ def _advance_batch(
 ) -> tuple[FitState, tuple[Array, Array]]:
     advance = mapped(lambda state, samples: advance_fit(state, permutations, samples, training))
     return over_devices(advance, mesh)(state, samples)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import block_diag
 
-from pid_jax.block_sums import Block, JointSum, MarginalSum, ScoreSum, add_blocks, usable_threads
+from pid_jax.block_sums import Block, JointSum, MarginalSum, ScoreSum, add_blocks
 from pid_jax.checks import (
     check_at_least,
     check_enough_samples,
@@ -29,7 +29,7 @@ from pid_jax.precision import double_precision
 from pid_jax.reduce.pca import Basis, basis_of_covariance
 from pid_jax.result import VARIABLES, PIDEstimate
 from pid_jax.spec import PCA, PIDSpec, SampleCovariance, spec_to_dict
-from pid_jax.threads import one_blas_thread
+from pid_jax.threads import one_blas_thread, usable_cores
 
 # From joint moments the variance of a component is known to eps times that of the leading one. Where that is not to
 # ten digits, the moments of the scores are taken in a second pass.
@@ -84,7 +84,7 @@ def stream_pid(
         10000 samples, 0.7 nats from source_1
     """
     spec = _check_settings(spec, key, budget_gb, threads)
-    found = _moments_of_scores(blocks, spec, budget_gb, usable_threads() if threads is None else threads)
+    found = _moments_of_scores(blocks, spec, budget_gb, usable_cores() if threads is None else threads)
     cov, (_, for_estimate) = found.cov[None], jax.random.split(key)
     _, for_bias = jax.random.split(for_estimate)  # as `estimate_pid` splits it
     if is_corrected(spec):
@@ -134,7 +134,7 @@ def stream_moments(blocks: Iterable[ArrayLike | Sequence[ArrayLike]], *, threads
     first, rest = _look_ahead(iter(parts))
     names = ("samples",) if len(first) == 1 else tuple(f"variable {i}" for i in range(len(first)))
     size = sum(array.shape[1] for array in check_block(names, first, 0))
-    (found,) = add_blocks(rest, partial(JointSum, names), size, usable_threads() if threads is None else threads)
+    (found,) = add_blocks(rest, partial(JointSum, names), size, usable_cores() if threads is None else threads)
     return found
 
 
