@@ -109,5 +109,5 @@ def _label_maps(panels: np.ndarray, results: xr.Dataset, rows: list[int], inches
     windows = [names_of(results, "window")[place] for place in rows]
     name_rows(panels[0], windows, inches)
     panels[0].tick_params(left=True, labelleft=True)
-    name = wrap(f"{edge_label(results, rows[0])}, blocks", max(14, int(inches * 14)))
+    name = wrap(f"{edge_label(results, rows[0])} in blocks", max(14, int(inches * 14)))
     panels[0].set_ylabel(name, fontsize=SMALL_TEXT_SIZE)
