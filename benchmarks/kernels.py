@@ -111,7 +111,7 @@ def _calibrate() -> Call:
 
 def _replicate() -> Call:
     covs = covariances(4)
-    return partial(gaussian_replicates, covs, DIMS, 1000, BROJA(), 200, jax.random.key(0), 1e9, no_progress)
+    return partial(gaussian_replicates, covs, DIMS, 1000, BROJA(), 200, jax.random.key(0), no_progress)
 
 
 def _read_store() -> Call:
