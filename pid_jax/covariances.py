@@ -25,7 +25,7 @@ SMALLEST_VARIANCE = 1e-290
 TILE = 256
 # Batches smaller than this are filled up: solving a few problems twice costs less than compiling for another size.
 FEWEST = 16
-# Arrays as large as all covariances of a part that exist at a time.
+# Arrays as large as all covariances that are solved together that exist at a time.
 COPIES = 10
 
 Measure = Callable[[WhitenedGaussian], Any]

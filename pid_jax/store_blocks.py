@@ -87,6 +87,7 @@ class StoreBlocks:
                 header = self.store.header(index)
                 chosen = self._chosen(header)
                 rows = len(chosen)
+                chosen = None if rows == len(header.ids) else chosen
             found += rows
             if rows:
                 yield self._read(index, header, chosen)
@@ -116,7 +117,7 @@ class StoreBlocks:
     def _read(self, index: int, header: ShardHeader | ShardBrief, chosen: np.ndarray | None) -> Block:
         names = [self.store.tensor(*part) for part in (self.source_1, self.source_2, self.target)]
         found = read_tensors(self.store.folder, shard_name(index), header, sorted(set(names)))
-        if chosen is not None and len(chosen) < len(header.ids if isinstance(header, ShardHeader) else chosen):
+        if chosen is not None:
             found = {name: states[chosen] for name, states in found.items()}
         return tuple(found[name] for name in names)
 

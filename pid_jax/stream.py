@@ -231,15 +231,11 @@ def _plan(
         if fitting >= 1:
             return is_joint, min(threads, fitting)
     least = (needs[-1][1] + 3 * block_bytes) / 1e9
-    remedy = (
-        ""
-        if is_split_allowed
-        else (
-            ", or give blocks that can be read twice, such as a list or StoreBlocks"
-            if isinstance(spec.reduction, PCA)
-            else ", or reduce with PCA()"
-        )
-    )
+    remedy = ""
+    if not isinstance(spec.reduction, PCA):
+        remedy = ", or reduce with PCA()"
+    elif is_once:
+        remedy = ", or give blocks that can be read twice, such as a list or StoreBlocks"
     raise ValueError(
         f"budget_gb={budget_gb:g} is too small for the moments of {' + '.join(map(str, raw))} columns and blocks of "
         f"{block_bytes / 1e6:.0f} MB, which need {least:.2g} GB: raise it, or make the blocks smaller{remedy}."

@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from pid_jax.bias import is_singular, sample_covariances
+from pid_jax.covariances import COPIES
 from pid_jax.decompose import solve_pid
 from pid_jax.gaussian.channels import Channels
 from pid_jax.gaussian.wishart import WhiteFactors, numpy_generator
@@ -24,8 +25,6 @@ from pid_jax.threads import one_blas_thread
 
 # Draws for the search of the model whose samples look like the data.
 SEARCH_DRAWS = 50
-# Arrays as large as all covariances of a block that exist at a time.
-COPIES = 10
 
 
 def gaussian_replicates(
