@@ -5,11 +5,12 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
 from pid_jax.checks import check_samples
+from pid_jax.layout import check_mesh, place_batches
 from pid_jax.moments import Moments
 from pid_jax.precision import double_precision
 
@@ -43,22 +44,19 @@ def sharded_moments(samples: ArrayLike, mesh: Mesh) -> Moments:
         >>> bool(np.allclose(found.cov, np.cov(samples.T), rtol=0, atol=1e-14))
         True
     """
-    if not isinstance(mesh, Mesh):
-        raise TypeError(f"mesh needs a jax.sharding.Mesh, got {type(mesh).__name__}.")
-    if len(mesh.axis_names) != 1:
+    if len(check_mesh(mesh).axis_names) != 1:
         raise ValueError(
             f"mesh needs one axis, that of samples, got {mesh.axis_names}: make it of all devices in a row."
         )
     array = check_samples("samples", samples)
     if array.ndim != 2:
         raise ValueError(f"samples must have shape (n, d), got {array.shape}: give one problem at a time.")
-    (axis,), rows = mesh.axis_names, len(array)
+    rows = len(array)
     filled = np.zeros((-(-rows // mesh.size) * mesh.size, array.shape[1]), array.dtype)
     filled[:rows] = array
     is_row = np.arange(len(filled)) < rows
     with double_precision():
-        by_rows = NamedSharding(mesh, PartitionSpec(axis))
-        placed, weights = (jax.device_put(x, by_rows) for x in (filled, is_row.astype(np.float64)))
+        placed, weights = place_batches((filled, is_row.astype(np.float64)), mesh)
         # All devices shift by the same sample, so that nothing is lost where means are large.
         shift = array[0].astype(np.float64)
         offset, scatter = _moments_of_all(placed, weights, shift, mesh=mesh)

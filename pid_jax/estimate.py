@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -140,11 +141,10 @@ def _reduce_all(array: np.ndarray, fitted_on: np.ndarray | None, dim: int, spec:
     flat = array.reshape(-1, *array.shape[-2:])
     base = None if fitted_on is None else fitted_on.reshape(flat.shape)
     is_whole = not isinstance(spec.reduction, PCA) or is_exact(flat.shape[1:], dim, spec.reduction)
-    dtype = np.float64 if is_whole else np.float32
-    reduce = partial(_reduce, key=key, spec=spec, dim=dim)
-    given = (None if x is None else x.astype(dtype, copy=False) for x in (flat, base))
+    options: dict[str, Any] = {"bytes_each": 8 * COPIES * flat[0].size, "is_one_each": not is_whole}
     with double_precision():
-        joined = map_problems(reduce, *given, bytes_each=8 * COPIES * flat[0].size, is_one_each=not is_whole)
+        program = partial(_reduce, key=key, spec=spec, dim=dim)
+        joined = map_problems(program, flat, base, dtype=np.float64 if is_whole else np.float32, **options)
     return dataclasses.replace(joined, scores=joined.scores.astype(np.float64))
 
 

@@ -17,9 +17,10 @@ from pid_jax.flow.train import FitState, Samples, Training, advance_fit, rejecte
 from pid_jax.flow.weights import FlowWeights, init_weights
 from pid_jax.layout import (
     current_layout,
-    divided,
     in_parts,
     is_on_cpu,
+    laid_out,
+    mesh_of,
     one_each,
     over_devices,
     part_size,
@@ -88,7 +89,7 @@ def fit_separately(
         mixing = tuple(np.ones((1, 1), np.float32) for _ in scores)
         chosen = [x[[place]] if len(x) > 1 else x for x in scores]
         samples = _samples(chosen, is_held_out, mixing, is_free[place])
-        with divided(1, layout):
+        with laid_out(layout.mesh):  # a thread of its own knows of no layout
             return _with_axis(start(samples))
 
     def run_batch(first: int, size: int) -> Fitted:
@@ -97,8 +98,7 @@ def fit_separately(
         mixing = tuple(np.ones((size, 1, 1), np.float32) for _ in scores)
         samples = _samples([x[:, None] for x in chosen], is_held_out, mixing, is_free[rows])
         own = min(size, count - first)
-        with divided(size, layout) as mesh:
-            fitted = start(samples, batch=own, mapped=one_each if is_cpu else jax.vmap, mesh=mesh)
+        fitted = start(samples, batch=own, mapped=one_each if is_cpu else jax.vmap, mesh=mesh_of(size, layout))
         return jax.tree.map(lambda leaf: leaf[:own], fitted)
 
     if is_cpu and len(devices) == 1:

@@ -55,15 +55,15 @@ def laid_out(mesh: Mesh | None = None, budget_gb: float | None = None) -> Iterat
         TypeError: If `mesh` is no `jax.sharding.Mesh`.
         ValueError: If the mesh holds devices of other processes, or the budget is not positive.
     """
-    outer = _layout.get()
+    outer = current_layout()
     if budget_gb is not None:
         check_at_least("budget_gb", budget_gb, 0, is_open=True)
-    budget_bytes = 1e9 * budget_gb if budget_gb is not None else outer.budget_bytes if outer else 1e9 * BUDGET_GB
-    used = _check_mesh(mesh) if mesh is not None else outer.mesh if outer else _all_devices()
-    layout = Layout(used, budget_bytes)
+    budget_bytes = outer.budget_bytes if budget_gb is None else 1e9 * budget_gb
+    layout = Layout(outer.mesh if mesh is None else _check_own(check_mesh(mesh)), budget_bytes)
     token = _layout.set(layout)
     try:
-        yield layout
+        with _default(layout.devices[0]):  # what is not divided is computed there
+            yield layout
     finally:
         _layout.reset(token)
 
@@ -97,7 +97,13 @@ def one_each(function: Callable[..., Any]) -> Callable[..., Any]:
     return batched
 
 
-def map_problems(function: Callable[..., Any], *batches: Any, bytes_each: float = 0, is_one_each: bool = False) -> Any:
+def map_problems(
+    function: Callable[..., Any],
+    *batches: Any,
+    bytes_each: float = 0,
+    is_one_each: bool = False,
+    dtype: Any = None,
+) -> Any:
     """Solve a batch of problems on all devices of the layout, in as few parts as its memory allows.
 
     Parts have one size, so that one program is compiled; the last is filled up with its last problem. Where memory runs
@@ -108,6 +114,7 @@ def map_problems(function: Callable[..., Any], *batches: Any, bytes_each: float 
         batches: Arrays, or trees of them, with one leading axis of problems; None is passed on.
         bytes_each: Memory that a problem takes with all that is computed on the way; 0 if it is small.
         is_one_each: Whether parts have one problem for each device, so that `function` is compiled once for any number.
+        dtype: What batches are turned into, part by part; what they are if not given.
 
     Returns:
         What `function` returns, as NumPy arrays.
@@ -117,7 +124,7 @@ def map_problems(function: Callable[..., Any], *batches: Any, bytes_each: float 
     """
     layout = current_layout()
     count = len(jax.tree.leaves(batches)[0])
-    solve = partial(_solve_part, function, batches, count, layout)
+    solve = partial(_solve_part, function, batches, dtype, count, layout)
     size = part_size(count, bytes_each, layout)
     parts = in_parts(solve, count, min(size, len(layout.devices)) if is_one_each else size, layout)
     return parts[0] if len(parts) == 1 else jax.tree.map(lambda *found: np.concatenate(found), *parts)
@@ -163,19 +170,14 @@ def is_on_cpu(devices: Sequence[Any]) -> bool:
     return all(device.platform == "cpu" for device in devices)
 
 
-@contextmanager
-def divided(size: int, layout: Layout) -> Iterator[Mesh | None]:
-    """Tell among which devices to divide a part; None means that what is computed inside the block is on one of them.
+def mesh_of(size: int, layout: Layout) -> Mesh | None:
+    """Tell among which devices to divide a part; None for one that is not divided.
 
     Args:
         size: See `part_size`.
         layout: Where problems are solved.
     """
-    if size > 1 and len(layout.devices) > 1:
-        yield layout.mesh
-        return
-    with _default(layout.devices[0]):
-        yield None
+    return layout.mesh if size > 1 and len(layout.devices) > 1 else None
 
 
 def _halved(size: int, devices: int, error: Exception) -> int:
@@ -208,6 +210,7 @@ def place_batches(batches: _R, mesh: Mesh) -> _R:
 def _solve_part(
     function: Callable[..., Any],
     batches: tuple[Any, ...],
+    dtype: Any,
     count: int,
     layout: Layout,
     first: int,
@@ -215,10 +218,11 @@ def _solve_part(
 ) -> Any:
     """Solve some problems, filled up to the size of a part."""
     own = min(size, count - first)
-    chosen = jax.tree.map(lambda x: _fill_up(x[first : first + own], size), batches)
-    with divided(size, layout) as mesh:
-        placed = chosen if mesh is None else place_batches(chosen, mesh)
-        found = jax.tree.map(np.asarray, function(*placed, mesh=mesh))
+    rows = slice(first, first + own)
+    chosen = jax.tree.map(lambda x: _fill_up(x[rows].astype(dtype or x.dtype, copy=False), size), batches)
+    mesh = mesh_of(size, layout)
+    placed = chosen if mesh is None else place_batches(chosen, mesh)
+    found = jax.tree.map(np.asarray, function(*placed, mesh=mesh))
     return found if size == own else jax.tree.map(lambda x: x[:own], found)
 
 
@@ -229,7 +233,8 @@ def _fill_up(batch: np.ndarray, size: int) -> np.ndarray:
 
 def _all_devices() -> Mesh:
     """Return what JAX would compute on: all devices of this process, or the one that the caller has chosen."""
-    return _mesh_of(jax.local_devices() if jax.config.values["jax_default_device"] is None else [_default_device()])
+    devices = jax.local_devices() if jax.config.values["jax_default_device"] is None else [_default_device()]
+    return Mesh(np.asarray(devices), ("problems",))
 
 
 def _default(device: Any) -> AbstractContextManager[None]:
@@ -244,20 +249,18 @@ def _default_device() -> Any:
     return chosen
 
 
-def _mesh_of(devices: Sequence[Any]) -> Mesh:
-    return Mesh(np.asarray(devices), ("problems",))
-
-
-def _check_mesh(mesh: Mesh) -> Mesh:
+def check_mesh(mesh: object) -> Mesh:
+    """Refuse what is no mesh."""
     if not isinstance(mesh, Mesh):
         raise TypeError(
-            f"mesh needs a jax.sharding.Mesh or None, got {type(mesh).__name__}: jax.make_mesh((4,), ('problems',)) "
-            "makes one of four devices."
+            f"mesh needs a jax.sharding.Mesh, got {type(mesh).__name__}: jax.make_mesh((4,), ('problems',)) makes one "
+            "of four devices."
         )
-    own = set(jax.local_devices())
-    others = [
-        device for device in mesh.devices.flat if device not in own and device.process_index != jax.process_index()
-    ]
+    return mesh
+
+
+def _check_own(mesh: Mesh) -> Mesh:
+    others = [device for device in mesh.devices.flat if device.process_index != jax.process_index()]
     if others:
         raise ValueError(
             f"mesh needs devices of this process, got {others[0]} of process {others[0].process_index}: give every "

@@ -82,9 +82,9 @@ def run_study(
     ready, lines = prepare_together(models, spec, seed, problems, processes)
     cache = CellCache(cells)
     found: dict[Place, Cell] = {}
-    for place, one in enumerate(ready):
-        told = part_of(progress, place, len(ready))
-        with laid_out(mesh, budget_gb):
+    with laid_out(mesh, budget_gb):
+        for place, one in enumerate(ready):
+            told = part_of(progress, place, len(ready))
             found |= _run_model(one, spec, seed, cache, processes, told, tell)
     if all(isinstance(cell, str) for cell in found.values()):
         reasons = list(dict.fromkeys(f"{'/'.join(key)}: {cell}" for key, cell in found.items()))

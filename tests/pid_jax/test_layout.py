@@ -136,7 +136,7 @@ def test_the_device_of_the_caller_is_kept():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"mesh": 4}, TypeError, r"mesh needs a jax\.sharding\.Mesh or None, got int: jax\.make_mesh"),
+        ({"mesh": 4}, TypeError, r"mesh needs a jax\.sharding\.Mesh, got int: jax\.make_mesh"),
         ({"budget_gb": 0}, ValueError, "budget_gb needs a number above 0"),
         ({"budget_gb": -1.0}, ValueError, "budget_gb needs a number above 0"),
     ],
