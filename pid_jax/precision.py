@@ -10,6 +10,7 @@ from jax.core import Tracer
 _RULES = (
     ("jax_numpy_rank_promotion", "allow", jax.numpy_rank_promotion),
     ("jax_numpy_dtype_promotion", "standard", jax.numpy_dtype_promotion),
+    ("jax_default_matmul_precision", "highest", jax.default_matmul_precision),  # GPUs would round factors to 11 bits
     ("jax_debug_nans", False, jax.debug_nans),
     ("jax_debug_infs", False, jax.debug_infs),
 )

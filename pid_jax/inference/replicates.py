@@ -14,6 +14,7 @@ from pid_jax.covariances import COPIES
 from pid_jax.decompose import solve_pid
 from pid_jax.gaussian.channels import Channels
 from pid_jax.gaussian.wishart import WhiteFactors, numpy_generator
+from pid_jax.inference.weighted import weighted_covariances
 from pid_jax.layout import current_layout, map_problems, one_each, over_devices
 from pid_jax.pid.atoms import PIDAtoms, compose_atoms
 from pid_jax.pid.typical import find_typical
@@ -127,12 +128,8 @@ def weighted_replicates(
     centered = latents - latents.mean(axis=1, keepdims=True)
     parts, done = [], 0
     for count in blocks_within(current_layout().budget_bytes - centered.nbytes, resamples, problems, size):
-        cov = np.empty((count, problems, size, size))
-        with one_blas_thread(size):
-            for replicate, times in zip(cov, weights[done : done + count], strict=True):
-                for place, rows in enumerate(centered):  # one by one, so that no second copy of all rows is made
-                    replicate[place] = _weighted_covariance(rows, times)
-        parts.append(np.stack(jax.tree.leaves(solve_pid(cov, dims, redundancy).atoms)))
+        cov = weighted_covariances(centered, weights[done : done + count])
+        parts.append(np.stack(jax.tree.leaves(solve_pid(cov, dims, redundancy).atoms)).swapaxes(1, 2))
         done += count
         progress(done, resamples)
     return _as_atoms(np.concatenate(parts, axis=1))
@@ -163,12 +160,6 @@ def blocks_within(budget_bytes: float, resamples: int, problems: int, size: int)
     """
     most = int(max(1, budget_bytes // (8 * COPIES * problems * size**2)))
     yield from (min(most, resamples - first) for first in range(0, resamples, most))
-
-
-def _weighted_covariance(centered: np.ndarray, times: np.ndarray) -> np.ndarray:
-    samples = len(centered)
-    mean = times @ centered / samples
-    return (centered.T @ (centered * times[:, None]) - samples * np.outer(mean, mean)) / (samples - 1)
 
 
 def typical_channels(cov: np.ndarray, dims: tuple[int, int, int], samples: int, key: jax.Array) -> Channels:

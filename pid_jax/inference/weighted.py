@@ -1,0 +1,61 @@
+"""Covariances of rows with weights, for many weightings of the same rows."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Float
+
+from pid_jax.layout import map_problems, one_each, over_devices
+from pid_jax.precision import double_precision
+
+# Products of pairs of coordinates that exist at a time: 20 MB.
+PRODUCTS = 2_500_000
+
+
+def weighted_covariances(
+    centered: Float[np.ndarray, "problems n D"], weights: Float[np.ndarray, "replicates n"]
+) -> Float[np.ndarray, "problems replicates D D"]:
+    """Compute the covariance of all rows of every problem under each weighting.
+
+    All weightings share the products of pairs of coordinates, so that one product of large matrices gives all
+    covariances of a problem.
+
+    Args:
+        centered: Rows whose mean without weights is zero.
+        weights: Weights of the rows, n in total for each weighting.
+    """
+    samples, size = centered.shape[1:]
+    rows = max(1, min(samples, PRODUCTS // (size * (size + 1) // 2)))
+    blocks = -(-samples // rows)
+    with double_precision():
+        filled = np.pad(weights, ((0, 0), (0, blocks * rows - samples)))
+        by_block = jnp.asarray(filled.reshape(len(weights), blocks, rows).swapaxes(0, 1))
+        return map_problems(partial(_covariances, weights=by_block), centered, is_one_each=True)
+
+
+@partial(jax.jit, static_argnames="mesh")
+def _covariances(
+    centered: Float[Array, "1 n D"], *, weights: Float[Array, "blocks replicates rows"], mesh: Mesh | None
+) -> Float[Array, "1 replicates D D"]:
+    return over_devices(one_each(partial(_of_one, weights=weights)), mesh)(centered)
+
+
+def _of_one(
+    centered: Float[Array, "n D"], weights: Float[Array, "blocks replicates rows"]
+) -> Float[Array, "replicates D D"]:
+    (samples, size), (blocks, replicates, rows) = centered.shape, weights.shape
+    first, second = np.triu_indices(size)
+    filled = jnp.pad(centered, ((0, blocks * rows - samples), (0, 0))).reshape(blocks, rows, size)
+
+    def add(sums: tuple[Array, Array], block: tuple[Array, Array]) -> tuple[tuple[Array, Array], None]:
+        x, times = block
+        return (sums[0] + times @ x, sums[1] + times @ (x[:, first] * x[:, second])), None
+
+    nothing = jnp.zeros((replicates, size)), jnp.zeros((replicates, len(first)))
+    (total, products), _ = jax.lax.scan(add, nothing, (filled, weights))
+    of_pairs = (products - total[:, first] * total[:, second] / samples) / (samples - 1)
+    cov = jnp.zeros((replicates, size, size)).at[:, first, second].set(of_pairs)
+    return cov.at[:, second, first].set(of_pairs)
