@@ -21,7 +21,7 @@ from pid_jax.threads import one_blas_thread
 SYMMETRY_TOLERANCE = 1e-10
 # Covariances of coordinates with smaller variances are close to where floating-point numbers end, and are lost.
 SMALLEST_VARIANCE = 1e-290
-# Rows and columns that are compared at a time: two tiles of 0.5 MB fit into a cache.
+# Rows and columns that are compared at a time, or as many entries of small matrices: tiles of 0.5 MB fit into a cache.
 TILE = 256
 # Batches smaller than this are filled up: solving a few problems twice costs less than compiling for another size.
 FEWEST = 16
@@ -184,24 +184,39 @@ def _are_finite(cov: np.ndarray) -> Bool[np.ndarray, "..."]:
 def _find_asymmetry(cov: np.ndarray) -> tuple[int, ...] | None:
     """Find an entry that differs from its mirror image, in units of standard deviations.
 
-    NaN and infinity differ from whatever is not the same. The matrices are compared tile by tile, so that both images
-    of a large one are read in the order in which they lie in memory.
+    NaN and infinity differ from whatever is not the same. Large matrices are compared tile by tile, small ones some at
+    a time, so that both images are read as they lie in memory, and what is computed stays in a cache.
     """
-    deviation = np.sqrt(np.abs(np.diagonal(cov, axis1=-2, axis2=-1)))
-    starts = range(0, cov.shape[-1], TILE)
-    for i, j in ((i, j) for i in starts for j in starts if j <= i):
-        rows, columns = slice(i, i + TILE), slice(j, j + TILE)
-        with np.errstate(invalid="ignore", over="ignore"):
-            one, mirrored = cov[..., rows, columns], np.swapaxes(cov[..., columns, rows], -1, -2)
-            difference = one - mirrored
-            np.abs(difference, out=difference)
-            is_same = difference <= SYMMETRY_TOLERANCE * deviation[..., rows, None] * deviation[..., None, columns]
-        if not is_same.all():
-            is_same |= (one == mirrored) | (np.isnan(one) & np.isnan(mirrored))
-            if not is_same.all():
-                *problem, row, column = _first(~is_same)
-                return (*problem, *sorted((row + i, column + j)))
+    size = cov.shape[-1]
+    flat = cov.reshape(-1, size, size)
+    some, starts = max(1, TILE**2 // size**2), range(0, size, TILE)
+    for k, i, j in ((k, i, j) for k in range(0, len(flat), some) for i in starts for j in starts if j <= i):
+        where = _find_asymmetry_in_tile(flat[k : k + some], i, j)
+        if where is not None:
+            problem, row, column = where
+            return (*_unravel(problem + k, cov.shape[:-2]), *sorted((row, column)))
     return None
+
+
+def _find_asymmetry_in_tile(cov: np.ndarray, first_row: int, first_column: int) -> tuple[int, ...] | None:
+    rows, columns = (slice(first, first + TILE) for first in (first_row, first_column))
+    deviation = np.sqrt(np.abs(np.diagonal(cov, axis1=-2, axis2=-1)))
+    with np.errstate(invalid="ignore", over="ignore"):
+        one, mirrored = cov[..., rows, columns], np.swapaxes(cov[..., columns, rows], -1, -2)
+        difference = one - mirrored
+        np.abs(difference, out=difference)
+        is_same = difference <= SYMMETRY_TOLERANCE * deviation[..., rows, None] * deviation[..., None, columns]
+    if is_same.all():
+        return None
+    is_same |= (one == mirrored) | (np.isnan(one) & np.isnan(mirrored))
+    if is_same.all():
+        return None
+    problem, row, column = _first(~is_same)
+    return problem, row + first_row, column + first_column
+
+
+def _unravel(place: int, leading: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.unravel_index(place, leading)) if leading else ()
 
 
 def _first(is_bad: np.ndarray) -> tuple[int, ...]:

