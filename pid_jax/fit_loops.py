@@ -225,9 +225,11 @@ def _finish(
 def _samples(
     scores: Sequence[np.ndarray], is_held_out: np.ndarray, mixing: tuple[np.ndarray, ...], is_free: np.ndarray
 ) -> Samples:
+    """Divide samples (..., n, d) into what is fitted and what is held out, with samples on the last axis."""
+    columns = [x.swapaxes(-1, -2) for x in scores]
     return Samples(
-        train=tuple(x[..., ~is_held_out, :] for x in scores),
-        held_out=tuple(x[..., is_held_out, :] for x in scores),
+        train=tuple(x[..., ~is_held_out] for x in columns),
+        held_out=tuple(x[..., is_held_out] for x in columns),
         mixing=mixing,
         is_free=is_free.astype(np.float32),
     )

@@ -1,6 +1,10 @@
-"""One step of a flow: a linear map, a sinh-arcsinh map of every coordinate, an affine coupling (Flax and Distrax)."""
+"""One step of a flow: a linear map, a sinh-arcsinh map of every coordinate, an affine coupling (Flax and Distrax).
 
-from typing import Any, cast
+Samples are on the last axis here and in all of training. On a CPU that takes half the time: loops run over hundreds of
+samples and not over a dozen coordinates (docs/decisions/0013-loops-around-a-fit.md).
+"""
+
+from typing import Any
 
 import distrax
 import flax.linen as nn
@@ -20,34 +24,30 @@ LARGEST_SHAPE = 1.0
 BIAS_SPREAD = 0.5
 
 
-class Linear(distrax.Bijector):
+class Linear:
     """Permute the coordinates, then multiply by unit triangular factors and positive scales.
 
-    y = P x (I + L) (diag(exp s) + U) + b, with L strictly lower and U strictly upper triangular; log |det| = Σ s.
+    y = (diag(exp s) + Uᵀ) (I + Lᵀ) P x + b, with L strictly lower and U strictly upper triangular; log |det| = Σ s.
     """
 
     def __init__(self, permutation: Array, lower: Array, upper: Array, log_scale: Array, shift: Array) -> None:
-        super().__init__(event_ndims_in=1, is_constant_jacobian=True)
         self._permutation = permutation
         size = lower.shape[0]  # constants are NumPy arrays: JAX would compile a program for each
         eye, below = np.eye(size, dtype=bool), np.tri(size, k=-1, dtype=bool)
         self._lower = jnp.where(below, lower, eye.astype(lower.dtype))
         self._upper = jnp.where(below.T, upper, jnp.where(eye, jnp.exp(log_scale)[:, None], 0))
-        self._log_scale = log_scale
-        self._shift = shift
+        self._shift = shift[:, None]
 
-    def forward_and_log_det(self, x: Any) -> tuple[Any, Any]:
-        """Map samples (..., d) forward."""
-        y = x[..., self._permutation] @ (self._lower @ self._upper) + self._shift
-        return y, jnp.broadcast_to(self._log_scale.sum(), x.shape[:-1])
+    def forward(self, x: Float[Array, "d n"]) -> Float[Array, "d n"]:
+        """Map samples forward."""
+        return (self._lower @ self._upper).T @ x[self._permutation] + self._shift
 
-    def inverse_and_log_det(self, y: Any) -> tuple[Any, Any]:
-        """Map images (..., d) backward."""
-        rows = (y - self._shift).reshape(-1, y.shape[-1])
-        for factor, is_lower in ((self._upper, False), (self._lower, True)):  # x = y U⁻¹ L⁻¹, row by row
-            rows = jax.scipy.linalg.solve_triangular(factor.T, rows.T, lower=not is_lower).T
-        x = rows.reshape(y.shape)[..., jnp.argsort(self._permutation)]
-        return x, jnp.broadcast_to(-self._log_scale.sum(), y.shape[:-1])
+    def inverse(self, y: Float[Array, "d n"]) -> Float[Array, "d n"]:
+        """Map images backward."""
+        x = y - self._shift
+        for factor, is_lower in ((self._upper, False), (self._lower, True)):
+            x = jax.scipy.linalg.solve_triangular(factor.T, x, lower=not is_lower)
+        return x[jnp.argsort(self._permutation)]
 
 
 class SinhArcsinh(distrax.Bijector):
@@ -65,8 +65,8 @@ class SinhArcsinh(distrax.Bijector):
     def forward_and_log_det(self, x: Any) -> tuple[Any, Any]:
         """Map samples of one coordinate forward."""
         inside = jnp.clip(x, -REACH, REACH)
-        y, log_slope = self._curve(inside)
-        return y + jnp.exp(log_slope) * (x - inside), log_slope
+        y, slope = self._curve(inside)
+        return y + slope * (x - inside), jnp.log(slope)
 
     def inverse_and_log_det(self, y: Any) -> tuple[Any, Any]:
         """Map images of one coordinate backward."""
@@ -74,18 +74,39 @@ class SinhArcsinh(distrax.Bijector):
         low, high = self._curve(ends)[0]
         inside = jnp.clip(y, low, high)
         x = jnp.clip(jnp.sinh(jnp.arcsinh(inside) * jnp.exp(-self._tail) - self._skew), -REACH, REACH)
-        log_slope = self._curve(x)[1]
-        return x + jnp.exp(-log_slope) * (y - inside), -log_slope
+        slope = self._curve(x)[1]
+        return x + (y - inside) / slope, -jnp.log(slope)
 
     def _curve(self, x: Any) -> tuple[Any, Any]:
-        root = jnp.sqrt(1 + x * x)
-        grown = jnp.exp((_arcsinh(x, root) + self._skew) * jnp.exp(self._tail))
-        return 0.5 * (grown - 1 / grown), self._tail + jnp.log(0.5 * (grown + 1 / grown) / root)
+        """Return the image and the slope."""
+        root, power = jnp.sqrt(1 + x * x), jnp.exp(self._tail)
+        grown = jnp.exp((_arcsinh(x, root) + self._skew) * power)
+        return 0.5 * (grown - 1 / grown), 0.5 * power * (grown + 1 / grown) / root
 
 
 def _arcsinh(x: Any, root: Any) -> Any:
     """Compute arcsinh from x and √(1 + x²), to single precision, in a third of the time that `jnp.arcsinh` takes."""
     return jnp.sign(x) * jnp.log(jnp.abs(x) + root)
+
+
+class Dense(nn.Module):
+    """A linear map of all samples and a shift, as `flax.linen.Dense` but for the order of the axes.
+
+    Attributes:
+        size: Coordinates of the images.
+        kernel_init: Draws the matrix.
+        bias_init: Draws the shifts.
+    """
+
+    size: int
+    kernel_init: Any
+    bias_init: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "d n"]) -> Float[Array, "k n"]:
+        """Map forward."""
+        kernel = self.param("kernel", self.kernel_init, (x.shape[0], self.size))
+        return kernel.T @ x + self.param("bias", self.bias_init, (self.size,))[:, None]
 
 
 class Conditioner(nn.Module):
@@ -104,15 +125,13 @@ class Conditioner(nn.Module):
     activation: str
 
     @nn.compact
-    def __call__(self, x: Float[Array, "... h"]) -> tuple[Float[Array, "... k"], Float[Array, "... k"]]:
+    def __call__(self, x: Float[Array, "h n"]) -> tuple[Float[Array, "k n"], Float[Array, "k n"]]:
         """Return shifts and log-scales."""
-        activation = getattr(nn, self.activation)
+        activation, zeros = getattr(nn, self.activation), nn.initializers.zeros_init()
         x = jnp.clip(x, -REACH, REACH)
         for _ in range(self.hidden_layers):
-            biases = nn.initializers.normal(BIAS_SPREAD)
-            x = activation(nn.Dense(self.width, kernel_init=nn.initializers.he_uniform(), bias_init=biases)(x))
-        out = nn.Dense(2 * self.size, kernel_init=nn.initializers.zeros_init())(x)
-        shift, log_scale = jnp.split(out, 2, axis=-1)
+            x = activation(Dense(self.width, nn.initializers.he_uniform(), nn.initializers.normal(BIAS_SPREAD))(x))
+        shift, log_scale = jnp.split(Dense(2 * self.size, zeros, zeros)(x), 2)
         return shift, LARGEST_LOG_SCALE * jnp.tanh(log_scale / LARGEST_LOG_SCALE)
 
 
@@ -143,26 +162,35 @@ class Block(nn.Module):
         self.conditioner = Conditioner(self.dim - self.dim // 2, self.width, self.hidden_layers, self.activation)
 
     def __call__(
-        self, x: Float[Array, "n d"], permutation: Int[Array, "d"]
-    ) -> tuple[Float[Array, "n d"], Float[Array, "n"]]:
+        self, x: Float[Array, "d n"], permutation: Int[Array, "d"]
+    ) -> tuple[Float[Array, "d n"], Float[Array, "n"]]:
         """Map forward; return the images and log |det| of the Jacobian."""
-        return self._bijector(permutation).forward_and_log_det(x)
+        y, log_slope = self._elementwise().forward_and_log_det(self._linear(permutation).forward(x))
+        log_det = log_slope.sum(axis=0) + self.log_scale.sum()
+        if self.dim == 1:
+            return y, log_det
+        kept, moved = jnp.split(y, [self.dim // 2])
+        moved, log_scale = self._affine(kept).forward_and_log_det(moved)
+        return jnp.concatenate([kept, moved]), log_det + log_scale.sum(axis=0)
 
     def invert(
-        self, y: Float[Array, "n d"], permutation: Int[Array, "d"]
-    ) -> tuple[Float[Array, "n d"], Float[Array, "n"]]:
+        self, y: Float[Array, "d n"], permutation: Int[Array, "d"]
+    ) -> tuple[Float[Array, "d n"], Float[Array, "n"]]:
         """Map backward; return the preimages and log |det| of the Jacobian of the inverse."""
-        return self._bijector(permutation).inverse_and_log_det(y)
+        log_det = -self.log_scale.sum()
+        if self.dim > 1:
+            kept, moved = jnp.split(y, [self.dim // 2])
+            moved, log_scale = self._affine(kept).inverse_and_log_det(moved)
+            y, log_det = jnp.concatenate([kept, moved]), log_det + log_scale.sum(axis=0)
+        x, log_slope = self._elementwise().inverse_and_log_det(y)
+        return self._linear(permutation).inverse(x), log_det + log_slope.sum(axis=0)
 
-    def _bijector(self, permutation: Array) -> Any:
-        linear = Linear(permutation, self.lower, self.upper, self.log_scale, self.shift)
-        elementwise = distrax.Block(SinhArcsinh(self.skew, self.tail), 1)
-        if self.dim == 1:
-            return distrax.Chain([elementwise, linear])
-        coupling = distrax.SplitCoupling(self.dim // 2, 1, cast(Any, self.conditioner), _affine)
-        return distrax.Chain([coupling, elementwise, linear])
+    def _linear(self, permutation: Array) -> Linear:
+        return Linear(permutation, self.lower, self.upper, self.log_scale, self.shift)
 
+    def _elementwise(self) -> Any:
+        return SinhArcsinh(self.skew[:, None], self.tail[:, None])
 
-def _affine(shift_and_log_scale: tuple[Array, Array]) -> distrax.Bijector:
-    shift, log_scale = shift_and_log_scale
-    return distrax.ScalarAffine(shift, log_scale=log_scale)
+    def _affine(self, kept: Array) -> Any:
+        shift, log_scale = self.conditioner(kept)
+        return distrax.ScalarAffine(shift, log_scale=log_scale)

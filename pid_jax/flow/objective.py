@@ -12,20 +12,20 @@ RIDGE = 1e-5
 SCALE_PENALTY = 1e-3
 
 
-def joint_loss(latents: Float[Array, "n D"], log_det: Float[Array, "n"]) -> Float[Array, ""]:
+def joint_loss(latents: Float[Array, "D n"], log_det: Float[Array, "n"]) -> Float[Array, ""]:
     """Compute ½ log |S| − mean log |det J|, with S the covariance of these very latents.
 
     Up to a constant it is the negative log-likelihood in nats a sample, under the Gaussian that fits best.
     """
-    centered = latents - latents.mean(axis=0)
-    cov = centered.T @ centered / latents.shape[0] + RIDGE * jnp.eye(latents.shape[1], dtype=latents.dtype)
+    centered = latents - latents.mean(axis=1, keepdims=True)
+    cov = centered @ centered.T / latents.shape[1] + RIDGE * jnp.eye(latents.shape[0], dtype=latents.dtype)
     half_log_det = jnp.log(jnp.diag(cholesky(cov))).sum()
-    return half_log_det - log_det.mean() + 0.5 * SCALE_PENALTY * (latents**2).sum(axis=1).mean()
+    return half_log_det - log_det.mean() + 0.5 * SCALE_PENALTY * (latents**2).sum(axis=0).mean()
 
 
-def marginal_loss(latents: Float[Array, "n D"], log_det: Float[Array, "n"]) -> Float[Array, ""]:
+def marginal_loss(latents: Float[Array, "D n"], log_det: Float[Array, "n"]) -> Float[Array, ""]:
     """Compute the negative log-likelihood under a standard normal, up to a constant, in nats a sample."""
-    return 0.5 * (latents**2).sum(axis=1).mean() - log_det.mean()
+    return 0.5 * (latents**2).sum(axis=0).mean() - log_det.mean()
 
 
 def moments(latents: Float[Array, "n D"]) -> tuple[Float[Array, "D"], Float[Array, "D D"]]:

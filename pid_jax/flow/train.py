@@ -55,8 +55,8 @@ class Samples:
     """What a fit sees. A variable that is the same in all layers has one.
 
     Attributes:
-        train: For each variable (layers, n, d).
-        held_out: For each variable (layers, m, d).
+        train: For each variable (layers, d, n).
+        held_out: For each variable (layers, d, m).
         mixing: For each variable (layers, parts): how the parts of its weights add up in each layer.
         is_free: For each variable, 1 if its flow is learned, 0 if it stays the identity.
     """
@@ -111,7 +111,7 @@ def start_fit(key: jax.Array, flows: tuple[FlowWeights, ...], samples: Samples, 
         optimizer=_optimizer(training).init(weights),
         best=weights,
         best_loss=jnp.full((), jnp.inf, jnp.float32),
-        best_density=jnp.full((layers, samples.held_out[0].shape[1]), -jnp.inf, jnp.float32),
+        best_density=jnp.full((layers, samples.held_out[0].shape[-1]), -jnp.inf, jnp.float32),
         waited=jnp.zeros((), jnp.int32),
         key=key,
     )
@@ -126,7 +126,7 @@ def advance_fit(
         The state, and the negative log-likelihood of held-out and training samples in nats a sample.
     """
     key, for_rows, for_noise = jax.random.split(state.key, 3)
-    rows = _batches(for_rows, samples.train[0].shape[1], training)
+    rows = _batches(for_rows, samples.train[0].shape[-1], training)
     optimizer = _optimizer(training)
 
     def step(carry: tuple[Any, Any], at: tuple[Array, jax.Array]) -> tuple[tuple[Any, Any], None]:
@@ -169,7 +169,7 @@ def flow_latents(
     mixing: tuple[Array | np.ndarray, ...],
     architectures: tuple[Architecture, ...],
 ) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    """Map the samples of every variable; return latents (layers, n, d) and log |det| (layers, n) of each.
+    """Map the samples of every variable; return latents (layers, d, n) and log |det| (layers, n) of each.
 
     Variables of one shape go through one piece of the program, which then takes a third of the time to compile.
     """
@@ -206,9 +206,9 @@ def _evaluate(
 
     Both are under the Gaussian with the moments of the training latents.
     """
-    count = samples.train[0].shape[1]
+    count = samples.train[0].shape[-1]
     pairs = zip(samples.train, samples.held_out, strict=True)
-    both = tuple(jnp.concatenate(pair, axis=1) for pair in pairs)
+    both = tuple(jnp.concatenate(pair, axis=-1) for pair in pairs)
     z, log_det = _joined(flow_latents(weights, permutations, both, samples.mixing, training.architectures))
 
     def one(z: Array, log_det: Array) -> tuple[Array, Array]:
@@ -216,7 +216,7 @@ def _evaluate(
         density = log_density(z, log_det, mean, cov)
         return density[count:], -density[:count].mean()
 
-    held_out, train = jax.vmap(one)(z, log_det)
+    held_out, train = jax.vmap(one)(z.swapaxes(1, 2), log_det)
     return held_out, train.mean()
 
 
@@ -228,7 +228,7 @@ def _loss(
     key: jax.Array,
     training: Training,
 ) -> Array:
-    batch = tuple(x[:, rows] if rows.shape[0] < x.shape[1] else x for x in samples.train)
+    batch = tuple(x[..., rows] if rows.shape[0] < x.shape[-1] else x for x in samples.train)
     keys = jax.random.split(key, len(batch))
     batch = tuple(
         x + free * training.input_noise * jax.random.normal(k, x.shape, x.dtype)
@@ -242,7 +242,7 @@ def _joined(found: tuple[tuple[Array, ...], tuple[Array, ...]]) -> tuple[Array, 
     """Put the variables of each layer side by side and add up their log |det|."""
     latents, log_dets = found
     layers = max(z.shape[0] for z in latents)
-    z = jnp.concatenate([jnp.broadcast_to(z, (layers, *z.shape[1:])) for z in latents], axis=-1)
+    z = jnp.concatenate([jnp.broadcast_to(z, (layers, *z.shape[1:])) for z in latents], axis=1)
     return z, jnp.stack([jnp.broadcast_to(one, (layers, one.shape[1])) for one in log_dets]).sum(axis=0)
 
 

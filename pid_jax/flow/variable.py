@@ -34,13 +34,13 @@ def variable_forward(
 ) -> tuple[Float[Array, "n d"], Float[Array, "n"]]:
     """Map samples to latents; return them and log |det| of the Jacobian of the whole map."""
     scores, log_slope = stages_forward(flow.stages, (x - flow.center) / flow.scale)
-    z, log_det = flow_forward(flow.weights, scores, architecture)
-    return z, log_det + log_slope - jnp.log(flow.scale).sum()
+    z, log_det = flow_forward(flow.weights, scores.T, architecture)
+    return z.T, log_det + log_slope - jnp.log(flow.scale).sum()
 
 
 def variable_inverse(flow: VariableFlow, z: Float[Array, "n d"], architecture: Architecture) -> Float[Array, "n d"]:
     """Map latents back to samples."""
-    scores, _ = flow_inverse(flow.weights, z, architecture)
+    scores = flow_inverse(flow.weights, z.T, architecture)[0].T
     for stage in reversed(flow.stages):
         scores = stage_inverse(stage, scores)
     return scores * flow.scale + flow.center

@@ -56,14 +56,14 @@ def init_weights(key: jax.Array, architecture: Architecture) -> FlowWeights:
     for_blocks, for_orders = jax.random.split(key)
     dim, count = architecture.dim, architecture.couplings
     orders = jax.vmap(lambda k: jax.random.permutation(k, dim))(jax.random.split(for_orders, count))
-    sample = jnp.zeros((1, dim), jnp.float32)
+    sample = jnp.zeros((dim, 1), jnp.float32)
     blocks = jax.vmap(lambda k: architecture.block.init(k, sample, orders[0]))(jax.random.split(for_blocks, count))
     return FlowWeights(blocks=blocks, permutation=orders.astype(jnp.int32))
 
 
 def flow_forward(
-    weights: FlowWeights, x: Float[Array, "n d"], architecture: Architecture
-) -> tuple[Float[Array, "n d"], Float[Array, "n"]]:
+    weights: FlowWeights, x: Float[Array, "d n"], architecture: Architecture
+) -> tuple[Float[Array, "d n"], Float[Array, "n"]]:
     """Map samples to latents; return them and log |det| of the Jacobian.
 
     A gradient computes every block again instead of keeping what is inside: that takes less time than to write and read
@@ -76,13 +76,13 @@ def flow_forward(
         y, more = cast(Any, architecture.block.apply(block[0], x, block[1]))
         return (y, log_det + more), None
 
-    start = (x, jnp.zeros(x.shape[0], x.dtype))
+    start = (x, jnp.zeros(x.shape[1], x.dtype))
     return lax.scan(step, start, (weights.blocks, jnp.asarray(weights.permutation)))[0]
 
 
 def flow_inverse(
-    weights: FlowWeights, z: Float[Array, "n d"], architecture: Architecture
-) -> tuple[Float[Array, "n d"], Float[Array, "n"]]:
+    weights: FlowWeights, z: Float[Array, "d n"], architecture: Architecture
+) -> tuple[Float[Array, "d n"], Float[Array, "n"]]:
     """Map latents back to samples; return them and log |det| of the Jacobian of the inverse."""
 
     def step(carry: tuple[Array, Array], block: tuple[Any, Array]) -> tuple[tuple[Array, Array], None]:
@@ -90,5 +90,5 @@ def flow_inverse(
         x, more = cast(Any, architecture.block.apply(block[0], z, block[1], method="invert"))
         return (x, log_det + more), None
 
-    start = (z, jnp.zeros(z.shape[0], z.dtype))
+    start = (z, jnp.zeros(z.shape[1], z.dtype))
     return lax.scan(step, start, (weights.blocks, jnp.asarray(weights.permutation)), reverse=True)[0]

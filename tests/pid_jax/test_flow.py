@@ -25,21 +25,21 @@ def shaken(architecture: Architecture, key: jax.Array, size: float) -> FlowWeigh
 def test_flow_is_undone_by_its_inverse_and_knows_its_jacobian(dim, key):
     architecture = Architecture(dim, couplings=3, width=8, hidden_layers=1)
     weights = shaken(architecture, key, 0.2)
-    x = 1.5 * jax.random.normal(jax.random.fold_in(key, 1), (40, dim))
+    x = 1.5 * jax.random.normal(jax.random.fold_in(key, 1), (dim, 40))
     z, log_det = jax.jit(lambda x: flow_forward(weights, x, architecture))(x)
     back, log_det_back = jax.jit(lambda z: flow_inverse(weights, z, architecture))(z)
     assert float(jnp.abs(z - x).max()) > 0.1
     np.testing.assert_allclose(back, x, atol=2e-4)
     np.testing.assert_allclose(log_det_back, -log_det, atol=2e-4)
-    jacobian = jax.vmap(jax.jacobian(lambda row: flow_forward(weights, row[None], architecture)[0][0]))(x)
+    jacobian = jax.vmap(jax.jacobian(lambda one: flow_forward(weights, one[:, None], architecture)[0][:, 0]))(x.T)
     np.testing.assert_allclose(jnp.linalg.slogdet(jacobian)[1], log_det, atol=2e-4)
 
 
 def test_flow_starts_as_a_permutation(key):
     architecture = Architecture(4, couplings=2, width=8, hidden_layers=2)
-    x = jax.random.normal(key, (10, 4))
+    x = jax.random.normal(key, (4, 10))
     z, log_det = flow_forward(init_weights(key, architecture), x, architecture)
-    np.testing.assert_allclose(jnp.sort(z, axis=1), jnp.sort(x, axis=1), atol=1e-5)
+    np.testing.assert_allclose(jnp.sort(z, axis=0), jnp.sort(x, axis=0), atol=1e-5)
     np.testing.assert_allclose(log_det, 0, atol=1e-5)
 
 
@@ -47,7 +47,7 @@ def test_far_samples_are_not_thrown_further_and_further(key):
     """Beyond the reach a block is a straight line: twice as far is twice as far, and not the exponential of it."""
     architecture = Architecture(3, couplings=1, width=8, hidden_layers=1)
     weights = shaken(architecture, key, 0.5)
-    direction = jnp.array([[1.0, -1.0, 1.0]])
+    direction = jnp.array([[1.0], [-1.0], [1.0]])
     near, far = (flow_forward(weights, scale * direction, architecture) for scale in (1e4, 2e4))
     assert float(jnp.linalg.norm(far[0] - 2 * near[0])) < 0.01 * float(jnp.linalg.norm(far[0]))
     np.testing.assert_allclose(far[1], near[1], atol=1e-5)
@@ -87,7 +87,7 @@ def test_joint_loss_is_the_likelihood_under_the_best_gaussian(key):
     expected = -log_density(z, log_det, mean, cov).mean()
     constant = 0.5 * 3 * (1 + np.log(2 * np.pi))
     penalty = 0.5e-3 * (z**2).sum(axis=1).mean()
-    assert float(joint_loss(z, log_det) + constant - penalty) == pytest.approx(float(expected), abs=1e-3)
+    assert float(joint_loss(z.T, log_det) + constant - penalty) == pytest.approx(float(expected), abs=1e-3)
 
 
 def test_coordinates_of_layers_follow_them_whatever_their_order_and_basis():
