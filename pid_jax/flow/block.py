@@ -1,10 +1,11 @@
 """One step of a flow: a linear map, a sinh-arcsinh map of every coordinate, an affine coupling (Flax and Distrax).
 
-Samples are on the last axis here and in all of training. On a CPU that takes half the time: loops run over hundreds of
-samples and not over a dozen coordinates (docs/decisions/0013-loops-around-a-fit.md).
+Samples are on the last axis here and in all of training, and the two halves of the coordinates that a coupling treats
+differently are arrays of their own. So loops run over hundreds of samples without a condition, and a CPU computes eight
+at a time (docs/decisions/0013-loops-around-a-fit.md).
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import distrax
 import flax.linen as nn
@@ -24,6 +25,15 @@ LARGEST_SHAPE = 1.0
 BIAS_SPREAD = 0.5
 
 
+Halves = tuple[Float[Array, "h n"], Float[Array, "k n"]]
+
+
+def split(x: Float[Array, "d n"]) -> Halves:
+    """Divide coordinates into those that a coupling keeps and those that it moves; of a single one none is kept."""
+    half = x.shape[0] // 2
+    return x[:half], x[half:]
+
+
 class Linear:
     """Permute the coordinates, then multiply by unit triangular factors and positive scales.
 
@@ -38,55 +48,103 @@ class Linear:
         self._upper = jnp.where(below.T, upper, jnp.where(eye, jnp.exp(log_scale)[:, None], 0))
         self._shift = shift[:, None]
 
-    def forward(self, x: Float[Array, "d n"]) -> Float[Array, "d n"]:
+    def forward(self, x: Halves) -> Halves:
         """Map samples forward."""
-        return (self._lower @ self._upper).T @ x[self._permutation] + self._shift
+        kept, moved = x
+        is_at = self._permutation[:, None] == np.arange(self._permutation.size)
+        matrix = self._upper.T @ (self._lower.T @ is_at.astype(kept.dtype))
+        images = (rows[:, : len(kept)] @ kept + rows[:, len(kept) :] @ moved for rows in split(matrix))
+        first, second = (y + b for y, b in zip(images, split(self._shift), strict=True))
+        return first, second
 
-    def inverse(self, y: Float[Array, "d n"]) -> Float[Array, "d n"]:
+    def inverse(self, y: Halves) -> Halves:
         """Map images backward."""
-        x = y - self._shift
+        x = jnp.concatenate(y) - self._shift
         for factor, is_lower in ((self._upper, False), (self._lower, True)):
             x = jax.scipy.linalg.solve_triangular(factor.T, x, lower=not is_lower)
-        return x[jnp.argsort(self._permutation)]
+        return split(x[jnp.argsort(self._permutation)])
 
 
 class SinhArcsinh(distrax.Bijector):
-    """Change skewness and tails of a coordinate: y = sinh(δ (arcsinh x + ε)), dy/dx = δ √(1 + y²) / √(1 + x²).
+    """Change skewness and tails of every coordinate: y = sinh(δ (arcsinh x + ε)), dy/dx = δ √(1 + y²) / √(1 + x²).
 
     δ = exp(tail), ε = skew. Beyond `REACH` the map goes on as a straight line.
 
     Source: Jones & Pewsey (2009), Biometrika 96, 761.
     """
 
-    def __init__(self, skew: Array, tail: Array) -> None:
+    def __init__(self, skew: Float[Array, "d 1"], tail: Float[Array, "d 1"]) -> None:
         super().__init__(event_ndims_in=0)
         self._skew, self._tail = (LARGEST_SHAPE * jnp.tanh(value / LARGEST_SHAPE) for value in (skew, tail))
 
     def forward_and_log_det(self, x: Any) -> tuple[Any, Any]:
-        """Map samples of one coordinate forward."""
-        inside = jnp.clip(x, -REACH, REACH)
-        y, slope = self._curve(inside)
-        return y + slope * (x - inside), jnp.log(slope)
+        """Map samples (d, n) forward."""
+        return _bend(x, self._skew, self._tail)
 
     def inverse_and_log_det(self, y: Any) -> tuple[Any, Any]:
-        """Map images of one coordinate backward."""
-        ends = jnp.array([-REACH, REACH], y.dtype).reshape(2, *(1 for _ in y.shape))
-        low, high = self._curve(ends)[0]
+        """Map images (d, n) backward."""
+        ends = jnp.array([-REACH, REACH], y.dtype)
+        low, high = jnp.split(_curve(ends, self._skew, self._tail).y, 2, axis=1)
         inside = jnp.clip(y, low, high)
         x = jnp.clip(jnp.sinh(jnp.arcsinh(inside) * jnp.exp(-self._tail) - self._skew), -REACH, REACH)
-        slope = self._curve(x)[1]
+        slope = _curve(x, self._skew, self._tail).slope
         return x + (y - inside) / slope, -jnp.log(slope)
 
-    def _curve(self, x: Any) -> tuple[Any, Any]:
-        """Return the image and the slope."""
-        root, power = jnp.sqrt(1 + x * x), jnp.exp(self._tail)
-        grown = jnp.exp((_arcsinh(x, root) + self._skew) * power)
-        return 0.5 * (grown - 1 / grown), 0.5 * power * (grown + 1 / grown) / root
+
+class _Curve(NamedTuple):
+    """What a sinh-arcsinh map consists of: u = δ (arcsinh x + ε), its hyperbolic sine and cosine, r = √(1 + x²)."""
+
+    u: Array
+    y: Array
+    cosh: Array
+    root: Array
+    power: Array
+
+    @property
+    def slope(self) -> Array:
+        """dy/dx."""
+        return self.power * self.cosh / self.root
 
 
-def _arcsinh(x: Any, root: Any) -> Any:
-    """Compute arcsinh from x and √(1 + x²), to single precision, in a third of the time that `jnp.arcsinh` takes."""
-    return jnp.sign(x) * jnp.log(jnp.abs(x) + root)
+def _curve(x: Array, skew: Array, tail: Array) -> _Curve:
+    root, power = jnp.sqrt(1 + x * x), jnp.exp(tail)
+    arcsinh = jnp.sign(x) * jnp.log(jnp.abs(x) + root)  # to single precision, in a third of the time of jnp.arcsinh
+    u = (arcsinh + skew) * power
+    grown = jnp.exp(u)
+    return _Curve(u, 0.5 * (grown - 1 / grown), 0.5 * (grown + 1 / grown), root, power)
+
+
+@jax.custom_vjp
+def _bend(x: Float[Array, "d n"], skew: Float[Array, "d 1"], tail: Float[Array, "d 1"]) -> tuple[Array, Array]:
+    """Compute images and the logarithm of the slopes.
+
+    The gradient is that of the formulas, and computes every function once again; derived by JAX it takes a third more.
+    """
+    inside = jnp.clip(x, -REACH, REACH)
+    curve = _curve(inside, skew, tail)
+    return curve.y + curve.slope * (x - inside), jnp.log(curve.slope)
+
+
+def _bend_forward(x: Array, skew: Array, tail: Array) -> tuple[tuple[Array, Array], tuple[Array, Array, Array]]:
+    return _bend(x, skew, tail), (x, skew, tail)
+
+
+def _bend_backward(residuals: tuple[Array, Array, Array], gradient: tuple[Array, Array]) -> tuple[Array, Array, Array]:
+    x, skew, tail = residuals
+    by_y, by_log_slope = gradient
+    inside = jnp.clip(x, -REACH, REACH)
+    beyond = x - inside
+    curve = _curve(inside, skew, tail)
+    by_log_slope = by_log_slope + by_y * beyond * curve.slope
+    by_u = by_y * curve.cosh + by_log_slope * curve.y / curve.cosh
+    by_skew = by_u * curve.power
+    by_inside = (by_skew - by_log_slope * inside / curve.root) / curve.root
+    by_x = jnp.where(beyond == 0, by_inside, by_y * curve.slope)
+    by_tail = by_u * curve.u + by_log_slope
+    return by_x, by_skew.sum(axis=1, keepdims=True), by_tail.sum(axis=1, keepdims=True)
+
+
+_bend.defvjp(_bend_forward, _bend_backward)
 
 
 class Dense(nn.Module):
@@ -131,7 +189,7 @@ class Conditioner(nn.Module):
         x = jnp.clip(x, -REACH, REACH)
         for _ in range(self.hidden_layers):
             x = activation(Dense(self.width, nn.initializers.he_uniform(), nn.initializers.normal(BIAS_SPREAD))(x))
-        shift, log_scale = jnp.split(Dense(2 * self.size, zeros, zeros)(x), 2)
+        shift, log_scale = (Dense(self.size, zeros, zeros)(x) for _ in range(2))
         return shift, LARGEST_LOG_SCALE * jnp.tanh(log_scale / LARGEST_LOG_SCALE)
 
 
@@ -161,35 +219,38 @@ class Block(nn.Module):
         self.tail = self.param("tail", zeros, (self.dim,))
         self.conditioner = Conditioner(self.dim - self.dim // 2, self.width, self.hidden_layers, self.activation)
 
-    def __call__(
-        self, x: Float[Array, "d n"], permutation: Int[Array, "d"]
-    ) -> tuple[Float[Array, "d n"], Float[Array, "n"]]:
+    def __call__(self, x: Halves, permutation: Int[Array, "d"]) -> tuple[Halves, Float[Array, "n"]]:
         """Map forward; return the images and log |det| of the Jacobian."""
-        y, log_slope = self._elementwise().forward_and_log_det(self._linear(permutation).forward(x))
-        log_det = log_slope.sum(axis=0) + self.log_scale.sum()
-        if self.dim == 1:
-            return y, log_det
-        kept, moved = jnp.split(y, [self.dim // 2])
-        moved, log_scale = self._affine(kept).forward_and_log_det(moved)
-        return jnp.concatenate([kept, moved]), log_det + log_scale.sum(axis=0)
+        images = self._linear(permutation).forward(x)
+        (kept, slope), (moved, other_slope) = (
+            f.forward_and_log_det(y) for f, y in zip(self._elementwise(), images, strict=True)
+        )
+        log_det = self.log_scale.sum() + slope.sum(axis=0) + other_slope.sum(axis=0)
+        if self.dim > 1:
+            moved, log_scale = self._affine(kept).forward_and_log_det(moved)
+            log_det = log_det + log_scale.sum(axis=0)
+        return (kept, moved), log_det
 
-    def invert(
-        self, y: Float[Array, "d n"], permutation: Int[Array, "d"]
-    ) -> tuple[Float[Array, "d n"], Float[Array, "n"]]:
+    def invert(self, y: Halves, permutation: Int[Array, "d"]) -> tuple[Halves, Float[Array, "n"]]:
         """Map backward; return the preimages and log |det| of the Jacobian of the inverse."""
+        kept, moved = y
         log_det = -self.log_scale.sum()
         if self.dim > 1:
-            kept, moved = jnp.split(y, [self.dim // 2])
             moved, log_scale = self._affine(kept).inverse_and_log_det(moved)
-            y, log_det = jnp.concatenate([kept, moved]), log_det + log_scale.sum(axis=0)
-        x, log_slope = self._elementwise().inverse_and_log_det(y)
-        return self._linear(permutation).inverse(x), log_det + log_slope.sum(axis=0)
+            log_det = log_det + log_scale.sum(axis=0)
+        (kept, slope), (moved, other_slope) = (
+            f.inverse_and_log_det(half) for f, half in zip(self._elementwise(), (kept, moved), strict=True)
+        )
+        log_det = log_det + slope.sum(axis=0) + other_slope.sum(axis=0)
+        return self._linear(permutation).inverse((kept, moved)), log_det
 
     def _linear(self, permutation: Array) -> Linear:
         return Linear(permutation, self.lower, self.upper, self.log_scale, self.shift)
 
-    def _elementwise(self) -> Any:
-        return SinhArcsinh(self.skew[:, None], self.tail[:, None])
+    def _elementwise(self) -> list[Any]:
+        """The maps of the coordinates of both halves."""
+        shapes = zip(split(self.skew[:, None]), split(self.tail[:, None]), strict=True)
+        return [SinhArcsinh(skew, tail) for skew, tail in shapes]
 
     def _affine(self, kept: Array) -> Any:
         shift, log_scale = self.conditioner(kept)

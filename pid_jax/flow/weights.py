@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from pid_jax.flow.block import Block
+from pid_jax.flow.block import Block, Halves, split
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def init_weights(key: jax.Array, architecture: Architecture) -> FlowWeights:
     for_blocks, for_orders = jax.random.split(key)
     dim, count = architecture.dim, architecture.couplings
     orders = jax.vmap(lambda k: jax.random.permutation(k, dim))(jax.random.split(for_orders, count))
-    sample = jnp.zeros((dim, 1), jnp.float32)
+    sample = split(jnp.zeros((dim, 1), jnp.float32))
     blocks = jax.vmap(lambda k: architecture.block.init(k, sample, orders[0]))(jax.random.split(for_blocks, count))
     return FlowWeights(blocks=blocks, permutation=orders.astype(jnp.int32))
 
@@ -71,13 +71,14 @@ def flow_forward(
     """
 
     @partial(jax.checkpoint, prevent_cse=False)  # a scan keeps the two passes apart already
-    def step(carry: tuple[Array, Array], block: tuple[Any, Array]) -> tuple[tuple[Array, Array], None]:
+    def step(carry: tuple[Halves, Array], block: tuple[Any, Array]) -> tuple[tuple[Halves, Array], None]:
         x, log_det = carry
         y, more = cast(Any, architecture.block.apply(block[0], x, block[1]))
         return (y, log_det + more), None
 
-    start = (x, jnp.zeros(x.shape[1], x.dtype))
-    return lax.scan(step, start, (weights.blocks, jnp.asarray(weights.permutation)))[0]
+    start = (split(x), jnp.zeros(x.shape[1], x.dtype))
+    (z, log_det), _ = lax.scan(step, start, (weights.blocks, jnp.asarray(weights.permutation)))
+    return jnp.concatenate(z), log_det
 
 
 def flow_inverse(
@@ -85,10 +86,12 @@ def flow_inverse(
 ) -> tuple[Float[Array, "d n"], Float[Array, "n"]]:
     """Map latents back to samples; return them and log |det| of the Jacobian of the inverse."""
 
-    def step(carry: tuple[Array, Array], block: tuple[Any, Array]) -> tuple[tuple[Array, Array], None]:
+    def step(carry: tuple[Halves, Array], block: tuple[Any, Array]) -> tuple[tuple[Halves, Array], None]:
         z, log_det = carry
         x, more = cast(Any, architecture.block.apply(block[0], z, block[1], method="invert"))
         return (x, log_det + more), None
 
-    start = (z, jnp.zeros(z.shape[1], z.dtype))
-    return lax.scan(step, start, (weights.blocks, jnp.asarray(weights.permutation)), reverse=True)[0]
+    start = (split(z), jnp.zeros(z.shape[1], z.dtype))
+    blocks = weights.blocks, jnp.asarray(weights.permutation)
+    (x, log_det), _ = lax.scan(step, start, blocks, reverse=True)
+    return jnp.concatenate(x), log_det
