@@ -50,11 +50,10 @@ class Linear:
 
     def forward(self, x: Halves) -> Halves:
         """Map samples forward."""
-        kept, moved = x
+        joined = jnp.concatenate(x)
         is_at = self._permutation[:, None] == np.arange(self._permutation.size)
-        matrix = self._upper.T @ (self._lower.T @ is_at.astype(kept.dtype))
-        images = (rows[:, : len(kept)] @ kept + rows[:, len(kept) :] @ moved for rows in split(matrix))
-        first, second = (y + b for y, b in zip(images, split(self._shift), strict=True))
+        matrix = self._upper.T @ (self._lower.T @ is_at.astype(joined.dtype))
+        first, second = (rows @ joined + b for rows, b in zip(split(matrix), split(self._shift), strict=True))
         return first, second
 
     def inverse(self, y: Halves) -> Halves:
