@@ -1,6 +1,7 @@
 """`pid-jax`: from activation stores and arrays to atoms, figures and a page."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,13 +48,17 @@ def demo(
     out_dir: Annotated[Path, typer.Option("--out", help="Output folder; what is already there is reused.")] = Path(
         "demo"
     ),
-    per_task: Annotated[int, typer.Option(help="Questions of each of the two tasks, of 1000 images.")] = 1000,
+    per_task: Annotated[int, typer.Option(help="Questions of each of the two tasks, of 1000 images.")] = 950,
 ) -> None:
     """Run the main job on the small trained LLaVA and easy-VQA: extract, decompose, draw."""
     from pid_jax.demo import extract_demo
-    from pid_jax.study_config import ModelConfig, StudyConfig, study_spec
 
-    baseline, *knockouts = (str(path) for path in extract_demo(out_dir, per_task))
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        extraction = pool.submit(extract_demo, out_dir, per_task)
+        # JAX is loaded while other processes extract.
+        from pid_jax.study_config import ModelConfig, StudyConfig, study_spec
+
+    baseline, *knockouts = (str(path) for path in extraction.result())
     model = ModelConfig(name="tiny", store=baseline, knockouts=tuple(knockouts))
     _study(StudyConfig(models=(model,), spec=study_spec()), out_dir, is_strict=True)
 
