@@ -10,25 +10,24 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jaxtyping import Array
 from numpy.typing import ArrayLike
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from pid_jax.atomic import atomic_write
 from pid_jax.checks import check_positive_int, check_samples
+from pid_jax.flow.apply import invert_variables, map_variables
 from pid_jax.flow.objective import log_density
 from pid_jax.flow.spline import Spline
 from pid_jax.flow.stage import Stage
-from pid_jax.flow.variable import VariableFlow, variable_forward, variable_inverse
+from pid_jax.flow.variable import VariableFlow
 from pid_jax.flow.weights import Architecture, init_weights
 from pid_jax.gaussianizers import Copula, RealNVP
 from pid_jax.precision import single_precision
 from pid_jax.side_by_side import side_by_side
 from pid_jax.spec import spec_from_dict, spec_to_dict
 
-_SCHEMA = "pid_jax.FlowFit/2"
+_SCHEMA = "pid_jax.FlowFit/3"
 _CURVES = ("train_curve", "validation_curve", "validation_density")
 _ARRAYS = ("mean", "cov", *_CURVES, "best_epoch", "stopped_epoch", "rejected_steps")
 _ROWS = ("is_held_out", "is_learned")
@@ -93,12 +92,8 @@ class FlowFit:
 
     def inverse(self, *latents: ArrayLike) -> tuple[np.ndarray, ...]:
         """Map latents back to samples, see `transform`."""
-        arrays = self._check(latents)
-        with single_precision():
-            return tuple(
-                self._unstack(np.asarray(_invert(flow, jnp.asarray(z), architecture=architecture)))
-                for flow, z, architecture in zip(self.flows, arrays, self.architectures, strict=True)
-            )
+        found = invert_variables(self.flows, self._check(latents), self.architectures)
+        return tuple(self._unstack(x) for x in found)
 
     def log_prob(self, *variables: ArrayLike) -> np.ndarray:
         """Compute log-densities in nats, (..., m): Gaussian latents and all Jacobians.
@@ -182,12 +177,7 @@ class FlowFit:
         return "\n".join(lines)
 
     def _forward(self, variables: Sequence[ArrayLike]) -> list[tuple[np.ndarray, np.ndarray]]:
-        arrays = self._check(variables)
-        with single_precision():
-            mapped = [
-                jax.tree.map(np.asarray, _map(flow, jnp.asarray(x), architecture=architecture))
-                for flow, x, architecture in zip(self.flows, arrays, self.architectures, strict=True)
-            ]
+        mapped = map_variables(self.flows, self._check(variables), self.architectures)
         return [(self._unstack(z), self._unstack(log_det)) for z, log_det in mapped]
 
     def _check(self, variables: Sequence[ArrayLike]) -> list[np.ndarray]:
@@ -222,24 +212,6 @@ def architectures_of(spec: RealNVP, dims: Sequence[int]) -> tuple[Architecture, 
     assert spec.activation is not None
     shape = spec.couplings, spec.width, spec.hidden_layers, spec.activation
     return tuple(Architecture(dim, *shape) for dim in dims)
-
-
-@partial(jax.jit, static_argnames="architecture")
-def _map(flow: VariableFlow, x: Array, *, architecture: Architecture) -> tuple[Array, Array]:
-    return _each(flow, x, partial(variable_forward, architecture=architecture))
-
-
-@partial(jax.jit, static_argnames="architecture")
-def _invert(flow: VariableFlow, z: Array, *, architecture: Architecture) -> Array:
-    return _each(flow, z, partial(variable_inverse, architecture=architecture))
-
-
-def _each(flow: VariableFlow, values: Array, apply: Any) -> Any:
-    """Apply the map of every problem, or one map to all."""
-    if flow.center.shape[0] == 1:
-        only = jax.tree.map(lambda leaf: leaf[0], flow)
-        return lax.map(lambda one: apply(only, one), values)
-    return lax.map(lambda pair: apply(*pair), (flow, values))
 
 
 _log_density = jax.jit(jax.vmap(log_density))

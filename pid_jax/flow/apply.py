@@ -1,0 +1,71 @@
+"""The fitted maps of all variables applied to samples, each variable in a thread of its own."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array
+
+from pid_jax.flow.variable import VariableFlow, variable_forward, variable_inverse
+from pid_jax.flow.weights import Architecture
+from pid_jax.layout import current_layout, laid_out
+from pid_jax.precision import single_precision
+from pid_jax.threads import map_in_threads
+
+
+def map_variables(
+    flows: Sequence[VariableFlow], variables: Sequence[np.ndarray], architectures: Sequence[Architecture]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Map samples (problems, m, d) of every variable to latents; return them and log |det| (problems, m).
+
+    Args:
+        flows: Of each variable, all problems on the leading axis, or one if it is the same in all.
+        variables: The samples.
+        architectures: Of each flow.
+    """
+    return _of_each(_map, flows, variables, architectures)
+
+
+def invert_variables(
+    flows: Sequence[VariableFlow], latents: Sequence[np.ndarray], architectures: Sequence[Architecture]
+) -> list[np.ndarray]:
+    """Map latents back to samples, see `map_variables`."""
+    return _of_each(_invert, flows, latents, architectures)
+
+
+def _of_each(
+    program: Callable[..., Any],
+    flows: Sequence[VariableFlow],
+    variables: Sequence[np.ndarray],
+    architectures: Sequence[Architecture],
+) -> list[Any]:
+    mesh = current_layout().mesh
+
+    def apply(at: tuple[VariableFlow, np.ndarray, Architecture]) -> Any:
+        flow, values, architecture = at
+        with laid_out(mesh), single_precision():  # a thread of its own knows of neither
+            return jax.tree.map(np.asarray, program(flow, jnp.asarray(values), architecture=architecture))
+
+    return map_in_threads(apply, zip(flows, variables, architectures, strict=True))
+
+
+@partial(jax.jit, static_argnames="architecture")
+def _map(flow: VariableFlow, x: Array, *, architecture: Architecture) -> tuple[Array, Array]:
+    return _each(flow, x, partial(variable_forward, architecture=architecture))
+
+
+@partial(jax.jit, static_argnames="architecture")
+def _invert(flow: VariableFlow, z: Array, *, architecture: Architecture) -> Array:
+    return _each(flow, z, partial(variable_inverse, architecture=architecture))
+
+
+def _each(flow: VariableFlow, values: Array, apply: Any) -> Any:
+    """Apply the map of every problem, or one map to all."""
+    if flow.center.shape[0] == 1:
+        only = jax.tree.map(lambda leaf: leaf[0], flow)
+        return lax.map(lambda one: apply(only, one), values)
+    return lax.map(lambda pair: apply(*pair), (flow, values))
