@@ -56,7 +56,11 @@ def main() -> None:
     }
     text = f"Random LLaVA of {options.size} and the small trained one on {_place(options.device)}. {_IN_TURNS}"
     name = "extraction" if options.device == "cpu" else f"extraction_{options.device}_{options.size}"
-    write_page(name, "Extraction", text, tables, circumstances("torch", "transformers"))
+    conditions = circumstances("torch", "transformers")
+    if options.device == "cuda":
+        command = f"python -m benchmarks.extraction --device {options.device} --size {options.size}"
+        conditions |= {"card": _place(options.device), "command": command}
+    write_page(name, "Extraction", text, tables, conditions)
 
 
 def overhead(size: str, device: str) -> list[Row]:

@@ -24,6 +24,8 @@ class Measured:
         date: Day of the run.
         processor: Name of the processor.
         cores: How many it had.
+        card: Name of the GPU, if there was one.
+        given_command: The command, if it is not to run the module of this name.
         speeds: What its floors are counted by, see `floors.speeds`.
     """
 
@@ -33,21 +35,25 @@ class Measured:
     date: str
     processor: str
     cores: int
+    card: str | None = None
+    given_command: str | None = None
     speeds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def command(self) -> str:
         """What to run to measure it again."""
-        return f"python -m benchmarks.{self.name}" + (" --write" if self.name == "guard" else "")
+        own = f"python -m benchmarks.{self.name}" + (" --write" if self.name == "guard" else "")
+        return self.given_command or own
 
     @property
     def hardware(self) -> str:
-        return f"{self.processor}, {self.cores} cores"
+        return f"{self.card} and " * bool(self.card) + f"{self.processor}, {self.cores} cores"
 
     @property
     def purpose(self) -> str:
         """The first paragraph of the docstring of the module, or the headline if there is none."""
-        module = Path(__file__).with_name(f"{self.name}.py")
+        name = self.command.split()[2].removeprefix("benchmarks.")
+        module = Path(__file__).with_name(f"{name}.py")
         docstring = ast.get_docstring(ast.parse(module.read_text())) if module.exists() else None
         return " ".join((docstring or self.title).split("\n\n")[0].split())
 
@@ -72,7 +78,8 @@ def _read(path: Path) -> Measured:
     found = json.loads(path.read_text())
     title = found.get("title", path.stem.replace("_", " ").capitalize())
     machine = found["date"], found["processor"], found["cores"]
-    return Measured(path.stem, title, found["tables"], *machine, found.get("speeds", {}))
+    options = {"card": found.get("card"), "given_command": found.get("command"), "speeds": found.get("speeds", {})}
+    return Measured(path.stem, title, found["tables"], *machine, **options)
 
 
 @dataclass(frozen=True)

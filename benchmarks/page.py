@@ -41,6 +41,17 @@ SCALING_TEXT = """\
 Solid: measured; dashed: the floor of the same color. Small matrices are far from the speed of large ones, so the lines
 come closer with more dims.
 """
+GPU_TEXT = """\
+## On a GPU
+
+The same calls on a card and on the CPUs beside it, wall seconds, transfers and the part of the host included. The share
+is that of a large matrix product on the card: matrices of some dozen rows, one after another in a factorization, do not
+fill it. A card pays off for many layers or many replicates; its first call compiles for longer than that of a CPU.
+"""
+EXTRACTION_TEXT = """\
+Extraction from a LLaVA of the size of 7B, random weights, beside the bare model; one batch, so that nothing of what is
+written overlaps with the next one:
+"""
 ACCURACY_TEXT = """\
 ## Accuracy where the information is known
 
@@ -105,6 +116,12 @@ def _scaling(found: Measured) -> str:
     return "\n".join(parts) + "\n"
 
 
+def _gpu(core: Measured, extraction: Measured) -> str:
+    parts = [f"{GPU_TEXT}\n{_source(core)}\n", markdown_table(core.table("Wall seconds"))]
+    parts += [f"\n{EXTRACTION_TEXT}\n{_source(extraction)}\n", markdown_table(extraction.table("Overhead"))]
+    return "\n".join(parts) + "\n"
+
+
 def _guard(found: Measured) -> str:
     return f"{GUARD_TEXT}\n{_source(found)}\n\n{markdown_table(found.table('Ratios'))}\n"
 
@@ -127,6 +144,7 @@ def make_page(results: Results) -> str:
     """Write the text of the page."""
     peers = [_peer_row(peer, results[peer.results]) for peer in PEERS]
     parts = [INTRODUCTION, f"{PEERS_TEXT}\n{markdown_table(peers)}\n", _scaling(results["scaling"])]
+    parts += [_gpu(results["gpu"], results["extraction_cuda_7B"])]
     parts += [f"{ACCURACY_TEXT}\n{_source(results['known_information'])}\n", _guard(results["guard"])]
     return "\n".join([*parts, _all_tables(results), CONTENTS])
 
