@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from extraction.models import VisionLanguageModel
 from extraction.processes import Process
 from extraction.settings import RunSettings, to_manifest
 from extraction.workers import Outcome, preparing
+from extraction.write_behind import WriteBehind
 from pid_jax.store import NORM, ActivationStore, Failure, Manifest, tensor_name
 
 _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
@@ -120,15 +122,26 @@ def fill(
                 yield index, [by_id[i] for i in targets[0].store.shard_ids(index)]
 
     count = _Count(targets, options)
-    with preparing(Encoder.of(vlm, settings.template, settings.roles), options.workers) as preparation:
+    encoder = Encoder.of(vlm, settings.template, settings.roles)
+    with preparing(encoder, options.workers) as preparation, WriteBehind() as writing:
         for index, outcomes in preparation.shards(wanted()):
             lacking = _lacking(targets, index)  # none if others made it meanwhile
             made = runner.run(outcomes, [target.knockout for target in lacking]) if lacking else []
-            for target, rows in zip(lacking, made, strict=True):
-                tensors = _tensors(rows.states, plan, settings)
-                target.store.write_shard(index, rows.ids, rows.columns, tensors, rows.failures)
-            count.tell(at_once=any(rows.failures for rows in made))
+            writing.submit(partial(_write, index, lacking, made, plan, settings))
+            has_failed = any(rows.failures for rows in made)
+            if has_failed:  # the count that may stop the run is of what is written
+                writing.wait()
+            count.tell(at_once=has_failed)
     count.tell(at_once=True)
+
+
+def _write(
+    index: int, targets: Sequence[Target], made: Sequence["_Rows"], plan: ForwardPlan, settings: RunSettings
+) -> None:
+    """Write one shard of several stores."""
+    for target, rows in zip(targets, made, strict=True):
+        tensors = _tensors(rows.states, plan, settings)
+        target.store.write_shard(index, rows.ids, rows.columns, tensors, rows.failures)
 
 
 def _lacking(targets: Sequence[Target], index: int) -> list[Target]:
