@@ -131,7 +131,7 @@ def components() -> Work:
 
 def product_rate(device: Any, dtype: str) -> float:
     """Measure the floating point operations a second of a product of large matrices without tensor-float rounding."""
-    with double_precision() if dtype == "float64" else single_precision(), jax.default_matmul_precision("highest"):
+    with double_precision() if dtype == "float64" else single_precision():
         a = jax.device_put(np.random.default_rng(0).standard_normal((PRODUCT, PRODUCT)).astype(dtype), device)
         multiply = jax.jit(jnp.matmul)
         multiply(a, a).block_until_ready()

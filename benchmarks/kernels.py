@@ -82,10 +82,10 @@ def _fit_step() -> Call:
     """One step of the joint objective, with the evaluation behind it, on 256 samples of three variables."""
     rng = np.random.default_rng(0)
     ones = (np.ones((1, 1), np.float32),) * 3
-    drawn = [rng.standard_normal((1, 1256, DIM), dtype=np.float32) for _ in range(3)]
+    drawn = [rng.standard_normal((1, DIM, 1256), dtype=np.float32) for _ in range(3)]
     samples = Samples(
-        train=tuple(x[:, :1000] for x in drawn),
-        held_out=tuple(x[:, 1000:] for x in drawn),
+        train=tuple(x[..., :1000] for x in drawn),
+        held_out=tuple(x[..., 1000:] for x in drawn),
         mixing=ones,
         is_free=np.ones(3, np.float32),
     )

@@ -49,8 +49,8 @@ is that of a large matrix product on the card: matrices of some dozen rows, one 
 fill it. A card pays off for many layers or many replicates; its first call compiles for longer than that of a CPU.
 """
 EXTRACTION_TEXT = """\
-Extraction from a LLaVA of the size of 7B, random weights, beside the bare model; one batch, so that nothing of what is
-written overlaps with the next one:
+Extraction beside the bare model, from a LLaVA of the size of 7B with random weights and from the small trained one;
+measured before shards were written while the model computes the next one:
 """
 ACCURACY_TEXT = """\
 ## Accuracy where the information is known

@@ -9,8 +9,8 @@ from typing import Self
 class WriteBehind:
     """Makes calls in another thread, one after the other, in a `with` block; at its end all have been made.
 
-    A call begins when the one before has ended, so that what is held for writing is never more than for one. An error
-    of a call is raised by the next method, or by the end of the block.
+    A call begins when the one before has ended. An error of a call is raised by the next method, or by the end of the
+    block.
     """
 
     def __enter__(self) -> Self:
@@ -31,7 +31,11 @@ class WriteBehind:
             running.result()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Wait for the thread; an error in the block goes before one of the call."""
+        """Wait for the thread; an error in the block goes before one of the call, and names it."""
         self._pool.shutdown(wait=True)
-        if error is None:
+        try:
             self.wait()
+        except Exception as other:
+            if error is None:
+                raise
+            error.add_note(f"Writing failed too: {other}")

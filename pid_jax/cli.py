@@ -3,6 +3,7 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,11 +55,10 @@ def demo(
     from pid_jax.demo import extract_demo
 
     with ThreadPoolExecutor(max_workers=1) as pool:
-        extraction = pool.submit(extract_demo, out_dir, per_task)
-        # JAX is loaded while other processes extract.
-        from pid_jax.study_config import ModelConfig, StudyConfig, study_spec
+        pool.submit(import_module, "pid_jax.study_config")  # JAX is loaded while other processes extract
+        baseline, *knockouts = (str(path) for path in extract_demo(out_dir, per_task))
+    from pid_jax.study_config import ModelConfig, StudyConfig, study_spec
 
-    baseline, *knockouts = (str(path) for path in extraction.result())
     model = ModelConfig(name="tiny", store=baseline, knockouts=tuple(knockouts))
     _study(StudyConfig(models=(model,), spec=study_spec()), out_dir, is_strict=True)
 

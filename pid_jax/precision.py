@@ -7,6 +7,7 @@ import jax
 from jax import lax
 from jax.core import Tracer
 
+# What our programs are computed by, whatever the caller has set.
 _RULES = (
     ("jax_numpy_rank_promotion", "allow", jax.numpy_rank_promotion),
     ("jax_numpy_dtype_promotion", "standard", jax.numpy_dtype_promotion),
@@ -18,10 +19,11 @@ _RULES = (
 
 @contextmanager
 def double_precision() -> Iterator[None]:
-    """Compute in float64 and with JAX's default rules inside the block, on this thread only.
+    """Compute in float64 and by our rules inside the block, on this thread only.
 
-    NaN is how a problem without an answer leaves the compiled program, so a caller's search for NaN is suspended. In
-    the caller's own jit, values that are not traced are computed at once.
+    Rules are JAX's defaults, and full precision of products: GPUs would shorten factors. NaN is how a problem without
+    an answer leaves the compiled program, so a caller's search for NaN is suspended. In the caller's own jit, values
+    that are not traced are computed at once.
 
     The block stands around a compiled call, never inside the function that is compiled, mapped or differentiated.
     Float64 JAX arrays that leave it turn into float32 at their next use, so results are taken out with `numpy.asarray`
@@ -29,27 +31,27 @@ def double_precision() -> Iterator[None]:
     """
     with ExitStack() as scopes:
         scopes.enter_context(jax.enable_x64(True))
-        scopes.enter_context(_default_rules())
+        scopes.enter_context(_our_rules())
         yield
 
 
 @contextmanager
 def single_precision() -> Iterator[None]:
-    """Compute in float32 and with JAX's default rules inside the block, on this thread only; see `double_precision`."""
+    """Compute in float32 and by our rules inside the block, on this thread only; see `double_precision`."""
     with ExitStack() as scopes:
         scopes.enter_context(jax.enable_x64(False))
-        scopes.enter_context(_default_rules())
+        scopes.enter_context(_our_rules())
         yield
 
 
 @contextmanager
-def _default_rules() -> Iterator[None]:
+def _our_rules() -> Iterator[None]:
     with ExitStack() as scopes:
         if _is_traced():
             scopes.enter_context(jax.ensure_compile_time_eval())
-        for name, default, scope in _RULES:
-            if getattr(jax.config, name) != default:  # entering a scope costs time at every call
-                scopes.enter_context(scope(default))
+        for name, wanted, scope in _RULES:
+            if getattr(jax.config, name) != wanted:  # entering a scope costs time at every call
+                scopes.enter_context(scope(wanted))
         yield
 
 

@@ -78,7 +78,7 @@ class SinhArcsinh(distrax.Bijector):
 
     def forward_and_log_det(self, x: Any) -> tuple[Any, Any]:
         """Map samples (d, n) forward."""
-        return _bend(x, self._skew, self._tail)
+        return bend(x, self._skew, self._tail)
 
     def inverse_and_log_det(self, y: Any) -> tuple[Any, Any]:
         """Map images (d, n) backward."""
@@ -114,7 +114,7 @@ def _curve(x: Array, skew: Array, tail: Array) -> _Curve:
 
 
 @jax.custom_vjp
-def _bend(x: Float[Array, "d n"], skew: Float[Array, "d 1"], tail: Float[Array, "d 1"]) -> tuple[Array, Array]:
+def bend(x: Float[Array, "d n"], skew: Float[Array, "d 1"], tail: Float[Array, "d 1"]) -> tuple[Array, Array]:
     """Compute images and the logarithm of the slopes.
 
     The gradient is that of the formulas, and computes every function once again; derived by JAX it takes a third more.
@@ -124,11 +124,13 @@ def _bend(x: Float[Array, "d n"], skew: Float[Array, "d 1"], tail: Float[Array, 
     return curve.y + curve.slope * (x - inside), jnp.log(curve.slope)
 
 
-def _bend_forward(x: Array, skew: Array, tail: Array) -> tuple[tuple[Array, Array], tuple[Array, Array, Array]]:
-    return _bend(x, skew, tail), (x, skew, tail)
+def _forward_of_bend(x: Array, skew: Array, tail: Array) -> tuple[tuple[Array, Array], tuple[Array, Array, Array]]:
+    return bend(x, skew, tail), (x, skew, tail)
 
 
-def _bend_backward(residuals: tuple[Array, Array, Array], gradient: tuple[Array, Array]) -> tuple[Array, Array, Array]:
+def _backward_of_bend(
+    residuals: tuple[Array, Array, Array], gradient: tuple[Array, Array]
+) -> tuple[Array, Array, Array]:
     x, skew, tail = residuals
     by_y, by_log_slope = gradient
     inside = jnp.clip(x, -REACH, REACH)
@@ -143,7 +145,7 @@ def _bend_backward(residuals: tuple[Array, Array, Array], gradient: tuple[Array,
     return by_x, by_skew.sum(axis=1, keepdims=True), by_tail.sum(axis=1, keepdims=True)
 
 
-_bend.defvjp(_bend_forward, _bend_backward)
+bend.defvjp(_forward_of_bend, _backward_of_bend)
 
 
 class Dense(nn.Module):

@@ -26,6 +26,8 @@ from pid_jax.threads import one_blas_thread
 
 # Draws for the search of the model whose samples look like the data.
 SEARCH_DRAWS = 50
+# Arrays as large as the weights of a block of replicates that exist at a time.
+COPIES_OF_WEIGHTS = 3
 
 
 def gaussian_replicates(
@@ -123,11 +125,12 @@ def weighted_replicates(
     Returns:
         Atoms (resamples, problems) in nats, as biased as those of samples are.
     """
-    problems, _, size = latents.shape
+    problems, samples, size = latents.shape
     resamples = len(weights)
     centered = latents - latents.mean(axis=1, keepdims=True)
     parts, done = [], 0
-    for count in blocks_within(current_layout().budget_bytes - centered.nbytes, resamples, problems, size):
+    free = current_layout().budget_bytes - centered.nbytes
+    for count in blocks_within(free, resamples, problems, size, 8 * COPIES_OF_WEIGHTS * samples):
         cov = weighted_covariances(centered, weights[done : done + count])
         parts.append(np.stack(jax.tree.leaves(solve_pid(cov, dims, redundancy).atoms)).swapaxes(1, 2))
         done += count
@@ -146,7 +149,9 @@ def _as_atoms(values: np.ndarray) -> PIDAtoms:
     return PIDAtoms(redundancy=values[0], unique_1=values[1], unique_2=values[2], synergy=values[3])
 
 
-def blocks_within(budget_bytes: float, resamples: int, problems: int, size: int) -> Iterator[int]:
+def blocks_within(
+    budget_bytes: float, resamples: int, problems: int, size: int, more_bytes: float = 0
+) -> Iterator[int]:
     """Divide replicates into blocks of one length, so that few programs are compiled, and a rest.
 
     Args:
@@ -154,11 +159,12 @@ def blocks_within(budget_bytes: float, resamples: int, problems: int, size: int)
         resamples: All replicates.
         problems: Problems that are decomposed at once for each.
         size: D.
+        more_bytes: What each replicate takes beside its covariances.
 
     Returns:
         Numbers of replicates that sum to all.
     """
-    most = int(max(1, budget_bytes // (8 * COPIES * problems * size**2)))
+    most = int(max(1, budget_bytes // (8 * COPIES * problems * size**2 + more_bytes)))
     yield from (min(most, resamples - first) for first in range(0, resamples, most))
 
 

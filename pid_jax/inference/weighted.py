@@ -13,6 +13,8 @@ from pid_jax.precision import double_precision
 
 # Products of pairs of coordinates that exist at a time: 20 MB.
 PRODUCTS = 2_500_000
+# For fewer weightings, a product for each takes less time than those of all pairs.
+FEW = 32
 
 
 def weighted_covariances(
@@ -20,7 +22,7 @@ def weighted_covariances(
 ) -> Float[np.ndarray, "problems replicates D D"]:
     """Compute the covariance of all rows of every problem under each weighting.
 
-    All weightings share the products of pairs of coordinates, so that one product of large matrices gives all
+    Many weightings share the products of pairs of coordinates, so that one product of large matrices gives all
     covariances of a problem.
 
     Args:
@@ -30,8 +32,9 @@ def weighted_covariances(
     samples, size = centered.shape[1:]
     rows = max(1, min(samples, PRODUCTS // (size * (size + 1) // 2)))
     blocks = -(-samples // rows)
+    missing = blocks * rows - samples
+    filled = np.pad(weights, ((0, 0), (0, missing))) if missing else weights
     with double_precision():
-        filled = np.pad(weights, ((0, 0), (0, blocks * rows - samples)))
         by_block = jnp.asarray(filled.reshape(len(weights), blocks, rows).swapaxes(0, 1))
         return map_problems(partial(_covariances, weights=by_block), centered, is_one_each=True)
 
@@ -47,6 +50,10 @@ def _of_one(
     centered: Float[Array, "n D"], weights: Float[Array, "blocks replicates rows"]
 ) -> Float[Array, "replicates D D"]:
     (samples, size), (blocks, replicates, rows) = centered.shape, weights.shape
+    if replicates < FEW:
+        return jax.lax.map(
+            lambda times: _plain(centered, times), weights.swapaxes(0, 1).reshape(replicates, -1)[:, :samples]
+        )
     first, second = np.triu_indices(size)
     filled = jnp.pad(centered, ((0, blocks * rows - samples), (0, 0))).reshape(blocks, rows, size)
 
@@ -59,3 +66,9 @@ def _of_one(
     of_pairs = (products - total[:, first] * total[:, second] / samples) / (samples - 1)
     cov = jnp.zeros((replicates, size, size)).at[:, first, second].set(of_pairs)
     return cov.at[:, second, first].set(of_pairs)
+
+
+def _plain(centered: Float[Array, "n D"], times: Float[Array, "n"]) -> Float[Array, "D D"]:
+    samples = centered.shape[0]
+    total = times @ centered
+    return (centered.T @ (centered * times[:, None]) - jnp.outer(total, total) / samples) / (samples - 1)

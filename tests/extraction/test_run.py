@@ -69,6 +69,26 @@ def test_equal_samples_have_equal_states(llava, samples, settings, tmp_path):
     assert np.abs(states[0] - states[1]).max() > 1e-3
 
 
+def test_a_shard_that_cannot_be_written_stops_the_run_and_is_made_again(
+    llava, samples, settings, tmp_path, monkeypatch
+):
+    many, write = _renamed(samples, 10), ActivationStore.write_shard
+
+    def write_or_fail(self, index, *args):
+        if index == 1:
+            raise OSError("no space left on device")
+        write(self, index, *args)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space left"):
+        patch.setattr(ActivationStore, "write_shard", write_or_fail)
+        _fill(llava, many, settings, tmp_path / "s")
+    again, whole = (_fill(llava, many, settings, tmp_path / name) for name in ("s", "whole"))
+    assert again.verify() == []
+    for index in range(3):
+        one, other = (store.shard_path(index) for store in (again, whole))
+        assert one.read_bytes() == other.read_bytes()
+
+
 def test_bad_samples_are_recorded_and_the_rest_goes_on(llava, samples, settings, tmp_path):
     corrupt = tmp_path / "corrupt.png"
     corrupt.write_bytes(samples[0].image.read_bytes()[:60])

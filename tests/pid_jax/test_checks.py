@@ -149,6 +149,9 @@ def test_asymmetric_covariances():
     large = np.eye(600)
     large[299, 570] = 1e-9
     refuse_cov(large, ValueError, "cov is not symmetric, first at index (299, 570)", dims=(300, 299, 1))
+    many = np.tile(np.eye(3), (5, 2000, 1, 1))  # more than are compared at a time
+    many[3, 1999, 1, 2] = 0.1
+    refuse_cov(many, ValueError, "cov is not symmetric, first at index (3, 1999, 1, 2)", dims=(1, 1, 1))
 
 
 def test_negative_variances():
