@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float
 
@@ -24,7 +25,18 @@ def gaussianize_copula(samples: Float[Array, "n d"], noise: Float[Array, "d"]) -
 
 
 def _normal_scores(column: Float[Array, "n"], noise: Float[Array, ""]) -> Float[Array, "n"]:
-    ordered = jnp.sort(column)
+    ordered = _sort(column)
     below = jnp.searchsorted(ordered, column - noise, side="left")
     up_to = jnp.searchsorted(ordered, column + noise, side="right")
     return ndtri((below + up_to).astype(column.dtype) / (2 * column.shape[0]))
+
+
+def _sort(column: Float[Array, "n"]) -> Float[Array, "n"]:
+    """Sort finite numbers by their bits: XLA's order of numbers, with its NaN, takes a CPU four times as long."""
+    info = jnp.iinfo(jnp.int64 if column.dtype == jnp.float64 else jnp.int32)
+
+    def in_order(bits: Array) -> Array:
+        return bits ^ ((bits >> (info.bits - 1)) & info.max)  # negative numbers count backwards
+
+    ordered = jnp.sort(in_order(lax.bitcast_convert_type(column, info.dtype)))
+    return lax.bitcast_convert_type(in_order(ordered), column.dtype)

@@ -80,3 +80,16 @@ def test_scores_sum_to_zero_and_stay_finite(samples):
     actual = scores(samples, 0.0)
     assert np.isfinite(actual).all()
     np.testing.assert_allclose(actual.sum(axis=0), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_numbers_of_every_size_and_sign_are_in_order(dtype):
+    rng, info = np.random.default_rng(0), np.finfo(dtype)
+    column = rng.standard_normal(500) * 10.0 ** rng.integers(-30, 30, 500)
+    column = np.concatenate([column, [0, -0.0, info.tiny, -info.tiny, info.max, -info.max]]).astype(dtype)
+    with double_precision():
+        found = np.asarray(gaussianize_copula(jnp.asarray(column[:, None]), jnp.zeros(1, dtype)))[:, 0]
+    order = np.argsort(column, kind="stable")
+    steps = np.diff(found[order])
+    assert np.all((steps > 0) == (np.diff(column[order]) > 0))
+    assert np.all(steps >= 0)
