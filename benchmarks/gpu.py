@@ -48,6 +48,7 @@ LAYERS, RESAMPLES = 33, 1000
 WIDE_LAYERS, WIDE_SAMPLES, FEATURES = 4, 5000, 4096
 PLAIN = PIDSpec(PCA(dim=DIM), NoGaussianization(), bias_correction=NoCorrection())
 FLOW = RealNVP(marginals=Standardize(), **flow_speed.OWN)
+# Every call but that of components gets this much of the card, so that it is made in few parts.
 BUDGET_GB = 32.0
 
 

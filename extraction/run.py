@@ -25,7 +25,7 @@ from pid_jax.store import NORM, ActivationStore, Failure, Manifest, tensor_name
 
 _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 # Conditions whose shard may wait in memory while that of the next samples is made.
-MOST_HELD_TWICE = 4
+_MOST_HELD_TWICE = 4
 _LOOK_EVERY_S = 0.5  # an object store is listed for it
 
 
@@ -132,7 +132,7 @@ def fill(
             writing.submit(partial(_write, index, lacking, made, plan, settings))
             has_failed = any(rows.failures for rows in made)
             # The count that may stop the run is of what is written; and many conditions are not held twice.
-            if has_failed or len(lacking) > MOST_HELD_TWICE:
+            if has_failed or len(lacking) > _MOST_HELD_TWICE:
                 writing.wait()
             count.tell(at_once=has_failed)
     count.tell(at_once=True)

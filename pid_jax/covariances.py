@@ -194,7 +194,8 @@ def _find_asymmetry(cov: np.ndarray) -> tuple[int, ...] | None:
         where = _find_asymmetry_in_tile(flat[k : k + some], i, j)
         if where is not None:
             problem, row, column = where
-            return (*_unravel(problem + k, cov.shape[:-2]), *sorted((row, column)))
+            leading = np.unravel_index(problem + k, cov.shape[:-2])
+            return (*map(int, leading), *sorted((row, column)))
     return None
 
 
@@ -213,10 +214,6 @@ def _find_asymmetry_in_tile(cov: np.ndarray, first_row: int, first_column: int) 
         return None
     problem, row, column = _first(~is_same)
     return problem, row + first_row, column + first_column
-
-
-def _unravel(place: int, leading: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(int(i) for i in np.unravel_index(place, leading)) if leading else ()
 
 
 def _first(is_bad: np.ndarray) -> tuple[int, ...]:

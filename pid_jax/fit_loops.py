@@ -18,8 +18,8 @@ from pid_jax.flow.weights import FlowWeights, init_weights
 from pid_jax.layout import (
     current_layout,
     in_parts,
+    in_threads,
     is_on_cpu,
-    laid_out,
     mesh_of,
     one_each,
     over_devices,
@@ -28,7 +28,6 @@ from pid_jax.layout import (
 )
 from pid_jax.precision import single_precision
 from pid_jax.progress import Progress, StepCounter
-from pid_jax.threads import map_in_threads
 
 # How a function of one problem becomes one of a batch: `jax.vmap` or `one_each`.
 Map = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -89,8 +88,7 @@ def fit_separately(
         mixing = tuple(np.ones((1, 1), np.float32) for _ in scores)
         chosen = [x[[place]] if len(x) > 1 else x for x in scores]
         samples = _samples(chosen, is_held_out, mixing, is_free[place])
-        with laid_out(layout.mesh):  # a thread of its own knows of no layout
-            return _with_axis(start(samples))
+        return _with_axis(start(samples))
 
     def run_batch(first: int, size: int) -> Fitted:
         rows = np.minimum(np.arange(first, first + size), count - 1)  # the last batch is filled up
@@ -102,7 +100,7 @@ def fit_separately(
         return jax.tree.map(lambda leaf: leaf[:own], fitted)
 
     if is_cpu and len(devices) == 1:
-        batches = map_in_threads(run_one, range(count))
+        batches = in_threads(run_one, range(count))
     else:
         most = part_size(min(batch or count, count), memory_of_fit(training, len(is_held_out)), layout)
         batches = in_parts(run_batch, count, min(most, len(devices)) if is_cpu else most, layout)

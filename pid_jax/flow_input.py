@@ -9,8 +9,8 @@ import numpy as np
 
 from pid_jax.flow.stage import Stage, fit_stages, stages_forward
 from pid_jax.gaussianizers import Copula, RealNVP
+from pid_jax.layout import in_threads
 from pid_jax.precision import single_precision
-from pid_jax.threads import map_in_threads
 
 # Distance of the quartiles of a standard normal.
 QUARTILES = 1.349
@@ -54,7 +54,7 @@ def prepare_variable(
     if isinstance(spec.marginals, Copula):
         allowed = np.broadcast_to(is_mixed, len(scaled)) if np.ndim(is_mixed) == 0 else np.asarray(is_mixed)
         prepare = partial(_prepare_one, is_held_out=is_held_out, spec=spec)
-        found = map_in_threads(lambda place: prepare(scaled[place], is_mixed=allowed[place]), range(len(scaled)))
+        found = in_threads(lambda place: prepare(scaled[place], is_mixed=allowed[place]), range(len(scaled)))
         stages, scores, log_det = jax.tree.map(lambda *parts: np.stack(parts), *found)
     return Prepared(
         center=center.astype(np.float32), scale=scale.astype(np.float32), stages=stages, scores=scores, log_det=log_det

@@ -1,7 +1,7 @@
 """Problems spread over devices, and in parts that fit into memory."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -13,12 +13,14 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pid_jax.checks import check_at_least
+from pid_jax.threads import map_in_threads
 
 # Memory for the arrays of a stage that exist at a time, where nothing else is said, in GB.
 BUDGET_GB = 2.0
 # CPUs solve problems one after the other anyway, and with more at a time the system spends a fifth of the time on pages
 # of memory that it hands out (docs/decisions/0023-devices.md).
 CPU_BYTES = 50e6
+_T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
@@ -71,6 +73,17 @@ def laid_out(mesh: Mesh | None = None, budget_gb: float | None = None) -> Iterat
 def current_layout() -> Layout:
     """Return the layout of the block around; outside of any all devices of this process, and `BUDGET_GB`."""
     return _layout.get() or Layout(_all_devices(), 1e9 * BUDGET_GB)
+
+
+def in_threads(function: Callable[[_T], _R], items: Iterable[_T]) -> list[_R]:
+    """Call a function for all items in threads (`map_in_threads`), on the devices of the layout around."""
+    mesh = current_layout().mesh
+
+    def call(item: _T) -> _R:
+        with laid_out(mesh):  # a thread of its own knows of no layout
+            return function(item)
+
+    return map_in_threads(call, items)
 
 
 def over_devices(function: Callable[..., Any], mesh: Mesh | None) -> Callable[..., Any]:

@@ -12,9 +12,8 @@ from jaxtyping import Array
 
 from pid_jax.flow.variable import VariableFlow, variable_forward, variable_inverse
 from pid_jax.flow.weights import Architecture
-from pid_jax.layout import current_layout, laid_out
+from pid_jax.layout import in_threads
 from pid_jax.precision import single_precision
-from pid_jax.threads import map_in_threads
 
 
 def map_variables(
@@ -43,14 +42,12 @@ def _of_each(
     variables: Sequence[np.ndarray],
     architectures: Sequence[Architecture],
 ) -> list[Any]:
-    mesh = current_layout().mesh
-
     def apply(at: tuple[VariableFlow, np.ndarray, Architecture]) -> Any:
         flow, values, architecture = at
-        with laid_out(mesh), single_precision():  # a thread of its own knows of neither
+        with single_precision():
             return jax.tree.map(np.asarray, program(flow, jnp.asarray(values), architecture=architecture))
 
-    return map_in_threads(apply, zip(flows, variables, architectures, strict=True))
+    return in_threads(apply, zip(flows, variables, architectures, strict=True))
 
 
 @partial(jax.jit, static_argnames="architecture")

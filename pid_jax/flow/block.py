@@ -223,10 +223,10 @@ class Block(nn.Module):
     def __call__(self, x: Halves, permutation: Int[Array, "d"]) -> tuple[Halves, Float[Array, "n"]]:
         """Map forward; return the images and log |det| of the Jacobian."""
         images = self._linear(permutation).forward(x)
-        (kept, slope), (moved, other_slope) = (
+        (kept, log_slope), (moved, more) = (
             f.forward_and_log_det(y) for f, y in zip(self._elementwise(), images, strict=True)
         )
-        log_det = self.log_scale.sum() + slope.sum(axis=0) + other_slope.sum(axis=0)
+        log_det = self.log_scale.sum() + log_slope.sum(axis=0) + more.sum(axis=0)
         if self.dim > 1:
             moved, log_scale = self._affine(kept).forward_and_log_det(moved)
             log_det = log_det + log_scale.sum(axis=0)
@@ -239,10 +239,10 @@ class Block(nn.Module):
         if self.dim > 1:
             moved, log_scale = self._affine(kept).inverse_and_log_det(moved)
             log_det = log_det + log_scale.sum(axis=0)
-        (kept, slope), (moved, other_slope) = (
+        (kept, log_slope), (moved, more) = (
             f.inverse_and_log_det(half) for f, half in zip(self._elementwise(), (kept, moved), strict=True)
         )
-        log_det = log_det + slope.sum(axis=0) + other_slope.sum(axis=0)
+        log_det = log_det + log_slope.sum(axis=0) + more.sum(axis=0)
         return self._linear(permutation).inverse((kept, moved)), log_det
 
     def _linear(self, permutation: Array) -> Linear:

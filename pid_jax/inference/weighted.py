@@ -29,31 +29,44 @@ def weighted_covariances(
         centered: Rows whose mean without weights is zero.
         weights: Weights of the rows, n in total for each weighting.
     """
-    samples, size = centered.shape[1:]
-    rows = max(1, min(samples, PRODUCTS // (size * (size + 1) // 2)))
-    blocks = -(-samples // rows)
-    missing = blocks * rows - samples
-    filled = np.pad(weights, ((0, 0), (0, missing))) if missing else weights
     with double_precision():
-        by_block = jnp.asarray(filled.reshape(len(weights), blocks, rows).swapaxes(0, 1))
-        return map_problems(partial(_covariances, weights=by_block), centered, is_one_each=True)
+        if len(weights) < FEW:
+            program = partial(_one_by_one, weights=jnp.asarray(weights))
+        else:
+            program = partial(_from_pairs, weights=jnp.asarray(_in_blocks(weights, centered.shape[-1])))
+        return map_problems(program, centered, is_one_each=True)
+
+
+def _in_blocks(weights: np.ndarray, size: int) -> Float[np.ndarray, "blocks replicates rows"]:
+    """Divide the rows so that the products of a block are few enough; the last is filled up with weights of zero."""
+    replicates, samples = weights.shape
+    rows = max(1, min(samples, PRODUCTS // (size * (size + 1) // 2)))
+    missing = -samples % rows
+    filled = np.pad(weights, ((0, 0), (0, missing))) if missing else weights
+    return filled.reshape(replicates, -1, rows).swapaxes(0, 1)
 
 
 @partial(jax.jit, static_argnames="mesh")
-def _covariances(
+def _one_by_one(
+    centered: Float[Array, "1 n D"], *, weights: Float[Array, "replicates n"], mesh: Mesh | None
+) -> Float[Array, "1 replicates D D"]:
+    def one(centered: Float[Array, "n D"]) -> Float[Array, "replicates D D"]:
+        return jax.lax.map(partial(_plain, centered), weights)
+
+    return over_devices(one_each(one), mesh)(centered)
+
+
+@partial(jax.jit, static_argnames="mesh")
+def _from_pairs(
     centered: Float[Array, "1 n D"], *, weights: Float[Array, "blocks replicates rows"], mesh: Mesh | None
 ) -> Float[Array, "1 replicates D D"]:
-    return over_devices(one_each(partial(_of_one, weights=weights)), mesh)(centered)
+    return over_devices(one_each(partial(_add_up, weights=weights)), mesh)(centered)
 
 
-def _of_one(
+def _add_up(
     centered: Float[Array, "n D"], weights: Float[Array, "blocks replicates rows"]
 ) -> Float[Array, "replicates D D"]:
     (samples, size), (blocks, replicates, rows) = centered.shape, weights.shape
-    if replicates < FEW:
-        return jax.lax.map(
-            lambda times: _plain(centered, times), weights.swapaxes(0, 1).reshape(replicates, -1)[:, :samples]
-        )
     first, second = np.triu_indices(size)
     filled = jnp.pad(centered, ((0, blocks * rows - samples), (0, 0))).reshape(blocks, rows, size)
 

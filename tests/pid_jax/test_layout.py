@@ -16,7 +16,7 @@ from pid_jax import fit_loops, gaussian_pid
 from pid_jax.flow.memory import memory_of_fit
 from pid_jax.flow.train import Training
 from pid_jax.flow.weights import Architecture
-from pid_jax.layout import Layout, current_layout, laid_out, map_problems, over_devices, part_size
+from pid_jax.layout import Layout, current_layout, in_threads, laid_out, map_problems, over_devices, part_size
 from pid_jax.precision import single_precision
 from tests import devices
 
@@ -49,6 +49,13 @@ def test_numbers_do_not_depend_on_the_devices(tmp_path):
 def test_no_stage_depends_on_the_devices(tmp_path):
     found = on_four("thorough", tmp_path / "found.npz")
     compare(found, devices.exact() | devices.sampled() | {"flow": devices.fitted(), "mapped": found["last/mapped"]})
+
+
+def test_threads_solve_on_the_devices_of_the_layout_around():
+    mesh = jax.make_mesh((1,), ("of its own",))
+    with laid_out(mesh):
+        found = in_threads(lambda item: (item, current_layout().mesh), range(3))
+    assert found == [(item, mesh) for item in range(3)]
 
 
 def doubled(found: list[int], x: np.ndarray, *, mesh: Mesh | None) -> jax.Array:
