@@ -1,6 +1,6 @@
 """Bias and intervals of estimated decompositions: by models whose samples look like the data, or by replicates."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from pid_jax.pid.atoms import PIDAtoms, PIDSolution
 from pid_jax.pid.calibrated import Calibration, calibrate
 from pid_jax.pid.calibrated_mmi import calibrate_mmi
 from pid_jax.precision import double_precision
+from pid_jax.rank_errors import RankErrors
 from pid_jax.spec import MMI, IndirectInference, ParametricBootstrap, Redundancy
 from pid_jax.threads import one_blas_thread
 
@@ -30,6 +31,7 @@ FEWEST_DRAWS = 20
 # Intervals hold the truth with this probability where sampling is the only error.
 INTERVAL_LEVEL = 0.9
 Amounts = tuple[PIDAtoms, Information]
+ATOMS, INFORMATION = (tuple(f.name for f in fields(cls)) for cls in (PIDAtoms, Information))
 # Correlation matrices with a smaller eigenvalue count as singular here.
 SINGULAR = 1e-9
 
@@ -132,6 +134,39 @@ def subtract_fit(
         bias=jax.tree.map(add, corrected.bias, atoms),
         lower=jax.tree.map(lambda x, off, reach: take_off(x, off + reach), corrected.lower, atoms, apart),
         upper=jax.tree.map(lambda x, off, reach: take_off(x, off - reach), corrected.upper, atoms, apart),
+    )
+
+
+def subtract_ranks(corrected: Corrected, rows: np.ndarray, errors: RankErrors, level: float) -> Corrected:
+    """Take off what the noise of ranks did to some problems beyond sampling, and widen their intervals by its scatter.
+
+    Args:
+        corrected: Decompositions without the bias of sampling.
+        rows: The problems that were mapped by ranks.
+        errors: What ranks did to them.
+        level: Probability that an interval is to hold the truth.
+    """
+    found, quantile = corrected.found, float(ndtri(0.5 + 0.5 * level))
+    atoms = PIDAtoms(**{name: getattr(errors.bias, name) for name in ATOMS})
+    information = Information(**{name: getattr(errors.bias, name) for name in INFORMATION})
+    reach = PIDAtoms(**{name: quantile * getattr(errors.deviations, name).std(axis=0) for name in ATOMS})
+    off = partial(_add_to, rows)
+
+    def end(value: np.ndarray, end: np.ndarray, bias: np.ndarray, more: np.ndarray) -> np.ndarray:
+        far = end - value
+        wider = np.sign(far[rows]) * (np.hypot(far[rows], more) - np.abs(far[rows]))
+        return off(end, wider - bias)
+
+    return Corrected(
+        found=PIDSolution(
+            atoms=jax.tree.map(lambda x, b: off(x, -b), found.atoms, atoms),
+            information=jax.tree.map(lambda x, b: off(x, -b), found.information, information),
+            status=found.status,
+            gap=found.gap,
+        ),
+        bias=jax.tree.map(off, corrected.bias, atoms),
+        lower=jax.tree.map(end, found.atoms, corrected.lower, atoms, reach),
+        upper=jax.tree.map(end, found.atoms, corrected.upper, atoms, reach),
     )
 
 

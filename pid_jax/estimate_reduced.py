@@ -18,15 +18,19 @@ from pid_jax.bias import (
     mean_over_draws,
     sampling_errors,
     subtract_fit,
+    subtract_ranks,
     subtract_sampling,
 )
 from pid_jax.decompose import solve_pid
 from pid_jax.diagnose import describe_problems, diagnose_latents
+from pid_jax.flow.sentences import name_places
 from pid_jax.gaussian.covariance import ledoit_wolf, oracle_approximating, sample_covariance
-from pid_jax.gaussianize import Latents, gaussianize, is_corrected
+from pid_jax.gaussianize import COPULA, Latents, gaussianize, is_corrected
 from pid_jax.layout import map_problems, over_devices
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress
+from pid_jax.rank_errors import SMALLEST_SHARE, rank_errors
+from pid_jax.rank_noise import LARGEST_SHARE, remove_rank_noise
 from pid_jax.reduce.pca import Reduced
 from pid_jax.result import VARIABLES, PIDEstimate
 from pid_jax.spec import (
@@ -38,6 +42,8 @@ from pid_jax.spec import (
     SampleCovariance,
     spec_to_dict,
 )
+from pid_jax.status import Status
+from pid_jax.threads import one_blas_thread
 
 # Arrays as large as the latents of a problem that exist at a time while their covariance is estimated.
 COPIES = 3
@@ -105,6 +111,9 @@ def estimate_latents(
         estimator = partial(_estimate_covariances, estimator=spec.covariance)
         cov, shrinkage = map_problems(estimator, latents.values, bytes_each=COPIES * latents.values[0].nbytes)
     count, samples = latents.values.shape[:2]
+    share = np.zeros(count)
+    if is_corrected(spec):
+        cov, share = without_rank_noise(cov, latents)
     explained, rank = (
         np.stack([np.broadcast_to(getattr(one, name), count) for one in reduced], axis=-1)
         for name in ("explained_variance", "rank")
@@ -118,13 +127,13 @@ def estimate_latents(
         "rank": rank,
         "shrinkage": shrinkage,
         "gaussianizer": latents.gaussianizer,
-        "notes": latents.notes,
+        "notes": (*latents.notes, *_notes_on_ranks(share, samples, problem)),
         "flow": latents.fit,
         **_diagnose(latents, (d1, d2, dt), labels, problem),
     }
     estimates = []
     for measure in measures:
-        decomposed = _decompose(cov, (d1, d2, dt), latents, spec, measure, key, level)
+        decomposed = _decompose(cov, share, (d1, d2, dt), latents, spec, measure, key, level)
         settings = spec_to_dict(dataclasses.replace(spec, redundancy=measure))
         estimates.append(PIDEstimate(**decomposed, settings=settings, **common))
     return estimates
@@ -150,8 +159,42 @@ def _diagnose(latents: Latents, dims: tuple[int, int, int], labels: Sequence[str
     }
 
 
+def without_rank_noise(cov: np.ndarray, latents: Latents) -> tuple[np.ndarray, np.ndarray]:
+    """Remove the noise of ranks from the covariances of problems that were mapped by ranks.
+
+    Args:
+        cov: Covariances (problems, D, D) of latents.
+        latents: Where they come from.
+
+    Returns:
+        The covariances, and the largest share of noise in a direction of each problem, zero for other maps.
+    """
+    rows, share = np.flatnonzero(latents.gaussianizer == COPULA), np.zeros(len(cov))
+    if not rows.size:
+        return cov, share
+    with one_blas_thread(cov.shape[-1]):
+        denoised = remove_rank_noise(cov[rows], latents.values.shape[1])
+    cov = cov.copy()
+    cov[rows], share[rows] = denoised.cov, denoised.share
+    return cov, share
+
+
+def _notes_on_ranks(share: np.ndarray, samples: int, problem: str) -> tuple[str, ...]:
+    """Name the problems in which ranks are too coarse for what variables tell of one another."""
+    rows = np.flatnonzero(share > LARGEST_SHARE)
+    if not rows.size:
+        return ()
+    where = f"{name_places(rows, problem)}: " if len(share) > 1 else ""
+    return (
+        f"{where}ranks of {samples} samples are too coarse for dependence this strong: in some direction they are "
+        f"{share.max():.0%} noise, so information reads low and intervals are rough; use more samples, or "
+        "NoGaussianization() if the variables are Gaussian",
+    )
+
+
 def _decompose(
     cov: np.ndarray,
+    share: np.ndarray,
     dims: tuple[int, int, int],
     latents: Latents,
     spec: PIDSpec,
@@ -162,7 +205,12 @@ def _decompose(
     """Decompose covariances, take off the bias of sampling and of fits; return fields of `PIDEstimate`."""
     if not is_corrected(spec):
         return vars(solve_pid(cov, dims, measure))
-    corrected = correct_sampling(cov, latents.values.shape[1], dims, measure, spec.bias_correction, key, level)
+    samples = latents.values.shape[1]
+    corrected = correct_sampling(cov, samples, dims, measure, spec.bias_correction, key, level)
+    noisy = np.flatnonzero((share > SMALLEST_SHARE) & (corrected.found.status == Status.OK))
+    if noisy.size:
+        errors = rank_errors(cov[noisy], samples, dims, measure, jax.random.fold_in(key, 2))
+        corrected = subtract_ranks(corrected, noisy, errors, level)
     rows = latents.refitted
     if rows is not None:
         here = jax.tree.map(lambda x: x[rows], (corrected.found.atoms, corrected.found.information))
