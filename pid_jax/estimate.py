@@ -24,6 +24,7 @@ from pid_jax.layout import laid_out, map_problems, over_devices
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress, no_progress
 from pid_jax.reduce.pca import Reduced, keep_all, project
+from pid_jax.reduce.prepare import SinglePrecision
 from pid_jax.reduce.solve import fit_reduction, is_exact
 from pid_jax.result import VARIABLES, PIDEstimate
 from pid_jax.spec import PCA, PIDSpec, SampleCovariance
@@ -142,10 +143,19 @@ def _reduce_all(array: np.ndarray, fitted_on: np.ndarray | None, dim: int, spec:
     base = None if fitted_on is None else fitted_on.reshape(flat.shape)
     is_whole = not isinstance(spec.reduction, PCA) or is_exact(flat.shape[1:], dim, spec.reduction)
     options: dict[str, Any] = {"bytes_each": 8 * COPIES * flat[0].size, "is_one_each": not is_whole}
+    program = partial(_reduce, key=key, unit=np.finfo(array.dtype).eps, spec=spec, dim=dim)
     with double_precision():
-        program = partial(_reduce, key=key, spec=spec, dim=dim)
-        joined = map_problems(program, flat, base, dtype=np.float64 if is_whole else np.float32, **options)
-    return dataclasses.replace(joined, scores=joined.scores.astype(np.float64))
+        if is_whole:
+            return map_problems(program, flat, base, dtype=np.float64, **options)
+        single = SinglePrecision(flat)
+        joined = map_problems(program, single, None if base is None else SinglePrecision(base), **options)
+    return _in_units(joined, single.scales)
+
+
+def _in_units(reduced: Reduced, scales: np.ndarray) -> Reduced:
+    """Return scores in double precision, in the units that samples had before they were scaled."""
+    scores = reduced.scores.astype(np.float64) * scales[:, None, None]
+    return dataclasses.replace(reduced, scores=scores, rounding=reduced.rounding * scales[:, None])
 
 
 @partial(jax.jit, static_argnames=("spec", "dim", "mesh"))
@@ -154,13 +164,14 @@ def _reduce(
     fitted_on: Float[Array, "B n p"] | None,
     *,
     key: jax.Array,
+    unit: Float[Array, ""],
     spec: PIDSpec,
     dim: int,
     mesh: Mesh | None,
 ) -> Reduced:
     def one(samples: Float[Array, "n p"], fitted_on: Float[Array, "n p"]) -> Reduced:
         if isinstance(spec.reduction, PCA):
-            return project(samples, fit_reduction(fitted_on, dim, spec.reduction, key))
+            return project(samples, fit_reduction(fitted_on, dim, spec.reduction, key), unit)
         return keep_all(samples)
 
     return over_devices(jax.vmap(one), mesh)(samples, samples if fitted_on is None else fitted_on)

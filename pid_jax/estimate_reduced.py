@@ -30,7 +30,7 @@ from pid_jax.layout import map_problems, over_devices
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress
 from pid_jax.rank_errors import SMALLEST_SHARE, rank_errors
-from pid_jax.rank_noise import LARGEST_SHARE, remove_rank_noise
+from pid_jax.rank_noise import LARGEST_SHARE, remove_rank_noise, share_of_noise
 from pid_jax.reduce.pca import Reduced
 from pid_jax.result import VARIABLES, PIDEstimate
 from pid_jax.spec import (
@@ -91,8 +91,7 @@ def map_to_latents(
 ) -> tuple[Latents, jax.Array]:
     """Map reduced variables to latents, and return with them the key for what comes after; see `estimate_reduced`."""
     for_latents, for_bias = jax.random.split(key)
-    scores = [np.asarray(one.scores) for one in reduced]
-    return gaussianize(scores, spec, for_latents, progress, labels=labels, problem=problem), for_bias
+    return gaussianize(reduced, spec, for_latents, progress, labels=labels, problem=problem), for_bias
 
 
 def estimate_latents(
@@ -111,14 +110,14 @@ def estimate_latents(
         estimator = partial(_estimate_covariances, estimator=spec.covariance)
         cov, shrinkage = map_problems(estimator, latents.values, bytes_each=COPIES * latents.values[0].nbytes)
     count, samples = latents.values.shape[:2]
+    d1, d2, dt = dims = tuple(one.scores.shape[-1] for one in reduced)
     share = np.zeros(count)
     if is_corrected(spec):
-        cov, share = without_rank_noise(cov, latents)
+        cov, share = without_rank_noise(cov, latents, dims)
     explained, rank = (
         np.stack([np.broadcast_to(getattr(one, name), count) for one in reduced], axis=-1)
         for name in ("explained_variance", "rank")
     )
-    d1, d2, dt = (one.scores.shape[-1] for one in reduced)
     common = {
         "cov": cov,
         "dims": (d1, d2, dt),
@@ -159,23 +158,28 @@ def _diagnose(latents: Latents, dims: tuple[int, int, int], labels: Sequence[str
     }
 
 
-def without_rank_noise(cov: np.ndarray, latents: Latents) -> tuple[np.ndarray, np.ndarray]:
+def without_rank_noise(
+    cov: np.ndarray, latents: Latents, dims: tuple[int, int, int]
+) -> tuple[np.ndarray, np.ndarray]:
     """Remove the noise of ranks from the covariances of problems that were mapped by ranks.
 
     Args:
         cov: Covariances (problems, D, D) of latents.
         latents: Where they come from.
+        dims: (d1, d2, dt).
 
     Returns:
-        The covariances, and the largest share of noise in a direction of each problem, zero for other maps.
+        The covariances, and the share of noise in what the sources leave open about the target of each problem
+        (`share_of_noise`), zero for other maps.
     """
     rows, share = np.flatnonzero(latents.gaussianizer == COPULA), np.zeros(len(cov))
     if not rows.size:
         return cov, share
     with one_blas_thread(cov.shape[-1]):
         denoised = remove_rank_noise(cov[rows], latents.values.shape[1])
+        share[rows] = share_of_noise(cov[rows], denoised.noise, dims)
     cov = cov.copy()
-    cov[rows], share[rows] = denoised.cov, denoised.share
+    cov[rows] = denoised.cov
     return cov, share
 
 
@@ -186,9 +190,9 @@ def _notes_on_ranks(share: np.ndarray, samples: int, problem: str) -> tuple[str,
         return ()
     where = f"{name_places(rows, problem)}: " if len(share) > 1 else ""
     return (
-        f"{where}ranks of {samples} samples are too coarse for dependence this strong: in some direction they are "
-        f"{share.max():.0%} noise, so information reads low and intervals are rough; use more samples, or "
-        "NoGaussianization() if the variables are Gaussian",
+        f"{where}ranks of {samples} samples are too coarse for dependence this strong: {share.max():.0%} of what the "
+        "sources leave open about the target is their noise, so information reads low and intervals are rough; use "
+        "more samples, or NoGaussianization() if the variables are Gaussian",
     )
 
 

@@ -7,13 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pid_jax.flow.marginal import QUARTILES
 from pid_jax.flow.stage import Stage, fit_stages, stages_forward
 from pid_jax.gaussianizers import Copula, RealNVP
 from pid_jax.layout import in_threads
 from pid_jax.precision import single_precision
 
-# Distance of the quartiles of a standard normal.
-QUARTILES = 1.349
 # Smallest scale of a coordinate over its standard deviation; single precision tells no smaller differences apart.
 SMALLEST_SCALE = 1e-6
 

@@ -14,16 +14,17 @@ from jaxtyping import Array, Float
 
 from pid_jax.checks import is_discrete, is_redundant
 from pid_jax.decompose import solve_pid
-from pid_jax.flow.marginal import gaussianize_copula
+from pid_jax.flow.marginal import QUARTILES, gaussianize_copula
 from pid_jax.flow.recipe import choose_settings
 from pid_jax.flow.sentences import name_places
 from pid_jax.gaussianizers import Auto, Copula, NoGaussianization, RealNVP
 from pid_jax.layout import map_problems, over_devices
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress, part_of
+from pid_jax.reduce.pca import Reduced
 from pid_jax.result import VARIABLES
 from pid_jax.side_by_side import side_by_side
-from pid_jax.spec import MMI, PCA, NoCorrection, PIDSpec, SampleCovariance
+from pid_jax.spec import MMI, NoCorrection, PIDSpec, SampleCovariance
 from pid_jax.status import Status
 
 if TYPE_CHECKING:  # flows are loaded on first use: Flax and Distrax take seconds
@@ -69,7 +70,7 @@ def is_corrected(spec: PIDSpec) -> bool:
 
 
 def gaussianize(
-    scores: Sequence[np.ndarray],
+    reduced: Sequence[Reduced],
     spec: PIDSpec,
     key: jax.Array,
     progress: Progress,
@@ -80,7 +81,7 @@ def gaussianize(
     """Map the scores of all variables to latents.
 
     Args:
-        scores: Of each variable (problems or 1, n, d) in float64; columns without variance are zero.
+        reduced: Each variable (problems or 1, n, d) in float64; columns without variance are zero.
         spec: The settings of all stages.
         key: A JAX random key.
         progress: Called with steps done and all there are, while flows are fitted.
@@ -90,17 +91,17 @@ def gaussianize(
     Raises:
         ValueError: If a flow was asked for and the target is discrete in all problems.
     """
+    scores = [np.asarray(one.scores) for one in reduced]
     count = max(len(x) for x in scores)
-    is_one_unit = isinstance(spec.reduction, PCA)
     match spec.gaussianize:
         case NoGaussianization():
             return Latents(values=side_by_side(scores), gaussianizer=np.full(count, RAW))
         case Copula() as copula:
-            return Latents(values=_by_ranks(scores, copula, is_one_unit), gaussianizer=np.full(count, COPULA))
+            return Latents(values=_by_ranks(reduced, copula), gaussianizer=np.full(count, COPULA))
         case RealNVP() | Auto() as way:
             flow, is_compared = (way.flow, True) if isinstance(way, Auto) else (way, False)
             prepared = _prepare(scores, key, labels, problem)
-            return _by_flow(prepared, scores, flow, spec, key, progress, is_compared=is_compared)
+            return _by_flow(prepared, reduced, flow, spec, key, progress, is_compared=is_compared)
 
 
 def fill_constant(scores: np.ndarray, key: jax.Array) -> np.ndarray:
@@ -118,7 +119,7 @@ _Prepared = tuple[list[np.ndarray], np.ndarray, tuple[str, ...]]
 
 def _by_flow(
     prepared: _Prepared,
-    scores: Sequence[np.ndarray],
+    reduced: Sequence[Reduced],
     flow: RealNVP,
     spec: PIDSpec,
     key: jax.Array,
@@ -128,6 +129,7 @@ def _by_flow(
 ) -> Latents:
     """Fit flows where there can be one, and use them, or where they are compared the best map of each problem."""
     filled, has_flow, notes = prepared
+    scores = [np.asarray(one.scores) for one in reduced]
     names, flows = np.full(len(has_flow), COPULA, dtype=object), None
     if has_flow.any():
         flows = _fit(filled, has_flow, flow, is_corrected(spec), key, progress)
@@ -135,7 +137,7 @@ def _by_flow(
     values = np.empty((len(names), scores[0].shape[1], sum(x.shape[-1] for x in scores)))
     for name, make in (
         (RAW, partial(side_by_side, scores)),
-        (COPULA, partial(_by_ranks, scores, Copula(), isinstance(spec.reduction, PCA))),
+        (COPULA, partial(_by_ranks, reduced, Copula())),
     ):
         if (names == name).any():
             values[names == name] = make()[names == name]
@@ -264,18 +266,26 @@ def _where(is_meant: np.ndarray, count: int, problem: str) -> str:
     return name_places(np.flatnonzero(is_meant), problem)
 
 
-def _by_ranks(scores: Sequence[np.ndarray], spec: Copula, is_one_unit: bool) -> np.ndarray:
-    rank = partial(_rank, tie=spec.tie_tolerance, is_one_unit=is_one_unit)
+def _by_ranks(reduced: Sequence[Reduced], spec: Copula) -> np.ndarray:
     with double_precision():
-        return side_by_side([map_problems(rank, x, bytes_each=COPIES * x[0].nbytes) for x in scores])
+        return side_by_side([_rank_variable(one, spec.tie_tolerance) for one in reduced])
 
 
-@partial(jax.jit, static_argnames=("is_one_unit", "mesh"))
-def _rank(scores: Float[Array, "B n d"], *, tie: Array, is_one_unit: bool, mesh: Mesh | None) -> Float[Array, "B n d"]:
-    def one(x: Float[Array, "n d"]) -> Float[Array, "n d"]:
-        peak = jnp.maximum(jnp.abs(x).max(), jnp.finfo(x.dtype).tiny)
-        spread = peak * (x / peak).std(axis=0)  # squares of huge values would overflow
-        scale = jnp.full_like(spread, spread.max()) if is_one_unit else spread
-        return gaussianize_copula(x, tie * scale)
+def _rank_variable(reduced: Reduced, tie_tolerance: float) -> np.ndarray:
+    scores = np.asarray(reduced.scores)
+    rank = partial(_rank, tie=np.float64(tie_tolerance), is_tolerant=tie_tolerance > 0)
+    return map_problems(rank, scores, np.asarray(reduced.rounding), bytes_each=COPIES * scores[0].nbytes)
 
-    return over_devices(jax.vmap(one), mesh)(scores)
+
+@partial(jax.jit, static_argnames=("is_tolerant", "mesh"))
+def _rank(
+    scores: Float[Array, "B n d"], rounding: Float[Array, "B n"], *, tie: Array, is_tolerant: bool, mesh: Mesh | None
+) -> Float[Array, "B n d"]:
+    def one(x: Float[Array, "n d"], rounding: Float[Array, "n"]) -> Float[Array, "n d"]:
+        noise = rounding[:, None]
+        if is_tolerant:
+            low, high = jnp.quantile(x, jnp.asarray([0.25, 0.75]), axis=0)
+            noise = noise + tie * (high / QUARTILES - low / QUARTILES)
+        return gaussianize_copula(x, noise)
+
+    return over_devices(jax.vmap(one), mesh)(scores, rounding)

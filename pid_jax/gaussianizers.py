@@ -14,13 +14,16 @@ class NoGaussianization:
 class Copula:
     """Map each coordinate to a standard normal by its ranks (Gaussian rank copula).
 
+    Equal values share one rank, and so do scores of a reduction that differ by no more than rounding can have done to
+    them. Strictly monotone maps of single coordinates change nothing, to the last bit.
+
     Attributes:
-        tie_tolerance: Values that agree within this fraction of a standard deviation share one rank, so that rounding
-            noise between equal states is not spread over the whole normal range. After PCA it is the standard
-            deviation of the leading component, without reduction each column's own.
+        tie_tolerance: Values that agree within this fraction of the spread of their column share one rank as well, so
+            that noise between equal states is not spread over the whole normal range. The spread is the distance of
+            the quartiles over that of a standard normal.
     """
 
-    tie_tolerance: float = 1e-5
+    tie_tolerance: float = 0.0
 
     def __post_init__(self) -> None:
         check_fraction("Copula(tie_tolerance=...)", self.tie_tolerance)

@@ -12,7 +12,7 @@ from pid_jax.decompose import solve_pid
 from pid_jax.gaussian.joint import block_slices
 from pid_jax.gaussian.wishart import WhiteFactors, numpy_generator
 from pid_jax.pid.quantities import PIDQuantities, quantities_of
-from pid_jax.rank_noise import add_rank_noise, remove_rank_noise, root_of
+from pid_jax.rank_noise import add_rank_noise, correlation_of, remove_rank_noise, root_of
 from pid_jax.spec import Redundancy
 from pid_jax.threads import one_blas_thread
 
@@ -93,8 +93,7 @@ def _decompose(
     size = len(cov)
     with one_blas_thread(size):
         whites = _white_factors(for_samples, size, samples)
-        scale = np.sqrt(np.maximum(np.diagonal(cov), np.finfo(float).tiny))
-        noisy = add_rank_noise(cov / np.outer(scale, scale), samples, DRAWS, numpy_generator(for_noise))
+        noisy = add_rank_noise(correlation_of(cov), samples, DRAWS, numpy_generator(for_noise))
         raw, ranked = (_quadratic(root_of(model) @ whites) for model in (cov[None], noisy))
         found = [[some[:, part, part] for part in parts] for some in (raw, ranked)]
         found[1] = [remove_rank_noise(some, samples).cov for some in found[1]]
@@ -103,7 +102,7 @@ def _decompose(
 
 
 def _white_factors(key: jax.Array, size: int, samples: int) -> np.ndarray:
-    """Draw factors W with W Wᵀ distributed as the sample covariance of white samples, also for fewer than dimensions."""
+    """Draw W with W Wᵀ distributed as the sample covariance of white samples, also of fewer than dimensions."""
     freedom = samples - 1
     if freedom >= size:
         return WhiteFactors(key, size, freedom).draw(DRAWS) / np.sqrt(freedom)

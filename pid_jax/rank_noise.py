@@ -50,11 +50,11 @@ class Denoised:
 
     Attributes:
         cov: The covariances (..., D, D); normal scores keep their variances.
-        share: Largest share of noise in a direction of the latents (...), from 0 to 1.
+        noise: The covariances of the noise, in the same units.
     """
 
     cov: np.ndarray
-    share: np.ndarray
+    noise: np.ndarray
 
 
 @lru_cache(maxsize=64)
@@ -88,27 +88,43 @@ def remove_rank_noise(cov: Float[np.ndarray, "... D D"], samples: int) -> Denois
 
     To order 1/n the result has the mean and the scatter of the correlations of raw Gaussian samples, so that all that
     is known of these holds for it. It has the range of `cov` and is positive definite there: where noise is more than
-    half of what is seen in a direction, only a part of it is removed, and `share` says so.
+    half of what is seen in a direction, only a part of it is removed.
 
     Args:
         cov: Sample covariances of normal scores of n samples.
         samples: n.
     """
     scale = np.sqrt(np.diagonal(cov, axis1=-2, axis2=-1))
-    alive = scale > 0
-    safe = np.where(alive, scale, 1)
+    safe, units = np.where(scale > 0, scale, 1), scale[..., :, None] * scale[..., None, :]
     shown = cov / (safe[..., :, None] * safe[..., None, :])
-    seen = shown * (1 + noise_weights(samples).sum() / samples)
-    root, inverse = _roots(seen)
-    latent = shown
+    root, inverse = _roots(shown * (1 + noise_weights(samples).sum() / samples))
+    latent = noise = shown
     for _ in range(STEPS):
         noise = noise_of_ranks(latent, samples)
         shares, axes = np.linalg.eigh(inverse @ noise @ inverse)
         left = np.where(shares > LARGEST_SHARE, LARGEST_SHARE**2 / np.maximum(shares, LARGEST_SHARE), 1 - shares)
         half = root @ axes
-        latent = _correlation((half * left[..., None, :]) @ np.swapaxes(half, -1, -2))
-    cleaned = latent * (scale[..., :, None] * scale[..., None, :])
-    return Denoised(cov=cleaned, share=np.minimum(shares[..., -1], 1))
+        latent = correlation_of((half * left[..., None, :]) @ np.swapaxes(half, -1, -2))
+    return Denoised(cov=latent * units, noise=noise * units)
+
+
+def share_of_noise(
+    cov: Float[np.ndarray, "B D D"], noise: Float[np.ndarray, "B D D"], dims: tuple[int, int, int]
+) -> Float[np.ndarray, "B"]:
+    """Compute the largest share of noise in what the sources leave open about a direction of the target.
+
+    Args:
+        cov: Covariances of normal scores, with their noise.
+        noise: Covariances of the noise.
+        dims: (d1, d2, dt).
+    """
+    size = sum(dims[:-1])
+    to_sources, to_target = slice(0, size), slice(size, None)
+    weights = cov[:, to_target, to_sources] @ np.linalg.pinv(cov[:, to_sources, to_sources], RANK_CUT, hermitian=True)
+    residual = np.concatenate([-weights, np.broadcast_to(np.eye(dims[-1]), (len(cov), dims[-1], dims[-1]))], axis=-1)
+    left, of_noise = (residual @ one @ np.swapaxes(residual, -1, -2) for one in (cov, noise))
+    inverse = _roots(left)[1]
+    return np.minimum(np.linalg.eigvalsh(inverse @ of_noise @ inverse)[..., -1], 1)
 
 
 def add_rank_noise(
@@ -129,12 +145,13 @@ def add_rank_noise(
         values, vectors = np.linalg.eigh(power)
         errors = rng.standard_normal((draws, size)) @ (vectors * np.sqrt(np.maximum(values, 0))).T
         drawn += weight * (errors[:, :, None] * errors[:, None, :] - power) * correlation ** (degree - 1)
-    return _correlation(drawn)
+    return correlation_of(drawn)
 
 
 def root_of(cov: Float[np.ndarray, "... D D"]) -> Float[np.ndarray, "... D D"]:
-    """Compute the symmetric root of covariances, which may be singular."""
-    return _roots(cov)[0]
+    """Compute the symmetric root of covariances, which may be singular; what has no variance stays exactly without."""
+    alive = np.diagonal(cov, axis1=-2, axis2=-1) > 0
+    return np.where(alive[..., :, None] & alive[..., None, :], _roots(cov)[0], 0)
 
 
 def _roots(seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -147,7 +164,7 @@ def _roots(seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (vectors * length[..., None, :]) @ transposed, (vectors * inverse[..., None, :]) @ transposed
 
 
-def _correlation(cov: np.ndarray) -> np.ndarray:
+def correlation_of(cov: np.ndarray) -> np.ndarray:
     """Scale covariances to variances of one, exactly symmetric; coordinates without variance stay without."""
     variance = np.diagonal(cov, axis1=-2, axis2=-1)
     scale = np.where(variance > 0, 1 / np.sqrt(np.where(variance > 0, variance, 1)), 0)

@@ -1,5 +1,6 @@
 """From states on disk to their scores: one layer of one store in memory at a time, one basis for all conditions."""
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -7,13 +8,13 @@ from functools import partial
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from pid_jax.named_key import named_key
 from pid_jax.precision import double_precision
 from pid_jax.processes import ALONE, Processes
 from pid_jax.reduce.pca import Basis, Reduced, project
+from pid_jax.reduce.prepare import SinglePrecision
 from pid_jax.reduce.solve import fit_reduction, is_exact
 from pid_jax.spec import PCA, Reduction
 from pid_jax.store import ActivationStore
@@ -28,11 +29,13 @@ class Scores:
 
     Attributes:
         values: Scores (layer, n, d) in float64; columns without variance are exactly zero.
+        rounding: What rounding can have done to them (layer, n), zero where they are the states themselves.
         explained_variance: Fraction of the variance of these states that they keep, for each layer.
         angle: Bound on the angle between the basis and the exact components in radians, for each layer.
     """
 
     values: np.ndarray
+    rounding: np.ndarray
     explained_variance: np.ndarray
     angle: np.ndarray
 
@@ -148,6 +151,7 @@ def _select(states: np.ndarray, rows: np.ndarray) -> np.ndarray | str:
 @dataclass(frozen=True)
 class _Layer:
     scores: np.ndarray
+    rounding: np.ndarray
     explained_variance: float
     angle: float
 
@@ -155,6 +159,7 @@ class _Layer:
 def _stack(layers: Sequence[_Layer]) -> Scores:
     return Scores(
         values=np.stack([layer.scores for layer in layers]),
+        rounding=np.stack([layer.rounding for layer in layers]),
         explained_variance=np.array([layer.explained_variance for layer in layers]),
         angle=np.array([layer.angle for layer in layers]),
     )
@@ -165,25 +170,33 @@ def _reduce(
 ) -> tuple[_Layer, Basis | None]:
     """Project states, in float64 where components are exact, else in single precision; without a basis, fit it."""
     if not isinstance(spec, PCA) or dim is None:
-        return _Layer(states.astype(np.float64), 1.0, 0.0), None
+        return _Layer(states.astype(np.float64), np.zeros(len(states)), 1.0, 0.0), None
     n, p = states.shape
     dim = min(dim, p, max(n - 1, 1))  # n samples span at most n − 1 dimensions
     is_small = is_exact(states.shape, dim, spec)
+    if is_small:
+        samples, offset, scale = states.astype(np.float64), 0.0, 1.0
+    else:
+        single = SinglePrecision(states[None], None if basis is None else basis.mean[None])
+        samples, offset, scale = single[:1][0], single.means[0], single.scales[0]
+    unit = np.finfo(np.float32).eps if states.dtype.itemsize <= 4 else np.finfo(np.float64).eps
     with double_precision(), one_blas_thread(min(n, p) if is_small else dim):
-        samples = jnp.asarray(states, jnp.float64 if is_small else jnp.float32)
         if basis is None:
-            used, reduced = _fit(samples, key, dim=dim, spec=spec)
+            fitted, reduced = _fit(samples, key, unit, dim=dim, spec=spec)
+            used = jax.tree.map(np.asarray, fitted)
+            used = dataclasses.replace(used, mean=offset + scale * used.mean.astype(np.float64))
         else:
-            used, reduced = basis, _project(samples, basis)
-        scores = np.asarray(reduced.scores, dtype=np.float64)
-        layer = _Layer(scores, float(reduced.explained_variance), float(used.angle))
-        return layer, jax.tree.map(np.asarray, used)
+            used, here = basis, dataclasses.replace(basis, mean=(basis.mean - offset) / scale)
+            reduced = _project(samples, here, unit)
+        scores, rounding = (scale * np.asarray(x, np.float64) for x in (reduced.scores, reduced.rounding))
+        layer = _Layer(scores, rounding, float(reduced.explained_variance), float(used.angle))
+        return layer, used
 
 
 @partial(jax.jit, static_argnames=("dim", "spec"))
-def _fit(samples: jax.Array, key: jax.Array, *, dim: int, spec: PCA) -> tuple[Basis, Reduced]:
+def _fit(samples: jax.Array, key: jax.Array, unit: jax.Array, *, dim: int, spec: PCA) -> tuple[Basis, Reduced]:
     basis = fit_reduction(samples, dim, spec, key)
-    return basis, project(samples, basis)
+    return basis, project(samples, basis, unit)
 
 
 _project = jax.jit(project)

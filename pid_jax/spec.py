@@ -54,16 +54,24 @@ Solver = Exact | Randomized
 class PCA:
     """Reduce each variable to its leading principal components.
 
+    A variable with no more columns than components keeps its columns as they are, unless some nearly repeat others:
+    these are rotated to their principal axes, and repetitions are dropped. The result notes whatever was left out.
+
     Attributes:
         dim: Components kept: one number for all, or (source_1, source_2, target). A variable of lower rank keeps
             its rank; the result reports both.
         rank_cut: Components with at most this fraction of the leading variance count as rounding noise. The default
             is a relative amplitude of 1e-5, above the noise of states computed in float32.
+        standardize: Whether columns count in units of their standard deviations. It is wise where columns have
+            different units, or a few have most of the variance, as in the residual streams of language models, whose
+            few huge coordinates take whole components without it. It is not where scales mean something: small
+            columns may be noise, which then counts as much as the others.
         solver: `Randomized` or `Exact`.
     """
 
     dim: int | tuple[int, int, int] = 16
     rank_cut: float = 1e-10
+    standardize: bool = False
     solver: Solver = field(default_factory=Randomized)
 
     def __post_init__(self) -> None:
@@ -77,6 +85,8 @@ class PCA:
         for value in dims:
             check_positive_int("PCA(dim=...)", value)
         check_fraction("PCA(rank_cut=...)", self.rank_cut)
+        if not isinstance(self.standardize, bool):
+            raise TypeError(f"PCA(standardize=...) needs True or False, got {self.standardize!r}.")
         if not isinstance(self.solver, Exact | Randomized):
             raise TypeError(f"PCA(solver=...) needs Randomized() or Exact(), got {self.solver!r}.")
 

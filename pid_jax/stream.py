@@ -27,6 +27,7 @@ from pid_jax.gaussianizers import NoGaussianization
 from pid_jax.moments import Moments, check_block, memory_needed
 from pid_jax.precision import double_precision
 from pid_jax.reduce.pca import Basis, basis_of_covariance
+from pid_jax.reduce.solve import cut_of
 from pid_jax.result import VARIABLES, PIDEstimate
 from pid_jax.spec import PCA, PIDSpec, SampleCovariance, spec_to_dict
 from pid_jax.threads import one_blas_thread, usable_cores
@@ -183,13 +184,14 @@ def _moments_of_scores(blocks: Iterable[Block], spec: PIDSpec, budget_gb: float,
     if not isinstance(spec.reduction, PCA):
         full = np.array(raw)
         return _Scores(samples=samples, dims=dims, cov=found[0].cov, explained_variance=np.ones(3), rank=full)
-    bases = [_basis(one, dim, spec.reduction.rank_cut) for one, dim in zip(marginals, dims, strict=True)]
+    bases = [_basis(one, dim, spec.reduction) for one, dim in zip(marginals, dims, strict=True)]
     if is_joint and (is_once or all(_is_well_known(basis) for basis in bases)):
         axes = block_diag(*(basis.axes for basis in bases))
         cov = axes.T @ found[0].cov @ axes
     else:
         cov = _second_pass(blocks, bases, samples, threads).cov
-    return _keep(samples, dims, (cov + cov.T) / 2, [float(np.trace(one.cov)) for one in marginals], spec.reduction)
+    totals = [float((np.diagonal(one.cov) / basis.scale**2).sum()) for one, basis in zip(marginals, bases, strict=True)]
+    return _keep(samples, dims, (cov + cov.T) / 2, totals, bases)
 
 
 def _second_pass(blocks: Iterable[Block], bases: Sequence[Basis], samples: int, threads: int) -> Moments:
@@ -251,24 +253,29 @@ def _look_ahead(blocks: Iterator[Any]) -> tuple[Any, Iterator[Any]]:
     return first, chain([first], blocks)
 
 
-def _basis(moments: Moments, dim: int, rank_cut: float) -> Basis:
+def _basis(moments: Moments, dim: int, spec: PCA) -> Basis:
+    cut = cut_of(spec, dim, len(moments.mean))
     with double_precision(), one_blas_thread(len(moments.mean)):
-        found = _basis_of_covariance(moments.mean, moments.cov, dim=dim, rank_cut=rank_cut)
+        found = _basis_of_covariance(moments.mean, moments.cov, dim=dim, rank_cut=cut, standardize=spec.standardize)
         return jax.tree.map(np.asarray, found)
 
 
-_basis_of_covariance = jax.jit(basis_of_covariance, static_argnames="dim")
+_basis_of_covariance = jax.jit(basis_of_covariance, static_argnames=("dim", "standardize"))
 
 
 def _is_well_known(basis: Basis) -> bool:
+    if not basis.rank_cut:  # columns as they are, each known by itself
+        return True
     kept = np.asarray(basis.variances)[: int(basis.rank)]
     return bool(kept.min() >= SMALLEST_SHARE * kept.max())
 
 
-def _keep(samples: int, dims: tuple[int, int, int], cov: np.ndarray, totals: Sequence[float], spec: PCA) -> _Scores:
+def _keep(
+    samples: int, dims: tuple[int, int, int], cov: np.ndarray, totals: Sequence[float], bases: Sequence[Basis]
+) -> _Scores:
     """Set scores to zero that hold rounding noise only, by the rule of `project`."""
     variances = np.split(np.diagonal(cov), np.cumsum(dims)[:-1])
-    keep = [one > spec.rank_cut * one.max() for one in variances]
+    keep = [one > basis.rank_cut * one.max() for one, basis in zip(variances, bases, strict=True)]
     kept = [one[is_kept].sum() for one, is_kept in zip(variances, keep, strict=True)]
     is_kept = np.concatenate(keep)
     return _Scores(

@@ -165,7 +165,7 @@ def norm_correlation(white: Float[Array, "n d"], dim: int) -> Deviation:
     n, other = white.shape[0], white.shape[1] - dim
     by_chance = -np.sqrt(dim * other / ((n - 1 - dim) * (n - 1 - other)))
     sizes = jnp.stack([(part**2).sum(axis=1) for part in (white[:, :dim], white[:, dim:])], axis=1)
-    scores = gaussianize_copula(sizes, jnp.zeros(2, white.dtype))
+    scores = gaussianize_copula(sizes)
     r = (scores[:, 0] * scores[:, 1]).sum() / jnp.sqrt((scores**2).sum(axis=0).prod())
     r = lax.select(jnp.isfinite(white).all(), r - by_chance, jnp.full_like(r, jnp.nan))  # NaN has ranks too
     return Deviation(z=r * np.sqrt(n - 1), nats=-0.5 * jnp.log1p(-jnp.minimum(r**2, 1 - jnp.finfo(r.dtype).eps)))

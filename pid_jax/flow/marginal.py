@@ -6,8 +6,11 @@ from jax import lax
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float
 
+# Distance of the quartiles of a standard normal.
+QUARTILES = 1.349
 
-def gaussianize_copula(samples: Float[Array, "n d"], noise: Float[Array, "d"]) -> Float[Array, "n d"]:
+
+def gaussianize_copula(samples: Float[Array, "n d"], noise: Float[Array, "n d"] | float = 0.0) -> Float[Array, "n d"]:
     """Map each coordinate to normal scores, z = Φ⁻¹((rank − ½) / n) with mean ranks for ties.
 
     Atoms do not change under invertible maps of single coordinates, so for data with a Gaussian copula this removes
@@ -15,16 +18,16 @@ def gaussianize_copula(samples: Float[Array, "n d"], noise: Float[Array, "d"]) -
 
     Args:
         samples: One row a sample.
-        noise: Values of a column that are no further apart than this are not told apart: the rank of a value is
-            the mean of the ranks within this distance of it.
+        noise: How far the values of a column can be off: the rank of a value is the mean of the ranks within this
+            distance of it.
 
     Returns:
         Normal scores; a constant column becomes zero.
     """
-    return jax.vmap(_normal_scores, in_axes=(1, 0), out_axes=1)(samples, noise)
+    return jax.vmap(_normal_scores, in_axes=1, out_axes=1)(samples, jnp.broadcast_to(noise, samples.shape))
 
 
-def _normal_scores(column: Float[Array, "n"], noise: Float[Array, ""]) -> Float[Array, "n"]:
+def _normal_scores(column: Float[Array, "n"], noise: Float[Array, "n"]) -> Float[Array, "n"]:
     ordered = _sort(column)
     below = jnp.searchsorted(ordered, column - noise, side="left")
     up_to = jnp.searchsorted(ordered, column + noise, side="right")

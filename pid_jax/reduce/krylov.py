@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from pid_jax.reduce.pca import Basis, make_basis, widest
+from pid_jax.reduce.pca import Basis, column_means, column_scales, make_basis, widest
 
 # A row that keeps less than this many rounding errors of its block's size after the projection holds nothing new.
 _EXHAUSTED = 1e4
@@ -33,6 +33,7 @@ def fit_basis_randomized(
     power_iterations: int,
     tolerance: float,
     restarts: int,
+    standardize: bool = False,
 ) -> Basis:
     """Compute the leading principal components from a few products with the samples.
 
@@ -53,6 +54,7 @@ def fit_basis_randomized(
         power_iterations: Products with the covariance within one Krylov space, q.
         tolerance: Largest bound on the angle, in radians, with which no restart is made.
         restarts: Most restarts.
+        standardize: Whether columns count in units of their standard deviations.
 
     Returns:
         The basis with its bound.
@@ -64,8 +66,10 @@ def fit_basis_randomized(
     Source: Musco & Musco (2015), NeurIPS 28 (block Krylov iteration); Halko, Martinsson & Tropp (2011), SIAM Rev. 53,
     217; Davis & Kahan (1970), SIAM J. Numer. Anal. 7, 1 (the bound).
     """
-    mean = samples.mean(axis=0)
+    mean = column_means(samples)
     centered = samples - mean
+    scale = column_scales(centered, standardize)
+    centered = centered / scale
     width = dim + oversample
     wide = widest(samples.dtype)
     start_key, space_key = jax.random.split(key)
@@ -90,7 +94,9 @@ def fit_basis_randomized(
         cycles=jnp.zeros((), int),
     )
     found = jax.lax.while_loop(is_unfinished, cycle, start)
-    return make_basis(mean, found.axes[:dim].T, found.variances[:dim], rank_cut, jnp.arcsin(jnp.minimum(found.sine, 1)))
+    return make_basis(
+        mean, scale, found.axes[:dim].T, found.variances[:dim], rank_cut, jnp.arcsin(jnp.minimum(found.sine, 1))
+    )
 
 
 def _krylov_space(

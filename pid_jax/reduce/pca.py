@@ -1,22 +1,29 @@
 """Principal components of one variable: fitted once, applied to any samples of the same features."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+# Columns are kept as they are unless their correlation matrix has a smaller eigenvalue: ranks of single columns, and
+# flows, lose what tells columns apart that nearly repeat each other, while principal axes keep it.
+APART = 0.01
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
 class Basis:
-    """Leading principal components of the samples that they were fitted on.
+    """Coordinates of one variable: its leading principal components, or its columns where none has to be left out.
 
     Attributes:
-        mean: Mean of those samples.
-        axes: Orthonormal directions, the largest loading of each positive; columns beyond the rank are exactly zero.
-        variances: Variance of those samples along each direction, zero beyond the rank.
+        mean: What is subtracted from samples: their mean, or zero where columns are kept as they are.
+        scale: What every column counts in units of: one, or its standard deviation.
+        axes: What samples are multiplied by then: orthonormal directions over the scale, the largest loading of each
+            positive; columns beyond the rank are exactly zero.
+        variances: Variance of the samples along each direction, zero beyond the rank.
         rank: Number of directions that carry variance.
         rank_cut: Fraction of the leading variance up to which a direction counts as rounding noise.
         angle: Bound on the largest angle to the exact subspace in radians, to first order; zero if it was computed
@@ -24,6 +31,7 @@ class Basis:
     """
 
     mean: Float[Array, "p"]
+    scale: Float[Array, "p"]
     axes: Float[Array, "p d"]
     variances: Float[Array, "d"]
     rank: Int[Array, ""]
@@ -38,11 +46,14 @@ class Reduced:
 
     Attributes:
         scores: Coordinates of the samples; columns beyond the rank are exactly zero.
+        rounding: What rounding can have done to the coordinates of each sample, in their units; zero where they are
+            columns of the samples themselves, which are exact.
         explained_variance: Fraction of the total variance that the coordinates keep.
         rank: Number of coordinates that carry variance.
     """
 
     scores: Float[Array, "n d"] | np.ndarray
+    rounding: Float[Array, "n"] | np.ndarray
     explained_variance: Float[Array, ""] | np.ndarray
     rank: Int[Array, ""] | np.ndarray
 
@@ -56,45 +67,85 @@ def reduce_pca(samples: Float[Array, "n p"], dim: int, rank_cut: float) -> Reduc
         rank_cut: See `fit_basis`.
 
     Returns:
-        The scores, in the units of the samples, with zero mean.
+        The scores, in the units of the samples.
     """
     return project(samples, fit_basis(samples, dim, rank_cut))
 
 
-def fit_basis(samples: Float[Array, "n p"], dim: int, rank_cut: float) -> Basis:
+def fit_basis(samples: Float[Array, "n p"], dim: int, rank_cut: float, standardize: bool = False) -> Basis:
     """Compute the leading principal components exactly.
 
     By the eigendecomposition of the smaller of covariance (p x p) and Gram matrix (n x n), in the precision of the
     samples. The largest loading of each component is positive, so that the result does not depend on the signs that
     LAPACK returns.
 
+    Where as many components are wanted as there are columns, nothing has to be reduced, and columns are kept as they
+    are, in their order and units: whatever their scales, none is lost, and ranks of them do not change under monotone
+    maps of a column. Columns that nearly repeat others (`APART`) are rotated to their principal axes all the same, all
+    in units of their standard deviations; what has at most `rank_cut` of the leading variance then is a repetition.
+
     Args:
         samples: One row a sample.
         dim: Components wanted, at most min(n, p).
         rank_cut: Components with at most this fraction of the leading variance are rounding noise and set to zero.
+        standardize: Whether columns count in units of their standard deviations.
 
     Returns:
-        The basis, in the units of the samples.
+        The basis.
     """
     n, p = samples.shape
-    mean = samples.mean(axis=0)
+    mean = column_means(samples)
     centered = samples - mean
     if p <= n:
-        return basis_of_covariance(mean, centered.T @ centered / _freedom(n), dim, rank_cut)
+        return basis_of_covariance(mean, centered.T @ centered / _freedom(n), dim, rank_cut, standardize)
+    scale = column_scales(centered, standardize)
+    centered = centered / scale
     variances, rows = _leading(centered @ centered.T / _freedom(n), dim)
     axes = centered.T @ rows
     axes = axes / jnp.maximum(jnp.linalg.norm(axes, axis=0), jnp.finfo(axes.dtype).tiny)
-    return make_basis(mean, axes, variances, rank_cut, jnp.zeros((), samples.dtype))
+    return make_basis(mean, scale, axes, variances, rank_cut, jnp.zeros((), samples.dtype))
 
 
-def basis_of_covariance(mean: Float[Array, "p"], cov: Float[Array, "p p"], dim: int, rank_cut: float) -> Basis:
+def basis_of_covariance(
+    mean: Float[Array, "p"], cov: Float[Array, "p p"], dim: int, rank_cut: float, standardize: bool = False
+) -> Basis:
     """Compute the leading principal components of samples with this mean and sample covariance; see `fit_basis`."""
-    variances, axes = _leading(cov, dim)
-    return make_basis(mean, axes, variances, rank_cut, jnp.zeros((), cov.dtype))
+    variances = jnp.diagonal(cov)
+    is_whole = dim == len(mean)
+    scale = _scale(variances, standardize or is_whole)
+    # A column without variance has no correlation, and is a direction by itself.
+    shape = cov / (scale[:, None] * scale) + jnp.diag(variances <= 0) * is_whole
+    values, axes = _leading(shape, dim)
+    rotated = make_basis(mean, scale, axes, values, rank_cut, jnp.zeros((), cov.dtype))
+    if not is_whole:
+        return rotated
+    kept = Basis(
+        mean=jnp.zeros_like(mean),
+        scale=scale if standardize else jnp.ones_like(scale),
+        axes=jnp.diag(1 / scale) if standardize else jnp.eye(dim, dtype=cov.dtype),
+        variances=variances / scale**2 if standardize else variances,
+        rank=(variances > 0).sum(),
+        rank_cut=jnp.zeros_like(rotated.rank_cut),
+        angle=rotated.angle,
+    )
+    return jax.tree.map(partial(jnp.where, values[-1] >= APART), kept, rotated)
+
+
+def column_means(samples: Float[Array, "n p"]) -> Float[Array, "p"]:
+    """Average every column; one of equal values has exactly that value, so that nothing is left of it."""
+    is_constant = (samples == samples[0]).all(axis=0)
+    return jnp.where(is_constant, samples[0], samples.mean(axis=0))
+
+
+def column_scales(centered: Float[Array, "n p"], is_standardized: bool) -> Float[Array, "p"]:
+    """Choose what centered columns count in units of: one, or their standard deviations."""
+    variances = _squares(centered) / _freedom(centered.shape[0])
+    return _scale(variances, is_standardized).astype(centered.dtype)
 
 
 def make_basis(
     mean: Float[Array, "p"],
+    scale: Float[Array, "p"],
     axes: Float[Array, "p d"],
     variances: Float[Array, "d"],
     rank_cut: float,
@@ -105,7 +156,8 @@ def make_basis(
     largest = jnp.take_along_axis(axes, jnp.abs(axes).argmax(axis=0, keepdims=True), axis=0)
     return Basis(
         mean=mean,
-        axes=axes * jnp.sign(largest) * keep,
+        scale=scale,
+        axes=axes * jnp.sign(largest) * keep / scale[:, None],
         variances=jnp.where(keep, variances, 0),
         rank=keep.sum(),
         rank_cut=jnp.asarray(rank_cut, variances.dtype),
@@ -113,27 +165,33 @@ def make_basis(
     )
 
 
-def project(samples: Float[Array, "n p"], basis: Basis) -> Reduced:
+def project(samples: Float[Array, "n p"], basis: Basis, unit: float | Float[Array, ""] | None = None) -> Reduced:
     """Project samples on a basis, which may come from other samples: the baseline's for a knockout.
 
     Args:
         samples: One row a sample.
         basis: Where to project.
+        unit: Rounding unit of the samples, relative to their size; that of their type if not given. Samples may have
+            been computed with fewer digits than they have now.
 
     Returns:
-        The scores, in the units of the samples, relative to the mean of the basis; the fraction of the variance of
-        *these* samples that they keep; and how many columns carry variance. A column with at most the basis's
-        `rank_cut` of the largest variance is exactly zero here as well.
+        The scores, relative to the mean of the basis; the fraction of the variance of *these* samples that they keep;
+        and how many columns carry variance. A column with at most the basis's `rank_cut` of the largest variance is
+        exactly zero here as well.
     """
     n = samples.shape[0]
-    shifted = samples - basis.mean.astype(samples.dtype)
-    scores = shifted @ basis.axes.astype(samples.dtype)
-    variances = _squares(scores - scores.mean(axis=0)) / _freedom(n)
+    scale = basis.scale.astype(samples.dtype)
+    scores = (samples - basis.mean.astype(samples.dtype)) @ basis.axes.astype(samples.dtype)
+    variances = _squares(scores - column_means(scores)) / _freedom(n)
     keep = variances > basis.rank_cut * variances.max()
-    total = total_variance(samples - samples.mean(axis=0))
+    centered = (samples - column_means(samples)) / scale
+    total = total_variance(centered)
     kept = jnp.where(keep, variances, 0).sum()
+    unit = jnp.finfo(samples.dtype).eps if unit is None else unit
+    is_rotated = basis.rank_cut > 0  # nothing is cut off columns that are kept, nor added up for them
     return Reduced(
         scores=jnp.where(keep, scores, 0),
+        rounding=jnp.where(is_rotated, unit * jnp.linalg.norm(centered, axis=1), 0),
         explained_variance=jnp.where(total > 0, kept / jnp.where(total > 0, total, 1), 0),
         rank=keep.sum(),
     )
@@ -141,9 +199,11 @@ def project(samples: Float[Array, "n p"], basis: Basis) -> Reduced:
 
 def keep_all(samples: Float[Array, "n d"]) -> Reduced:
     """Take every column as it is."""
-    scores = samples - samples.mean(axis=0)
     return Reduced(
-        scores=scores, explained_variance=jnp.ones((), scores.dtype), rank=(jnp.ptp(scores, axis=0) > 0).sum()
+        scores=samples,
+        rounding=jnp.zeros(samples.shape[0], samples.dtype),
+        explained_variance=jnp.ones((), samples.dtype),
+        rank=(jnp.ptp(samples, axis=0) > 0).sum(),
     )
 
 
@@ -160,6 +220,13 @@ def widest(dtype: jnp.dtype) -> jnp.dtype:
 
 def _squares(columns: Float[Array, "n d"]) -> Float[Array, "d"]:
     return (columns.astype(widest(columns.dtype)) ** 2).sum(axis=0)
+
+
+def _scale(variances: Float[Array, "p"], is_standardized: bool) -> Float[Array, "p"]:
+    """Choose the units of columns; one without variance keeps its own."""
+    if not is_standardized:
+        return jnp.ones_like(variances)
+    return jnp.where(variances > 0, jnp.sqrt(jnp.where(variances > 0, variances, 1)), 1)
 
 
 def _freedom(n: int) -> int:

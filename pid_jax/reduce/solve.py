@@ -9,6 +9,9 @@ from pid_jax.spec import PCA, Randomized
 
 # Up to this many features or samples the exact components of 5000 rows cost .14 s (docs/decisions/0011-reduction.md).
 SMALL = 512
+# Part of the variance of the standardized columns of a variable, below which a direction repeats others: what rounding
+# to single precision leaves of a sum of columns (3e-16), and eigenvalues in double precision (1e-15), are smaller.
+REPEATED = 1e-14
 
 
 def fit_reduction(samples: Float[Array, "n p"], dim: int, spec: PCA, key: jax.Array) -> Basis:
@@ -25,17 +28,26 @@ def fit_reduction(samples: Float[Array, "n p"], dim: int, spec: PCA, key: jax.Ar
     """
     solver = spec.solver
     if not isinstance(solver, Randomized) or is_exact(samples.shape, dim, spec):
-        return fit_basis(samples, dim, spec.rank_cut)
+        return fit_basis(samples, dim, cut_of(spec, dim, samples.shape[1]), spec.standardize)
     return fit_basis_randomized(
         samples,
         dim,
         spec.rank_cut,
         key,
+        standardize=spec.standardize,
         oversample=solver.oversample,
         power_iterations=solver.power_iterations,
         tolerance=solver.tolerance,
         restarts=solver.restarts,
     )
+
+
+def cut_of(spec: PCA, dim: int, columns: int) -> float:
+    """Choose the fraction of the leading variance up to which a direction is rounding noise.
+
+    Where columns are kept, only what repeats others is noise: all that their own digits resolve is a direction.
+    """
+    return min(spec.rank_cut, REPEATED) if dim == columns else spec.rank_cut
 
 
 def is_exact(shape: tuple[int, ...], dim: int, spec: PCA) -> bool:

@@ -86,7 +86,9 @@ def solve_cell(cell: CellData, spec: StudySpec, key: jax.Array, progress: Progre
 
 def _as_reduced(variable: Scores) -> Reduced:
     rank = (np.ptp(variable.values, axis=1) > 0).sum(axis=-1)
-    return Reduced(scores=variable.values, explained_variance=variable.explained_variance, rank=rank)
+    return Reduced(
+        scores=variable.values, rounding=variable.rounding, explained_variance=variable.explained_variance, rank=rank
+    )
 
 
 def _estimated(estimates: Sequence[PIDEstimate], variables: Sequence[Scores]) -> dict[str, Any]:
