@@ -13,24 +13,27 @@ from numpy.typing import ArrayLike
 
 from pid_jax.checks import (
     check_enough_samples,
+    check_float_array,
     check_key,
     check_leading_axes,
-    check_not_constant,
     check_paired,
-    check_samples,
 )
 from pid_jax.estimate_reduced import estimate_reduced
 from pid_jax.layout import laid_out, map_problems, over_devices
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress, no_progress
 from pid_jax.reduce.pca import Reduced, keep_all, project
-from pid_jax.reduce.prepare import SinglePrecision
+from pid_jax.reduce.prepare import SinglePrecision, scale_extremes
+from pid_jax.reduce.sentences import describe_reduction, describe_scale
 from pid_jax.reduce.solve import fit_reduction, is_exact
 from pid_jax.result import VARIABLES, PIDEstimate
 from pid_jax.spec import PCA, PIDSpec, SampleCovariance
+from pid_jax.usable import find_usable
 
 # Arrays as large as the samples of a problem that exist at a time while it is reduced.
 COPIES = 5
+# The axes of samples, and what to use inside of a program.
+SAMPLES = "(..., n, d)", "the core functions pid_broja or pid_mmi"
 
 
 def estimate_pid(
@@ -123,27 +126,43 @@ def reduce_variables(
     """
     check_key(key)
     variables = (source_1, source_2, target)
-    named = [(name, check_samples(name, value)) for name, value in zip(VARIABLES, variables, strict=True)]
+    named = [(name, check_float_array(name, value, *SAMPLES)) for name, value in zip(VARIABLES, variables, strict=True)]
     bases = [None] * 3 if fitted_on is None else [np.asarray(x) for x in fitted_on]
     n, leading = check_paired(named), check_leading_axes(named)
-    dims = reduced_dims(spec, n, [array.shape[-1] for _, array in named])
+    raw = [array.shape[-1] for _, array in named]
+    dims = reduced_dims(spec, n, raw)
     if isinstance(spec.covariance, SampleCovariance):
         check_enough_samples(n, dims)
-    for name, array in named:
-        check_not_constant(name, array, whole=isinstance(spec.reduction, PCA))
+    usable = find_usable(named, is_whole=isinstance(spec.reduction, PCA))
     for_reduction, for_estimate = jax.random.split(key)
     keys = jax.random.split(for_reduction, len(named))
-    each = zip(named, bases, dims, keys, strict=True)
-    return [_reduce_all(array, base, d, spec, k) for (_, array), base, d, k in each], leading, for_estimate
+    each = zip(VARIABLES, usable.arrays, bases, dims, keys, strict=True)
+    reduced = [_reduce_all(name, array, base, d, spec, k) for name, array, base, d, k in each]
+    reduced[-1] = dataclasses.replace(reduced[-1], status=usable.status, notes=(*reduced[-1].notes, *usable.notes))
+    return reduced, leading, for_estimate
 
 
-def _reduce_all(array: np.ndarray, fitted_on: np.ndarray | None, dim: int, spec: PIDSpec, key: jax.Array) -> Reduced:
+def _reduce_all(
+    name: str, array: np.ndarray, fitted_on: np.ndarray | None, dim: int, spec: PIDSpec, key: jax.Array
+) -> Reduced:
+    """Reduce all problems of one variable, and note what was left out."""
+    base = None if fitted_on is None else fitted_on.reshape(array.shape)
+    is_kept = not isinstance(spec.reduction, PCA) or dim == array.shape[-1]
+    array, exponents = scale_extremes(array, is_kept)
+    if base is not None:
+        base, _ = scale_extremes(base, is_kept)
+    reduced = _reduce_samples(array, base, dim, spec, key)
+    notes = describe_reduction(name, array.shape[-1], reduced.rank, reduced.explained_variance, dim)
+    return dataclasses.replace(reduced, notes=(*describe_scale(name, exponents), *notes))
+
+
+def _reduce_samples(
+    flat: np.ndarray, base: np.ndarray | None, dim: int, spec: PIDSpec, key: jax.Array
+) -> Reduced:
     """Reduce all problems at once in float64, or one after another in float32 where components are not exact."""
-    flat = array.reshape(-1, *array.shape[-2:])
-    base = None if fitted_on is None else fitted_on.reshape(flat.shape)
     is_whole = not isinstance(spec.reduction, PCA) or is_exact(flat.shape[1:], dim, spec.reduction)
     options: dict[str, Any] = {"bytes_each": 8 * COPIES * flat[0].size, "is_one_each": not is_whole}
-    program = partial(_reduce, key=key, unit=np.finfo(array.dtype).eps, spec=spec, dim=dim)
+    program = partial(_reduce, key=key, unit=np.finfo(flat.dtype).eps, spec=spec, dim=dim)
     with double_precision():
         if is_whole:
             return map_problems(program, flat, base, dtype=np.float64, **options)

@@ -126,7 +126,7 @@ def estimate_latents(
         "rank": rank,
         "shrinkage": shrinkage,
         "gaussianizer": latents.gaussianizer,
-        "notes": (*latents.notes, *_notes_on_ranks(share, samples, problem)),
+        "notes": (*_notes_of(reduced), *latents.notes, *_notes_on_ranks(share, samples, problem)),
         "flow": latents.fit,
         **_diagnose(latents, (d1, d2, dt), labels, problem),
     }
@@ -134,8 +134,20 @@ def estimate_latents(
     for measure in measures:
         decomposed = _decompose(cov, share, (d1, d2, dt), latents, spec, measure, key, level)
         settings = spec_to_dict(dataclasses.replace(spec, redundancy=measure))
-        estimates.append(PIDEstimate(**decomposed, settings=settings, **common))
+        estimates.append(leave_out(PIDEstimate(**decomposed, settings=settings, **common), reduced))
     return estimates
+
+
+def _notes_of(reduced: Sequence[Reduced]) -> tuple[str, ...]:
+    return tuple(note for one in reduced for note in one.notes)
+
+
+def leave_out(result: Result, reduced: Sequence[Reduced]) -> Result:
+    """Set all numbers of problems to NaN whose samples could not be used, and their status to why."""
+    for one in reduced:
+        if one.status is not None:
+            result = result.without(one.status)
+    return result
 
 
 @partial(jax.jit, static_argnames=("estimator", "mesh"))

@@ -10,6 +10,7 @@ class Status(IntEnum):
     NOT_FINITE = 1
     NOT_PSD = 2
     INFINITE_INFORMATION = 3
+    CONSTANT = 5
 
     @property
     def message(self) -> str:
@@ -27,5 +28,9 @@ _MESSAGES = {
     Status.INFINITE_INFORMATION: (
         "The sources determine some direction of the target exactly, so the information is infinite: remove what "
         "target and sources share as a copy, or add the noise that the measurement really has."
+    ),
+    Status.CONSTANT: (
+        "A variable does not vary, so nothing can be learned about it or from it: check how it was made, or leave the "
+        "problem out."
     ),
 }

@@ -1,6 +1,6 @@
 """Principal components of one variable: fitted once, applied to any samples of the same features."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import jax
@@ -50,12 +50,16 @@ class Reduced:
             columns of the samples themselves, which are exact.
         explained_variance: Fraction of the total variance that the coordinates keep.
         rank: Number of coordinates that carry variance.
+        status: `Status` of each problem; where it is not `OK` scores are noise. None if all are.
+        notes: What was left out, in plain words.
     """
 
     scores: Float[Array, "n d"] | np.ndarray
     rounding: Float[Array, "n"] | np.ndarray
     explained_variance: Float[Array, ""] | np.ndarray
     rank: Int[Array, ""] | np.ndarray
+    status: np.ndarray | None = None
+    notes: tuple[str, ...] = field(default=(), metadata={"static": True})
 
 
 def reduce_pca(samples: Float[Array, "n p"], dim: int, rank_cut: float) -> Reduced:
