@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
+from pid_jax.by_type import by_type
 from pid_jax.checks import check_key
 from pid_jax.estimate import check_spec, estimate_pid, reduce_variables
 from pid_jax.estimate_reduced import estimate_latents, map_to_latents
@@ -29,6 +30,8 @@ from pid_jax.spec import (
     ParametricBootstrap,
     PIDSpec,
     SampleCovariance,
+    is_mmi,
+    spec_from_dict,
     spec_to_dict,
 )
 
@@ -200,7 +203,7 @@ def _replicates(
     samples = latents.values.shape[1]
     common: dict[str, Any] = {"dims": found.dims, "redundancy": spec.redundancy, "resamples": resamples}
     common |= {"progress": progress, "key": key}
-    if isinstance(kind, Parametric):
+    if by_type("kind", kind, {Parametric: True, Pairs: False, Block: False}):
         return gaussian_replicates(found.cov, samples=samples, **common)
     if isinstance(kind, Pairs) and kind.refit:
         return _refitted(variables, spec, resamples, key, progress)
@@ -232,11 +235,11 @@ def _intervals(
     latents: np.ndarray,
 ) -> tuple[PIDAtoms, PIDAtoms]:
     if isinstance(interval, BCa):
-        is_mmi = found.settings["redundancy"]["method"] == "MMI"
+        is_minimum = is_mmi(spec_from_dict(found.settings["redundancy"]))
         if isinstance(kind, Parametric):
-            acceleration = acceleration_of_gaussians(found.cov, found.dims, is_mmi, latents.shape[1])
+            acceleration = acceleration_of_gaussians(found.cov, found.dims, is_minimum, latents.shape[1])
         else:
-            acceleration = acceleration_of_rows(found.cov, found.dims, is_mmi, latents)
+            acceleration = acceleration_of_rows(found.cov, found.dims, is_minimum, latents)
     else:
         acceleration = jax.tree.map(np.zeros_like, found.atoms)
     pairs = {

@@ -71,8 +71,10 @@ class PIDTest:
         """Show p-values: those of one problem, or the smallest of many and what is left after adjustment."""
         count = np.size(self.p_value.i_12)
         null = self.settings["null"]
-        what = "target independent of both sources"
-        if null["method"] == ConditionalIndependence.__name__:
+        what = f"null {null['method']}"
+        if null["method"] == Independence.__name__:
+            what = "target independent of both sources"
+        elif null["method"] == ConditionalIndependence.__name__:
             what = f"target independent of source_{null['source']} given source_{3 - null['source']}"
         lines = [
             f"PIDTest of {count} problem{'s' * (count != 1)}, {what}, {self.settings['resamples']} permutations",

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pid_jax.by_type import by_type
 from pid_jax.checks import check_key
 from pid_jax.estimate import check_spec, reduce_variables
 from pid_jax.estimate_reduced import map_to_latents
@@ -202,7 +203,8 @@ def _summarize(each: list[Draws], sampler: Sampler, level: float) -> dict[str, A
     freedoms = [one.freedom for one in each if one.freedom is not None]
     failed = np.asarray([one.failed for one in each])
     count = len(draws.synergy)
-    if isinstance(sampler, NUTS):
+    if by_type("sampler", sampler, {NUTS: True, Conjugate: False}):
+        assert isinstance(sampler, NUTS)
         r_hat, effective = (_of_chains(draws, sampler, f) for f in (potential_scale_reduction, effective_draws))
     else:
         r_hat = PIDQuantities(**dict.fromkeys(QUANTITIES, np.ones(len(each))))

@@ -21,6 +21,7 @@ ORDER = (
         "progress",
         "checks",
         "atomic",
+        "by_type",
         "compilation_cache",
         "launch",
         "side_by_side",
