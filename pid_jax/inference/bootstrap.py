@@ -23,7 +23,8 @@ from pid_jax.layout import laid_out
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.resampling import Basic, BCa, Block, Calibrated, Interval, Kind, Pairs, Parametric, Percentile
-from pid_jax.result import ATOMS, PIDEstimate, to_bits, with_axes
+from pid_jax.result import ATOMS, PIDEstimate
+from pid_jax.result_dataset import Result
 from pid_jax.spec import (
     IndirectInference,
     NoCorrection,
@@ -39,7 +40,11 @@ _SO = "intervals are too short; use kind=Block(length) with blocks many times lo
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class PIDBootstrap:
+class PIDBootstrap(
+    Result,
+    amounts=("estimate", "lower", "upper", "standard_error", "replicates"),
+    axes={"replicates": ("resample", ...)},
+):
     """Atoms with bootstrap intervals. Every array has the leading axes of the input.
 
     Attributes:
@@ -65,16 +70,6 @@ class PIDBootstrap:
     notes: tuple[str, ...]
     settings: Mapping[str, Any]
     unit: str = "nats"
-
-    def reshape(self, leading: tuple[int, ...]) -> "PIDBootstrap":
-        """Return the same with other leading axes."""
-        changed = with_axes(self, leading, ("estimate", "lower", "upper", "standard_error"), ("replicates",))
-        return dataclasses.replace(changed, estimated=self.estimated.reshape(leading))
-
-    def in_bits(self) -> "PIDBootstrap":
-        """Return the same in bits."""
-        changed = to_bits(self, "estimate", "lower", "upper", "standard_error", "replicates")
-        return dataclasses.replace(changed, estimated=self.estimated.in_bits())
 
     def __repr__(self) -> str:
         """Show the estimate with these intervals instead of its own."""

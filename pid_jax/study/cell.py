@@ -18,7 +18,8 @@ from pid_jax.inference.permutation import permute_reduced
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.reduce.pca import Reduced
 from pid_jax.resampling import ConditionalIndependence
-from pid_jax.result import ATOMS, INFORMATION, STATUS_FLAGS, PIDEstimate
+from pid_jax.result import ATOMS, INFORMATION, PIDEstimate
+from pid_jax.result_dataset import STATUS_FLAGS
 from pid_jax.scores import Scores
 from pid_jax.spec import NoCorrection, is_shrunk
 from pid_jax.spectrum import unique_spectrum

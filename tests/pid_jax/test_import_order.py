@@ -36,6 +36,7 @@ ORDER = (
     {"flow_fit", "flow_input", "fit_loops"},
     {"fit"},
     {"compare", "refit", "cross_fit", "diagnose"},
+    {"result_dataset"},
     {"result"},
     {"covariances"},
     {"decompose", "spectrum", "coupling", "union"},
