@@ -7,6 +7,8 @@ from pid_jax.gaussianizers import Copula, Gaussianizer, NoGaussianization, RealN
 from pid_jax.spec import BROJA, MMI, PCA, PIDSpec, Redundancy, is_pca, is_shrunk
 from pid_jax.targets import FinalNorm, Target
 
+# What readers call the sources that are these token groups.
+MODALITIES = {"image": "vision", "question": "language"}
 # Fewer replicates tell a standard error to 10 % or worse.
 FEWEST_REPLICATES = 50
 
@@ -77,6 +79,5 @@ class StudySpec:
     @property
     def labels(self) -> tuple[str, str, str]:
         """Both sources and the target as readers know them."""
-        modality = {"image": "vision", "question": "language"}
-        source_1, source_2 = (modality.get(role, role) for role in (self.source_1_role, self.source_2_role))
+        source_1, source_2 = (MODALITIES.get(role, role) for role in (self.source_1_role, self.source_2_role))
         return source_1, source_2, "target"
