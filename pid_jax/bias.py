@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float
 from scipy.special import ndtri
 
+from pid_jax.by_type import by_type
 from pid_jax.decompose import solve_pid
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.linalg import symmetric_eigen
@@ -21,7 +22,7 @@ from pid_jax.pid.calibrated import Calibration, calibrate
 from pid_jax.pid.calibrated_mmi import calibrate_mmi
 from pid_jax.precision import double_precision
 from pid_jax.rank_errors import RankErrors
-from pid_jax.spec import MMI, IndirectInference, ParametricBootstrap, Redundancy
+from pid_jax.spec import IndirectInference, ParametricBootstrap, Redundancy, is_mmi
 from pid_jax.threads import one_blas_thread
 
 # Memory for the covariances that are decomposed at a time, which takes up to 20 times as much, and for the white noise
@@ -79,7 +80,7 @@ def sampling_errors(
     each = jax.tree.map(np.ravel, found)
     options: dict[str, Any] = {"dims": dims, "samples": samples, "redundancy": redundancy, "draws": correction.draws}
     options |= {"key": key, "level": level}
-    if isinstance(correction, ParametricBootstrap):
+    if by_type("bias_correction", correction, {ParametricBootstrap: True, IndirectInference: False}):
         errors = _bootstrap(each, flat, **options)
     else:
         errors = _calibrate(flat, **options)
@@ -218,7 +219,7 @@ def _calibrate(
     with double_precision(), one_blas_thread(size):
         whites = jnp.asarray(WhiteFactors(key, size, samples - 1).draw(draws))
         options = {"freedom": float(samples - 1), "whites": whites, "level": level}
-        program = partial(_calibrate_one, **options, dims=dims, is_mmi=isinstance(redundancy, MMI))
+        program = partial(_calibrate_one, **options, dims=dims, is_mmi=is_mmi(redundancy))
         # One after another: one program for all would do the same, and be compiled anew for every number of problems.
         return map_problems(program, cov, is_one_each=True)
 

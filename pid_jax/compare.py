@@ -11,7 +11,7 @@ from scipy.linalg import solve_triangular
 from pid_jax.flow.stage import Stage, stages_forward
 from pid_jax.flow_fit import FlowFit
 from pid_jax.flow_input import prepare_variable
-from pid_jax.gaussianizers import Copula, NoGaussianization, RealNVP
+from pid_jax.gaussianizers import Copula, NoGaussianization, RealNVP, is_ranked
 from pid_jax.precision import single_precision
 from pid_jax.side_by_side import side_by_side
 
@@ -32,7 +32,7 @@ def held_out_densities(fit: FlowFit, variables: Sequence[np.ndarray]) -> dict[st
     flat, held = [x if x.ndim == 3 else x[None] for x in variables], fit.is_held_out
     scaled = [(x - f.center[:, None]) / f.scale[:, None] for x, f in zip(flat, fit.flows, strict=True)]
     densities = {NoGaussianization.__name__: _gaussian(side_by_side(scaled), held)}
-    if isinstance(fit.spec.marginals, Copula):
+    if is_ranked(fit.spec.marginals):
         ranks = dataclasses.replace(fit.spec, unmixings=0)
         ranked = [prepare_variable(x, held, False, ranks) for x in flat]
         log_det = side_by_side([p.log_det[..., None] for p in ranked]).sum(axis=-1)

@@ -7,11 +7,15 @@ from numpy.typing import ArrayLike
 
 from pid_jax.covariances import check_covariances, solve_covariances
 from pid_jax.pid.coupling import coupling_of
-from pid_jax.result import to_bits
+from pid_jax.result_dataset import Result
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class OptimalCoupling:
+class OptimalCoupling(
+    Result,
+    amounts=("information",),
+    axes={"cov": (..., "row", "column"), "noise_coupling": (..., "coordinate_1", "coordinate_2")},
+):
     """The joint distribution in which the sources tell the least together, with the pairwise marginals of the data.
 
     Attributes:
@@ -30,10 +34,6 @@ class OptimalCoupling:
     information: np.ndarray
     status: np.ndarray
     unit: str = "nats"
-
-    def in_bits(self) -> "OptimalCoupling":
-        """Return the same coupling with its information in bits."""
-        return to_bits(self, "information")
 
 
 def optimal_coupling(cov: ArrayLike, dims: tuple[int, int, int], *, rank_cut: float = 1e-13) -> OptimalCoupling:

@@ -12,7 +12,7 @@ from pid_jax.pid.atoms import PIDSolution
 from pid_jax.pid.broja import broja_of, broja_of_in_float32
 from pid_jax.pid.mmi import mmi_of
 from pid_jax.result import PIDEstimate
-from pid_jax.spec import BROJA, MMI, Redundancy, spec_to_dict
+from pid_jax.spec import BROJA, MMI, Redundancy, is_mmi, spec_to_dict
 from pid_jax.status import Status
 
 # Errors of eigenvectors in float32 move an atom by at most about twice the gap that they leave.
@@ -75,7 +75,7 @@ def solve_pid(cov: np.ndarray, dims: tuple[int, ...], redundancy: Redundancy) ->
     """Decompose checked covariances; the arrays of the solution have their leading axes."""
     if isinstance(redundancy, BROJA) and redundancy.dtype == "float32":
         return _solve_in_float32(cov, dims, redundancy.rank_cut)
-    return solve_covariances(cov, dims, mmi_of if isinstance(redundancy, MMI) else broja_of, redundancy.rank_cut)
+    return solve_covariances(cov, dims, mmi_of if is_mmi(redundancy) else broja_of, redundancy.rank_cut)
 
 
 def _solve_in_float32(cov: np.ndarray, dims: tuple[int, ...], rank_cut: float) -> PIDSolution:

@@ -298,3 +298,5 @@ def _estimate_covariance(
             return oracle_approximating(samples)
         case SampleCovariance():
             return sample_covariance(samples), jnp.zeros((), samples.dtype)
+        case _:
+            raise TypeError(f"covariance {estimator!r} is not supported: add how it is estimated here.")

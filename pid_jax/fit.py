@@ -9,6 +9,7 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
+from pid_jax.by_type import by_type
 from pid_jax.checks import (
     check_key,
     check_leading_axes,
@@ -24,7 +25,7 @@ from pid_jax.flow.train import Training
 from pid_jax.flow.variable import VariableFlow
 from pid_jax.flow_fit import FlowFit, architectures_of, covariance_of, latents_of
 from pid_jax.flow_input import Prepared, prepare_variable
-from pid_jax.gaussianizers import Joint, RealNVP, Shared
+from pid_jax.gaussianizers import Joint, Marginal, RealNVP, Separate, Shared
 from pid_jax.layout import laid_out
 from pid_jax.progress import Progress, no_progress
 from pid_jax.threads import one_blas_thread
@@ -111,7 +112,7 @@ def fit_arrays(
         each = zip(arrays, is_free.T, strict=True)
         prepared = [prepare_variable(array, is_held_out, free, spec) for array, free in each]
         scores = [one.scores for one in prepared]
-        if isinstance(spec.sharing, Shared):
+        if by_type("sharing", spec.sharing, {Shared: True, Separate: False}):
             fitted = fit_together(scores, is_free, is_held_out, training, key, progress)
         else:
             fitted = fit_separately(scores, is_free, is_held_out, training, spec.layer_batch, key, progress)
@@ -173,7 +174,7 @@ def _training(spec: RealNVP, count: int, dims: tuple[int, ...]) -> Training:
     evaluations = min(spec.evaluations, steps)
     return Training(
         architectures=architectures_of(spec, dims),
-        is_joint=isinstance(spec.objective, Joint),
+        is_joint=by_type("objective", spec.objective, {Joint: True, Marginal: False}),
         steps=-(-steps // evaluations),
         evaluations=evaluations,
         batch_size=spec.batch_size,

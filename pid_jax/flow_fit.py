@@ -22,7 +22,7 @@ from pid_jax.flow.spline import Spline
 from pid_jax.flow.stage import Stage
 from pid_jax.flow.variable import VariableFlow
 from pid_jax.flow.weights import Architecture, init_weights
-from pid_jax.gaussianizers import Copula, RealNVP
+from pid_jax.gaussianizers import RealNVP, is_ranked
 from pid_jax.precision import single_precision
 from pid_jax.side_by_side import side_by_side
 from pid_jax.spec import spec_from_dict, spec_to_dict
@@ -226,7 +226,7 @@ def _template(spec: RealNVP, dims: tuple[int, ...]) -> tuple[VariableFlow, ...]:
     zero: Any = 0
     splines = Spline(knot=zero, score=zero, slope=zero)
     stage = Stage(matrix=zero, splines=splines, is_used=zero, is_unmixing=zero)
-    stages = (stage,) * (max(1, spec.unmixings) if isinstance(spec.marginals, Copula) else 0)
+    stages = (stage,) * (max(1, spec.unmixings) if is_ranked(spec.marginals) else 0)
     return tuple(VariableFlow(center=zero, scale=zero, stages=stages, weights=weights) for weights in shapes)
 
 

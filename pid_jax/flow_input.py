@@ -9,7 +9,7 @@ import numpy as np
 
 from pid_jax.flow.marginal import QUARTILES
 from pid_jax.flow.stage import Stage, fit_stages, stages_forward
-from pid_jax.gaussianizers import Copula, RealNVP
+from pid_jax.gaussianizers import Copula, RealNVP, is_ranked
 from pid_jax.layout import in_threads
 from pid_jax.precision import single_precision
 
@@ -47,10 +47,10 @@ def prepare_variable(
         is_mixed: Whether linear maps may be taken in each problem, see `fit_stages`; in the first if all have one map.
         spec: Settings without None.
     """
-    center, scale = _place(array[:, ~is_held_out].astype(np.float64), is_robust=isinstance(spec.marginals, Copula))
+    center, scale = _place(array[:, ~is_held_out].astype(np.float64), is_robust=is_ranked(spec.marginals))
     scaled = ((array - center[:, None]) / scale[:, None]).astype(np.float32)
     stages, scores, log_det = (), scaled, np.zeros(scaled.shape[:2], np.float32)
-    if isinstance(spec.marginals, Copula):
+    if is_ranked(spec.marginals):
         allowed = np.broadcast_to(is_mixed, len(scaled)) if np.ndim(is_mixed) == 0 else np.asarray(is_mixed)
         prepare = partial(_prepare_one, is_held_out=is_held_out, spec=spec)
         found = in_threads(lambda place: prepare(scaled[place], is_mixed=allowed[place]), range(len(scaled)))

@@ -1,7 +1,9 @@
 """Settings of the stage that makes variables jointly Gaussian: frozen, hashable dataclasses."""
 
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
+from pid_jax.by_type import by_type
 from pid_jax.checks import check_at_least, check_fraction, check_positive_int
 
 
@@ -187,3 +189,8 @@ class Auto:
 
 
 Gaussianizer = Copula | NoGaussianization | RealNVP | Auto
+
+
+def is_ranked(marginals: Copula | Standardize) -> TypeGuard[Copula]:
+    """Return whether a flow takes ranks of single coordinates; a TypeError for unknown marginals."""
+    return by_type("RealNVP(marginals=...)", marginals, {Copula: True, Standardize: False})

@@ -16,7 +16,7 @@ from pid_jax.metrics.add import add_metrics
 from pid_jax.metrics.claims import NOT_TESTABLE
 from pid_jax.processes import ALONE, Processes
 from pid_jax.progress import Progress, no_progress, part_of
-from pid_jax.spec import PCA, Redundancy
+from pid_jax.spec import Redundancy, is_pca
 from pid_jax.study.model import StudyModel, condition_name
 from pid_jax.study.run import run_study
 from pid_jax.study.spec import StudySpec
@@ -74,7 +74,7 @@ class Universe:
     def apply(self, spec: StudySpec) -> StudySpec:
         """Return the settings of the study with these choices; all is tested behind the map chosen."""
         reduction = spec.pid.reduction
-        if self.dims is not None and isinstance(reduction, PCA):
+        if self.dims is not None and is_pca(reduction):
             reduction = dataclasses.replace(reduction, dim=self.dims)
         pid = dataclasses.replace(spec.pid, reduction=reduction, gaussianize=self.gaussianizer)
         changed = {"pid": pid, "target": self.target, "measures": (self.measure,), "tested": self.gaussianizer}
@@ -86,7 +86,7 @@ def list_universes(spec: StudySpec, multiverse: Multiverse) -> list[Universe]:
     reduction = spec.pid.reduction
     own = Universe(
         target=spec.target,
-        dims=reduction.dims if isinstance(reduction, PCA) else None,
+        dims=reduction.dims if is_pca(reduction) else None,
         gaussianizer=spec.tested_map or spec.pid.gaussianize,
         measure=spec.measures[0],
     )

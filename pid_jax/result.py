@@ -4,15 +4,14 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
-from pid_jax.atomic import atomic_write
 from pid_jax.gaussian.information import Information
 from pid_jax.pid.atoms import PIDAtoms
+from pid_jax.result_dataset import STATUS_FLAGS, Result, labeled, lead_axes
 from pid_jax.status import Status
 
 if TYPE_CHECKING:
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 VARIABLES = ("source_1", "source_2", "target")
 ATOMS = tuple(f.name for f in dataclasses.fields(PIDAtoms))
 INFORMATION = tuple(f.name for f in dataclasses.fields(Information))
-STATUS_FLAGS = {"flag_values": [int(s) for s in Status], "flag_meanings": " ".join(s.name for s in Status)}
-_SCHEMA = "pid_jax.PIDEstimate/3"
 _OF_ATOMS = ("bias", "lower", "upper")
 _PER_PROBLEM = (
     "atoms",
@@ -46,7 +43,7 @@ _PER_PROBLEM = (
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class PIDEstimate:
+class PIDEstimate(Result, amounts=("atoms", "information", "gap", *_OF_ATOMS), version=3):
     """A batch of decompositions. Every array has the leading axes of the input.
 
     Attributes:
@@ -96,10 +93,6 @@ class PIDEstimate:
     settings: Mapping[str, Any] = field(default_factory=dict)
     unit: str = "nats"
 
-    def in_bits(self) -> "PIDEstimate":
-        """Return the same estimate in bits."""
-        return to_bits(self, "atoms", "information", "gap", *_OF_ATOMS)
-
     def reshape(self, leading: tuple[int, ...]) -> "PIDEstimate":
         """Return the same estimates with other leading axes."""
         axes = self.status.ndim
@@ -114,15 +107,11 @@ class PIDEstimate:
             axes: Names of the leading axes; "batch_0", "batch_1", ... if not given.
 
         Raises:
-            ValueError: If the number of names does not fit.
+            ValueError: If the names do not fit.
         """
-        import xarray as xr  # it takes as long to import as JAX does
-
         from pid_jax.diagnose import flatten
 
-        lead = [f"batch_{i}" for i in range(self.status.ndim)] if axes is None else list(axes)
-        if len(lead) != self.status.ndim:
-            raise ValueError(f"axes needs {self.status.ndim} names, one for each leading axis, got {lead}.")
+        lead = lead_axes(axes, self.status.ndim)
         quantities = {name: getattr(self.atoms, name) for name in ATOMS}
         quantities |= {name: getattr(self.information, name) for name in INFORMATION} | {"gap": self.gap}
         data = {name: (lead, value, {"units": self.unit}) for name, value in quantities.items()}
@@ -141,7 +130,7 @@ class PIDEstimate:
         if self.diagnostics is not None:
             data |= {name: ([*lead, *axes], value, unit) for name, axes, value, unit in flatten(self.diagnostics)}
         attrs = {
-            "schema": _SCHEMA,
+            "schema": self._schema,
             "dims": json.dumps(self.dims),
             "samples": -1 if self.samples is None else self.samples,
             "settings": json.dumps(self.settings),
@@ -150,7 +139,7 @@ class PIDEstimate:
             "unit": self.unit,
         }
         coords = {"variable": list(VARIABLES)} if "rank" in data else {}
-        return xr.Dataset(data, coords=coords, attrs=attrs)
+        return labeled(lead, data, coords, attrs)
 
     def to_dataframe(self, axes: Sequence[str] | None = None) -> "pd.DataFrame":
         """Return one row a problem (needs pandas): atoms, informations, gap and status."""
@@ -159,24 +148,11 @@ class PIDEstimate:
             table = table.expand_dims("problem")
         return table.to_dataframe().reset_index(drop=self.status.ndim == 0)
 
-    def save(self, path: str | Path) -> Path:
-        """Write the estimate to one netCDF file, whole or not at all."""
-        path = Path(path)
-        with atomic_write(path) as temporary:
-            self.to_xarray().to_netcdf(temporary, engine="h5netcdf")
-        return path
-
     @classmethod
-    def load(cls, path: str | Path) -> "PIDEstimate":
-        """Read what `save` wrote.
-
-        Raises:
-            ValueError: If the file holds something else.
-        """
-        from pid_jax.dataset_file import read_dataset
+    def from_xarray(cls, data: "xr.Dataset") -> "PIDEstimate":
+        """Return the estimate that `to_xarray` made a data set of; it has no flow."""
         from pid_jax.diagnose import unflatten
 
-        data = read_dataset(path, _SCHEMA, "PIDEstimate.save")
         n = int(data.attrs["samples"])
         return cls(
             atoms=PIDAtoms(**{name: data[name].values for name in ATOMS}),
@@ -237,34 +213,6 @@ def _read_atoms(data: "xr.Dataset", role: str) -> PIDAtoms | None:
     if _named(ATOMS[0], role) not in data:
         return None
     return PIDAtoms(**{name: data[_named(name, role)].values for name in ATOMS})
-
-
-def to_bits(result: Any, *amounts: str) -> Any:
-    """Return a result in bits.
-
-    Args:
-        result: A dataclass with a field `unit`, "nats" or "bits".
-        amounts: Its fields that have this unit: arrays, or trees of them.
-    """
-    if result.unit == "bits":
-        return result
-    converted = {name: jax.tree.map(lambda x: x / np.log(2), getattr(result, name)) for name in amounts}
-    return dataclasses.replace(result, **converted, unit="bits")
-
-
-def with_axes(result: Any, leading: tuple[int, ...], single: Sequence[str], drawn: Sequence[str] = ()) -> Any:
-    """Return a result with other leading axes.
-
-    Args:
-        result: A dataclass.
-        leading: The axes.
-        single: Its fields with one value a problem: arrays, or trees of them.
-        drawn: Those with one more axis in front, over draws.
-    """
-    changed = {name: jax.tree.map(lambda x: np.reshape(x, leading), getattr(result, name)) for name in single}
-    for name in drawn:
-        changed[name] = jax.tree.map(lambda x: np.reshape(x, (len(x), *leading)), getattr(result, name))
-    return dataclasses.replace(result, **changed)
 
 
 def span(values: np.ndarray) -> str:

@@ -16,7 +16,7 @@ from pid_jax.processes import ALONE, Processes
 from pid_jax.reduce.pca import Basis, Reduced, project
 from pid_jax.reduce.prepare import SinglePrecision
 from pid_jax.reduce.solve import fit_reduction, is_exact
-from pid_jax.spec import PCA, Reduction
+from pid_jax.spec import PCA, Reduction, is_pca
 from pid_jax.store import ActivationStore
 from pid_jax.threads import one_blas_thread
 
@@ -169,7 +169,7 @@ def _reduce(
     states: np.ndarray, basis: Basis | None, dim: int | None, spec: Reduction, key: jax.Array
 ) -> tuple[_Layer, Basis | None]:
     """Project states, in float64 where components are exact, else in single precision; without a basis, fit it."""
-    if not isinstance(spec, PCA) or dim is None:
+    if not is_pca(spec) or dim is None:
         return _Layer(states.astype(np.float64), np.zeros(len(states)), 1.0, 0.0), None
     n, p = states.shape
     dim = min(dim, p, max(n - 1, 1))  # n samples span at most n − 1 dimensions

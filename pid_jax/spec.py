@@ -3,8 +3,9 @@
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
+from pid_jax.by_type import by_type
 from pid_jax.checks import check_fraction, check_positive_int
 from pid_jax.gaussianizers import (
     Auto,
@@ -255,13 +256,38 @@ def _plain(value: Any) -> Any:
 
 
 def spec_from_dict(description: Mapping[str, Any]) -> Any:
-    """Make a spec of the settings of a flow from what `spec_to_dict` wrote."""
+    """Make a flow's settings, or a redundancy measure, from what `spec_to_dict` wrote.
+
+    Raises:
+        TypeError: If the method is none of these.
+    """
+    method = description["method"]
+    if method not in _BY_NAME:
+        raise TypeError(f"settings need a method among {', '.join(_BY_NAME)} here, got {method!r}.")
     fields = {
         name: spec_from_dict(value) if isinstance(value, Mapping) else value
         for name, value in description.items()
         if name != "method"
     }
-    return _BY_NAME[description["method"]](**fields)
+    return _BY_NAME[method](**fields)
 
 
-_BY_NAME = {cls.__name__: cls for cls in (Copula, Joint, Marginal, RealNVP, Separate, Shared, Standardize)}
+_BY_NAME = {cls.__name__: cls for cls in (Copula, Joint, Marginal, RealNVP, Separate, Shared, Standardize, MMI, BROJA)}
+
+
+def is_mmi(redundancy: Redundancy) -> bool:
+    """Return whether a measure is MMI, and not BROJA; a TypeError for any other.
+
+    Biases, intervals and derivatives are known for these two measures only.
+    """
+    return by_type("redundancy", redundancy, {MMI: True, BROJA: False})
+
+
+def is_pca(reduction: Reduction) -> TypeGuard[PCA]:
+    """Return whether variables are reduced; a TypeError for an unknown reduction."""
+    return by_type("reduction", reduction, {PCA: True, NoReduction: False})
+
+
+def is_shrunk(covariance: CovarianceEstimator) -> bool:
+    """Return whether a covariance is shrunk; a TypeError for an unknown estimator."""
+    return by_type("covariance", covariance, {SampleCovariance: False, LedoitWolf: True, OAS: True})

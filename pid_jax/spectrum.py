@@ -11,19 +11,24 @@ from numpy.typing import ArrayLike
 from pid_jax.checks import check_samples
 from pid_jax.covariances import check_covariances, solve_covariances
 from pid_jax.pid.spectrum import Directions, Spectrum, spectrum_of
-from pid_jax.result import VARIABLES, to_bits
+from pid_jax.result import VARIABLES
+from pid_jax.result_dataset import Result
 from pid_jax.status import Status
 
 PARTS = ("unique_1", "unique_2", "redundancy")
 # Directions with less than this many nats are not told apart from rounding.
 SMALLEST = 1e-9
 
+_AXES = dict.fromkeys(PARTS, (..., "direction"))
+_AXES |= {f"{kind}_readouts": (..., "direction", "target") for kind in ("unique", "shared")}
+_AXES |= {f"{kind}_predictors_{k}": (..., "direction", f"source_{k}") for kind in ("unique", "shared") for k in (1, 2)}
+
 Part = Literal["unique_1", "unique_2", "redundancy"]
 Variable = Literal["source_1", "source_2", "target"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class UniqueSpectrum:
+class UniqueSpectrum(Result, amounts=PARTS, axes=_AXES):
     """The atoms of BROJA resolved into directions of the target. Every array has the leading axes of the input.
 
     Attributes:
@@ -45,10 +50,6 @@ class UniqueSpectrum:
     redundancy: np.ndarray
     status: np.ndarray
     unit: str = "nats"
-
-    def in_bits(self) -> "UniqueSpectrum":
-        """Return the same spectrum in bits."""
-        return to_bits(self, *PARTS)
 
     def __getitem__(self, index: Any) -> "UniqueSpectrum":
         """Take some problems by their leading axes, as NumPy would index an array of these axes alone."""

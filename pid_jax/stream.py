@@ -29,7 +29,7 @@ from pid_jax.precision import double_precision
 from pid_jax.reduce.pca import Basis, basis_of_covariance
 from pid_jax.reduce.solve import cut_of
 from pid_jax.result import VARIABLES, PIDEstimate
-from pid_jax.spec import PCA, PIDSpec, SampleCovariance, spec_to_dict
+from pid_jax.spec import PCA, PIDSpec, SampleCovariance, is_pca, spec_to_dict
 from pid_jax.threads import one_blas_thread, usable_cores
 
 # From joint moments the variance of a component is known to eps times that of the leading one. Where that is not to
@@ -181,7 +181,7 @@ def _moments_of_scores(blocks: Iterable[Block], spec: PIDSpec, budget_gb: float,
     marginals = [found[0].columns(place) for place in _places(raw)] if is_joint else found
     dims = _check_moments(marginals, spec)
     samples = marginals[0].count
-    if not isinstance(spec.reduction, PCA):
+    if not is_pca(spec.reduction):
         full = np.array(raw)
         return _Scores(samples=samples, dims=dims, cov=found[0].cov, explained_variance=np.ones(3), rank=full)
     bases = [_basis(one, dim, spec.reduction) for one, dim in zip(marginals, dims, strict=True)]
@@ -214,7 +214,7 @@ def _check_moments(marginals: Sequence[Moments], spec: PIDSpec) -> tuple[int, in
     check_enough_samples(samples, dims)
     for name, one in zip(VARIABLES, marginals, strict=True):
         values = np.diagonal(one.scatter)  # zero if and only if the column is constant
-        check_not_constant(name, np.stack([np.zeros_like(values), values]), whole=isinstance(spec.reduction, PCA))
+        check_not_constant(name, np.stack([np.zeros_like(values), values]), whole=is_pca(spec.reduction))
     return dims
 
 
@@ -226,7 +226,7 @@ def _plan(
     raw: Sequence[int], block_bytes: int, spec: PIDSpec, budget_gb: float, threads: int, is_once: bool
 ) -> tuple[bool, int]:
     """Choose between joint moments and those of each variable, and how many threads fit in the budget."""
-    is_split_allowed = isinstance(spec.reduction, PCA) and not is_once
+    is_split_allowed = is_pca(spec.reduction) and not is_once
     needs = [(True, memory_needed(sum(raw)))] + ([(False, memory_needed(*raw))] if is_split_allowed else [])
     for is_joint, need in needs:
         fitting = int((budget_gb * 1e9 - 2 * block_bytes) // (need + block_bytes))
@@ -234,7 +234,7 @@ def _plan(
             return is_joint, min(threads, fitting)
     least = (needs[-1][1] + 3 * block_bytes) / 1e9
     remedy = ""
-    if not isinstance(spec.reduction, PCA):
+    if not is_pca(spec.reduction):
         remedy = ", or reduce with PCA()"
     elif is_once:
         remedy = ", or give blocks that can be read twice, such as a list or StoreBlocks"

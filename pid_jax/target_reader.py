@@ -76,8 +76,10 @@ class TargetReader:
                 return self.readout.logits(self.readout.norm(states))
             case AnswerEmbedding(temperature):
                 return self.readout.expected_embedding(states, temperature)
-            case _:
+            case AnswerLogits():
                 return self.readout.logits(states)
+            case _:
+                raise TypeError(f"target {self.target!r} is not supported: add how it is read here.")
 
     def _check(self, store: ActivationStore, layer: int | str) -> None:
         if _ROLE not in store.roles:

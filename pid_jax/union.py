@@ -7,11 +7,11 @@ from numpy.typing import ArrayLike
 
 from pid_jax.covariances import check_covariances, solve_covariances
 from pid_jax.pid.union import union_of
-from pid_jax.result import to_bits
+from pid_jax.result_dataset import Result
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class UnionEstimate:
+class UnionEstimate(Result, amounts=("union", "i_each", "i_all", "gap"), axes={"i_each": (..., "source")}):
     """What K sources must tell together, given what each tells alone. Arrays have the leading axes of the input.
 
     Attributes:
@@ -35,10 +35,6 @@ class UnionEstimate:
     def synergy(self) -> np.ndarray:
         """What the sources tell only together: I_all − I_∪."""
         return self.i_all - self.union
-
-    def in_bits(self) -> "UnionEstimate":
-        """Return the same values in bits."""
-        return to_bits(self, "union", "i_each", "i_all", "gap")
 
 
 def gaussian_union(cov: ArrayLike, dims: tuple[int, ...], *, rank_cut: float = 1e-13) -> UnionEstimate:

@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
+from pid_jax.by_type import by_type
 from pid_jax.checks import check_key
 from pid_jax.estimate import check_spec, estimate_pid, reduce_variables
 from pid_jax.estimate_reduced import estimate_latents, map_to_latents
@@ -22,13 +23,16 @@ from pid_jax.layout import laid_out
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.resampling import Basic, BCa, Block, Calibrated, Interval, Kind, Pairs, Parametric, Percentile
-from pid_jax.result import ATOMS, PIDEstimate, to_bits, with_axes
+from pid_jax.result import ATOMS, PIDEstimate
+from pid_jax.result_dataset import Result
 from pid_jax.spec import (
     IndirectInference,
     NoCorrection,
     ParametricBootstrap,
     PIDSpec,
     SampleCovariance,
+    is_mmi,
+    spec_from_dict,
     spec_to_dict,
 )
 
@@ -36,7 +40,11 @@ _SO = "intervals are too short; use kind=Block(length) with blocks many times lo
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class PIDBootstrap:
+class PIDBootstrap(
+    Result,
+    amounts=("estimate", "lower", "upper", "standard_error", "replicates"),
+    axes={"replicates": ("resample", ...)},
+):
     """Atoms with bootstrap intervals. Every array has the leading axes of the input.
 
     Attributes:
@@ -62,16 +70,6 @@ class PIDBootstrap:
     notes: tuple[str, ...]
     settings: Mapping[str, Any]
     unit: str = "nats"
-
-    def reshape(self, leading: tuple[int, ...]) -> "PIDBootstrap":
-        """Return the same with other leading axes."""
-        changed = with_axes(self, leading, ("estimate", "lower", "upper", "standard_error"), ("replicates",))
-        return dataclasses.replace(changed, estimated=self.estimated.reshape(leading))
-
-    def in_bits(self) -> "PIDBootstrap":
-        """Return the same in bits."""
-        changed = to_bits(self, "estimate", "lower", "upper", "standard_error", "replicates")
-        return dataclasses.replace(changed, estimated=self.estimated.in_bits())
 
     def __repr__(self) -> str:
         """Show the estimate with these intervals instead of its own."""
@@ -200,7 +198,7 @@ def _replicates(
     samples = latents.values.shape[1]
     common: dict[str, Any] = {"dims": found.dims, "redundancy": spec.redundancy, "resamples": resamples}
     common |= {"progress": progress, "key": key}
-    if isinstance(kind, Parametric):
+    if by_type("kind", kind, {Parametric: True, Pairs: False, Block: False}):
         return gaussian_replicates(found.cov, samples=samples, **common)
     if isinstance(kind, Pairs) and kind.refit:
         return _refitted(variables, spec, resamples, key, progress)
@@ -232,11 +230,11 @@ def _intervals(
     latents: np.ndarray,
 ) -> tuple[PIDAtoms, PIDAtoms]:
     if isinstance(interval, BCa):
-        is_mmi = found.settings["redundancy"]["method"] == "MMI"
+        is_minimum = is_mmi(spec_from_dict(found.settings["redundancy"]))
         if isinstance(kind, Parametric):
-            acceleration = acceleration_of_gaussians(found.cov, found.dims, is_mmi, latents.shape[1])
+            acceleration = acceleration_of_gaussians(found.cov, found.dims, is_minimum, latents.shape[1])
         else:
-            acceleration = acceleration_of_rows(found.cov, found.dims, is_mmi, latents)
+            acceleration = acceleration_of_rows(found.cov, found.dims, is_minimum, latents)
     else:
         acceleration = jax.tree.map(np.zeros_like, found.atoms)
     pairs = {

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from pid_jax.gaussian.linalg import cholesky, invert_lower, solve_lower
 from pid_jax.gaussian.student import student_scatter
-from pid_jax.likelihoods import LKJ
+from pid_jax.likelihoods import LKJ, InverseWishart
 
 # Chains start normally distributed around what the latents show, with these times the posterior's standard deviation.
 START_SPREAD = 2.0
@@ -195,9 +195,11 @@ def _log_prior(root: Array, G: Array, numbers: tuple[Array, ...], prior: type) -
     """
     size, logs = G.shape[0], jnp.log(jnp.diag(G))
     log_volume = ((jnp.arange(1, size + 1) - 2 * (size + 1)) * logs).sum()
-    if prior is not LKJ:
+    if prior is InverseWishart:
         (excess,) = numbers
         return log_volume + (size + 1 + excess) * logs.sum()
+    if prior is not LKJ:
+        raise TypeError(f"prior needs InverseWishart() or LKJ() here, got {prior.__name__}.")
     # Σ = diag(s) R diag(s) in units of the latents at hand, with |dΣ| = Π 2 s_i^D ds dR.
     concentration, scale = numbers
     standard = root / jnp.linalg.norm(root, axis=1, keepdims=True)

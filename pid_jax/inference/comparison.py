@@ -20,14 +20,14 @@ from pid_jax.pid.quantities import QUANTITIES, PIDQuantities
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.reduce.pca import Reduced
 from pid_jax.resampling import Block
-from pid_jax.result import VARIABLES, PIDEstimate, to_bits, with_axes
+from pid_jax.result import VARIABLES, PIDEstimate
+from pid_jax.result_dataset import Result
 from pid_jax.spec import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
 
 # Fewer replicates tell a standard error to 10 % or worse.
 FEWEST_RESAMPLES = 50
 _SO = "intervals are too short; use blocks=Block(length) with blocks many times longer than the dependence lasts"
 _FITTED = "flows were fitted to each condition; intervals know of sampling, not of how far two fits are apart"
-_PER_PROBLEM = ("difference", "lower", "upper", "standard_error", "p_value", "false_discovery", "family_wise")
 
 Condition = Sequence[ArrayLike]
 """source_1, source_2 and target under one condition."""
@@ -35,7 +35,7 @@ _Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class PIDComparison:
+class PIDComparison(Result, amounts=("difference", "lower", "upper", "standard_error")):
     """Differences of atoms and informations, intervention minus baseline. Arrays have the leading axes of the input.
 
     Attributes:
@@ -68,16 +68,6 @@ class PIDComparison:
     notes: tuple[str, ...]
     settings: Mapping[str, Any]
     unit: str = "nats"
-
-    def reshape(self, leading: tuple[int, ...]) -> "PIDComparison":
-        """Return the same with other leading axes."""
-        changed = {name: getattr(self, name).reshape(leading) for name in ("baseline", "intervention")}
-        return dataclasses.replace(with_axes(self, leading, _PER_PROBLEM), **changed)
-
-    def in_bits(self) -> "PIDComparison":
-        """Return the same in bits."""
-        changed = to_bits(self, "difference", "lower", "upper", "standard_error")
-        return dataclasses.replace(changed, baseline=self.baseline.in_bits(), intervention=self.intervention.in_bits())
 
     def __repr__(self) -> str:
         """Show differences with intervals and p-values: those of one problem, or the ranges of many."""

@@ -16,7 +16,7 @@ from pid_jax.pid.calibrated import LEAST_SHARE
 from pid_jax.pid.quantities import PIDQuantities, quantities_of
 from pid_jax.progress import Progress, part_of
 from pid_jax.result import PIDEstimate
-from pid_jax.spec import MMI, Redundancy
+from pid_jax.spec import Redundancy, is_mmi
 
 
 def infer_differences(
@@ -47,7 +47,7 @@ def infer_differences(
     """
     before, after = (quantities_of(e.atoms, e.information) for e in estimates)
     replicates = _replicates(latents, estimates, redundancy, block_length, resamples, key, progress)
-    jackknife = _jackknife(latents, estimates, isinstance(redundancy, MMI), block_length)
+    jackknife = _jackknife(latents, estimates, is_mmi(redundancy), block_length)
     return _infer(jax.tree.map(np.subtract, after, before), replicates, jackknife, level)
 
 

@@ -51,6 +51,8 @@ def interval_from(
         return estimate - np.quantile(centered, 1 - tail, axis=0), estimate - np.quantile(centered, tail, axis=0)
     if isinstance(kind, Percentile):
         return estimate + np.quantile(centered, tail, axis=0), estimate + np.quantile(centered, 1 - tail, axis=0)
+    if not isinstance(kind, BCa):
+        raise TypeError(f"interval needs Basic(), Percentile() or BCa() here, got {kind!r}.")
     below = (centered < 0).mean(axis=0)
     bias = ndtri(np.clip(below, 0.5 / len(errors), 1 - 0.5 / len(errors)))
     ends = []

@@ -22,7 +22,7 @@ from pid_jax.pid.quantities import QUANTITIES, PIDQuantities, quantities_of
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.reduce.pca import Reduced
 from pid_jax.resampling import Block, ConditionalIndependence, Independence, Null
-from pid_jax.result import to_bits, with_axes
+from pid_jax.result_dataset import Result
 from pid_jax.spec import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
 
 # The smallest p-value that can be, 1 / (resamples + 1), has to be below .05.
@@ -35,7 +35,7 @@ _FITTED = (
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class PIDTest:
+class PIDTest(Result, amounts=("statistic", "replicates"), axes={"replicates": ("resample", ...)}):
     """P-values of atoms and informations. Every array has the leading axes of the input.
 
     Attributes:
@@ -59,20 +59,14 @@ class PIDTest:
     settings: Mapping[str, Any]
     unit: str = "nats"
 
-    def reshape(self, leading: tuple[int, ...]) -> "PIDTest":
-        """Return the same with other leading axes."""
-        return with_axes(self, leading, ("statistic", "p_value", "false_discovery", "family_wise"), ("replicates",))
-
-    def in_bits(self) -> "PIDTest":
-        """Return the same in bits."""
-        return to_bits(self, "statistic", "replicates")
-
     def __repr__(self) -> str:
         """Show p-values: those of one problem, or the smallest of many and what is left after adjustment."""
         count = np.size(self.p_value.i_12)
         null = self.settings["null"]
-        what = "target independent of both sources"
-        if null["method"] == ConditionalIndependence.__name__:
+        what = f"null {null['method']}"
+        if null["method"] == Independence.__name__:
+            what = "target independent of both sources"
+        elif null["method"] == ConditionalIndependence.__name__:
             what = f"target independent of source_{null['source']} given source_{3 - null['source']}"
         lines = [
             f"PIDTest of {count} problem{'s' * (count != 1)}, {what}, {self.settings['resamples']} permutations",

@@ -6,13 +6,14 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
+from pid_jax.by_type import by_type
 from pid_jax.decompose import solve_pid
 from pid_jax.gaussian.joint import block_slices
 from pid_jax.inference.replicates import blocks_within
 from pid_jax.layout import current_layout
 from pid_jax.pid.quantities import PIDQuantities, quantities_of
 from pid_jax.progress import Progress
-from pid_jax.resampling import ConditionalIndependence, Null
+from pid_jax.resampling import ConditionalIndependence, Independence, Null
 from pid_jax.spec import Redundancy
 from pid_jax.threads import one_blas_thread
 
@@ -52,7 +53,8 @@ def permuted_quantities(
     """
     at_1, at_2, target = block_slices(dims)
     centered = latents - latents.mean(axis=1, keepdims=True)
-    if isinstance(null, ConditionalIndependence):
+    if by_type("null", null, {ConditionalIndependence: True, Independence: False}):
+        assert isinstance(null, ConditionalIndependence)
         at, other = (at_1, at_2) if null.source == 1 else (at_2, at_1)
         of = _permute_rest(centered[..., at], centered[..., other], centered[..., target])
     else:

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pid_jax.by_type import by_type
 from pid_jax.checks import check_key
 from pid_jax.estimate import check_spec, reduce_variables
 from pid_jax.estimate_reduced import map_to_latents
@@ -30,18 +31,21 @@ from pid_jax.likelihoods import (
 )
 from pid_jax.pid.quantities import QUANTITIES, PIDQuantities
 from pid_jax.progress import Progress, no_progress, part_of
-from pid_jax.result import ATOMS, INFORMATION, span, to_bits, with_axes
+from pid_jax.result import ATOMS, INFORMATION, span
+from pid_jax.result_dataset import Result
 from pid_jax.spec import PIDSpec, spec_to_dict
 
 # R̂ above which chains do not agree (Vehtari et al. 2021).
 LARGEST_R_HAT = 1.01
 _SO = "intervals are too short; use rows that are further apart, or bootstrap_pid with kind=Block(length)"
-_AMOUNTS = ("mean", "standard_deviation", "lower", "upper")
-_OF_DRAWS = ("draws", "tail_information", "freedom")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class PIDPosterior:
+class PIDPosterior(
+    Result,
+    amounts=("draws", "tail_information", "mean", "standard_deviation", "lower", "upper"),
+    axes=dict.fromkeys(("draws", "tail_information", "freedom"), ("draw", ...)),
+):
     """Atoms and informations as drawn from their posterior. Every array has the leading axes of the input.
 
     Attributes:
@@ -81,14 +85,6 @@ class PIDPosterior:
     notes: tuple[str, ...]
     settings: Mapping[str, Any]
     unit: str = "nats"
-
-    def reshape(self, leading: tuple[int, ...]) -> "PIDPosterior":
-        """Return the same with other leading axes."""
-        return with_axes(self, leading, (*_AMOUNTS, "r_hat", "effective_samples", "failed"), _OF_DRAWS)
-
-    def in_bits(self) -> "PIDPosterior":
-        """Return the same in bits."""
-        return to_bits(self, "draws", "tail_information", *_AMOUNTS)
 
     def __repr__(self) -> str:
         """Show means and intervals of one problem, or the range of many."""
@@ -202,7 +198,8 @@ def _summarize(each: list[Draws], sampler: Sampler, level: float) -> dict[str, A
     freedoms = [one.freedom for one in each if one.freedom is not None]
     failed = np.asarray([one.failed for one in each])
     count = len(draws.synergy)
-    if isinstance(sampler, NUTS):
+    if by_type("sampler", sampler, {NUTS: True, Conjugate: False}):
+        assert isinstance(sampler, NUTS)
         r_hat, effective = (_of_chains(draws, sampler, f) for f in (potential_scale_reduction, effective_draws))
     else:
         r_hat = PIDQuantities(**dict.fromkeys(QUANTITIES, np.ones(len(each))))

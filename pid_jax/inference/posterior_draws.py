@@ -8,12 +8,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pid_jax.by_type import by_type
 from pid_jax.decompose import solve_pid
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.student import tail_information
 from pid_jax.gaussian.wishart import WhiteFactors
 from pid_jax.inference.chains import gaussian_evidence, run_chains, student_evidence
-from pid_jax.likelihoods import NUTS, InverseWishart, Likelihood, Prior, Sampler, StudentTLikelihood
+from pid_jax.likelihoods import (
+    NUTS,
+    Conjugate,
+    GaussianLikelihood,
+    InverseWishart,
+    Likelihood,
+    Prior,
+    Sampler,
+    StudentTLikelihood,
+)
 from pid_jax.pid.quantities import PIDQuantities, quantities_of
 from pid_jax.precision import double_precision
 from pid_jax.spec import Redundancy
@@ -67,7 +77,8 @@ def draw_problem(
         draws: How many, a multiple of the number of chains.
     """
     diverging, freedom = 0, None
-    if isinstance(sampler, NUTS):
+    if by_type("sampler", sampler, {NUTS: True, Conjugate: False}):
+        assert isinstance(sampler, NUTS)
         cov, freedom, diverging = _sample(latents, likelihood, prior, sampler, draws, key)
     else:
         assert isinstance(prior, InverseWishart)
@@ -112,7 +123,8 @@ def _sample(
     """Run chains; return scatter matrices, degrees of freedom and the number of divergences."""
     n, size = latents.shape
     with double_precision(), one_blas_thread(size):
-        if isinstance(likelihood, StudentTLikelihood):
+        if by_type("likelihood", likelihood, {StudentTLikelihood: True, GaussianLikelihood: False}):
+            assert isinstance(likelihood, StudentTLikelihood)
             freedom = None if likelihood.freedom is None else jnp.asarray(likelihood.freedom, float)
             evidence = student_evidence(latents, freedom)
         else:

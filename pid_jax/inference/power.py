@@ -19,8 +19,9 @@ from pid_jax.inference.replicates import typical_channels
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress, no_progress
-from pid_jax.result import ATOMS, PIDEstimate, to_bits
-from pid_jax.spec import BROJA, MMI, IndirectInference, Redundancy, spec_to_dict
+from pid_jax.result import ATOMS, PIDEstimate
+from pid_jax.result_dataset import Result
+from pid_jax.spec import IndirectInference, Redundancy, spec_from_dict, spec_to_dict
 from pid_jax.threads import one_blas_thread
 
 # The first number of samples for each coordinate of all variables, and the step to the next number.
@@ -30,7 +31,7 @@ FEWEST_SIMULATIONS = 10
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class SampleSize:
+class SampleSize(Result, amounts=("width", "asked"), axes={"tried": ("size",), "width": ("size", ...)}):
     """Numbers of samples from which on intervals are narrow enough.
 
     Attributes:
@@ -53,10 +54,6 @@ class SampleSize:
     assurance: float
     settings: Mapping[str, Any]
     unit: str = "nats"
-
-    def in_bits(self) -> "SampleSize":
-        """Return the same in bits."""
-        return to_bits(self, "width", "asked")
 
     def __repr__(self) -> str:
         """Show the numbers of samples."""
@@ -121,7 +118,7 @@ def samples_needed(
     for_search, for_sets = jax.random.split(key)
     cov, dims = estimate.cov.reshape(-1, *estimate.cov.shape[-2:]), estimate.dims
     models = cov if estimate.samples is None else _models(cov, dims, estimate.samples, for_search)
-    redundancy = MMI() if estimate.settings["redundancy"]["method"] == MMI.__name__ else BROJA()
+    redundancy = spec_from_dict(estimate.settings["redundancy"])
     simulate = partial(
         _simulate, dims=dims, redundancy=redundancy, level=level, assurance=assurance, simulations=simulations
     )

@@ -21,7 +21,7 @@ from pid_jax.pid.typical import find_typical
 from pid_jax.pid.unsampled import sampled_amounts
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress
-from pid_jax.spec import MMI, Redundancy
+from pid_jax.spec import Redundancy, is_mmi
 from pid_jax.threads import one_blas_thread
 
 # Draws for the search of the model whose samples look like the data.
@@ -65,7 +65,7 @@ def gaussian_replicates(
             drawn = factors.draw(count)
             found = np.full((4, count, len(cov)), np.nan)  # atoms in the order of their fields
             if channels is not None:
-                replicate = partial(_replicate, whites=drawn, is_mmi=isinstance(redundancy, MMI))
+                replicate = partial(_replicate, whites=drawn, is_mmi=is_mmi(redundancy))
                 values = map_problems(replicate, channels, is_one_each=True)
                 found[:, :, regular] = np.moveaxis(values, 0, -1)
             if singular.any():

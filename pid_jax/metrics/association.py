@@ -9,14 +9,15 @@ import numpy as np
 import xarray as xr
 from scipy.stats import rankdata
 
-from pid_jax.metrics.causal import LABELS, drawn_effects
+from pid_jax.metrics.causal import drawn_effects, effect_labels
 from pid_jax.metrics.draws import ModelDraws
 from pid_jax.metrics.intervals import noise_of
 from pid_jax.metrics.labels import with_ends
+from pid_jax.metrics.sources import Sources
 from pid_jax.metrics.trajectory import METRICS, Smooth
 from pid_jax.study.differences import LEVEL
 
-# The metric behind each property of a task.
+# The metric behind each property of a task; it changes smoothly with the atoms.
 PROPERTIES = {"vision_dependence": "vision_share_early", "redundancy": "redundancy_share_last"}
 FEWEST_TASKS = 3
 # Up to so many orders of tasks are all gone through, and as many are drawn of more.
@@ -38,26 +39,41 @@ def associations(results: xr.Dataset, models: Sequence[ModelDraws]) -> xr.Datase
     names = [str(name) for name in results["edges"].values]
     edges = list(dict.fromkeys(name for name in names if name))
     windows = list(dict.fromkeys(str(w) for w in results["window"].values if str(w)))
-    shape = (len(models), len(edges), len(windows), len(LABELS), len(PROPERTIES))
+    sources = Sources.of(results)
+    properties = known_properties(sources)
+    shape = (len(models), len(edges), len(windows), len(effect_labels(sources)), len(properties))
     found = np.full((4, *shape), np.nan)
     for model, draws in enumerate(models):
-        effects, properties = drawn_effects(draws, results["cut_last"].values[model]), _drawn_properties(draws)
+        effects, of_tasks = drawn_effects(draws, results["cut_last"].values[model]), _drawn_properties(draws)
         for condition, (edge, window) in enumerate(zip(names, results["window"].values, strict=True)):
             if edge:
                 place = (model, edges.index(edge), windows.index(str(window)))
                 for pair in np.ndindex(shape[3:]):
                     found[(slice(None), *place, *pair)] = associate(
-                        effects[:, :, condition, pair[0]], properties[:, :, pair[1]]
+                        effects[:, :, condition, pair[0]], of_tasks[:, :, pair[1]]
                     )
     dims = ("model", "edges_name", "window_name", "effect_name", "property")
     data = with_ends("association", dims, found[:3], "1") | {"association_p": (dims, found[3], {"units": "1"})}
-    return xr.Dataset(data, coords={"edges_name": edges, "window_name": windows, "property": list(PROPERTIES)})
+    return xr.Dataset(data, coords={"edges_name": edges, "window_name": windows, "property": list(properties)})
+
+
+def known_properties(sources: Sources) -> dict[str, Smooth]:
+    """List the properties that tasks have, with the metric behind each.
+
+    Raises:
+        TypeError: If a property has a metric that does not change smoothly.
+    """
+    metrics = {name: METRICS[metric] for name, metric in PROPERTIES.items()}
+    smooth = {name: metric for name, metric in metrics.items() if isinstance(metric, Smooth)}
+    if smooth != metrics:
+        raise TypeError(f"PROPERTIES needs metrics of type Smooth, got others for {sorted(metrics.keys() - smooth)}.")
+    return sources.known(smooth)
 
 
 def _drawn_properties(model: ModelDraws) -> np.ndarray:
     """Compute the properties of all tasks in one model, estimate and replicates (draw, task, property)."""
-    metrics = [METRICS[name] for name in PROPERTIES.values()]
-    return np.stack([m.of(model.baseline, model.layers) for m in metrics if isinstance(m, Smooth)], axis=-1)
+    atoms = model.arranged.baseline
+    return np.stack([m.of(atoms, model.layers) for m in known_properties(model.sources).values()], axis=-1)
 
 
 def associate(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from pid_jax.inference.normal import in_errors, p_value_of, reach_of
 from pid_jax.metrics.draws import SYNERGY, UNIQUE_1, ModelDraws, at_depth
 from pid_jax.metrics.intervals import noise_of, shared_bias, spread
 from pid_jax.metrics.labels import with_ends
+from pid_jax.metrics.sources import VISION, Sources
 from pid_jax.study.differences import LEVEL
 
 # Answers that are added to those that changed, so that with none of n an interval still reaches about 3 / n.
@@ -25,24 +26,30 @@ class Effect:
     Attributes:
         label: What it is, in words.
         unit: Its unit.
-        of: Computes it from what changed in the atoms (..., atom).
+        of: Computes it from what changed in the atoms (..., atom), arranged as in `ModelDraws.arranged`.
+        about: The modality that a source has to be; "" if none.
         is_final: Whether at the last layer, and not at that behind the last block cut.
     """
 
     label: str
     unit: str
     of: Callable[[np.ndarray], np.ndarray]
+    about: str = ""
     is_final: bool = False
 
 
 ATOM_EFFECTS = {
     "trapped_vision": Effect(
-        label="trapped vision-unique, behind the cut", unit="nats", of=lambda change: change[..., UNIQUE_1]
+        label="trapped vision-unique, behind the cut",
+        unit="nats",
+        of=lambda change: change[..., UNIQUE_1],
+        about=VISION,
     ),
     "trapped_vision_final": Effect(
         label="trapped vision-unique, at the last layer",
         unit="nats",
         of=lambda change: change[..., UNIQUE_1],
+        about=VISION,
         is_final=True,
     ),
     "compensatory_synergy": Effect(
@@ -52,8 +59,12 @@ ATOM_EFFECTS = {
         label="information cost, behind the cut", unit="nats", of=lambda change: -change.sum(axis=-1)
     ),
 }
-LABELS = {name: (effect.unit, effect.label) for name, effect in ATOM_EFFECTS.items()}
-LABELS["accuracy_change"] = ("1", "change of accuracy")
+
+
+def effect_labels(sources: Sources) -> dict[str, tuple[str, str]]:
+    """List the effects that can be computed, with their units and what they are in words."""
+    of_atoms = {name: (effect.unit, effect.label) for name, effect in sources.known(ATOM_EFFECTS).items()}
+    return of_atoms | {"accuracy_change": ("1", "change of accuracy")}
 
 
 def causal_metrics(results: xr.Dataset, models: Sequence[ModelDraws]) -> xr.Dataset:
@@ -78,10 +89,11 @@ def causal_metrics(results: xr.Dataset, models: Sequence[ModelDraws]) -> xr.Data
     data |= with_ends("overall_effect", ("model", "condition", "effect_name"), np.stack(overall, axis=1))
     names = ("effect_p", "effect_family_wise")
     data |= {name: (dims, values, UNITS) for name, values in zip(names, np.stack(p_values, axis=1), strict=True)}
+    labels = effect_labels(Sources.of(results))
     coordinates = {
-        "effect_name": list(LABELS),
-        "effect_unit": ("effect_name", [unit for unit, _ in LABELS.values()]),
-        "effect_label": ("effect_name", [label for _, label in LABELS.values()]),
+        "effect_name": list(labels),
+        "effect_unit": ("effect_name", [unit for unit, _ in labels.values()]),
+        "effect_label": ("effect_name", [label for _, label in labels.values()]),
     }
     return xr.Dataset(data, coords=coordinates)
 
@@ -96,13 +108,14 @@ def drawn_effects(model: ModelDraws, last_cut: np.ndarray) -> np.ndarray:
     Returns:
         Estimate and replicates (draw, task, condition, effect); NaN for the baseline and where there is no knockout.
     """
-    effects = np.full((*model.atoms.shape[:3], len(LABELS)), np.nan)
-    layers, change = model.layers, model.atoms - model.atoms[:, :, :1]
+    of_atoms, atoms = model.sources.known(ATOM_EFFECTS), model.arranged.atoms
+    effects = np.full((*atoms.shape[:3], len(of_atoms) + 1), np.nan)
+    layers, change = model.layers, atoms - atoms[:, :, :1]
     of_answers = model.accuracy - model.accuracy[:, :, :1]
     for condition, last in enumerate(last_cut):
         if last >= 0:
             behind, final = np.moveaxis(at_depth(change[:, :, condition], layers, [last + 1, layers[-1]]), -1, 0)
-            for place, effect in enumerate(ATOM_EFFECTS.values()):
+            for place, effect in enumerate(of_atoms.values()):
                 effects[:, :, condition, place] = effect.of(final if effect.is_final else behind)
             # Without replicates of the answers, or of the atoms, there is only the estimate.
             count = min(len(of_answers), len(effects))

@@ -1,8 +1,10 @@
-"""The claims that are judged, and what has to be found for each; all numbers were fixed before any results."""
+"""What a claim and a finding are, and what is asked of each; all numbers were fixed before any results."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
+import xarray as xr
 
 EARLY_PEAK = 1 / 3
 LEAST_DECAY = 0.5
@@ -12,52 +14,6 @@ CORRELATION = 0.96
 EDGES = "image-question"
 FEWEST_TASKS = 3
 SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE = "supported", "not supported", "not testable here"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A claim: what it says, and when it counts as supported.
-
-    Attributes:
-        text: The claim.
-        criterion: What is asked for.
-        unit: Unit of the number that decides.
-    """
-
-    text: str
-    criterion: str
-    unit: str = "1"
-
-
-CLAIMS = {
-    "vision_early": Claim(
-        "Vision-unique information peaks early and decays.",
-        "In the mean trajectory over tasks, vision-unique peaks in the first third of the depth, and more than "
-        f"{LEAST_DECAY:g} of its peak is lost by the last layer; the part lost is the number that decides.",
-    ),
-    "language_late": Claim(
-        "Language-unique information surges late, to about 82 % of the final prediction.",
-        f"In the mean trajectory over tasks, the share of language-unique in I_12 is within {SHARE_TOLERANCE:g} of "
-        f"{LANGUAGE_SHARE:g} at the last layer, and grows by more than {SHARE_TOLERANCE:g} in the second half of the "
-        "depth; the final share is the number that decides.",
-    ),
-    "synergy_small": Claim(
-        "Synergy stays below 2 %.",
-        f"In the mean trajectory over tasks, the share of synergy in I_12 is below {SYNERGY_SHARE:g} at every layer; "
-        "the largest share is the number that decides.",
-    ),
-    "variants_agree": Claim(
-        "Trajectories of model variants correlate above 0.96.",
-        f"Over depth, atoms and tasks together, trajectories correlate above {CORRELATION:g} with those of every other "
-        "model, each curve taken around its own mean; the lowest correlation is the number that decides.",
-    ),
-    "knockout_ordering": Claim(
-        "Knockouts trap vision-unique information, most in visual and least in redundant tasks.",
-        "Under the widest cut from image to question, trapped vision-unique information is above zero in the mean over "
-        "tasks, its rank correlation over tasks with vision dependence is above zero, and that with redundancy below; "
-        "the correlation with vision dependence is the number that decides.",
-    ),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,3 +66,52 @@ def decide(findings: list[Finding]) -> str:
     if any(finding.is_outside for finding in findings):
         return NOT_SUPPORTED
     return SUPPORTED if all(finding.is_inside for finding in findings) else NOT_TESTABLE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What is known about one claim in one model.
+
+    Attributes:
+        findings: All that are needed; the first has the number that decides.
+        note: What else to say.
+        obstacle: Why the claim cannot be tested whatever the numbers are, "" if it can.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    note: str = ""
+    obstacle: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """The verdict."""
+        return NOT_TESTABLE if self.obstacle or not self.findings else decide(self.findings)
+
+    @property
+    def reason(self) -> str:
+        """One sentence with the numbers."""
+        parts = [self.obstacle, *map(str, self.findings), self.note]
+        if self.verdict == NOT_TESTABLE and not self.obstacle:
+            open_ = [f.name for f in self.findings if not f.is_inside]
+            parts.append(f"undecided: {' and '.join(open_)}")
+        sentence = "; ".join(part for part in parts if part)
+        return f"{sentence[0].upper()}{sentence[1:]}."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A claim: what it says, when it counts as supported, and how that is found out.
+
+    Attributes:
+        text: The claim.
+        criterion: What is asked for.
+        judge: Looks for it in one model of a study with its metrics.
+        about: The modality that a source has to be; "" if none.
+        unit: Unit of the number that decides.
+    """
+
+    text: str
+    criterion: str
+    judge: Callable[[xr.Dataset, int], Judged]
+    about: str = ""
+    unit: str = "1"

@@ -1,12 +1,13 @@
 """Atoms of a study as plain arrays: the estimate first, then its replicates."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import xarray as xr
 
 from pid_jax.metrics.intervals import spread
+from pid_jax.metrics.sources import Sources
 from pid_jax.result import ATOMS
 
 REDUNDANCY, UNIQUE_1, UNIQUE_2, SYNERGY = range(len(ATOMS))
@@ -26,11 +27,18 @@ class ModelDraws:
         atoms: Nats, (draw, task, condition, atom, layer).
         accuracy: Share of correct answers (draw, task, condition).
         layers: Numbers of the layers that were recorded.
+        sources: What the sources are.
     """
 
     atoms: np.ndarray
     accuracy: np.ndarray
     layers: np.ndarray
+    sources: Sources = field(default_factory=Sources)
+
+    @property
+    def arranged(self) -> "ModelDraws":
+        """The same with vision-unique in the place of `UNIQUE_1` and language-unique in that of `UNIQUE_2`."""
+        return replace(self, atoms=self.sources.arrange(self.atoms))
 
     @property
     def baseline(self) -> np.ndarray:
@@ -70,7 +78,8 @@ def _read_model(results: xr.Dataset, model: int) -> ModelDraws:
         atoms = _shift(np.concatenate([atoms, drawn]))
     if "replicate_accuracy" in results:
         accuracy = np.concatenate([accuracy, read("replicate_accuracy", "replicate", *axes[:2])])
-    return ModelDraws(atoms=_fill(atoms[..., has_layer], layers), accuracy=accuracy, layers=layers)
+    atoms = _fill(atoms[..., has_layer], layers)
+    return ModelDraws(atoms=atoms, accuracy=accuracy, layers=layers, sources=Sources.of(results))
 
 
 def depth_of(layers: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Metrics of trajectories: when vision-unique information peaks and decays, when language-unique rises, and shares."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,23 +21,35 @@ from pid_jax.metrics.draws import (
 )
 from pid_jax.metrics.intervals import Summary, at_crossing, at_peak, largest, normal, shared_bias
 from pid_jax.metrics.labels import with_ends
+from pid_jax.metrics.sources import LANGUAGE, VISION, Sources
 from pid_jax.result import ATOMS
 
 EARLY = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Smooth:
-    """A metric that changes smoothly with the atoms.
+class Metric:
+    """A number of a trajectory, whose atoms are arranged as in `ModelDraws.arranged`.
 
     Attributes:
         label: What it is, in words.
         unit: Its unit.
-        of: Computes it from atoms (..., atom, layer) and the numbers of the layers.
+        about: The modality that a source has to be; "" if none.
     """
 
     label: str
     unit: str
+    about: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Smooth(Metric):
+    """A metric that changes smoothly with the atoms.
+
+    Attributes:
+        of: Computes it from atoms (..., atom, layer) and the numbers of the layers.
+    """
+
     of: Callable[[np.ndarray, np.ndarray], np.ndarray]
 
     def summarize(self, atoms: np.ndarray, layers: np.ndarray) -> Summary:
@@ -46,18 +58,14 @@ class Smooth:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AtPeak:
+class AtPeak(Metric):
     """A metric that is read off where a curve is largest.
 
     Attributes:
-        label: What it is, in words.
-        unit: Its unit.
         peaked: Computes the curve (..., layer) from atoms.
         at: Computes the metric as if the peak were at each layer (..., layer), from atoms and layers.
     """
 
-    label: str
-    unit: str
     peaked: Callable[[np.ndarray], np.ndarray]
     at: Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -67,17 +75,13 @@ class AtPeak:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Largest:
+class Largest(Metric):
     """The largest value of a curve.
 
     Attributes:
-        label: What it is, in words.
-        unit: Its unit.
         curve: Computes the curve (..., layer) from atoms.
     """
 
-    label: str
-    unit: str
     curve: Callable[[np.ndarray], np.ndarray]
 
     def summarize(self, atoms: np.ndarray, layers: np.ndarray) -> Summary:
@@ -86,18 +90,14 @@ class Largest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crossing:
+class Crossing(Metric):
     """A depth at which a curve first crosses a level set by its peak.
 
     Attributes:
-        label: What it is, in words.
-        unit: Its unit.
         peaked: Computes the curve (..., layer) whose largest value is where the search starts.
         excess: How far the curve is from being across, (..., peak, layer).
     """
 
-    label: str
-    unit: str
     peaked: Callable[[np.ndarray], np.ndarray]
     excess: Callable[[np.ndarray], np.ndarray]
 
@@ -152,48 +152,63 @@ def _like(values: np.ndarray, curve: np.ndarray) -> np.ndarray:
     return np.broadcast_to(values, curve.shape)
 
 
-METRICS: dict[str, Smooth | AtPeak | Largest | Crossing] = {
+AnyMetric = Smooth | AtPeak | Largest | Crossing
+METRICS: dict[str, AnyMetric] = {
     "peak_layer": AtPeak(
+        about=VISION,
         label="layer where vision-unique peaks",
         unit="layer",
         peaked=_vision,
         at=lambda atoms, layers: _like(layers, _vision(atoms)),
     ),
     "peak_depth": AtPeak(
+        about=VISION,
         label="depth where vision-unique peaks",
         unit="1",
         peaked=_vision,
         at=lambda atoms, layers: _like(depth_of(layers), _vision(atoms)),
     ),
-    "peak_vision": Largest(label="largest vision-unique information", unit="nats", curve=_vision),
+    "peak_vision": Largest(about=VISION, label="largest vision-unique information", unit="nats", curve=_vision),
     "final_vision": Smooth(
+        about=VISION,
         label="vision-unique information at the last layer",
         unit="nats",
         of=lambda atoms, layers: atoms[..., UNIQUE_1, -1],
     ),
-    "decay": AtPeak(label="part of the vision-unique peak that is lost", unit="1", peaked=_vision, at=_decay),
+    "decay": AtPeak(
+        about=VISION, label="part of the vision-unique peak that is lost", unit="1", peaked=_vision, at=_decay
+    ),
     "half_depth": Crossing(
-        label="depth where half of the vision-unique peak is left", unit="1", peaked=_vision, excess=_above_half
+        about=VISION,
+        label="depth where half of the vision-unique peak is left",
+        unit="1",
+        peaked=_vision,
+        excess=_above_half,
     ),
     "onset_depth": Crossing(
+        about=LANGUAGE,
         label="depth where language-unique has risen half way",
         unit="1",
         peaked=_minus_language,
         excess=_short_of_half_way,
     ),
     "vision_share_first": Smooth(
-        label="share of vision-unique at the first layer", unit="1", of=_share_at(UNIQUE_1, 0.0)
+        about=VISION, label="share of vision-unique at the first layer", unit="1", of=_share_at(UNIQUE_1, 0.0)
     ),
-    "vision_share_early": Smooth(label="share of vision-unique in the first half", unit="1", of=_early_vision_share),
+    "vision_share_early": Smooth(
+        about=VISION, label="share of vision-unique in the first half", unit="1", of=_early_vision_share
+    ),
     "language_share_first": Smooth(
-        label="share of language-unique at the first layer", unit="1", of=_share_at(UNIQUE_2, 0.0)
+        about=LANGUAGE, label="share of language-unique at the first layer", unit="1", of=_share_at(UNIQUE_2, 0.0)
     ),
-    "language_share_middle": Smooth(label="share of language-unique half way", unit="1", of=_share_at(UNIQUE_2, 0.5)),
+    "language_share_middle": Smooth(
+        about=LANGUAGE, label="share of language-unique half way", unit="1", of=_share_at(UNIQUE_2, 0.5)
+    ),
     "language_share_last": Smooth(
-        label="share of language-unique at the last layer", unit="1", of=_share_at(UNIQUE_2, 1.0)
+        about=LANGUAGE, label="share of language-unique at the last layer", unit="1", of=_share_at(UNIQUE_2, 1.0)
     ),
     "language_share_gain": Smooth(
-        label="share that language-unique gains in the second half", unit="1", of=_language_gain
+        about=LANGUAGE, label="share that language-unique gains in the second half", unit="1", of=_language_gain
     ),
     "redundancy_share_last": Smooth(
         label="share of redundancy at the last layer", unit="1", of=_share_at(REDUNDANCY, 1.0)
@@ -217,19 +232,20 @@ def trajectory_metrics(results: xr.Dataset, models: Sequence[ModelDraws]) -> xr.
         models: What `read_models` reads of it.
     """
     each, overall, by_layer = [], [], []
+    metrics = Sources.of(results).known(METRICS)
     for model in models:
-        atoms, layers = model.baseline, model.layers
-        each.append(_summaries(atoms, layers))
-        overall.append(_summaries(mean_over_tasks(atoms), layers))
-        by_layer.append(_by_layer(atoms, results.sizes["layer"]))
+        atoms, layers = model.arranged.baseline, model.layers
+        each.append(_summaries(metrics.values(), atoms, layers))
+        overall.append(_summaries(metrics.values(), mean_over_tasks(atoms), layers))
+        by_layer.append(_by_layer(model.baseline, results.sizes["layer"]))
     data = with_ends("metric", ("model", "task", "metric_name"), np.stack(each, axis=1))
     data |= with_ends("overall_metric", ("model", "metric_name"), np.stack(overall, axis=1))
     data |= with_ends("layer_share", ("model", "task", "share", "layer"), np.stack(by_layer, axis=1), "1")
-    units, labels = [m.unit for m in METRICS.values()], [m.label for m in METRICS.values()]
+    units, labels = [m.unit for m in metrics.values()], [m.label for m in metrics.values()]
     return xr.Dataset(
         data,
         coords={
-            "metric_name": list(METRICS),
+            "metric_name": list(metrics),
             "metric_unit": ("metric_name", units),
             "metric_label": ("metric_name", labels),
             "share": list(ATOMS),
@@ -249,9 +265,9 @@ def mean_over_tasks(atoms: np.ndarray) -> np.ndarray:
     return mean[:1] + shared_bias(complete.sum()) * (mean - mean[:1])
 
 
-def _summaries(atoms: np.ndarray, layers: np.ndarray) -> np.ndarray:
+def _summaries(metrics: Iterable[AnyMetric], atoms: np.ndarray, layers: np.ndarray) -> np.ndarray:
     """Value and ends (3, ..., metric) from atoms (draw, ..., atom, layer)."""
-    return np.stack([np.stack(metric.summarize(atoms, layers)) for metric in METRICS.values()], axis=-1)
+    return np.stack([np.stack(metric.summarize(atoms, layers)) for metric in metrics], axis=-1)
 
 
 def _by_layer(atoms: np.ndarray, count: int) -> np.ndarray:

@@ -1,13 +1,9 @@
 """Verdicts on the claims: what a study shows of each, and whether that is enough."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-
 import numpy as np
 import xarray as xr
 
 from pid_jax.metrics.claims import (
-    CLAIMS,
     CORRELATION,
     EARLY_PEAK,
     EDGES,
@@ -17,40 +13,13 @@ from pid_jax.metrics.claims import (
     NOT_TESTABLE,
     SHARE_TOLERANCE,
     SYNERGY_SHARE,
+    Claim,
     Finding,
+    Judged,
     decide,
 )
 from pid_jax.metrics.labels import ENDS
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judged:
-    """What is known about one claim in one model.
-
-    Attributes:
-        findings: All that are needed; the first has the number that decides.
-        note: What else to say.
-        obstacle: Why the claim cannot be tested whatever the numbers are, "" if it can.
-    """
-
-    findings: list[Finding] = field(default_factory=list)
-    note: str = ""
-    obstacle: str = ""
-
-    @property
-    def verdict(self) -> str:
-        """The verdict."""
-        return NOT_TESTABLE if self.obstacle or not self.findings else decide(self.findings)
-
-    @property
-    def reason(self) -> str:
-        """One sentence with the numbers."""
-        parts = [self.obstacle, *map(str, self.findings), self.note]
-        if self.verdict == NOT_TESTABLE and not self.obstacle:
-            open_ = [f.name for f in self.findings if not f.is_inside]
-            parts.append(f"undecided: {' and '.join(open_)}")
-        sentence = "; ".join(part for part in parts if part)
-        return f"{sentence[0].upper()}{sentence[1:]}."
+from pid_jax.metrics.sources import LANGUAGE, VISION, Sources
 
 
 def judge(results: xr.Dataset) -> xr.Dataset:
@@ -62,7 +31,7 @@ def judge(results: xr.Dataset) -> xr.Dataset:
     Returns:
         `claim_value`, `claim_lower`, `claim_upper`, `verdict` and `reason` (model, claim), with texts and criteria.
     """
-    judged = [[judge_one(results, m) for judge_one in _JUDGES.values()] for m in range(results.sizes["model"])]
+    judged = [[_judge_one(claim, results, m) for claim in CLAIMS.values()] for m in range(results.sizes["model"])]
     dims, nothing = ("model", "claim"), Finding(name="", value=np.nan, lower=np.nan, upper=np.nan)
     firsts = [[one.findings[0] if one.findings else nothing for one in row] for row in judged]
     data = {
@@ -83,6 +52,12 @@ def judge(results: xr.Dataset) -> xr.Dataset:
         "criterion": ("claim", [claim.criterion for claim in CLAIMS.values()]),
     }
     return xr.Dataset(data, coords=coordinates)
+
+
+def _judge_one(claim: Claim, results: xr.Dataset, model: int) -> Judged:
+    """Judge a claim in one model; not where it is about a modality that no source is."""
+    sources = Sources.of(results)
+    return claim.judge(results, model) if sources.has(claim.about) else Judged(obstacle=sources.lack(claim.about))
 
 
 def _vision_early(results: xr.Dataset, model: int) -> Judged:
@@ -145,15 +120,6 @@ def _knockout_ordering(results: xr.Dataset, model: int) -> Judged:
     return Judged(findings=findings, note=note)
 
 
-_JUDGES: dict[str, Callable[[xr.Dataset, int], Judged]] = {
-    "vision_early": _vision_early,
-    "language_late": _language_late,
-    "synergy_small": _synergy_small,
-    "variants_agree": _variants_agree,
-    "knockout_ordering": _knockout_ordering,
-}
-
-
 def _widest_cut(results: xr.Dataset, model: int) -> int | None:
     """Find the condition that cuts from image to question in the most decoder blocks."""
     first, last = (results[f"cut_{end}"].isel(model=model).values for end in ("first", "last"))
@@ -179,3 +145,52 @@ def _over_tasks(results: xr.Dataset, model: int, metric: str) -> str:
     if known.size < 2:
         return f"{known.size} task{'' if known.size == 1 else 's'}"
     return f"single tasks from {known.min():.3g} to {known.max():.3g}"
+
+
+CLAIMS = {
+    "vision_early": Claim(
+        text="Vision-unique information peaks early and decays.",
+        criterion=(
+            "In the mean trajectory over tasks, vision-unique peaks in the first third of the depth, and more than "
+            f"{LEAST_DECAY:g} of its peak is lost by the last layer; the part lost is the number that decides."
+        ),
+        judge=_vision_early,
+        about=VISION,
+    ),
+    "language_late": Claim(
+        text="Language-unique information surges late, to about 82 % of the final prediction.",
+        criterion=(
+            f"In the mean trajectory over tasks, the share of language-unique in I_12 is within {SHARE_TOLERANCE:g} of "
+            f"{LANGUAGE_SHARE:g} at the last layer, and grows by more than {SHARE_TOLERANCE:g} in the second half of "
+            "the depth; the final share is the number that decides."
+        ),
+        judge=_language_late,
+        about=LANGUAGE,
+    ),
+    "synergy_small": Claim(
+        text="Synergy stays below 2 %.",
+        criterion=(
+            f"In the mean trajectory over tasks, the share of synergy in I_12 is below {SYNERGY_SHARE:g} at every "
+            "layer; the largest share is the number that decides."
+        ),
+        judge=_synergy_small,
+    ),
+    "variants_agree": Claim(
+        text="Trajectories of model variants correlate above 0.96.",
+        criterion=(
+            f"Over depth, atoms and tasks together, trajectories correlate above {CORRELATION:g} with those of every "
+            "other model, each curve taken around its own mean; the lowest correlation is the number that decides."
+        ),
+        judge=_variants_agree,
+    ),
+    "knockout_ordering": Claim(
+        text="Knockouts trap vision-unique information, most in visual and least in redundant tasks.",
+        criterion=(
+            "Under the widest cut from image to question, trapped vision-unique information is above zero in the mean "
+            "over tasks, its rank correlation over tasks with vision dependence is above zero, and that with "
+            "redundancy below; the correlation with vision dependence is the number that decides."
+        ),
+        judge=_knockout_ordering,
+        about=VISION,
+    ),
+}

@@ -35,8 +35,17 @@ def shown_properties(results: xr.Dataset) -> list[str]:
         return []
     if not np.isfinite(results["association"].values).any():  # too few tasks
         return []
-    metrics = names_of(results, "metric_name")
-    return [name for name in names_of(results, "property") if PROPERTIES.get(name) in metrics]
+    return list(property_labels(results))
+
+
+def property_labels(results: xr.Dataset) -> dict[str, str]:
+    """Return, for every property of tasks whose metric the dataset holds, what the metric is in words."""
+    if "property" not in results.coords or "metric_name" not in results.coords:
+        return {}
+    words = results.coords.get("metric_label", results["metric_name"])
+    labels = dict(zip(names_of(results, "metric_name"), (str(word) for word in words.values), strict=True))
+    known = {name: PROPERTIES.get(name) for name in names_of(results, "property")}
+    return {name: labels[metric] for name, metric in known.items() if metric in labels}
 
 
 def plot_associations(results: xr.Dataset, *, unit: str = "bits") -> Figure:
@@ -83,9 +92,7 @@ def plot_associations(results: xr.Dataset, *, unit: str = "bits") -> Figure:
 
 def _property_label(results: xr.Dataset, name: str) -> str:
     """Name a property and the metric that holds it."""
-    metric = PROPERTIES[name]
-    label = str(results["metric_label"].sel(metric_name=metric).item()) if "metric_label" in results.coords else metric
-    return wrap(f"{name.replace('_', ' ')}: {label} (%)", _MOST_CHARACTERS)
+    return wrap(f"{name.replace('_', ' ')}: {property_labels(results)[name]} (%)", _MOST_CHARACTERS)
 
 
 def _draw_tasks(axes: Axes, results: xr.Dataset, effect: str, cut: int, name: str, unit: str) -> list[Line2D]:

@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import xarray as xr
 
-from pid_jax.metrics.association import PROPERTIES
-from pid_jax.plot.associations import IN_NUMBERS, shown_properties
+from pid_jax.plot.associations import IN_NUMBERS, property_labels, shown_properties
 from pid_jax.plot.catalog import PlannedFigure, planned_figures
 from pid_jax.plot.effects import LARGEST_P, shown_effects
 from pid_jax.plot.models import baseline_with_bands
@@ -174,11 +173,8 @@ def _windows(results: xr.Dataset, measure: str) -> list[str]:
 
 
 def _associations(results: xr.Dataset, measure: str) -> list[str]:
-    labels = results["metric_label"] if "metric_label" in results.coords else results["metric_name"]
-    words = [
-        f"{name.replace('_', ' ')} is the {labels.sel(metric_name=PROPERTIES[name]).item()}"
-        for name in shown_properties(results)
-    ]
+    labels = property_labels(results)
+    words = [f"{name.replace('_', ' ')} is the {labels[name]}" for name in shown_properties(results)]
     shown = shown_conditions(results, 1 + MOST_CUTS)
     return [
         "Effects of cuts, in bits or percentage points, against properties of the tasks, in percent; a point is a "

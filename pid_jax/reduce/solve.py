@@ -3,9 +3,10 @@
 import jax
 from jaxtyping import Array, Float
 
+from pid_jax.by_type import by_type
 from pid_jax.reduce.krylov import fit_basis_randomized
 from pid_jax.reduce.pca import Basis, fit_basis
-from pid_jax.spec import PCA, Randomized
+from pid_jax.spec import PCA, Exact, Randomized
 
 # Up to this many features or samples the exact components of 5000 rows cost .14 s (docs/decisions/0011-reduction.md).
 SMALL = 512
@@ -27,8 +28,9 @@ def fit_reduction(samples: Float[Array, "n p"], dim: int, spec: PCA, key: jax.Ar
         The basis, in the units of the samples.
     """
     solver = spec.solver
-    if not isinstance(solver, Randomized) or is_exact(samples.shape, dim, spec):
+    if is_exact(samples.shape, dim, spec):
         return fit_basis(samples, dim, cut_of(spec, dim, samples.shape[1]), spec.standardize)
+    assert isinstance(solver, Randomized)
     return fit_basis_randomized(
         samples,
         dim,
@@ -57,6 +59,7 @@ def is_exact(shape: tuple[int, ...], dim: int, spec: PCA) -> bool:
     whole, or the whole is small.
     """
     solver, smaller = spec.solver, min(shape[-2:])
-    if not isinstance(solver, Randomized):
+    if by_type("PCA(solver=...)", solver, {Exact: True, Randomized: False}):
         return True
+    assert isinstance(solver, Randomized)
     return smaller <= max(SMALL, 2 * (dim + solver.oversample) * (solver.power_iterations + 1))

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.atomic import write_text
+from pid_jax.plot.associations import property_labels
 from pid_jax.plot.choices import universe_choices
 from pid_jax.plot.quantities import (
     ATOMS,
@@ -84,6 +85,7 @@ def _context(results: xr.Dataset) -> dict[str, object]:
         "measures": measures,
         "measure": measures[default_measure(results)],
         "has_intervals": has_intervals(results),
+        "properties": property_labels(results),
         "has_cuts": results.sizes["condition"] > 1,
         "study_choices": _study_choices(results),
         "tested_behind": MAP_NAMES.get(str(results.attrs.get("tested_by")), "an unknown map"),

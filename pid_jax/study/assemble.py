@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.bias import INTERVAL_LEVEL
-from pid_jax.spec import PCA, spec_to_dict
+from pid_jax.spec import is_pca, spec_to_dict
 from pid_jax.store import ActivationStore
 from pid_jax.study.cache import package_versions
 from pid_jax.study.differences import LEVEL, add_differences
@@ -164,7 +164,7 @@ def _attributes(models: Sequence[StudyModel], spec: StudySpec, problems: Sequenc
         "tested_level": str(LEVEL),
         "reduction": (
             "components of the baseline, fitted task by task and layer by layer, for all conditions"
-            if isinstance(spec.pid.reduction, PCA)
+            if is_pca(spec.pid.reduction)
             else "none"
         ),
         "problems": json.dumps(list(problems)),

@@ -18,9 +18,10 @@ from pid_jax.inference.permutation import permute_reduced
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.reduce.pca import Reduced
 from pid_jax.resampling import ConditionalIndependence
-from pid_jax.result import ATOMS, INFORMATION, STATUS_FLAGS, PIDEstimate
+from pid_jax.result import ATOMS, INFORMATION, PIDEstimate
+from pid_jax.result_dataset import STATUS_FLAGS
 from pid_jax.scores import Scores
-from pid_jax.spec import NoCorrection, SampleCovariance
+from pid_jax.spec import NoCorrection, is_shrunk
 from pid_jax.spectrum import unique_spectrum
 from pid_jax.study.sampling import mean_of_replicates
 from pid_jax.study.scatter import scatter_of_atoms
@@ -64,7 +65,7 @@ def solve_cell(cell: CellData, spec: StudySpec, key: jax.Array, progress: Progre
     """
     reduced = [_as_reduced(variable) for variable in cell.variables]
     d1, d2, dt = (variable.scores.shape[-1] for variable in reduced)
-    if isinstance(spec.pid.covariance, SampleCovariance):
+    if not is_shrunk(spec.pid.covariance):
         check_enough_samples(reduced[0].scores.shape[1], (d1, d2, dt))
     if not np.any(reduced[2].rank):
         raise ValueError("the target is the same in all samples, so there is nothing to predict: leave the task out")

@@ -8,7 +8,7 @@ import numpy as np
 
 from pid_jax.manifest import describe_differences
 from pid_jax.shard import StoreError
-from pid_jax.spec import SampleCovariance
+from pid_jax.spec import is_shrunk
 from pid_jax.store import ActivationStore
 from pid_jax.study.spec import StudySpec
 
@@ -174,7 +174,7 @@ def _task_problem(count: int, before: int, gold: np.ndarray, spec: StudySpec) ->
             "add samples with other answers"
         )
     needed = sum(dim or 0 for dim in spec.dims) + 2
-    if any(spec.dims) and count < needed and isinstance(spec.pid.covariance, SampleCovariance):
+    if any(spec.dims) and count < needed and not is_shrunk(spec.pid.covariance):
         kept = f"{count} of {before} samples are answered correctly" if spec.keep == "correct" else f"{count} samples"
         return (
             f"{kept}, and {spec.dims} dimensions need at least {needed}, better ten times as many: add samples or "

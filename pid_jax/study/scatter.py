@@ -10,7 +10,7 @@ from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.pid.calibrated import LEAST_SHARE
 from pid_jax.progress import no_progress
 from pid_jax.result import ATOMS, PIDEstimate
-from pid_jax.spec import MMI, Redundancy
+from pid_jax.spec import Redundancy, is_mmi
 
 
 def scatter_of_atoms(latents: Latents, estimate: PIDEstimate, measure: Redundancy, weights: np.ndarray) -> PIDAtoms:
@@ -29,7 +29,7 @@ def scatter_of_atoms(latents: Latents, estimate: PIDEstimate, measure: Redundanc
     Returns:
         Deviations (layers, replicates) in nats, with mean zero.
     """
-    influence = influence_of_rows(estimate.cov, estimate.dims, isinstance(measure, MMI), latents.values)
+    influence = influence_of_rows(estimate.cov, estimate.dims, is_mmi(measure), latents.values)
     drawn = weighted_replicates(latents.values, estimate.dims, measure, weights, no_progress)
     smooth = {name: getattr(influence, name) @ (weights - 1).T / weights.shape[1] for name in ATOMS}
     rough = {name: getattr(drawn, name).T for name in ATOMS}

@@ -4,9 +4,11 @@ from dataclasses import dataclass, field
 
 from pid_jax.checks import check_positive_int
 from pid_jax.gaussianizers import Copula, Gaussianizer, NoGaussianization, RealNVP
-from pid_jax.spec import BROJA, MMI, PCA, PIDSpec, Redundancy, SampleCovariance
+from pid_jax.spec import BROJA, MMI, PCA, PIDSpec, Redundancy, is_pca, is_shrunk
 from pid_jax.targets import FinalNorm, Target
 
+# What readers call the sources that are these token groups.
+MODALITIES = {"image": "vision", "question": "language"}
 # Fewer replicates tell a standard error to 10 % or worse.
 FEWEST_REPLICATES = 50
 
@@ -67,16 +69,15 @@ class StudySpec:
     @property
     def dims(self) -> tuple[int | None, int | None, int | None]:
         """Components wanted of source_1, source_2 and target; None without a reduction."""
-        return self.pid.reduction.dims if isinstance(self.pid.reduction, PCA) else (None, None, None)
+        return self.pid.reduction.dims if is_pca(self.pid.reduction) else (None, None, None)
 
     @property
     def tested_map(self) -> Gaussianizer | None:
         """The map behind which is tested; None where nothing can be: shrunk covariances have a bias of their own."""
-        return self.tested if isinstance(self.pid.covariance, SampleCovariance) else None
+        return None if is_shrunk(self.pid.covariance) else self.tested
 
     @property
     def labels(self) -> tuple[str, str, str]:
         """Both sources and the target as readers know them."""
-        modality = {"image": "vision", "question": "language"}
-        source_1, source_2 = (modality.get(role, role) for role in (self.source_1_role, self.source_2_role))
+        source_1, source_2 = (MODALITIES.get(role, role) for role in (self.source_1_role, self.source_2_role))
         return source_1, source_2, "target"

@@ -5,8 +5,8 @@ import pytest
 import xarray as xr
 
 from pid_jax.metrics.add import add_metrics
-from pid_jax.metrics.claims import CLAIMS, NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED, Finding, decide
-from pid_jax.metrics.verdicts import judge
+from pid_jax.metrics.claims import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED, Finding, decide
+from pid_jax.metrics.verdicts import CLAIMS, judge
 from pid_jax.result import ATOMS
 from tests.study_results import planted
 
