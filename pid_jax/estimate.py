@@ -23,6 +23,7 @@ from pid_jax.estimate_reduced import estimate_reduced
 from pid_jax.layout import laid_out, map_problems, over_devices
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress, no_progress
+from pid_jax.reduce.discrete import find_discrete
 from pid_jax.reduce.pca import Reduced, keep_all, project
 from pid_jax.reduce.solve import fit_reduction, is_exact
 from pid_jax.result import VARIABLES, PIDEstimate
@@ -64,8 +65,9 @@ def estimate_pid(
 
     Raises:
         TypeError: For tracers and for arrays that hold no real numbers.
-        ValueError: For unpaired samples, NaN, constant columns, leading axes that differ, too few samples, or
-            variables that no flow can map where one is asked for.
+        ValueError: For unpaired samples, NaN, constant columns, leading axes that differ, too few samples, variables
+            that no flow can map where one is asked for, or information above the entropy of a discrete variable; if
+            other problems have none of that, those that have get the status `EXCEEDS_ENTROPY`.
 
     Example:
         >>> import jax
@@ -145,7 +147,7 @@ def _reduce_all(array: np.ndarray, fitted_on: np.ndarray | None, dim: int, spec:
     with double_precision():
         program = partial(_reduce, key=key, spec=spec, dim=dim)
         joined = map_problems(program, flat, base, dtype=np.float64 if is_whole else np.float32, **options)
-    return dataclasses.replace(joined, scores=joined.scores.astype(np.float64))
+    return dataclasses.replace(joined, scores=joined.scores.astype(np.float64), discrete=find_discrete(flat))
 
 
 @partial(jax.jit, static_argnames=("spec", "dim", "mesh"))

@@ -21,9 +21,10 @@ from pid_jax.bias import (
     subtract_sampling,
 )
 from pid_jax.decompose import solve_pid
-from pid_jax.diagnose import describe_problems, diagnose_latents
+from pid_jax.diagnose import describe_flows, describe_problems, diagnose_latents
+from pid_jax.discrete_values import describe_discrete, refuse_impossible
 from pid_jax.gaussian.covariance import ledoit_wolf, oracle_approximating, sample_covariance
-from pid_jax.gaussianize import Latents, gaussianize, is_corrected
+from pid_jax.gaussianize import FLOW, Latents, gaussianize, is_corrected
 from pid_jax.layout import map_problems, over_devices
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress
@@ -52,6 +53,7 @@ def estimate_reduced(
     *,
     labels: Sequence[str] = VARIABLES,
     problem: str = "problem",
+    is_checked: bool = True,
 ) -> list[PIDEstimate]:
     """Decompose reduced variables by several measures, all on the same latents.
 
@@ -63,15 +65,18 @@ def estimate_reduced(
         progress: Called with steps done and all there are, while flows are fitted.
         labels: What the variables are called in sentences.
         problem: What a problem is called in sentences.
+        is_checked: Whether to look for findings and to refuse impossible numbers; not for replicates.
 
     Returns:
         One estimate a measure, with one leading axis.
 
     Raises:
-        ValueError: If a flow was asked for that no problem can have.
+        ValueError: If a flow was asked for that no problem can have, or if the information exceeds the entropy of a
+            discrete variable in all problems.
     """
-    latents, for_bias = map_to_latents(reduced, spec, key, progress, labels=labels, problem=problem)
-    return estimate_latents(latents, reduced, spec, measures, for_bias, labels=labels, problem=problem)
+    words: dict[str, Any] = {"labels": labels, "problem": problem}
+    latents, for_bias = map_to_latents(reduced, spec, key, progress, **words)
+    return estimate_latents(latents, reduced, spec, measures, for_bias, is_checked=is_checked, **words)
 
 
 def map_to_latents(
@@ -86,7 +91,9 @@ def map_to_latents(
     """Map reduced variables to latents, and return with them the key for what comes after; see `estimate_reduced`."""
     for_latents, for_bias = jax.random.split(key)
     scores = [np.asarray(one.scores) for one in reduced]
-    return gaussianize(scores, spec, for_latents, progress, labels=labels, problem=problem), for_bias
+    latents = gaussianize(scores, spec, for_latents, progress, labels=labels, problem=problem)
+    discrete = describe_discrete([one.discrete for one in reduced], labels, problem)
+    return dataclasses.replace(latents, notes=(*discrete, *latents.notes)), for_bias
 
 
 def estimate_latents(
@@ -99,6 +106,7 @@ def estimate_latents(
     labels: Sequence[str] = VARIABLES,
     problem: str = "problem",
     level: float = INTERVAL_LEVEL,
+    is_checked: bool = True,
 ) -> list[PIDEstimate]:
     """Decompose latents by several measures, with intervals of some level; see `estimate_reduced`."""
     with double_precision():
@@ -120,11 +128,13 @@ def estimate_latents(
         "gaussianizer": latents.gaussianizer,
         "notes": latents.notes,
         "flow": latents.fit,
-        **_diagnose(latents, (d1, d2, dt), labels, problem),
+        **(_diagnose(latents, (d1, d2, dt), labels, problem) if is_checked else {}),
     }
+    discrete = [one.discrete for one in reduced] if is_checked else [None] * len(reduced)
     estimates = []
     for measure in measures:
         decomposed = _decompose(cov, (d1, d2, dt), latents, spec, measure, key, level)
+        decomposed = refuse_impossible(decomposed, discrete, labels)
         settings = spec_to_dict(dataclasses.replace(spec, redundancy=measure))
         estimates.append(PIDEstimate(**decomposed, settings=settings, **common))
     return estimates
@@ -138,16 +148,13 @@ def _estimate_covariances(
 
 
 def _diagnose(latents: Latents, dims: tuple[int, int, int], labels: Sequence[str], problem: str) -> dict[str, Any]:
-    """Look at what is left where flows were fitted: what they cost is many times what this costs."""
-    if latents.fit is None:
-        return {}
+    """Look for what is not Gaussian in the latents, and for flows that have over-fitted where theirs are used."""
     diagnostics = diagnose_latents(latents.values, dims)
-    has_flow = np.zeros(len(latents.values), bool)
-    has_flow[latents.fitted] = True
-    return {
-        "diagnostics": diagnostics,
-        "findings": describe_problems(diagnostics, latents.fit, has_flow, dims, labels, problem),
-    }
+    findings = describe_problems(diagnostics, labels, problem)
+    if latents.fit is not None and latents.fitted is not None:
+        flows = (latents.fit, latents.fitted, latents.gaussianizer == FLOW)
+        findings = (*describe_flows(*flows, dims, problem), *findings)
+    return {"diagnostics": diagnostics, "findings": findings}
 
 
 def _decompose(

@@ -10,6 +10,7 @@ class Status(IntEnum):
     NOT_FINITE = 1
     NOT_PSD = 2
     INFINITE_INFORMATION = 3
+    EXCEEDS_ENTROPY = 4
 
     @property
     def message(self) -> str:
@@ -27,5 +28,9 @@ _MESSAGES = {
     Status.INFINITE_INFORMATION: (
         "The sources determine some direction of the target exactly, so the information is infinite: remove what "
         "target and sources share as a copy, or add the noise that the measurement really has."
+    ),
+    Status.EXCEEDS_ENTROPY: (
+        "A variable is discrete, and the information of the Gaussian exceeds its entropy, which none can: use a "
+        "continuous representation of what the values stand for, such as hidden states or logits."
     ),
 }

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from pid_jax.reduce.discrete import DiscreteValues
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +42,13 @@ class Reduced:
         scores: Coordinates of the samples; columns beyond the rank are exactly zero.
         explained_variance: Fraction of the total variance that the coordinates keep.
         rank: Number of coordinates that carry variance.
+        discrete: How far the variable was discrete before its reduction; None where nobody looked.
     """
 
     scores: Float[Array, "n d"] | np.ndarray
     explained_variance: Float[Array, ""] | np.ndarray
     rank: Int[Array, ""] | np.ndarray
+    discrete: DiscreteValues | None = None
 
 
 def reduce_pca(samples: Float[Array, "n p"], dim: int, rank_cut: float) -> Reduced:
