@@ -31,15 +31,15 @@ def describe_discrete(values: Sequence[DiscreteValues | None], labels: Sequence[
         is_few, is_mixed = one.distinct > 0, one.columns > 0
         if is_few.any():
             notes.append(
-                f"{label} is discrete in {name_problems(is_few, count, problem)}, with {_span(one.distinct[is_few])} distinct "
-                "values: a Gaussian takes them as points of a continuum, so atoms depend on how they are coded, and no "
-                f"information can exceed their entropy of {_span(one.entropy[is_few])} nats"
+                f"{label} is discrete in {name_problems(is_few, count, problem)}, with {_span(one.distinct[is_few])} "
+                f"distinct values: atoms of a Gaussian depend on how they are coded, and no information about {label} "
+                f"exceeds their entropy of {_span(one.entropy[is_few])} nats"
             )
         if is_mixed.any():
             notes.append(
                 f"{label} has {_span(one.columns[is_mixed])} of {one.width} columns with few distinct values, or one "
-                f"that many samples share, in {name_problems(is_mixed, count, problem)}: a Gaussian takes them as continuous, "
-                "so atoms depend on how they are coded"
+                f"that many samples share, in {name_problems(is_mixed, count, problem)}: atoms of a Gaussian depend on "
+                "how they are coded"
             )
     return tuple(notes)
 
@@ -88,15 +88,15 @@ def exceeds_entropy(
 
 def _refusal(values: Sequence[DiscreteValues | None], information: Information, labels: Sequence[str]) -> str:
     """Return what to tell a caller whose first problem is impossible."""
-    known = [(float(one.entropy[0]), int(one.distinct[0]), label) for one, label in zip(values, labels, strict=True) if one]
-    entropy, distinct, label = min(known)
+    known = [(one, label) for one, label in zip(values, labels, strict=True) if one is not None]
+    one, label = min(reversed(known), key=lambda pair: pair[0].entropy[0])  # of equals the target
     found = np.array([x[0] for x in (information.i_1, information.i_2, information.i_12)])
     amount = f"{found.max():.3g} nats" if np.isfinite(found).all() else "an infinite amount"
     return (
-        f"{label} takes {distinct} distinct values, and no information about it exceeds their entropy of "
-        f"{entropy:.3g} nats, but a Gaussian finds {amount}: it does not describe these variables, and its atoms "
-        "would be meaningless. Use a continuous representation of what the values stand for, such as hidden states or "
-        "logits, or test dependence alone with permutation_test."
+        f"{label} takes {one.distinct[0]} distinct values, and no information about it exceeds their entropy of "
+        f"{one.entropy[0]:.3g} nats, but a Gaussian finds {amount}: it does not describe these variables, and its "
+        "atoms would be meaningless. Use a continuous representation of what the values stand for, such as hidden "
+        "states or logits, or test dependence alone with permutation_test."
     )
 
 

@@ -1,7 +1,8 @@
 """How far latents are from jointly Gaussian: coordinates, variables, pairs of a source and the target, all three."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -67,23 +68,32 @@ def diagnose(latents: Float[Array, "n D"], dims: tuple[int, int, int]) -> Diagno
     Returns:
         The deviations. Latents of samples that a map was fitted to look more Gaussian than they are.
     """
-    variables = [whiten_samples(x) for x in jnp.split(latents, np.cumsum(dims)[:-1], axis=1)]
+    variables = _apply(whiten_samples, jnp.split(latents, np.cumsum(dims)[:-1], axis=1))
     *sources, target = variables
-    rests = [whiten_residual(target, source) for source in sources]
-    pairs = [_side_by_side(source, rest) for source, rest in zip(sources, rests, strict=True)]
+    rests = _apply(whiten_residual, [target, target], sources)
+    pairs = _apply(_side_by_side, sources, rests)
     statistics = jax.vmap(anderson_darling, in_axes=1)(latents)
     each = [_farthest(found, len(latents)) for found in jnp.split(statistics, np.cumsum(dims)[:-1])]
     farthest, places = zip(*each, strict=True)
     return Diagnostics(
         coordinate=_stack(farthest),
         coordinate_at=jnp.stack(places),
-        variable_skewness=_stack([mardia_skewness(w) for w in variables]),
-        variable_kurtosis=_stack([mardia_kurtosis(w) for w in variables]),
-        pair_skewness=_stack([mardia_skewness(w) for w in pairs]),
-        pair_kurtosis=_stack([mardia_kurtosis(w) for w in pairs]),
-        pair_norms=_stack([norm_correlation(*pair) for pair in zip(sources, rests, strict=True)]),
+        variable_skewness=_stack(_apply(mardia_skewness, variables)),
+        variable_kurtosis=_stack(_apply(mardia_kurtosis, variables)),
+        pair_skewness=_stack(_apply(mardia_skewness, pairs)),
+        pair_kurtosis=_stack(_apply(mardia_kurtosis, pairs)),
+        pair_norms=_stack(_apply(norm_correlation, sources, rests)),
         triple=triple_moments(*variables),
     )
+
+
+def _apply(function: Callable[..., Any], *arguments: Sequence[Any]) -> list[Any]:
+    """Apply a function to several variables, by one program if they have equal shapes: compiling costs the most."""
+    items = list(zip(*arguments, strict=True))
+    if len({tuple(leaf.shape for leaf in jax.tree.leaves(item)) for item in items}) > 1:
+        return [function(*item) for item in items]
+    found = jax.vmap(function)(*jax.tree.map(lambda *leaves: jnp.stack(leaves), *items))
+    return [jax.tree.map(lambda leaf, place=place: leaf[place], found) for place in range(len(items))]
 
 
 def anderson_darling(column: Float[Array, "n"]) -> Float[Array, ""]:

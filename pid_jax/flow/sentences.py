@@ -24,8 +24,8 @@ SMALLEST_NATS = 0.01
 LARGEST_GAP = 0.5
 # Bias of the plug-in information from which on samples are few.
 LARGEST_BIAS = 0.1
-# Samples for each dimension from which on a flow recovers warped Gaussians to about 0.1 nats: 0.05 with 40, 0.12 with 20
-# (docs/choosing.md).
+# Samples for each dimension from which on a flow recovers warped Gaussians to about 0.1 nats: to 0.05 with 40, to 0.12
+# with 20 (docs/choosing.md).
 FLOW_SAMPLES = 30
 
 
@@ -55,9 +55,7 @@ def find_significant(diagnostics: Diagnostics) -> Diagnostics:
     tested = np.arange((~np.isnan(ordered)).sum(), 0, -1)
     is_above = ordered[: len(tested)] > np.log(FAMILY_WISE / tested)
     cut = ordered[is_above.argmax()] if is_above.any() else np.inf
-    kept = {
-        n: dataclasses.replace(getattr(diagnostics, n), z=np.where(log_p[n] >= cut, 0.0, z[n])) for n in names
-    }
+    kept = {n: dataclasses.replace(getattr(diagnostics, n), z=np.where(log_p[n] >= cut, 0.0, z[n])) for n in names}
     return dataclasses.replace(diagnostics, **kept)
 
 
@@ -82,19 +80,19 @@ def describe_parts(found: Diagnostics, labels: Sequence[str]) -> tuple[str, ...]
     return tuple(sentences)
 
 
-def describe_triple(triple: Deviation, labels: Sequence[str], name: str = "") -> tuple[str, ...]:
+def describe_triple(triple: Deviation, labels: Sequence[str], name: str = "problem") -> tuple[str, ...]:
     """Return one sentence about all problems whose three variables are not jointly Gaussian, or none.
 
     Args:
         triple: Of one problem, or of all on the leading axis, after `find_significant`.
         labels: Names of both sources and the target.
-        name: What a problem is called, if the sentence is to begin with those that are meant.
+        name: What a problem is called.
     """
     z, nats = np.atleast_1d(triple.z), np.atleast_1d(triple.nats)
     is_meant = (z > 0) & (nats > SMALLEST_NATS)
     if not is_meant.any():
         return ()
-    head = f"{name_places(np.flatnonzero(is_meant), name)}: " if name else ""
+    head = _head(np.flatnonzero(is_meant), len(is_meant), name)
     return (
         f"{head}{labels[0]}, {labels[1]} and {labels[2]} are not jointly Gaussian together (third moments of all "
         f"three): the atoms, synergy above all, may miss about {_span(nats[is_meant])} nats",
@@ -120,9 +118,9 @@ def describe_fits(
     if not is_large.any():
         return ()
     return (
-        f"{name_places(np.flatnonzero(is_large), name)}: held-out samples are {_span(gaps[is_large])} nats less likely "
-        f"than training samples, where up to {LARGEST_GAP * size:.2g} are common: the flow has over-fitted, which the "
-        "correction of the atoms has to make up for",
+        f"{_head(np.flatnonzero(is_large), len(gaps), name)}held-out samples are {_span(gaps[is_large])} nats less "
+        f"likely than training samples, where up to {LARGEST_GAP * size:.2g} are common: the flow has over-fitted, "
+        "which the correction of the atoms has to make up for",
     )
 
 
@@ -151,7 +149,7 @@ def describe_size(samples: int, dims: Sequence[int], is_flow: bool = False) -> t
 
 
 def group_sentences(sentences: Sequence[Sequence[str]], name: str = "layer") -> tuple[str, ...]:
-    """Write each sentence once, with the problems that it holds for: "layers 0-3, 7: ...".
+    """Write each sentence once, after the problems that it holds for if there are several: "layers 0-3, 7: ...".
 
     Args:
         sentences: What there is to say of each problem.
@@ -161,7 +159,8 @@ def group_sentences(sentences: Sequence[Sequence[str]], name: str = "layer") -> 
     for place, found in enumerate(sentences):
         for sentence in found:
             places.setdefault(sentence, []).append(place)
-    return tuple(f"{name_places(at, name)}: {sentence}" for sentence, at in places.items())
+    heads = (_head(np.array(at), len(sentences), name) for at in places.values())
+    return tuple(f"{head}{sentence}" for head, sentence in zip(heads, places, strict=True))
 
 
 def name_places(places: Sequence[int] | np.ndarray, name: str) -> str:
@@ -237,6 +236,11 @@ def _sign(deviation: Deviation, place: int, inner: float = 0.0) -> int:
     """Return the sign of a deviation that is neither chance nor small, and zero for others."""
     nats = float(deviation.nats[place]) - inner
     return int(np.sign(deviation.z[place])) if nats > SMALLEST_NATS else 0
+
+
+def _head(places: np.ndarray, count: int, name: str) -> str:
+    """Name the problems that a sentence is about, if there are others."""
+    return f"{name_places(places, name)}: " if count > 1 else ""
 
 
 def _span(values: np.ndarray) -> str:

@@ -19,8 +19,8 @@ def triple_moments(one: White, two: White, target: White) -> Deviation:
     target on either source by itself is not seen, and exchanging the sources changes nothing.
 
     The information that the Gaussian one misses is Q/2 to second order, less what Q is by chance: mean q/n, where q is
-    the same form of (a_i b_j − mean a_i b_j) c_k of each sample, so that heavy tails alone are no deviation. For Gaussian
-    samples n E Q = f n/(n + 3) and E q = f (n − 1)²/((n + 1)(n + 3)) with f degrees of freedom.
+    the same form of (a_i b_j − mean a_i b_j) c_k of each sample, so that heavy tails alone are no deviation. For
+    Gaussian samples n E Q = f n/(n + 3) and E q = f (n − 1)²/((n + 1)(n + 3)) with f degrees of freedom.
 
     Args:
         one: source_1.
