@@ -143,10 +143,12 @@ def _sizes_go_together(latents: np.ndarray, dim: int) -> float:
     import jax
     import jax.numpy as jnp
 
-    from pid_jax.flow.diagnostics import norm_correlation, whiten_samples
+    from pid_jax.flow.diagnostics import norm_correlation
+    from pid_jax.flow.white import whiten_residual, whiten_samples
 
     with jax.enable_x64(True):
-        return float(norm_correlation(whiten_samples(jnp.asarray(latents)), dim).z)
+        one, other = (whiten_samples(jnp.asarray(part)) for part in (latents[:, :dim], latents[:, dim:]))
+        return float(norm_correlation(one, whiten_residual(other, one)).z)
 
 
 GAUSSIAN: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"raw": raw_information, "copula": copula_information}

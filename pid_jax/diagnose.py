@@ -1,4 +1,4 @@
-"""What is left behind the maps, for all problems: numbers, and sentences about them."""
+"""What is not Gaussian in the latents of all problems: numbers, and sentences about them."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -11,8 +11,16 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from pid_jax.flow.diagnostics import Deviation, Diagnostics, diagnose
-from pid_jax.flow.sentences import describe, describe_fits, describe_size, group_sentences
+from pid_jax.flow.deviation import Deviation
+from pid_jax.flow.diagnostics import Diagnostics, diagnose
+from pid_jax.flow.sentences import (
+    describe_fits,
+    describe_parts,
+    describe_size,
+    describe_triple,
+    find_significant,
+    group_sentences,
+)
 from pid_jax.precision import double_precision
 
 if TYPE_CHECKING:
@@ -37,32 +45,43 @@ def _diagnose_each(latents: Float[Array, "B n D"], *, dims: tuple[int, int, int]
     return lax.map(partial(diagnose, dims=dims), latents)
 
 
-def describe_problems(
-    diagnostics: Diagnostics,
-    fit: "FlowFit",
-    has_flow: np.ndarray,
-    dims: tuple[int, int, int],
-    labels: Sequence[str],
-    problem: str,
-) -> tuple[str, ...]:
-    """Say what is not Gaussian behind the maps, where a flow has over-fitted, and whether samples are few.
+def describe_problems(diagnostics: Diagnostics, labels: Sequence[str], problem: str) -> tuple[str, ...]:
+    """Return sentences about what is not Gaussian, with a small chance of any where all problems are Gaussian.
 
     Args:
         diagnostics: Of all problems.
-        fit: The flows, of those problems that have one.
-        has_flow: Which problems these are.
-        dims: Coordinates of each variable.
         labels: What both sources and the target are called.
         problem: What a problem is called; "layer 3: ...".
     """
-    held = int(fit.is_held_out.sum())
-    train, held_out = np.full((2, len(has_flow)), np.nan)
-    train[has_flow], held_out[has_flow] = _last(fit.train_curve), _last(fit.validation_curve)
-    each = [jax.tree.map(lambda leaf, place=place: leaf[place], diagnostics) for place in range(len(has_flow))]
+    found = find_significant(diagnostics)
+    count = len(np.asarray(found.triple.z))
+    each = [jax.tree.map(lambda leaf, place=place: leaf[place], found) for place in range(count)]
+    return (
+        *describe_triple(found.triple, labels, problem),
+        *group_sentences([describe_parts(one, labels) for one in each], problem),
+    )
+
+
+def describe_flows(
+    fit: "FlowFit", fitted: np.ndarray, is_used: np.ndarray, dims: tuple[int, int, int], problem: str
+) -> tuple[str, ...]:
+    """Return sentences about flows that have over-fitted or have few samples, among those whose latents are used.
+
+    Args:
+        fit: The flows, of those problems that have one.
+        fitted: Which problems these are.
+        is_used: Of all problems, which have the latents of their flow.
+        dims: Coordinates of each variable.
+        problem: What a problem is called.
+    """
+    if not is_used.any():
+        return ()
+    train, held_out = np.full((2, len(is_used)), np.nan)
+    train[fitted], held_out[fitted] = _last(fit.train_curve), _last(fit.validation_curve)
+    train[~is_used] = np.nan
     return (
         *describe_size(fit.samples, dims, is_flow=True),
-        *describe_fits(train, held_out, (fit.samples - held, held), sum(dims), problem),
-        *group_sentences([describe(one, labels) for one in each], problem),
+        *describe_fits(train, held_out, sum(dims), problem),
     )
 
 
@@ -73,10 +92,10 @@ def _last(curves: np.ndarray) -> np.ndarray:
 
 
 def flatten(diagnostics: Diagnostics) -> Iterator[tuple[str, list[str], np.ndarray, dict[str, str]]]:
-    """Name every array of diagnostics, its axes behind the leading ones and its unit."""
+    """Name every array of diagnostics, its axes after the leading ones and its unit."""
     for field_ in dataclasses.fields(diagnostics):
         value = getattr(diagnostics, field_.name)
-        axes = ["pair" if field_.name.startswith("pair") else "variable"]
+        axes = {"triple": [], "pair": ["pair"]}.get(field_.name.split("_")[0], ["variable"])
         if isinstance(value, Deviation):
             yield f"{field_.name}_z", axes, np.asarray(value.z), {"units": "1"}
             yield f"{field_.name}_divergence", axes, np.asarray(value.nats), {"units": "nats"}
@@ -85,9 +104,14 @@ def flatten(diagnostics: Diagnostics) -> Iterator[tuple[str, list[str], np.ndarr
 
 
 def unflatten(data: "xr.Dataset") -> Diagnostics | None:
-    """Read diagnostics from a data set, if it has them."""
+    """Read diagnostics from a data set, if it has them; NaN for a check that was added after it was written."""
     if "coordinate_at" not in data:
         return None
-    names = [f.name for f in dataclasses.fields(Diagnostics) if f.name != "coordinate_at"]
-    deviations = {n: Deviation(z=data[f"{n}_z"].values, nats=data[f"{n}_divergence"].values) for n in names}
-    return Diagnostics(**deviations, coordinate_at=data["coordinate_at"].values)
+    at = data["coordinate_at"].values
+    unknown = np.full(at.shape[:-1], np.nan)
+    found = {}
+    for name in (f.name for f in dataclasses.fields(Diagnostics) if f.name != "coordinate_at"):
+        parts = (data.get(f"{name}_{part}") for part in ("z", "divergence"))
+        z, nats = (unknown if part is None else part.values for part in parts)
+        found[name] = Deviation(z=z, nats=nats)
+    return Diagnostics(**found, coordinate_at=at)

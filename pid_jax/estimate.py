@@ -19,9 +19,11 @@ from pid_jax.checks import (
     check_paired,
 )
 from pid_jax.estimate_reduced import estimate_reduced
+from pid_jax.gaussianizers import Copula
 from pid_jax.layout import laid_out, map_problems, over_devices
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress, no_progress
+from pid_jax.reduce.discrete import find_discrete
 from pid_jax.reduce.pca import Reduced, keep_all, project
 from pid_jax.reduce.prepare import SinglePrecision, scale_extremes
 from pid_jax.reduce.sentences import describe_reduction, describe_scale
@@ -68,8 +70,9 @@ def estimate_pid(
 
     Raises:
         TypeError: For tracers and for arrays that hold no real numbers.
-        ValueError: For unpaired samples, NaN, constant columns, leading axes that differ, too few samples, or
-            variables that no flow can map where one is asked for.
+        ValueError: For unpaired samples, NaN, constant columns, leading axes that differ, too few samples, variables
+            that no flow can map where one is asked for, or information above the entropy of a discrete variable; if
+            other problems have none of that, those that have get the status `EXCEEDS_ENTROPY`.
 
     Example:
         >>> import jax
@@ -148,17 +151,19 @@ def _reduce_all(
     """Reduce all problems of one variable, and note what was left out."""
     base = None if fitted_on is None else fitted_on.reshape(array.shape)
     is_kept = not isinstance(spec.reduction, PCA) or dim == array.shape[-1]
-    array, exponents = scale_extremes(array, is_kept)
+    scaled, exponents = scale_extremes(array, is_kept)
     if base is not None:
         base, _ = scale_extremes(base, is_kept)
-    reduced = _reduce_samples(array, base, dim, spec, key)
+    reduced = _reduce_samples(scaled, base, dim, spec, key)
+    if exponents is not None and isinstance(spec.gaussianize, Copula) and not np.any(reduced.rounding):
+        # Columns as they are: ranks need no squares, and small numbers next to huge ones are lost where both are scaled.
+        reduced, exponents = dataclasses.replace(reduced, scores=array.astype(np.float64)), None
     notes = describe_reduction(name, array.shape[-1], reduced.rank, reduced.explained_variance, dim)
-    return dataclasses.replace(reduced, notes=(*describe_scale(name, exponents), *notes))
+    discrete = find_discrete(array)
+    return dataclasses.replace(reduced, discrete=discrete, notes=(*describe_scale(name, exponents), *notes))
 
 
-def _reduce_samples(
-    flat: np.ndarray, base: np.ndarray | None, dim: int, spec: PIDSpec, key: jax.Array
-) -> Reduced:
+def _reduce_samples(flat: np.ndarray, base: np.ndarray | None, dim: int, spec: PIDSpec, key: jax.Array) -> Reduced:
     """Reduce all problems at once in float64, or one after another in float32 where components are not exact."""
     is_whole = not isinstance(spec.reduction, PCA) or is_exact(flat.shape[1:], dim, spec.reduction)
     options: dict[str, Any] = {"bytes_each": 8 * COPIES * flat[0].size, "is_one_each": not is_whole}

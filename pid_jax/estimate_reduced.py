@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,10 +22,10 @@ from pid_jax.bias import (
     subtract_sampling,
 )
 from pid_jax.decompose import solve_pid
-from pid_jax.diagnose import describe_problems, diagnose_latents
-from pid_jax.flow.sentences import name_places
+from pid_jax.diagnose import describe_flows, describe_problems, diagnose_latents
+from pid_jax.discrete_values import describe_discrete, refuse_impossible
 from pid_jax.gaussian.covariance import ledoit_wolf, oracle_approximating, sample_covariance
-from pid_jax.gaussianize import COPULA, Latents, gaussianize, is_corrected
+from pid_jax.gaussianize import COPULA, FLOW, Latents, gaussianize, is_corrected
 from pid_jax.layout import map_problems, over_devices
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress
@@ -33,6 +33,7 @@ from pid_jax.rank_errors import SMALLEST_SHARE, rank_errors
 from pid_jax.rank_noise import LARGEST_SHARE, remove_rank_noise, share_of_noise
 from pid_jax.reduce.pca import Reduced
 from pid_jax.result import VARIABLES, PIDEstimate
+from pid_jax.result_dataset import Result
 from pid_jax.spec import (
     OAS,
     CovarianceEstimator,
@@ -47,6 +48,7 @@ from pid_jax.threads import one_blas_thread
 
 # Arrays as large as the latents of a problem that exist at a time while their covariance is estimated.
 COPIES = 3
+Found = TypeVar("Found", bound=Result)
 
 
 def estimate_reduced(
@@ -58,6 +60,7 @@ def estimate_reduced(
     *,
     labels: Sequence[str] = VARIABLES,
     problem: str = "problem",
+    is_checked: bool = True,
 ) -> list[PIDEstimate]:
     """Decompose reduced variables by several measures, all on the same latents.
 
@@ -69,15 +72,18 @@ def estimate_reduced(
         progress: Called with steps done and all there are, while flows are fitted.
         labels: What the variables are called in sentences.
         problem: What a problem is called in sentences.
+        is_checked: Whether to look for findings and to refuse impossible numbers; not for replicates.
 
     Returns:
         One estimate a measure, with one leading axis.
 
     Raises:
-        ValueError: If a flow was asked for that no problem can have.
+        ValueError: If a flow was asked for that no problem can have, or if the information exceeds the entropy of a
+            discrete variable in all problems.
     """
-    latents, for_bias = map_to_latents(reduced, spec, key, progress, labels=labels, problem=problem)
-    return estimate_latents(latents, reduced, spec, measures, for_bias, labels=labels, problem=problem)
+    words: dict[str, Any] = {"labels": labels, "problem": problem}
+    latents, for_bias = map_to_latents(reduced, spec, key, progress, **words)
+    return estimate_latents(latents, reduced, spec, measures, for_bias, is_checked=is_checked, **words)
 
 
 def map_to_latents(
@@ -91,7 +97,9 @@ def map_to_latents(
 ) -> tuple[Latents, jax.Array]:
     """Map reduced variables to latents, and return with them the key for what comes after; see `estimate_reduced`."""
     for_latents, for_bias = jax.random.split(key)
-    return gaussianize(reduced, spec, for_latents, progress, labels=labels, problem=problem), for_bias
+    latents = gaussianize(reduced, spec, for_latents, progress, labels=labels, problem=problem)
+    discrete = describe_discrete([one.discrete for one in reduced], labels, problem)
+    return dataclasses.replace(latents, notes=(*discrete, *latents.notes)), for_bias
 
 
 def estimate_latents(
@@ -104,6 +112,7 @@ def estimate_latents(
     labels: Sequence[str] = VARIABLES,
     problem: str = "problem",
     level: float = INTERVAL_LEVEL,
+    is_checked: bool = True,
 ) -> list[PIDEstimate]:
     """Decompose latents by several measures, with intervals of some level; see `estimate_reduced`."""
     with double_precision():
@@ -128,11 +137,13 @@ def estimate_latents(
         "gaussianizer": latents.gaussianizer,
         "notes": (*_notes_of(reduced), *latents.notes, *_notes_on_ranks(share, samples, problem)),
         "flow": latents.fit,
-        **_diagnose(latents, (d1, d2, dt), labels, problem),
+        **(_diagnose(latents, (d1, d2, dt), labels, problem) if is_checked else {}),
     }
+    discrete = [one.discrete for one in reduced] if is_checked else [None] * len(reduced)
     estimates = []
     for measure in measures:
         decomposed = _decompose(cov, share, (d1, d2, dt), latents, spec, measure, key, level)
+        decomposed = refuse_impossible(decomposed, discrete, labels)
         settings = spec_to_dict(dataclasses.replace(spec, redundancy=measure))
         estimates.append(leave_out(PIDEstimate(**decomposed, settings=settings, **common), reduced))
     return estimates
@@ -142,7 +153,7 @@ def _notes_of(reduced: Sequence[Reduced]) -> tuple[str, ...]:
     return tuple(note for one in reduced for note in one.notes)
 
 
-def leave_out(result: Result, reduced: Sequence[Reduced]) -> Result:
+def leave_out(result: Found, reduced: Sequence[Reduced]) -> Found:
     """Set all numbers of problems to NaN whose samples could not be used, and their status to why."""
     for one in reduced:
         if one.status is not None:
@@ -158,21 +169,16 @@ def _estimate_covariances(
 
 
 def _diagnose(latents: Latents, dims: tuple[int, int, int], labels: Sequence[str], problem: str) -> dict[str, Any]:
-    """Look at what is left where flows were fitted: what they cost is many times what this costs."""
-    if latents.fit is None:
-        return {}
+    """Look for what is not Gaussian in the latents, and for flows that have over-fitted where theirs are used."""
     diagnostics = diagnose_latents(latents.values, dims)
-    has_flow = np.zeros(len(latents.values), bool)
-    has_flow[latents.fitted] = True
-    return {
-        "diagnostics": diagnostics,
-        "findings": describe_problems(diagnostics, latents.fit, has_flow, dims, labels, problem),
-    }
+    findings = describe_problems(diagnostics, labels, problem)
+    if latents.fit is not None and latents.fitted is not None:
+        flows = (latents.fit, latents.fitted, latents.gaussianizer == FLOW)
+        findings = (*describe_flows(*flows, dims, problem), *findings)
+    return {"diagnostics": diagnostics, "findings": findings}
 
 
-def without_rank_noise(
-    cov: np.ndarray, latents: Latents, dims: tuple[int, int, int]
-) -> tuple[np.ndarray, np.ndarray]:
+def without_rank_noise(cov: np.ndarray, latents: Latents, dims: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Remove the noise of ranks from the covariances of problems that were mapped by ranks.
 
     Args:
@@ -197,13 +203,12 @@ def without_rank_noise(
 
 def _notes_on_ranks(share: np.ndarray, samples: int, problem: str) -> tuple[str, ...]:
     """Name the problems in which ranks are too coarse for what variables tell of one another."""
-    rows = np.flatnonzero(share > LARGEST_SHARE)
-    if not rows.size:
+    is_coarse = share > LARGEST_SHARE
+    if not is_coarse.any():
         return ()
-    where = f"{name_places(rows, problem)}: " if len(share) > 1 else ""
     return (
-        f"{where}ranks of {samples} samples are too coarse for dependence this strong: {share.max():.0%} of what the "
-        "sources leave open about the target is their noise, so information reads low and intervals are rough; use "
+        f"{name_problems(is_coarse, len(share), problem)}: ranks of {samples} samples are too coarse for dependence "
+        f"this strong: {share.max():.0%} of what the sources leave open about the target is their noise, so information reads low and intervals are rough; use "
         "more samples, or NoGaussianization() if the variables are Gaussian",
     )
 

@@ -16,7 +16,7 @@ from pid_jax.checks import is_discrete, is_redundant
 from pid_jax.decompose import solve_pid
 from pid_jax.flow.marginal import QUARTILES, gaussianize_copula
 from pid_jax.flow.recipe import choose_settings
-from pid_jax.flow.sentences import name_places
+from pid_jax.flow.sentences import name_problems
 from pid_jax.gaussianizers import Auto, Copula, NoGaussianization, RealNVP
 from pid_jax.layout import map_problems, over_devices
 from pid_jax.precision import double_precision
@@ -228,7 +228,7 @@ def _prepare(scores: Sequence[np.ndarray], key: jax.Array, labels: Sequence[str]
     if few:
         return filled, np.zeros(count, bool), (few,)
     has_flow, notes = np.ones(count, bool), []
-    where = partial(_where, count=count, problem=problem)
+    where = partial(name_problems, count=count, name=problem)
     for place, (name, original, x) in enumerate(zip(labels, scores, filled, strict=True)):
         is_constant = np.asarray((np.ptp(original, axis=-2) == 0).any(axis=-1))
         if is_constant.any():
@@ -258,12 +258,6 @@ def _is_copied(scores: Sequence[np.ndarray]) -> np.ndarray:
     cov = np.swapaxes(centered, -1, -2) @ centered / (joined.shape[1] - 1)
     dims = tuple(x.shape[-1] for x in scores)
     return np.asarray(solve_pid(cov, dims, MMI()).status) == Status.INFINITE_INFORMATION
-
-
-def _where(is_meant: np.ndarray, count: int, problem: str) -> str:
-    if len(is_meant) < count or is_meant.all():
-        return f"all {problem}s" if count > 1 else f"the {problem}"
-    return name_places(np.flatnonzero(is_meant), problem)
 
 
 def _by_ranks(reduced: Sequence[Reduced], spec: Copula) -> np.ndarray:

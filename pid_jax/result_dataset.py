@@ -6,7 +6,7 @@ import math
 import types
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import count, takewhile
 from operator import methodcaller
 from pathlib import Path
@@ -74,6 +74,33 @@ class Result:
                 changed[name] = jax.tree.map(
                     lambda x, at=at: np.reshape(x, (*np.shape(x)[:at], *leading, *np.shape(x)[at + old :])), value
                 )
+        return dataclasses.replace(self, **changed)
+
+    def without(self, status: np.ndarray) -> Self:
+        """Return the same result with NaN for all numbers of problems that could not be computed.
+
+        Args:
+            status: `Status` of each problem, with the leading axes; those that are `OK` keep their numbers and status.
+        """
+        is_bad = np.asarray(status) != Status.OK
+        if not is_bad.any():
+            return self
+
+        def drop(value: Any, at: int) -> Any:
+            if not np.issubdtype(np.asarray(value).dtype, np.floating):
+                return value
+            trailing = np.ndim(value) - at - is_bad.ndim
+            return np.where(is_bad.reshape(*is_bad.shape, *[1] * trailing), np.nan, value)
+
+        changed: dict[str, Any] = {}
+        for name, kind in _kinds(type(self)).items():
+            value, axes = getattr(self, name), self._axes.get(name, _ONLY_LEADING)
+            if isinstance(value, Result):
+                changed[name] = value.without(status)
+            elif name == "status":
+                changed[name] = np.where(is_bad, status, value).astype(value.dtype)
+            elif _has_arrays(kind) and ... in axes:
+                changed[name] = jax.tree.map(partial(drop, at=axes.index(...)), value)
         return dataclasses.replace(self, **changed)
 
     def to_xarray(self, axes: Sequence[str] | None = None) -> "xr.Dataset":

@@ -10,6 +10,7 @@ class Status(IntEnum):
     NOT_FINITE = 1
     NOT_PSD = 2
     INFINITE_INFORMATION = 3
+    EXCEEDS_ENTROPY = 4
     CONSTANT = 5
 
     @property
@@ -32,5 +33,9 @@ _MESSAGES = {
     Status.CONSTANT: (
         "A variable does not vary, so nothing can be learned about it or from it: check how it was made, or leave the "
         "problem out."
+    ),
+    Status.EXCEEDS_ENTROPY: (
+        "A variable is discrete, and the information of the Gaussian exceeds its entropy, which none can: use a "
+        "continuous representation of what the values stand for, such as hidden states or logits."
     ),
 }

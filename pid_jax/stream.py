@@ -20,12 +20,14 @@ from pid_jax.checks import (
     check_positive_int,
 )
 from pid_jax.decompose import solve_pid
+from pid_jax.discrete_values import describe_discrete, refuse_impossible
 from pid_jax.estimate import check_spec, reduced_dims
 from pid_jax.estimate_reduced import correct_sampling, fields_of
 from pid_jax.gaussianize import RAW, is_corrected
 from pid_jax.gaussianizers import NoGaussianization
 from pid_jax.moments import Moments, check_block, memory_needed
 from pid_jax.precision import double_precision
+from pid_jax.reduce.discrete import DiscreteTally
 from pid_jax.reduce.pca import Basis, basis_of_covariance
 from pid_jax.reduce.solve import cut_of
 from pid_jax.result import VARIABLES, PIDEstimate
@@ -69,7 +71,10 @@ def stream_pid(
     Raises:
         TypeError: For arrays that hold no real numbers, or a key that is none.
         ValueError: For settings that need all samples, parts that do not fit together, NaN, constant variables, too
-            few samples, or a budget that is too small.
+            few samples, a budget that is too small, or information above the entropy of a discrete variable (one of at
+            most 256 distinct rows, which are counted).
+
+    Not guaranteed: what is not Gaussian is not looked for, which takes the samples themselves.
 
     Example:
         >>> import jax
@@ -85,7 +90,8 @@ def stream_pid(
         10000 samples, 0.7 nats from source_1
     """
     spec = _check_settings(spec, key, budget_gb, threads)
-    found = _moments_of_scores(blocks, spec, budget_gb, usable_cores() if threads is None else threads)
+    tally = DiscreteTally(blocks, len(VARIABLES))
+    found = _moments_of_scores(tally.watch(), spec, budget_gb, usable_cores() if threads is None else threads)
     cov, (_, for_estimate) = found.cov[None], jax.random.split(key)
     _, for_bias = jax.random.split(for_estimate)  # as `estimate_pid` splits it
     if is_corrected(spec):
@@ -94,7 +100,8 @@ def stream_pid(
     else:
         decomposed = vars(solve_pid(cov, found.dims, spec.redundancy))
     estimate = PIDEstimate(
-        **decomposed,
+        **refuse_impossible(decomposed, tally.values(), VARIABLES),
+        notes=describe_discrete(tally.values(), VARIABLES, "problem"),
         cov=cov,
         dims=found.dims,
         samples=found.samples,

@@ -28,14 +28,17 @@ def gaussianize_copula(samples: Float[Array, "n d"], noise: Float[Array, "n d"] 
 
 
 def _normal_scores(column: Float[Array, "n"], noise: Float[Array, "n"]) -> Float[Array, "n"]:
-    ordered = _sort(column)
+    ordered = sort_finite(column)
     below = jnp.searchsorted(ordered, column - noise, side="left")
     up_to = jnp.searchsorted(ordered, column + noise, side="right")
     return ndtri((below + up_to).astype(column.dtype) / (2 * column.shape[0]))
 
 
-def _sort(column: Float[Array, "n"]) -> Float[Array, "n"]:
-    """Sort finite numbers by their bits: XLA's order of numbers, with its NaN, takes a CPU four times as long."""
+def sort_finite(column: Float[Array, "n"]) -> Float[Array, "n"]:
+    """Return finite numbers in ascending order.
+
+    They are sorted by their bits: XLA's order of numbers, with its NaN, takes a CPU four times as long.
+    """
     info = jnp.iinfo(jnp.int64 if column.dtype == jnp.float64 else jnp.int32)
 
     def in_order(bits: Array) -> Array:

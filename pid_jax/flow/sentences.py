@@ -1,30 +1,36 @@
-"""What diagnostics mean, in plain sentences."""
+"""Diagnostics in plain sentences."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.special import log_ndtr
 
-from pid_jax.flow.diagnostics import Deviation, Diagnostics
+from pid_jax.flow.deviation import Deviation
+from pid_jax.flow.diagnostics import Diagnostics
 
 LABELS = ("source_1", "source_2", "target")
-# A problem has 15 checks. The chance that one exceeds 4 by itself is 3e-5 on one side and 6e-5 on two, in all 7e-4.
-Z_LIMIT = 4.0
+# Chance that Gaussian latents of any number of problems have a finding at all, up to twice that by approximations of
+# the tails. One problem has 16 checks: a deviation has to exceed 3.8 to 4 standard errors, and 4.6 to 4.8 in 33 layers.
+FAMILY_WISE = 1e-3
+# Deviations of one sign only; the others are two-sided.
+ONE_SIDED = ("coordinate", "variable_skewness", "pair_skewness", "triple")
 # Smaller deviations are not worth a sentence, however certain: best-case errors of atoms are .01 to .03 nats, at
 # n = 5000. As a correlation of sizes it is r = 0.14, as kurtosis of one coordinate an excess of 0.7.
 SMALLEST_NATS = 0.01
-# What a train/validation gap has to exceed. Half a gap is the optimism of the training samples; 0.1 nats of it are
-# as much as the error of atoms of a flow on 1000 samples.
-SMALLEST_GAP = 0.2
-# Standard errors that the gap has to exceed what is expected by.
-GAP_ERRORS = 3.3
+# Gap between training and held-out likelihood, in nats a coordinate, that flows at their defaults do not reach on
+# Gaussian samples (0.03 to 0.06 with 80 samples for each coordinate, 0.15 to 0.3 with 20 to 40), and that flows which
+# learned the samples by heart exceed by far (8 and more).
+LARGEST_GAP = 0.5
 # Bias of the plug-in information from which on samples are few.
 LARGEST_BIAS = 0.1
-# Samples for each dimension from which on a flow recovers warped Gaussians to about 0.1 nats.
-FLOW_SAMPLES = 50
+# Samples for each dimension from which on a flow recovers warped Gaussians to about 0.1 nats: to 0.05 with 40, to 0.12
+# with 20 (docs/choosing.md).
+FLOW_SAMPLES = 30
 
 
 def describe(diagnostics: Diagnostics, labels: Sequence[str] = LABELS) -> tuple[str, ...]:
-    """Say what is not Gaussian in one problem.
+    """Return sentences about what is not Gaussian in one problem.
 
     Args:
         diagnostics: Of one problem, without leading axes.
@@ -32,58 +38,94 @@ def describe(diagnostics: Diagnostics, labels: Sequence[str] = LABELS) -> tuple[
 
     Returns:
         One sentence a finding, without a period; nothing where all is well.
+    """
+    found = find_significant(diagnostics)
+    return (*describe_parts(found, labels), *describe_triple(found.triple, labels))
+
+
+def find_significant(diagnostics: Diagnostics) -> Diagnostics:
+    """Set to zero what chance explains, by Holm's procedure over all checks of all problems together.
+
+    Source: Holm (1979), Scand. J. Stat. 6, 65.
+    """
+    names = [f.name for f in dataclasses.fields(diagnostics) if isinstance(getattr(diagnostics, f.name), Deviation)]
+    z = {name: np.asarray(getattr(diagnostics, name).z, np.float64) for name in names}
+    log_p = {n: log_ndtr(-z[n]) if n in ONE_SIDED else np.log(2) + log_ndtr(-np.abs(z[n])) for n in names}
+    ordered = np.sort(np.concatenate([np.ravel(value) for value in log_p.values()]))  # NaN come last
+    tested = np.arange((~np.isnan(ordered)).sum(), 0, -1)
+    is_above = ordered[: len(tested)] > np.log(FAMILY_WISE / tested)
+    cut = ordered[is_above.argmax()] if is_above.any() else np.inf
+    kept = {n: dataclasses.replace(getattr(diagnostics, n), z=np.where(log_p[n] >= cut, 0.0, z[n])) for n in names}
+    return dataclasses.replace(diagnostics, **kept)
+
+
+def describe_parts(found: Diagnostics, labels: Sequence[str]) -> tuple[str, ...]:
+    """Return sentences about single variables and pairs of one problem.
 
     A sentence needs a deviation that chance does not explain, and one that is large enough to matter. For a pair that
     is what it has beyond both variables, to second order the information that the Gaussian one misses. Latents may
     pass and still not be Gaussian. The information of a pair is said to be a lower bound only if both variables pass by
     themselves: given Gaussian variables, no joint distribution with the same covariance has less. No such bound holds
     for the atoms, which are differences.
+
+    Args:
+        found: Of one problem, after `find_significant`.
+        labels: Names of both sources and the target.
     """
-    has_shape = [_describe_variable(diagnostics, place, label) for place, label in enumerate(labels)]
-    found = [sentence for sentences in has_shape for sentence in sentences]
+    has_shape = [_describe_variable(found, place, label) for place, label in enumerate(labels)]
+    sentences = [sentence for some in has_shape for sentence in some]
     for source in range(2):
         is_clean = not has_shape[source] and not has_shape[2]
-        found += _describe_pair(diagnostics, source, labels[source], labels[2], is_clean)
-    return tuple(found)
+        sentences += _describe_pair(found, source, labels[source], labels[2], is_clean)
+    return tuple(sentences)
+
+
+def describe_triple(triple: Deviation, labels: Sequence[str], name: str = "problem") -> tuple[str, ...]:
+    """Return one sentence about all problems whose three variables are not jointly Gaussian, or none.
+
+    Args:
+        triple: Of one problem, or of all on the leading axis, after `find_significant`.
+        labels: Names of both sources and the target.
+        name: What a problem is called.
+    """
+    z, nats = np.atleast_1d(triple.z), np.atleast_1d(triple.nats)
+    is_meant = (z > 0) & (nats > SMALLEST_NATS)
+    if not is_meant.any():
+        return ()
+    head = _head(np.flatnonzero(is_meant), len(is_meant), name)
+    return (
+        f"{head}{labels[0]}, {labels[1]} and {labels[2]} are not jointly Gaussian together (third moments of all "
+        f"three): the atoms, synergy above all, may miss about {_span(nats[is_meant])} nats",
+    )
 
 
 def describe_fits(
     train: Sequence[float] | np.ndarray,
     held_out: Sequence[float] | np.ndarray,
-    samples: tuple[int, int],
     size: int,
     name: str = "layer",
 ) -> tuple[str, ...]:
-    """Say which flows have over-fitted, and how much.
-
-    A Gaussian of D dimensions that is fitted to n samples has D (D + 3)/2 parameters, and a gap of D (D + 3)/2n on
-    average. The log-density of a Gaussian sample has the variance D/2.
+    """Return one sentence about the flows that have over-fitted, or none.
 
     Args:
         train: Negative log-likelihood of the training samples of each problem, in nats a sample; NaN without a flow.
         held_out: The same of the held-out samples.
-        samples: Number of training samples and of held-out samples.
         size: Dimensions D of all variables together.
         name: What a problem is called.
-
-    Source: Akaike (1974), IEEE Trans. Autom. Control 19, 716, for the gap.
     """
-    gaps, count = np.subtract(held_out, train), samples[0]
-    expected = size * (size + 3) / (2 * count)
-    error = np.sqrt(size / 2 * (1 / samples[0] + 1 / samples[1]))
-    is_large = gaps > expected + max(SMALLEST_GAP, GAP_ERRORS * error)
+    gaps = np.subtract(held_out, train)
+    is_large = gaps > LARGEST_GAP * size
     if not is_large.any():
         return ()
-    ends = dict.fromkeys(f"{gap:.2g}" for gap in (gaps[is_large].min(), gaps[is_large].max()))
     return (
-        f"{name_places(np.flatnonzero(is_large), name)}: held-out samples are {' to '.join(ends)} nats less likely "
-        f"than training samples, where a Gaussian would show {expected:.1g}: the flow has over-fitted, which the "
-        "correction of the atoms has to make up for",
+        f"{_head(np.flatnonzero(is_large), len(gaps), name)}held-out samples are {_span(gaps[is_large])} nats less "
+        f"likely than training samples, where up to {LARGEST_GAP * size:.2g} are common: the flow has over-fitted, "
+        "which the correction of the atoms has to make up for",
     )
 
 
 def describe_size(samples: int, dims: Sequence[int], is_flow: bool = False) -> tuple[str, ...]:
-    """Say whether samples are few.
+    """Return a sentence if samples are few.
 
     The plug-in information of independent Gaussians is (d1 + d2) dt / 2n nats on average, to first order.
 
@@ -107,7 +149,7 @@ def describe_size(samples: int, dims: Sequence[int], is_flow: bool = False) -> t
 
 
 def group_sentences(sentences: Sequence[Sequence[str]], name: str = "layer") -> tuple[str, ...]:
-    """Say each sentence once, with the problems that it holds for: "layers 0-3, 7: ...".
+    """Write each sentence once, after the problems that it holds for if there are several: "layers 0-3, 7: ...".
 
     Args:
         sentences: What there is to say of each problem.
@@ -117,7 +159,8 @@ def group_sentences(sentences: Sequence[Sequence[str]], name: str = "layer") -> 
     for place, found in enumerate(sentences):
         for sentence in found:
             places.setdefault(sentence, []).append(place)
-    return tuple(f"{name_places(at, name)}: {sentence}" for sentence, at in places.items())
+    heads = (_head(np.array(at), len(sentences), name) for at in places.values())
+    return tuple(f"{head}{sentence}" for head, sentence in zip(heads, places, strict=True))
 
 
 def name_places(places: Sequence[int] | np.ndarray, name: str) -> str:
@@ -132,9 +175,16 @@ def name_places(places: Sequence[int] | np.ndarray, name: str) -> str:
     return f"{name}{'s' * (len(places) > 1)} {', '.join(ranges)}"
 
 
+def name_problems(is_meant: np.ndarray, count: int, name: str) -> str:
+    """Write some of `count` problems, or of one that stands for all, as "all layers" or "layers 0-3, 7"."""
+    if len(is_meant) < count or is_meant.all():
+        return f"all {name}s" if count > 1 else f"the {name}"
+    return name_places(np.flatnonzero(is_meant), name)
+
+
 def _describe_variable(diagnostics: Diagnostics, place: int, label: str) -> list[str]:
     if np.isnan(diagnostics.variable_kurtosis.z[place]):
-        return [f"the covariance of {label} is singular: its shape was not checked"]
+        return [f"the shape of {label} was not checked: it has no fewer dimensions than samples"]
     found = []
     if _sign(diagnostics.coordinate, place) > 0:
         found.append(f"a coordinate of {label} is not normal")
@@ -149,7 +199,7 @@ def _describe_variable(diagnostics: Diagnostics, place: int, label: str) -> list
 def _describe_pair(diagnostics: Diagnostics, place: int, source: str, target: str, is_clean: bool) -> list[str]:
     pair = f"the pair ({source}, {target})"
     if np.isnan(diagnostics.pair_kurtosis.z[place]):
-        return [f"the covariance of {pair} is singular: its shape was not checked"]
+        return [f"the shape of {pair} was not checked: it has no fewer dimensions than samples"]
     found = []
     tails = _sign(diagnostics.pair_kurtosis, place, _inner(diagnostics.variable_kurtosis, place))
     if tails:
@@ -184,8 +234,17 @@ def _inner(deviation: Deviation, source: int) -> float:
 
 def _sign(deviation: Deviation, place: int, inner: float = 0.0) -> int:
     """Return the sign of a deviation that is neither chance nor small, and zero for others."""
-    z, nats = float(deviation.z[place]), float(deviation.nats[place]) - inner
-    return int(np.sign(z)) if abs(z) > Z_LIMIT and nats > SMALLEST_NATS else 0
+    nats = float(deviation.nats[place]) - inner
+    return int(np.sign(deviation.z[place])) if nats > SMALLEST_NATS else 0
+
+
+def _head(places: np.ndarray, count: int, name: str) -> str:
+    """Name the problems that a sentence is about, if there are others."""
+    return f"{name_places(places, name)}: " if count > 1 else ""
+
+
+def _span(values: np.ndarray) -> str:
+    return " to ".join(dict.fromkeys(f"{value:.2g}" for value in (values.min(), values.max())))
 
 
 def _weight(sign: int) -> str:

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 
 from pid_jax.by_type import by_type
 from pid_jax.checks import check_key
-from pid_jax.estimate import check_spec, estimate_pid, reduce_variables
-from pid_jax.estimate_reduced import estimate_latents, map_to_latents
+from pid_jax.estimate import check_spec, reduce_variables
+from pid_jax.estimate_reduced import estimate_latents, estimate_reduced, map_to_latents
 from pid_jax.gaussianize import Latents
 from pid_jax.inference.acceleration import acceleration_of_gaussians, acceleration_of_rows
 from pid_jax.inference.intervals import check_enough_draws, interval_from
@@ -215,7 +215,8 @@ def _refitted(
     for place, one in enumerate(jax.random.split(key, resamples)):
         for_rows, for_fit = jax.random.split(one)
         rows = np.asarray(jax.random.choice(for_rows, arrays[0].shape[-2], (arrays[0].shape[-2],)))
-        estimate = estimate_pid(*(x[..., rows, :] for x in arrays), spec=plain, key=for_fit)
+        reduced, _, rest = reduce_variables(*(x[..., rows, :] for x in arrays), plain, for_fit)
+        (estimate,) = estimate_reduced(reduced, plain, (plain.redundancy,), rest, no_progress, is_checked=False)
         found.append(jax.tree.map(np.ravel, estimate.atoms))
         progress(place + 1, resamples)
     return jax.tree.map(lambda *parts: np.stack(parts), *found)

@@ -86,7 +86,10 @@ class PIDComparison(Result, amounts=("difference", "lower", "upper", "standard_e
                 text = f"{np.nanmin(value):>+9.4f} to {np.nanmax(value):+.4f}"
                 text += f"  p ≤ {1 - self.level:.2g} in {below} ({clear} family-wise)"
             lines.append(f"  {name:<12}{text}")
-        return "\n".join([*lines, *(f"  {'note:':<12}{note}" for note in self.notes)])
+        lines += [f"  {'note:':<12}{note}" for note in self.notes]
+        named = {"baseline": self.baseline, "intervention": self.intervention}
+        lines += [f"  {'finding:':<12}{name}: {text}" for name, one in named.items() for text in one.findings]
+        return "\n".join(lines)
 
 
 def compare_pid(
@@ -197,6 +200,7 @@ def compare_reduced(
         estimates += estimate_latents(found, reduced, spec, (spec.redundancy,), for_bias, level=level)
     length, notes = choose_length(np.concatenate([x.values for x in latents], axis=-1), blocks, _SO, 5)
     notes += (_FITTED,) if any(x.fit is not None for x in latents) else ()
+    notes = (*dict.fromkeys(note for one in latents for note in one.notes), *notes)
     draws: dict[str, Any] = {"block_length": length, "resamples": resamples, "key": for_rows}
     draws["progress"] = third
     found = infer_differences(latents, estimates, spec.redundancy, level=level, **draws)

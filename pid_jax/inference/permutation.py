@@ -11,8 +11,8 @@ from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
 from pid_jax.checks import check_key, check_positive_int
-from pid_jax.estimate import check_spec, estimate_pid, reduce_variables
-from pid_jax.estimate_reduced import estimate_latents, map_to_latents
+from pid_jax.estimate import check_spec, reduce_variables
+from pid_jax.estimate_reduced import estimate_latents, estimate_reduced, map_to_latents
 from pid_jax.gaussian.wishart import numpy_generator
 from pid_jax.inference.multiplicity import exceedance, false_discovery_rate, family_wise_by_maximum, standardize
 from pid_jax.inference.neighbors import choose_length
@@ -182,7 +182,7 @@ def permute_reduced(
     latents, for_bias = map_to_latents(reduced, spec, for_latents, first)
     length, warned = choose_length(latents.values, blocks, _SO, 5)
     notes = (*latents.notes, *warned, *((_FITTED,) if latents.fit is not None and again is None else ()))
-    (found,) = estimate_latents(latents, reduced, spec, (spec.redundancy,), for_bias)
+    (found,) = estimate_latents(latents, reduced, spec, (spec.redundancy,), for_bias, is_checked=False)
     rows = draw_permutations(numpy_generator(for_rows), latents.values.shape[1], length)
     if again is None:
         behind = (latents.values, found.cov, found.dims, null, spec.redundancy)
@@ -213,7 +213,8 @@ def _refit_to(
     permuted = np.asarray(target)
 
     def again(rows: np.ndarray) -> PIDQuantities:
-        estimate = estimate_pid(source_1, source_2, permuted[..., rows, :], spec=spec, key=key)
+        reduced, _, rest = reduce_variables(source_1, source_2, permuted[..., rows, :], spec, key)
+        (estimate,) = estimate_reduced(reduced, spec, (spec.redundancy,), rest, no_progress, is_checked=False)
         return jax.tree.map(np.ravel, quantities_of(estimate.atoms, estimate.information))
 
     return again

@@ -1,7 +1,7 @@
 """Posterior distributions of atoms and informations, for all leading axes at once."""
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 
 from pid_jax.by_type import by_type
 from pid_jax.checks import check_key
+from pid_jax.diagnose import describe_problems, diagnose_latents
+from pid_jax.discrete_values import refuse_impossible
 from pid_jax.estimate import check_spec, reduce_variables
 from pid_jax.estimate_reduced import map_to_latents
 from pid_jax.gaussian.information import Information
@@ -31,7 +33,8 @@ from pid_jax.likelihoods import (
 )
 from pid_jax.pid.quantities import QUANTITIES, PIDQuantities
 from pid_jax.progress import Progress, no_progress, part_of
-from pid_jax.result import ATOMS, INFORMATION, span
+from pid_jax.reduce.discrete import DiscreteValues
+from pid_jax.result import ATOMS, INFORMATION, VARIABLES, span
 from pid_jax.result_dataset import Result
 from pid_jax.spec import PIDSpec, spec_to_dict
 
@@ -185,10 +188,22 @@ def posterior_pid(
     chosen = {name: spec_to_dict(value) for name, value in (("spec", spec), *list(options.items())[:3])}
     settings = chosen | {"draws": int(draws), "level": level}
     found = _summarize(each, sampler, level)
-    notes = (*_notes_on(latents, likelihood), *_notes_on_draws(each, found, sampler))
+    notes = (*_notes_on(latents, (d1, d2, dt), likelihood), *_notes_on_draws(each, found, sampler))
+    found = _refuse_impossible(found, [one.discrete for one in reduced])
     return PIDPosterior(
         **found, dims=(d1, d2, dt), samples=latents.values.shape[1], level=level, notes=notes, settings=settings
     ).reshape(leading)
+
+
+def _refuse_impossible(found: dict[str, Any], discrete: Sequence[DiscreteValues | None]) -> dict[str, Any]:
+    """Set draws and what sums them up to NaN where their mean exceeds the entropy of a discrete variable."""
+    names = ("draws", *_AMOUNTS)
+    judged = {name: found[name] for name in names} | {
+        "information": found["mean"],
+        "status": np.zeros(len(found["failed"])),
+    }
+    kept = refuse_impossible(judged, discrete, VARIABLES)
+    return found | {name: kept[name] for name in names}
 
 
 def _summarize(each: list[Draws], sampler: Sampler, level: float) -> dict[str, Any]:
@@ -225,9 +240,11 @@ def _of_chains(draws: Any, sampler: NUTS, measure: Callable[[np.ndarray], np.nda
     return jax.tree.map(lambda x: measure(x.reshape(sampler.chains, -1, *x.shape[1:])), draws)
 
 
-def _notes_on(latents: Latents, likelihood: Likelihood) -> tuple[str, ...]:
-    """Say what speaks against the likelihood; warn of rows that are not independent."""
+def _notes_on(latents: Latents, dims: tuple[int, int, int], likelihood: Likelihood) -> tuple[str, ...]:
+    """Return what speaks against the likelihood; warn of rows that are not independent."""
     notes = list(latents.notes)
+    if isinstance(likelihood, GaussianLikelihood):
+        notes += describe_problems(diagnose_latents(latents.values, dims), VARIABLES, "problem")
     if isinstance(likelihood, StudentTLikelihood) and (latents.gaussianizer != RAW).any():
         notes.append(
             "a map has made every latent Gaussian by itself, which those of a StudentTLikelihood() are not: use "

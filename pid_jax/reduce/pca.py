@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from pid_jax.reduce.discrete import DiscreteValues
+
 # Columns are kept as they are unless their correlation matrix has a smaller eigenvalue: ranks of single columns, and
 # flows, lose what tells columns apart that nearly repeat each other, while principal axes keep it.
 APART = 0.01
@@ -52,6 +54,7 @@ class Reduced:
         rank: Number of coordinates that carry variance.
         status: `Status` of each problem; where it is not `OK` scores are noise. None if all are.
         notes: What was left out, in plain words.
+        discrete: How far the variable was discrete before its reduction; None where nobody looked.
     """
 
     scores: Float[Array, "n d"] | np.ndarray
@@ -60,6 +63,7 @@ class Reduced:
     rank: Int[Array, ""] | np.ndarray
     status: np.ndarray | None = None
     notes: tuple[str, ...] = field(default=(), metadata={"static": True})
+    discrete: DiscreteValues | None = None
 
 
 def reduce_pca(samples: Float[Array, "n p"], dim: int, rank_cut: float) -> Reduced:

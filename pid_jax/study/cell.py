@@ -16,6 +16,7 @@ from pid_jax.gaussianize import Latents
 from pid_jax.gaussianizers import Gaussianizer
 from pid_jax.inference.permutation import permute_reduced
 from pid_jax.progress import Progress, no_progress, part_of
+from pid_jax.reduce.discrete import find_discrete
 from pid_jax.reduce.pca import Reduced
 from pid_jax.resampling import ConditionalIndependence
 from pid_jax.result import ATOMS, INFORMATION, PIDEstimate
@@ -28,6 +29,8 @@ from pid_jax.study.scatter import scatter_of_atoms
 from pid_jax.study.spec import StudySpec
 
 PERMUTATIONS = 400
+# Decimals of scores, relative to the largest, that single precision knows.
+DIGITS = 6
 NATS, ONE = {"units": "nats"}, {"units": "1"}
 
 
@@ -86,9 +89,16 @@ def solve_cell(cell: CellData, spec: StudySpec, key: jax.Array, progress: Progre
 
 
 def _as_reduced(variable: Scores) -> Reduced:
-    rank = (np.ptp(variable.values, axis=1) > 0).sum(axis=-1)
+    values = variable.values
+    peak = np.abs(values).max(axis=1, keepdims=True)
+    digits = np.round(values / np.where(peak > 0, peak, 1), DIGITS)  # equal states have scores equal up to rounding
+    rank, discrete = (np.ptp(values, axis=1) > 0).sum(axis=-1), find_discrete(digits)
     return Reduced(
-        scores=variable.values, rounding=variable.rounding, explained_variance=variable.explained_variance, rank=rank
+        scores=values,
+        rounding=variable.rounding,
+        explained_variance=variable.explained_variance,
+        rank=rank,
+        discrete=discrete,
     )
 
 
@@ -118,7 +128,8 @@ def _estimated(estimates: Sequence[PIDEstimate], variables: Sequence[Scores]) ->
 def _compared(reduced: Sequence[Reduced], chosen: PIDEstimate, spec: StudySpec, key: jax.Array) -> dict[str, Any]:
     """Put the atoms of the first measure behind every map side by side."""
     ways = [dataclasses.replace(spec.pid, gaussianize=way) for way in spec.ways[1:]]
-    others = [estimate_reduced(reduced, way, spec.measures[:1], key, no_progress)[0] for way in ways]
+    measures = spec.measures[:1]
+    others = [estimate_reduced(reduced, way, measures, key, no_progress, is_checked=False)[0] for way in ways]
     dims = ("gaussianizer", "layer")
     return {f"compared_{n}": (dims, np.stack([getattr(e.atoms, n) for e in (chosen, *others)]), NATS) for n in ATOMS}
 
@@ -146,7 +157,7 @@ def _behind(
     """Decompose by the first measure behind another map."""
     pid = dataclasses.replace(spec.pid, gaussianize=way)
     latents, for_bias = map_to_latents(reduced, pid, key, no_progress)
-    return latents, estimate_latents(latents, reduced, pid, spec.measures[:1], for_bias)[0]
+    return latents, estimate_latents(latents, reduced, pid, spec.measures[:1], for_bias, is_checked=False)[0]
 
 
 def _tested(latents: Latents, estimate: PIDEstimate, weights: np.ndarray, spec: StudySpec) -> dict[str, Any]:
