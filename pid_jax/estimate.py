@@ -156,7 +156,7 @@ def _reduce_all(
         base, _ = scale_extremes(base, is_kept)
     reduced = _reduce_samples(scaled, base, dim, spec, key)
     if exponents is not None and isinstance(spec.gaussianize, Copula) and not np.any(reduced.rounding):
-        # Columns as they are: ranks need no squares, and small numbers next to huge ones are lost where both are scaled.
+        # Columns as they are: ranks need no squares, and scaling would lose small numbers next to huge ones.
         reduced, exponents = dataclasses.replace(reduced, scores=array.astype(np.float64)), None
     notes = describe_reduction(name, array.shape[-1], reduced.rank, reduced.explained_variance, dim)
     discrete = find_discrete(array)

@@ -208,8 +208,9 @@ def _notes_on_ranks(share: np.ndarray, samples: int, problem: str) -> tuple[str,
         return ()
     return (
         f"{name_problems(is_coarse, len(share), problem)}: ranks of {samples} samples are too coarse for dependence "
-        f"this strong: {share.max():.0%} of what the sources leave open about the target is their noise, so information reads low and intervals are rough; use "
-        "more samples, or NoGaussianization() if the variables are Gaussian",
+        f"this strong: {share.max():.0%} of what the sources leave open about the target is their noise, so "
+        "information reads low and intervals are rough; use more samples, or NoGaussianization() if the variables are "
+        "Gaussian",
     )
 
 

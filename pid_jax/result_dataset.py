@@ -93,13 +93,13 @@ class Result:
             return np.where(is_bad.reshape(*is_bad.shape, *[1] * trailing), np.nan, value)
 
         changed: dict[str, Any] = {}
-        for name, kind in _kinds(type(self)).items():
-            value, axes = getattr(self, name), self._axes.get(name, _ONLY_LEADING)
+        for name, value in vars(self).items():
+            axes = self._axes.get(name, _ONLY_LEADING)
             if isinstance(value, Result):
                 changed[name] = value.without(status)
             elif name == "status":
                 changed[name] = np.where(is_bad, status, value).astype(value.dtype)
-            elif _has_arrays(kind) and ... in axes:
+            elif (isinstance(value, np.ndarray) or dataclasses.is_dataclass(value)) and ... in axes:
                 changed[name] = jax.tree.map(partial(drop, at=axes.index(...)), value)
         return dataclasses.replace(self, **changed)
 
