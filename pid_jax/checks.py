@@ -212,8 +212,10 @@ def is_discrete(array: np.ndarray) -> np.ndarray:
 
 def is_redundant(array: np.ndarray) -> np.ndarray:
     """Tell in which problems (...) some columns are linear functions of others."""
-    spread = array.std(axis=-2, keepdims=True)
-    scaled = (array - array.mean(axis=-2, keepdims=True)) / np.where(spread > 0, spread, 1)
+    peak = np.abs(array).max(axis=-2, keepdims=True)
+    scaled = array / np.where(peak > 0, peak, 1)  # squares of huge values would overflow
+    spread = scaled.std(axis=-2, keepdims=True)
+    scaled = (scaled - scaled.mean(axis=-2, keepdims=True)) / np.where(spread > 0, spread, 1)
     values = np.linalg.eigvalsh(np.swapaxes(scaled, -1, -2) @ scaled)
     return np.asarray((values <= REDUNDANT_VARIANCE * values[..., -1:]).any(axis=-1))
 

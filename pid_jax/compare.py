@@ -53,10 +53,12 @@ def choose_gaussianizer(densities: dict[str, np.ndarray]) -> np.ndarray:
         Names (problems,).
     """
     names, values = list(densities), np.stack(list(densities.values()))
-    best = values[values.mean(axis=-1).argmax(axis=0), np.arange(values.shape[1])]
+    exists = np.isfinite(values).all(axis=-1)
+    values = np.where(exists[..., None], values, values[exists].min(initial=0) - 1)
+    best = values[np.where(exists, values.mean(axis=-1), -np.inf).argmax(axis=0), np.arange(values.shape[1])]
     loss = best - values
     error = loss.std(axis=-1, ddof=1) / np.sqrt(loss.shape[-1])
-    is_close = loss.mean(axis=-1) <= error
+    is_close = exists & (loss.mean(axis=-1) <= error)
     return np.array(names, dtype=object)[is_close.argmax(axis=0)]
 
 
@@ -72,8 +74,14 @@ def _gaussian(samples: np.ndarray, is_held_out: np.ndarray) -> np.ndarray:
     mean = train.mean(axis=1, keepdims=True)
     centered = train - mean
     cov = np.swapaxes(centered, -1, -2) @ centered / (train.shape[1] - 1)
-    found = []
-    for factor, x in zip(np.linalg.cholesky(cov), samples[:, is_held_out] - mean, strict=True):
-        white = solve_triangular(factor, x.T, lower=True)
-        found.append(-0.5 * (white**2).sum(axis=0) - np.log(np.diag(factor)).sum() - 0.5 * size * np.log(2 * np.pi))
-    return np.stack(found)
+    return np.stack([_log_density(one, x, size) for one, x in zip(cov, samples[:, is_held_out] - mean, strict=True)])
+
+
+def _log_density(cov: np.ndarray, centered: np.ndarray, size: int) -> np.ndarray:
+    """Compute log-densities of samples (m, D); there are none under a singular covariance, which is never chosen."""
+    try:
+        factor = np.linalg.cholesky(cov)
+    except np.linalg.LinAlgError:
+        return np.full(len(centered), -np.inf)
+    white = solve_triangular(factor, centered.T, lower=True)
+    return -0.5 * (white**2).sum(axis=0) - np.log(np.diag(factor)).sum() - 0.5 * size * np.log(2 * np.pi)

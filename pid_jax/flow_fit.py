@@ -195,7 +195,7 @@ class FlowFit:
                     "use the arrays that were fitted, or new samples of the same coordinates."
                 )
             count = max(flow.center.shape[0], int(np.prod(array.shape[:-2], dtype=int)))
-            flat = array.reshape(-1, *array.shape[-2:]).astype(np.float32)
+            flat = array.reshape(-1, *array.shape[-2:])
             arrays.append(np.broadcast_to(flat, (count, *flat.shape[1:])))
         return arrays
 

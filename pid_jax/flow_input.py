@@ -55,9 +55,7 @@ def prepare_variable(
         prepare = partial(_prepare_one, is_held_out=is_held_out, spec=spec)
         found = in_threads(lambda place: prepare(scaled[place], is_mixed=allowed[place]), range(len(scaled)))
         stages, scores, log_det = jax.tree.map(lambda *parts: np.stack(parts), *found)
-    return Prepared(
-        center=center.astype(np.float32), scale=scale.astype(np.float32), stages=stages, scores=scores, log_det=log_det
-    )
+    return Prepared(center=center, scale=scale, stages=stages, scores=scores, log_det=log_det)
 
 
 def _place(train: np.ndarray, *, is_robust: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -66,7 +64,8 @@ def _place(train: np.ndarray, *, is_robust: bool) -> tuple[np.ndarray, np.ndarra
     A single value may have nearly all the variance of a coordinate with heavy tails. Over its standard deviation the
     others would then be equal, to single precision.
     """
-    spread = train.std(axis=1)
+    peak = np.maximum(np.abs(train).max(axis=1, keepdims=True), np.finfo(train.dtype).tiny)
+    spread = peak[:, 0] * (train / peak).std(axis=1)  # squares of huge values would overflow
     if not is_robust:
         return train.mean(axis=1), spread
     low, center, high = np.quantile(train, (0.25, 0.5, 0.75), axis=1)

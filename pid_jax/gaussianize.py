@@ -245,6 +245,10 @@ def _prepare(scores: Sequence[np.ndarray], key: jax.Array, labels: Sequence[str]
         if bad.any():
             notes.append(f"{name} has columns that repeat others in {where(bad)}: the copula, and no flow")
             has_flow &= ~bad
+    is_shared = is_redundant(side_by_side(filled[:-1])) & has_flow
+    if is_shared.any():
+        notes.append(f"the sources share some direction in {where(is_shared)}: the copula, and no flow")
+        has_flow &= ~is_shared
     is_copied = _is_copied(scores)
     if is_copied.any():
         notes.append(f"the sources determine the target in {where(is_copied)}: the copula, and no flow")

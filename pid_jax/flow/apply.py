@@ -26,14 +26,32 @@ def map_variables(
         variables: The samples.
         architectures: Of each flow.
     """
-    return _of_each(_map, flows, variables, architectures)
+    scaled = [_in_scale(flow, x) for flow, x in zip(flows, variables, strict=True)]
+    found = _of_each(_map, flows, scaled, architectures)
+    return [
+        (z, log_det - np.log(flow.scale).sum(axis=-1, keepdims=True).astype(log_det.dtype))
+        for flow, (z, log_det) in zip(flows, found, strict=True)
+    ]
 
 
 def invert_variables(
     flows: Sequence[VariableFlow], latents: Sequence[np.ndarray], architectures: Sequence[Architecture]
 ) -> list[np.ndarray]:
-    """Map latents back to samples, see `map_variables`."""
-    return _of_each(_invert, flows, latents, architectures)
+    """Map latents back to samples in double precision, see `map_variables`."""
+    found = _of_each(_invert, flows, [np.asarray(z, np.float32) for z in latents], architectures)
+    return [
+        x * np.asarray(flow.scale, np.float64)[:, None] + np.asarray(flow.center, np.float64)[:, None]
+        for flow, x in zip(flows, found, strict=True)
+    ]
+
+
+def _in_scale(flow: VariableFlow, x: np.ndarray) -> np.ndarray:
+    """Center and scale samples in double precision, one problem at a time, before they are cast."""
+    scaled = np.empty(x.shape, np.float32)
+    each = (np.broadcast_to(part, (len(x), x.shape[-1])) for part in (flow.center, flow.scale))
+    for one, center, scale, out in zip(x, *each, scaled, strict=True):
+        out[...] = (one - np.asarray(center, np.float64)) / scale
+    return scaled
 
 
 def _of_each(

@@ -1,9 +1,8 @@
-"""The whole map of one variable to its latents: scaling, the stages in front of the flow, the flow."""
+"""The map of one variable to its latents after scaling: the stages in front of the flow, the flow."""
 
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -17,8 +16,9 @@ class VariableFlow:
     """A fitted map of one variable in one problem.
 
     Attributes:
-        center: Subtracted from each coordinate.
-        scale: Each coordinate is divided by it.
+        center: Subtracted from each coordinate, in double precision as `scale`: single precision would lose what is
+            far from zero.
+        scale: Each coordinate is divided by it then.
         stages: What stands in front of the flow; none to leave the scaled coordinates as they are.
         weights: The flow behind that.
     """
@@ -32,15 +32,15 @@ class VariableFlow:
 def variable_forward(
     flow: VariableFlow, x: Float[Array, "n d"], architecture: Architecture
 ) -> tuple[Float[Array, "n d"], Float[Array, "n"]]:
-    """Map samples to latents; return them and log |det| of the Jacobian of the whole map."""
-    scores, log_slope = stages_forward(flow.stages, (x - flow.center) / flow.scale)
+    """Map scaled samples to latents; return them and log |det| of the Jacobian."""
+    scores, log_slope = stages_forward(flow.stages, x)
     z, log_det = flow_forward(flow.weights, scores.T, architecture)
-    return z.T, log_det + log_slope - jnp.log(flow.scale).sum()
+    return z.T, log_det + log_slope
 
 
 def variable_inverse(flow: VariableFlow, z: Float[Array, "n d"], architecture: Architecture) -> Float[Array, "n d"]:
-    """Map latents back to samples."""
+    """Map latents back to scaled samples."""
     scores = flow_inverse(flow.weights, z.T, architecture)[0].T
     for stage in reversed(flow.stages):
         scores = stage_inverse(stage, scores)
-    return scores * flow.scale + flow.center
+    return scores
