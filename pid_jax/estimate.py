@@ -167,7 +167,7 @@ def _reduce_samples(flat: np.ndarray, base: np.ndarray | None, dim: int, spec: P
     """Reduce all problems at once in float64, or one after another in float32 where components are not exact."""
     is_whole = not isinstance(spec.reduction, PCA) or is_exact(flat.shape[1:], dim, spec.reduction)
     options: dict[str, Any] = {"bytes_each": 8 * COPIES * flat[0].size, "is_one_each": not is_whole}
-    program = partial(_reduce, key=key, unit=np.finfo(flat.dtype).eps, spec=spec, dim=dim)
+    program = partial(_reduce, key=key, unit=float(np.finfo(flat.dtype).eps), spec=spec, dim=dim)
     with double_precision():
         if is_whole:
             return map_problems(program, flat, base, dtype=np.float64, **options)

@@ -15,6 +15,8 @@ from pid_jax.precision import single_precision
 
 # Smallest scale of a coordinate over its standard deviation; single precision tells no smaller differences apart.
 SMALLEST_SCALE = 1e-6
+# Knots of a spline are this far apart at least, in units of the scale: values that many samples share have several.
+SMALLEST_TIE = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +82,7 @@ def _prepare_one(
     assert spec.knots is not None
     with single_precision():
         train, held_out = jnp.asarray(scaled[~is_held_out]), jnp.asarray(scaled[is_held_out])
-        tie, may_mix = jnp.float32(spec.marginals.tie_tolerance), jnp.asarray(bool(is_mixed))
+        tie, may_mix = jnp.float32(max(spec.marginals.tie_tolerance, SMALLEST_TIE)), jnp.asarray(bool(is_mixed))
         stages = fit_stages(train, held_out, tie, may_mix, knots=spec.knots, unmixings=spec.unmixings)
         return jax.tree.map(np.asarray, (stages, *_apply_stages(stages, jnp.asarray(scaled))))
 

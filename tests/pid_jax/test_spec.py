@@ -114,8 +114,14 @@ def test_description_is_plain_json_with_every_field():
     assert json.loads(json.dumps(described)) == described
     assert described == {
         "method": "PIDSpec",
-        "reduction": {"method": "PCA", "dim": [3, 2, 1], "rank_cut": 1e-10, "solver": {"method": "Exact"}},
-        "gaussianize": {"method": "Copula", "tie_tolerance": 1e-5},
+        "reduction": {
+            "method": "PCA",
+            "dim": [3, 2, 1],
+            "rank_cut": 1e-10,
+            "standardize": False,
+            "solver": {"method": "Exact"},
+        },
+        "gaussianize": {"method": "Copula", "tie_tolerance": 0.0},
         "covariance": {"method": "SampleCovariance"},
         "redundancy": {"method": "MMI", "rank_cut": 1e-13},
         "bias_correction": {"method": "IndirectInference", "draws": 100},
