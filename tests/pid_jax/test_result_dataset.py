@@ -166,6 +166,14 @@ def test_wrong_files_are_refused(tmp_path):
         PIDTest.load(tmp_path / "absent.nc")
 
 
+@pytest.mark.parametrize("name", ["test", "estimate"])
+def test_data_sets_of_another_result_are_refused(name):
+    result = make(name, (2, 3))
+    assert_same(type(result).from_xarray(result.to_xarray(axes=["task", "layer"])), result)
+    with pytest.raises(ValueError, match=r"holds 'pid_jax\.PIDBootstrap/1'"):
+        type(result).from_xarray(make("bootstrap", (2, 3)).to_xarray())
+
+
 def test_long_notes_are_kept(tmp_path):
     """Attributes of old HDF5 files end at 64 kB."""
     noted = dataclasses.replace(make("test", ()), notes=("µ" * 200_000,))
