@@ -1,4 +1,4 @@
-"""Results as labelled data sets and files: one mechanism for all, from the fields that a result declares."""
+"""Results as labeled data sets and files: one mechanism for all, from the fields that a result declares."""
 
 import dataclasses
 import json
@@ -77,7 +77,7 @@ class Result:
         return dataclasses.replace(self, **changed)
 
     def to_xarray(self, axes: Sequence[str] | None = None) -> "xr.Dataset":
-        """Return a labelled data set.
+        """Return a labeled data set.
 
         Args:
             axes: Names of the leading axes; "batch_0", "batch_1", ... if not given.
@@ -104,9 +104,7 @@ class Result:
                     data[leaf] = ([*dims, *labels], array, STATUS_FLAGS if leaf == "status" else units)
                     coords |= labels
             elif value is not None:
-                attrs[name] = (
-                    value if isinstance(value, (str, int, float)) else json.dumps(value, default=np.ndarray.item)
-                )
+                attrs[name] = _attribute(value)
         return labeled(lead, data, coords, attrs)
 
     @classmethod
