@@ -150,9 +150,14 @@ class PIDEstimate(Result, amounts=("atoms", "information", "gap", *_OF_ATOMS), v
 
     @classmethod
     def from_xarray(cls, data: "xr.Dataset") -> "PIDEstimate":
-        """Return the estimate that `to_xarray` made a data set of; it has no flow."""
+        """Return the estimate that `to_xarray` made a data set of; it has no flow.
+
+        Raises:
+            ValueError: If it was made of something else.
+        """
         from pid_jax.diagnose import unflatten
 
+        cls._check_schema(data)
         n = int(data.attrs["samples"])
         return cls(
             atoms=PIDAtoms(**{name: data[name].values for name in ATOMS}),

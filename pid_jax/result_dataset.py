@@ -1,4 +1,4 @@
-"""Results as labelled data sets and files: one mechanism for all, from the fields that a result declares."""
+"""Results as labeled data sets and files: one mechanism for all, from the fields that a result declares."""
 
 import dataclasses
 import json
@@ -104,7 +104,7 @@ class Result:
         return dataclasses.replace(self, **changed)
 
     def to_xarray(self, axes: Sequence[str] | None = None) -> "xr.Dataset":
-        """Return a labelled data set.
+        """Return a labeled data set.
 
         Args:
             axes: Names of the leading axes; "batch_0", "batch_1", ... if not given.
@@ -131,14 +131,17 @@ class Result:
                     data[leaf] = ([*dims, *labels], array, STATUS_FLAGS if leaf == "status" else units)
                     coords |= labels
             elif value is not None:
-                attrs[name] = (
-                    value if isinstance(value, (str, int, float)) else json.dumps(value, default=np.ndarray.item)
-                )
+                attrs[name] = _attribute(value)
         return labeled(lead, data, coords, attrs)
 
     @classmethod
     def from_xarray(cls, data: "xr.Dataset") -> Self:
-        """Return the result that `to_xarray` made a data set of."""
+        """Return the result that `to_xarray` made a data set of.
+
+        Raises:
+            ValueError: If it was made of something else.
+        """
+        cls._check_schema(data)
         values = {}
         for name, kind in _kinds(cls).items():
             if isinstance(kind, type) and issubclass(kind, Result):
@@ -150,7 +153,7 @@ class Result:
         return cls(**values)
 
     def save(self, path: str | Path) -> Path:
-        """Write the result to one netCDF file, whole or not at all."""
+        """Write the result to one netCDF file, whole or not at all; without flows, see `FlowFit.save`."""
         path = Path(path)
         with atomic_write(path) as temporary:
             self.to_xarray().to_netcdf(temporary, engine="h5netcdf")
@@ -166,6 +169,12 @@ class Result:
         from pid_jax.dataset_file import read_dataset  # xarray takes as long to import as JAX does
 
         return cls.from_xarray(read_dataset(path, cls._schema, f"{cls.__name__}.save"))
+
+    @classmethod
+    def _check_schema(cls, data: "xr.Dataset") -> None:
+        found = data.attrs.get("schema", "no schema")
+        if found != cls._schema:
+            raise ValueError(f"data holds {found!r}, wanted {cls._schema!r}: make it with {cls.__name__}.to_xarray.")
 
     def _leading(self) -> tuple[int, ...]:
         """Find the leading axes: those of the first array that has no others."""
@@ -249,7 +258,8 @@ def _join(name: str, kind: Any, data: "xr.Dataset") -> Any:
 
 def _attribute(value: Any) -> str | int | float:
     """Write a setting as an attribute of a file can be: in JSON where it is no single text or number."""
-    return value if isinstance(value, (str, int, float)) else json.dumps(value, default=methodcaller("item"))
+    is_plain = isinstance(value, (str, int, float)) and not isinstance(value, bool)
+    return value if is_plain else json.dumps(value, default=methodcaller("item"))
 
 
 def _setting(value: Any, kind: Any) -> Any:

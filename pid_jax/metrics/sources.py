@@ -38,7 +38,7 @@ class Sources:
         return cls((first, second))
 
     def has(self, modality: str) -> bool:
-        """Return whether exactly one source is vision, or language; anything has nothing ("") in particular."""
+        """Return whether exactly one source is of a modality; also where none is asked for ("")."""
         return not modality or self.labels.count(modality) == 1
 
     def lack(self, modality: str) -> str:

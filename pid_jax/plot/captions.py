@@ -114,9 +114,12 @@ def _knockout(results: xr.Dataset, measure: str) -> list[str]:
 
 
 def _measures(results: xr.Dataset, measure: str) -> list[str]:
+    measures = names_of(results, "measure")
     return [
-        "Atoms of the baseline over the layers, in bits, by BROJA and by MMI. MMI sets redundancy to the smaller of "
-        "both informations, so that one unique atom is always zero.",
+        f"Atoms of the baseline over the layers, in bits, {' and '.join(f'by {measure_name(m)}' for m in measures)}.",
+        "MMI sets redundancy to the smaller of both informations, so that one unique atom is always zero."
+        if "mmi" in measures
+        else "",
         _bands(results),
         "Knockouts are left out." if results.sizes["condition"] > 1 else "",
     ]

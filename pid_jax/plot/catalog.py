@@ -15,9 +15,9 @@ from pid_jax.plot.gaussianizers import plot_gaussianizers
 from pid_jax.plot.knockout import plot_knockout
 from pid_jax.plot.measures import plot_measures
 from pid_jax.plot.models import plot_models
-from pid_jax.plot.quantities import CELLS, MEASURE_NAMES, check_results, default_measure, names_of
+from pid_jax.plot.quantities import CELLS, check_results, default_measure, names_of
 from pid_jax.plot.shares import plot_shares
-from pid_jax.plot.spectra import plot_spectra
+from pid_jax.plot.spectra import SPECTRA, plot_spectra
 from pid_jax.plot.trajectories import plot_trajectories
 from pid_jax.plot.universes import plot_universes
 from pid_jax.plot.verdicts import plot_verdicts
@@ -75,8 +75,8 @@ def _has_windows(results: xr.Dataset) -> bool:
     return _has_cuts(results) and "difference" in results
 
 
-def _has_both_measures(results: xr.Dataset) -> bool:
-    return set(MEASURE_NAMES) <= set(names_of(results, "measure"))
+def _has_measures(results: xr.Dataset) -> bool:
+    return results.sizes["measure"] > 1
 
 
 def _has_maps(results: xr.Dataset) -> bool:
@@ -89,6 +89,10 @@ def _has_models(results: xr.Dataset) -> bool:
 
 def _has_universes(results: xr.Dataset) -> bool:
     return results.sizes.get("universe", 0) > 1 and _has(*universes.VARIABLES)(results)
+
+
+def _has_spectra(results: xr.Dataset) -> bool:
+    return any(name in results.data_vars for name in SPECTRA)
 
 
 def _has_properties(results: xr.Dataset) -> bool:
@@ -111,12 +115,12 @@ KINDS = {
     "knockout": FigureKind(build=lambda data, measure: plot_knockout(data, measure=measure), applies=_has_cuts),
     "windows": FigureKind(build=lambda data, _: plot_windows(data), applies=_has_windows),
     "associations": FigureKind(build=lambda data, _: plot_associations(data), applies=_has_properties),
-    "spectra": FigureKind(build=lambda data, _: plot_spectra(data), applies=_has("spectrum_1", "spectrum_2")),
-    "measures": FigureKind(build=lambda data, _: plot_measures(data), applies=_has_both_measures),
+    "spectra": FigureKind(build=lambda data, _: plot_spectra(data), applies=_has_spectra),
+    "measures": FigureKind(build=lambda data, _: plot_measures(data), applies=_has_measures),
     "gaussianizers": FigureKind(build=lambda data, _: plot_gaussianizers(data), applies=_has_maps),
     "diagnostics": FigureKind(
         build=lambda data, measure: plot_diagnostics(data, measure=measure),
-        applies=_has("explained_variance_1", "gap", "status", "n_samples"),
+        applies=_has("gap", "status", "n_samples"),
     ),
 }
 

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from pid_jax.plot.lines import mark_empty
-from pid_jax.plot.quantities import check_results, condition_labels
+from pid_jax.plot.quantities import check_results, condition_labels, default_measure
 from pid_jax.plot.style import (
     ATOM_STYLES,
     BAND_OPACITY,
@@ -35,7 +35,7 @@ _STATUS_COLORS = ("#FFFFFF", "#D9EAF5", "#D55E00")
 _STATUS_WORDS = ("not there", "estimated", "failed")
 
 
-def plot_diagnostics(results: xr.Dataset, *, measure: str = "broja") -> Figure:
+def plot_diagnostics(results: xr.Dataset, *, measure: str | None = None) -> Figure:
     """Plot what estimates rest on: a row for every task.
 
     To the left what the reduction kept of the variance, as a line for the baseline and a band over all conditions; in
@@ -44,7 +44,7 @@ def plot_diagnostics(results: xr.Dataset, *, measure: str = "broja") -> Figure:
 
     Args:
         results: one model of the dataset made by `pid_jax.study`.
-        measure: whose certificates and status are shown.
+        measure: whose certificates and status are shown; those of BROJA if it was computed, else of the first.
 
     Returns:
         A figure that is not registered anywhere.
@@ -52,7 +52,8 @@ def plot_diagnostics(results: xr.Dataset, *, measure: str = "broja") -> Figure:
     Raises:
         ValueError: see `check_results`.
     """
-    check_results(results, measure=measure, variables=(*_KEPT, "gap", "status", "n_samples"))
+    check_results(results, measure=measure, variables=("gap", "status", "n_samples"))
+    measure = default_measure(results) if measure is None else measure
     shown = results.sel(measure=measure)
     with figure_style():
         figure, panels = new_panels(results.sizes["task"], 3, row_inches=1.5, groups=3)
@@ -68,14 +69,17 @@ def plot_diagnostics(results: xr.Dataset, *, measure: str = "broja") -> Figure:
             panel_title(panels[row, 0], 3, samples_text(results, row))
         for axes, title in zip(panels[0, 1:], ("Largest certificate gap", "Status"), strict=True):
             panel_title(axes, 3, title)
-        sources = [results.attrs.get(f"source_{k}_label", f"source {k}") for k in (1, 2)]
         patches = [Patch(facecolor=c, edgecolor="#6E6E6E", linewidth=0.5) for c in _STATUS_COLORS]
         marked = _used(shown)
         words = [f"{'✖ ' if word == 'failed' else ''}{word}" for word in _STATUS_WORDS]
-        add_legend(
-            figure, [*lines, *(patches[i] for i in marked)], [*sources, "prediction", *(words[i] for i in marked)]
-        )
+        add_legend(figure, [*lines, *(patches[i] for i in marked)], [*_names(results), *(words[i] for i in marked)])
     return figure
+
+
+def _names(results: xr.Dataset) -> list[str]:
+    """Name the variables whose kept variance is known."""
+    sources = [str(results.attrs.get(f"source_{k}_label", f"source {k}")) for k in (1, 2)]
+    return [label for name, label in zip(_KEPT, (*sources, "prediction"), strict=True) if name in results]
 
 
 def samples_text(results: xr.Dataset, task: int) -> str:
@@ -93,7 +97,7 @@ def samples_text(results: xr.Dataset, task: int) -> str:
 def _draw_kept(axes: Axes, cell: xr.Dataset) -> list[Line2D]:
     """Draw the share of variance that the reduction kept."""
     layers, lines = cell["layer"].values, []
-    for name, style in _KEPT.items():
+    for name, style in ((name, style) for name, style in _KEPT.items() if name in cell):
         values = 100 * cell[name].transpose("condition", "layer").values
         # Layers without a value in any condition give no band; fmin and fmax then return NaN and do not warn.
         lower, upper = np.fmin.reduce(values), np.fmax.reduce(values)

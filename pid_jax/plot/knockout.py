@@ -14,6 +14,7 @@ from pid_jax.plot.quantities import (
     check_results,
     condition_labels,
     cut_window,
+    default_measure,
     names_of,
     tested_changes,
 )
@@ -37,7 +38,7 @@ _CHANGING = (*ATOMS, "i_12")
 _LABEL_COLUMNS = 0.6
 
 
-def plot_knockout(results: xr.Dataset, *, measure: str = "broja", unit: str = "bits") -> Figure:
+def plot_knockout(results: xr.Dataset, *, measure: str | None = None, unit: str = "bits") -> Figure:
     """Compare cuts with the baseline: a row for every task, and two panels for every cut.
 
     The panels to the left show the information unique to the first source, with the area between knockout and baseline
@@ -47,7 +48,7 @@ def plot_knockout(results: xr.Dataset, *, measure: str = "broja", unit: str = "b
 
     Args:
         results: one model of the dataset made by `pid_jax.study`, with at least one condition after the baseline.
-        measure: which measure to show.
+        measure: which measure to show; BROJA if it was computed, else the first.
         unit: "bits" or "nats".
 
     Returns:
@@ -57,6 +58,7 @@ def plot_knockout(results: xr.Dataset, *, measure: str = "broja", unit: str = "b
         ValueError: there is no condition but the baseline; otherwise see `check_results`.
     """
     check_results(results, measure=measure, unit=unit, variables=(*_CHANGING, "accuracy"))
+    measure = default_measure(results) if measure is None else measure
     if results.sizes["condition"] < 2:
         got = names_of(results, "condition")
         raise ValueError(f"results must hold a knockout besides the baseline, got {got}; add a cut or leave it out")

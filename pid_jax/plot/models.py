@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
 from pid_jax.plot.lines import draw_line, mark_empty, value_limits
-from pid_jax.plot.quantities import ATOMS, CELLS, PER_NAT, atom_labels, check_results, names_of
+from pid_jax.plot.quantities import ATOMS, CELLS, PER_NAT, atom_labels, check_results, default_measure, names_of
 from pid_jax.plot.style import (
     add_legend,
     add_note,
@@ -21,7 +21,7 @@ from pid_jax.plot.style import (
 )
 
 
-def plot_models(results: xr.Dataset, *, measure: str = "broja", unit: str = "bits") -> Figure:
+def plot_models(results: xr.Dataset, *, measure: str | None = None, unit: str = "bits") -> Figure:
     """Lay the models' baselines over each other: a row for every task, a column for every atom.
 
     Where replicates are known, lines are the tested atoms and bands come from the replicates; else both are those of
@@ -29,7 +29,7 @@ def plot_models(results: xr.Dataset, *, measure: str = "broja", unit: str = "bit
 
     Args:
         results: the dataset made by `pid_jax.study`, with several models.
-        measure: which measure to show where there are no replicates.
+        measure: which measure to show where there are no replicates; BROJA if it was computed, else the first.
         unit: "bits" or "nats".
 
     Returns:
@@ -39,6 +39,7 @@ def plot_models(results: xr.Dataset, *, measure: str = "broja", unit: str = "bit
         ValueError: there is one model only; otherwise see `check_results`.
     """
     check_results(results, measure=measure, unit=unit, dimensions=("model", *CELLS))
+    measure = default_measure(results) if measure is None else measure
     models = names_of(results, "model")
     if len(models) < 2:
         raise ValueError(f"results must hold several models, got {models}; plot one with plot_trajectories")

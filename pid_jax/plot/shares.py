@@ -16,6 +16,7 @@ from pid_jax.plot.quantities import (
     atom_labels,
     check_results,
     condition_labels,
+    default_measure,
     shares_of_total,
 )
 from pid_jax.plot.selection import left_out, shown_conditions
@@ -40,7 +41,7 @@ _STACKING_ORDER = ("unique_1", "redundancy", "unique_2", "synergy")
 _VISIBLE_SHARE = 0.1
 
 
-def plot_shares(results: xr.Dataset, *, measure: str = "broja") -> Figure:
+def plot_shares(results: xr.Dataset, *, measure: str | None = None) -> Figure:
     """Plot the atoms as percentages of I_12, stacked: a row for every task, a column for every condition.
 
     Estimates may be negative. They are stacked downward from zero, so that the bar above zero then exceeds 100 % by as
@@ -49,7 +50,7 @@ def plot_shares(results: xr.Dataset, *, measure: str = "broja") -> Figure:
 
     Args:
         results: one model of the dataset made by `pid_jax.study`.
-        measure: which measure to show.
+        measure: which measure to show; BROJA if it was computed, else the first.
 
     Returns:
         A figure that is not registered anywhere.
@@ -58,6 +59,7 @@ def plot_shares(results: xr.Dataset, *, measure: str = "broja") -> Figure:
         ValueError: see `check_results`.
     """
     check_results(results, measure=measure, variables=(*ATOMS, "i_12", "accuracy"))
+    measure = default_measure(results) if measure is None else measure
     places = shown_conditions(results)
     shown = results.isel(condition=places).sel(measure=measure)
     conditions = condition_labels(shown)

@@ -4,7 +4,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from pid_jax.plot.lines import accuracy_text, draw_atoms, shade_cut, value_limits
-from pid_jax.plot.quantities import ATOMS, atom_labels, check_results, condition_labels, cut_window
+from pid_jax.plot.quantities import ATOMS, atom_labels, check_results, condition_labels, cut_window, default_measure
 from pid_jax.plot.selection import left_out, shown_conditions
 from pid_jax.plot.style import (
     add_legend,
@@ -18,7 +18,7 @@ from pid_jax.plot.style import (
 )
 
 
-def plot_trajectories(results: xr.Dataset, *, measure: str = "broja", unit: str = "bits") -> Figure:
+def plot_trajectories(results: xr.Dataset, *, measure: str | None = None, unit: str = "bits") -> Figure:
     """Plot the atoms over the layers: a row for every task, a column for every condition.
 
     Intervals are drawn as bands if the dataset holds them. Missing values leave gaps. Where there are more conditions
@@ -27,7 +27,7 @@ def plot_trajectories(results: xr.Dataset, *, measure: str = "broja", unit: str 
 
     Args:
         results: one model of the dataset made by `pid_jax.study`.
-        measure: which measure to show.
+        measure: which measure to show; BROJA if it was computed, else the first.
         unit: "bits" or "nats".
 
     Returns:
@@ -37,6 +37,7 @@ def plot_trajectories(results: xr.Dataset, *, measure: str = "broja", unit: str 
         ValueError: see `check_results`.
     """
     check_results(results, measure=measure, unit=unit, variables=(*ATOMS, "accuracy"))
+    measure = default_measure(results) if measure is None else measure
     places = shown_conditions(results)
     shown = results.isel(condition=places).sel(measure=measure)
     conditions = condition_labels(shown)

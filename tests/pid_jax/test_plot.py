@@ -8,9 +8,14 @@ import pytest
 import xarray as xr
 from matplotlib.colors import to_hex
 
+from pid_jax.plot.captions import captions
+from pid_jax.plot.catalog import planned_figures
+from pid_jax.plot.diagnostics import plot_diagnostics
 from pid_jax.plot.knockout import plot_knockout
 from pid_jax.plot.measures import plot_measures
+from pid_jax.plot.quantities import MEASURE_NAMES
 from pid_jax.plot.shares import plot_shares
+from pid_jax.plot.spectra import plot_spectra
 from pid_jax.plot.style import ATOM_STYLES
 from pid_jax.plot.trajectories import plot_trajectories
 from pid_jax.study.results import one_model
@@ -219,13 +224,48 @@ def test_dollar_signs_in_labels_are_text(results):
         (lambda data: plot_trajectories(data.isel(task=0)), ["'task'"]),
         (lambda data: plot_trajectories(data.expand_dims("model")), ["one model", "eight", "one_model"]),
         (lambda data: plot_knockout(data.isel(condition=[0])), ["knockout", "baseline", "leave"]),
-        (lambda data: plot_measures(data.sel(measure=["broja"])), ["measure", "mmi"]),
+        (lambda data: plot_measures(data.sel(measure=["broja"])), ["measure", "broja"]),
     ],
 )
 def test_errors_name_the_argument_and_what_was_got(results, call, words):
     with pytest.raises(ValueError, match=words[0]) as caught:
         call(results)
     assert all(word in str(caught.value) for word in words)
+
+
+def test_measures_that_a_study_lacks_do_not_take_its_figures(results, monkeypatch):
+    monkeypatch.setitem(MEASURE_NAMES, "new", "NEW")
+    titles = [axes.get_title() for axes in panels_of(plot_measures(results), (2, 2))[0]]
+    assert titles == ["BROJA, baseline", "MMI, baseline"]
+    study = results.expand_dims("model").assign_coords(model=["eight"], last_layer=("model", [LAYERS - 1]))
+    assert "measures" in planned_figures(study)
+    assert "by BROJA and by MMI." in captions(study)["measures"]
+
+
+def test_a_measure_without_a_name_of_its_own_is_shown(results):
+    third = results.sel(measure=["mmi"]).assign_coords(measure=["third"])
+    both = xr.concat([results.sel(measure=["broja"]), third], "measure", data_vars="minimal", join="outer")
+    titles = [axes.get_title() for axes in panels_of(plot_measures(both), (2, 2))[0]]
+    assert titles == ["BROJA, baseline", "third, baseline"]
+
+
+@pytest.mark.parametrize("plot", [plot_trajectories, plot_shares, plot_knockout, plot_diagnostics])
+def test_without_a_measure_asked_for_that_of_the_study_is_shown(results, plot):
+    only = results.sel(measure=["mmi"])
+    shown, wanted = (
+        [line.get_ydata() for axes in figure.axes for line in axes.get_lines()]
+        for figure in (plot(only), plot(results, measure="mmi"))
+    )
+    assert len(shown) == len(wanted) > 0
+    for one, other in zip(shown, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_figures_draw_what_a_study_has(results):
+    legends = plot_diagnostics(results.drop_vars("explained_variance_2")).legends
+    words = [text.get_text() for text in legends[0].get_texts()]
+    assert words[:2] == ["vision", "prediction"]
+    assert len(plot_spectra(results.drop_vars("spectrum_2")).axes) == 2 + 1  # two tasks and a bar of colors
 
 
 def many_cuts(**cuts: tuple[float, float]) -> xr.Dataset:

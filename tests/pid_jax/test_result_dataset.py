@@ -1,4 +1,4 @@
-"""Every result is a labelled data set and a file from which it comes back exactly, in nats and bits."""
+"""Every result is a labeled data set and a file from which it comes back exactly, in nats and bits."""
 
 import dataclasses
 from functools import cache
@@ -166,10 +166,24 @@ def test_wrong_files_are_refused(tmp_path):
         PIDTest.load(tmp_path / "absent.nc")
 
 
+@pytest.mark.parametrize("name", ["test", "estimate"])
+def test_data_sets_of_another_result_are_refused(name):
+    result = make(name, (2, 3))
+    assert_same(type(result).from_xarray(result.to_xarray(axes=["task", "layer"])), result)
+    with pytest.raises(ValueError, match=r"holds 'pid_jax\.PIDBootstrap/1'"):
+        type(result).from_xarray(make("bootstrap", (2, 3)).to_xarray())
+
+
 def test_long_notes_are_kept(tmp_path):
     """Attributes of old HDF5 files end at 64 kB."""
     noted = dataclasses.replace(make("test", ()), notes=("µ" * 200_000,))
     assert PIDTest.load(noted.save(tmp_path / "test.nc")).notes == noted.notes
+
+
+def test_numbers_of_numpy_in_settings_are_kept(tmp_path):
+    settings = {"resamples": np.int64(20), "level": np.float32(0.5), "blocks": None, "refit": True}
+    noted = dataclasses.replace(make("test", ()), settings=settings)
+    assert PIDTest.load(noted.save(tmp_path / "test.nc")).settings == settings
 
 
 def test_a_field_more_needs_its_name_only(tmp_path):
