@@ -87,7 +87,8 @@ def estimate_pid(
         0.3 nats from source_1 only, 0.2 from source_2
 
     Not guaranteed: the atoms describe the Gaussian with the covariance of the latents. Dependence that is not Gaussian
-    after these maps is not seen.
+    after these maps is not in them; `findings` of the result report where some was detected, and `notes` which
+    variables are discrete.
     """
     spec = check_spec(spec)
     with laid_out(mesh, budget_gb):

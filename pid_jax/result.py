@@ -64,9 +64,10 @@ class PIDEstimate(Result, amounts=("atoms", "information", "gap", *_OF_ATOMS), v
             maps are of the wrong kind.
         upper: Upper ends.
         gaussianizer: Name of the map that made the variables of each problem Gaussian; None without samples.
-        notes: What was done differently than asked, in plain words.
-        diagnostics: What is not Gaussian in the latents, if flows were fitted.
-        findings: The same in plain words, with what there is to say about the flows and the number of samples.
+        notes: What was done differently than asked, and which variables are discrete, in plain words.
+        diagnostics: What is not Gaussian in the latents; None without samples, or where these came in blocks.
+        findings: The same in plain words, adjusted over all problems, with what there is to say about flows that have
+            over-fitted, or have few samples.
         flow: The fitted flows, for the problems that have one. `save` leaves it out; see `FlowFit.save`.
         settings: Everything that was chosen, JSON-ready.
         unit: "nats" or "bits", of atoms, information, gap, bias and intervals.

@@ -106,13 +106,13 @@ def anderson_darling(column: Float[Array, "n"]) -> Float[Array, ""]:
     """
     n = column.shape[0]
     y = sort_finite(column)
-    spread = y.std(ddof=1)
-    y = (y - y.mean()) / jnp.where(spread > 0, spread, 1)
+    is_constant = y[0] == y[-1]
+    y = (y - y.mean()) / jnp.where(is_constant, 1, y.std(ddof=1))
     tiny = jnp.finfo(y.dtype).tiny
     below, above = (jnp.log(jnp.maximum(erfc(side / np.sqrt(2)) / 2, tiny)) for side in (-y, y))
     weight = (2 * jnp.arange(n, dtype=y.dtype) + 1) / n
     statistic = (-n - (weight * (below + above[::-1])).sum()) * (1 + 0.75 / n + 2.25 / n**2)
-    return jnp.where(spread == 0, 0, statistic)
+    return jnp.where(is_constant, 0, statistic)
 
 
 def mardia_skewness(white: White) -> Deviation:
@@ -127,7 +127,7 @@ def mardia_skewness(white: White) -> Deviation:
     n, width = white.values.shape
     skewness = (_by_moments if width**2 < 2 * n else _by_products)(white.values)  # n d³/2 against n² d operations
     d = jnp.maximum(white.rank, 1)
-    mean = d * (d + 2) * ((n + 1) * (d + 1) - 6) / ((n + 1) * (n + 3))
+    mean = d * (d + 2) * (d + 1 - 6 / (n + 1)) / (n + 3)
     z = chi_squared_score(skewness / mean, d * (d + 1) * (d + 2) / 6)
     return _on_range(white.rank, z, jnp.maximum(skewness - mean, 0) / 12)
 
@@ -141,10 +141,11 @@ def mardia_kurtosis(white: White) -> Deviation:
 
     Source: Mardia (1974), Sankhya B 36, 115; Mardia & Kanazawa (1983), Commun. Stat. B 12, 569.
     """
-    n, d = white.values.shape[0], jnp.maximum(white.rank, 1)
+    n, d = float(white.values.shape[0]), jnp.maximum(white.rank, 1)
     mean = d * (d + 2) * (n - 1) / (n + 1)
     variance = 8 * d * (d + 2) * (n - 3) * (n - d - 1) * (n - d + 1) / ((n + 1) ** 2 * (n + 3) * (n + 5))
-    scaled = (((white.values**2).sum(axis=1) ** 2).mean() - mean) / jnp.sqrt(variance)
+    error = jnp.sqrt(jnp.where(variance > 0, variance, jnp.nan))  # there may be as many dims as samples have
+    scaled = (((white.values**2).sum(axis=1) ** 2).mean() - mean) / error
     skew = (d + 8) * jnp.sqrt(8 / (d * (d + 2) * n))
     freedom = 6 + 8 / skew * (2 / skew + jnp.sqrt(1 + 4 / skew**2))
     # The transformation has a pole for tails lighter than any that Gaussian samples show.

@@ -35,8 +35,10 @@ def triple_moments(one: White, two: White, target: White) -> Deviation:
     freedom = (one.rank - apart.shared) * (two.rank - apart.shared) * rest.rank
     squares, by_chance = _moments(apart, rest.values), _each(apart, rest.values)
     is_there = freedom > 0
-    size = jnp.where(is_there, freedom, 1)
-    ratio = 1 + (n * squares - by_chance) / size - (3 * n - 1) / ((n + 1) * (n + 3))
+    size, by_chance = jnp.where(is_there, freedom, 1), jnp.where(is_there, by_chance, 1)
+    found = n * squares
+    ratio = jnp.where(found > by_chance, 1 + (found - by_chance) / size, found / by_chance)
+    ratio = ratio / (1 + (3 * n - 1) / ((n + 1) * (n + 3)))
     z, nats = chi_squared_score(ratio, size), jnp.maximum(ratio - 1, 0) * size / (2 * n)
     return Deviation(z=jnp.where(is_there, z, 0), nats=jnp.where(is_there, nats, 0))
 

@@ -71,7 +71,7 @@ class DiscreteTally:
 
     def watch(self) -> Iterable[Sequence[ArrayLike]]:
         """Return the same blocks, which are counted when they are read first; an iterator if they are one."""
-        return iter(self) if iter(self._blocks) is self._blocks else self
+        return iter(self) if isinstance(self._blocks, Iterator) else self
 
     def __iter__(self) -> Iterator[Sequence[ArrayLike]]:
         """Read all blocks."""

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.checks import check_enough_samples
+from pid_jax.discrete_values import exceeds_entropy
 from pid_jax.estimate_reduced import estimate_latents, estimate_reduced, map_to_latents
 from pid_jax.gaussianize import Latents
 from pid_jax.gaussianizers import Gaussianizer
@@ -130,6 +131,7 @@ def _compared(reduced: Sequence[Reduced], chosen: PIDEstimate, spec: StudySpec, 
     ways = [dataclasses.replace(spec.pid, gaussianize=way) for way in spec.ways[1:]]
     measures = spec.measures[:1]
     others = [estimate_reduced(reduced, way, measures, key, no_progress, is_checked=False)[0] for way in ways]
+    others = [_without_impossible(estimate, reduced) for estimate in others]
     dims = ("gaussianizer", "layer")
     return {f"compared_{n}": (dims, np.stack([getattr(e.atoms, n) for e in (chosen, *others)]), NATS) for n in ATOMS}
 
@@ -157,7 +159,15 @@ def _behind(
     """Decompose by the first measure behind another map."""
     pid = dataclasses.replace(spec.pid, gaussianize=way)
     latents, for_bias = map_to_latents(reduced, pid, key, no_progress)
-    return latents, estimate_latents(latents, reduced, pid, spec.measures[:1], for_bias, is_checked=False)[0]
+    (found,) = estimate_latents(latents, reduced, pid, spec.measures[:1], for_bias, is_checked=False)
+    return latents, _without_impossible(found, reduced)
+
+
+def _without_impossible(estimate: PIDEstimate, reduced: Sequence[Reduced]) -> PIDEstimate:
+    """Set atoms to NaN that exceed the entropy of a discrete variable; that of the chosen map is an error."""
+    is_impossible = exceeds_entropy([one.discrete for one in reduced], estimate.information, estimate.status)
+    atoms = jax.tree.map(lambda x: np.where(is_impossible, np.nan, x), estimate.atoms)
+    return dataclasses.replace(estimate, atoms=atoms)
 
 
 def _tested(latents: Latents, estimate: PIDEstimate, weights: np.ndarray, spec: StudySpec) -> dict[str, Any]:
