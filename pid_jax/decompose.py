@@ -82,6 +82,7 @@ def _solve_in_float32(cov: np.ndarray, dims: tuple[int, ...], rank_cut: float) -
     """Decompose with eigenvectors in float32, and again in float64 where the certificate asks for it."""
     leading, flat = cov.shape[:-2], cov.reshape(-1, *cov.shape[-2:])
     rough = solve_covariances(flat, dims, broja_of_in_float32, rank_cut)
-    is_doubtful = (rough.status == Status.OK) & ~(np.abs(rough.gap) <= LARGEST_GAP_IN_FLOAT32)
+    has_atoms = (rough.status == Status.OK) | np.isfinite(rough.atoms.redundancy)
+    is_doubtful = has_atoms & ~(np.abs(rough.gap) <= LARGEST_GAP_IN_FLOAT32)
     found = solve_again(rough, flat, is_doubtful, lambda some: solve_covariances(some, dims, broja_of, rank_cut))
     return jax.tree.map(lambda x: x.reshape(leading), found)

@@ -39,18 +39,23 @@ class Typical:
 
 
 def find_typical(
-    cov: Float[Array, "D D"], dims: tuple[int, int, int], freedom: Float[Array, ""], whites: Float[Array, "draws D D"]
+    cov: Float[Array, "D D"],
+    dims: tuple[int, int, int],
+    freedom: Float[Array, ""],
+    whites: Float[Array, "draws D D"],
+    shared: int = 0,
 ) -> Typical:
     """Find the model whose samples look like a sample covariance.
 
     Args:
-        cov: The sample covariance, positive definite.
+        cov: The sample covariance, positive definite but for what is `shared`.
         dims: (d1, d2, dt).
         freedom: n − 1.
         whites: Factors of white Wishart matrices, see `WhiteFactors`.
+        shared: Number of leading coordinates of source_2 that are linear functions of source_1.
     """
-    channels = split_channels(cov, dims)
-    bias = information_bias(freedom, dims)
+    channels = split_channels(cov, dims, shared)
+    bias = information_bias(freedom, dims, shared)
     information = jax.tree.map(jnp.subtract, information_of_gains(*all_gains(channels)), bias)
     observed = half_log_ratios(channels.gain_1, channels.gain_2)
     frame = frame_of(channels, information)

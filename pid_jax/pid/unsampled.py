@@ -42,6 +42,7 @@ class Frame:
             gain_1=_gain_like(self.channels.gain_1, known[0]),
             gain_2=_gain_like(self.channels.gain_2, known[1]),
             coupling=self.channels.coupling,
+            shared=self.channels.shared,
         )
 
 
