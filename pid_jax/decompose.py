@@ -7,11 +7,12 @@ from numpy.typing import ArrayLike
 
 from pid_jax.checks import check_sample_count
 from pid_jax.covariances import check_covariances, solve_again, solve_covariances
+from pid_jax.gaussian.condition import note_conditions
 from pid_jax.layout import laid_out
 from pid_jax.pid.atoms import PIDSolution
 from pid_jax.pid.broja import broja_of, broja_of_in_float32
 from pid_jax.pid.mmi import mmi_of
-from pid_jax.result import PIDEstimate
+from pid_jax.result import VARIABLES, PIDEstimate
 from pid_jax.spec import BROJA, MMI, Redundancy, spec_to_dict
 from pid_jax.status import Status
 
@@ -67,6 +68,7 @@ def gaussian_pid(
         cov=array,
         dims=(d1, d2, dt),
         samples=samples,
+        notes=note_conditions(array, checked, redundancy.rank_cut, VARIABLES),
         settings={"redundancy": spec_to_dict(redundancy)},
     )
 

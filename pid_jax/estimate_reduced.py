@@ -22,6 +22,7 @@ from pid_jax.bias import (
 )
 from pid_jax.decompose import solve_pid
 from pid_jax.diagnose import describe_problems, diagnose_latents
+from pid_jax.gaussian.condition import note_conditions
 from pid_jax.gaussian.covariance import ledoit_wolf, oracle_approximating, sample_covariance
 from pid_jax.gaussianize import Latents, gaussianize, is_corrected
 from pid_jax.layout import map_problems, over_devices
@@ -118,7 +119,7 @@ def estimate_latents(
         "rank": rank,
         "shrinkage": shrinkage,
         "gaussianizer": latents.gaussianizer,
-        "notes": latents.notes,
+        "notes": (*latents.notes, *note_conditions(cov, (d1, d2, dt), measures[0].rank_cut, labels, problem)),
         "flow": latents.fit,
         **_diagnose(latents, (d1, d2, dt), labels, problem),
     }

@@ -22,6 +22,7 @@ from pid_jax.checks import (
 from pid_jax.decompose import solve_pid
 from pid_jax.estimate import check_spec, reduced_dims
 from pid_jax.estimate_reduced import correct_sampling, fields_of
+from pid_jax.gaussian.condition import note_conditions
 from pid_jax.gaussianize import RAW, is_corrected
 from pid_jax.gaussianizers import NoGaussianization
 from pid_jax.moments import Moments, check_block, memory_needed
@@ -101,6 +102,7 @@ def stream_pid(
         rank=found.rank[None],
         shrinkage=np.zeros(1),
         gaussianizer=np.full(1, RAW),
+        notes=note_conditions(cov, found.dims, spec.redundancy.rank_cut, VARIABLES),
         settings=spec_to_dict(spec),
     )
     return estimate.reshape(())

@@ -40,9 +40,7 @@ class WhiteFactors:
         return factors
 
 
-def information_bias(
-    freedom: float | Float[Array, ""], dims: tuple[int, int, int], shared: int = 0
-) -> Information:
+def information_bias(freedom: float | Float[Array, ""], dims: tuple[int, int, int], shared: int = 0) -> Information:
     """Compute by how much information from a sample covariance reads high, in nats; exact for Gaussian samples.
 
     E log |S| − log |Σ| = Σ_{j<d} ψ((f − j) / 2) + d log(2 / f) for f degrees of freedom, whatever Σ is; in

@@ -17,6 +17,7 @@ from pid_jax.gaussianize import Latents
 from pid_jax.inference.acceleration import acceleration_of_gaussians, acceleration_of_rows
 from pid_jax.inference.intervals import check_enough_draws, interval_from
 from pid_jax.inference.neighbors import choose_length
+from pid_jax.inference.normal import deviations
 from pid_jax.inference.replicates import gaussian_replicates, row_replicates
 from pid_jax.layout import laid_out
 from pid_jax.pid.atoms import PIDAtoms
@@ -62,6 +63,11 @@ class PIDBootstrap:
     notes: tuple[str, ...]
     settings: Mapping[str, Any]
     unit: str = "nats"
+
+    @property
+    def status(self) -> np.ndarray:
+        """`Status` of each problem, that of `estimated`."""
+        return self.estimated.status
 
     def reshape(self, leading: tuple[int, ...]) -> "PIDBootstrap":
         """Return the same with other leading axes."""
@@ -159,7 +165,7 @@ def bootstrap_pid(
             key=for_replicates,
             progress=part_of(progress, 1, 2),
         )
-    errors = jax.tree.map(lambda x: x - x.mean(axis=0), replicates)
+    errors = jax.tree.map(deviations, replicates)
     lower, upper = found.lower, found.upper
     if not isinstance(interval, Calibrated):
         lower, upper = _intervals(found, errors, level, kind, interval, latents.values)

@@ -20,8 +20,9 @@ from pid_jax.pid.quantities import QUANTITIES, PIDQuantities
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.reduce.pca import Reduced
 from pid_jax.resampling import Block
-from pid_jax.result import VARIABLES, PIDEstimate, to_bits, with_axes
+from pid_jax.result import VARIABLES, PIDEstimate, describe_status, range_of, to_bits, with_axes
 from pid_jax.spec import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
+from pid_jax.status import Status
 
 # Fewer replicates tell a standard error to 10 % or worse.
 FEWEST_RESAMPLES = 50
@@ -69,6 +70,11 @@ class PIDComparison:
     settings: Mapping[str, Any]
     unit: str = "nats"
 
+    @property
+    def status(self) -> np.ndarray:
+        """`Status` of each problem: that of the baseline, or where this is `OK` that of the intervention."""
+        return np.where(self.baseline.status != Status.OK, self.baseline.status, self.intervention.status)
+
     def reshape(self, leading: tuple[int, ...]) -> "PIDComparison":
         """Return the same with other leading axes."""
         changed = {name: getattr(self, name).reshape(leading) for name in ("baseline", "intervention")}
@@ -90,12 +96,14 @@ class PIDComparison:
                 for part in ("difference", "lower", "upper", "p_value", "family_wise")
             )
             if count == 1:
-                text = f"{value[0]:>+9.4f} [{low[0]:+.4f}, {high[0]:+.4f}]  p = {p[0]:.3g}"
+                text = f"{value[0]:>+9.4f}"
+                text += f" [{low[0]:+.4f}, {high[0]:+.4f}]  p = {p[0]:.3g}" if np.isfinite(value[0]) else ", no p-value"
             else:
                 below, clear = (int((x <= 1 - self.level + 1e-12).sum()) for x in (p, family))
-                text = f"{np.nanmin(value):>+9.4f} to {np.nanmax(value):+.4f}"
+                text = f"{range_of(value, '+.4f'):>20}"
                 text += f"  p ≤ {1 - self.level:.2g} in {below} ({clear} family-wise)"
             lines.append(f"  {name:<12}{text}")
+        lines += describe_status(self.status, 12)
         return "\n".join([*lines, *(f"  {'note:':<12}{note}" for note in self.notes)])
 
 

@@ -179,7 +179,7 @@ def posterior_pid(
     for_estimate, for_draws = jax.random.split(key)
     reduced, leading, rest = reduce_variables(source_1, source_2, target, spec, for_estimate)
     latents, _ = map_to_latents(reduced, spec, rest, part_of(progress, 0, 2))
-    check_full_rank(latents.values, leading)
+    check_full_rank(latents.values, leading, likelihood)
     d1, d2, dt = (one.scores.shape[-1] for one in reduced)
     options: dict[str, Any] = {"likelihood": likelihood, "prior": prior, "sampler": sampler, "draws": int(draws)}
     each, told = [], part_of(progress, 1, 2)
