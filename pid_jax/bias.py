@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 from scipy.special import ndtri
 
 from pid_jax.decompose import solve_pid
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.linalg import symmetric_eigen
-from pid_jax.gaussian.range import groups_on_range, information_bias_on_range
+from pid_jax.gaussian.range import groups_on_range, information_bias_on_range, is_singular
 from pid_jax.gaussian.wishart import WhiteFactors
 from pid_jax.layout import map_problems, one_each, over_devices
 from pid_jax.pid.atoms import PIDAtoms, PIDSolution, compose_atoms
@@ -32,8 +32,6 @@ FEWEST_DRAWS = 20
 # Intervals hold the truth with this probability where sampling is the only error.
 INTERVAL_LEVEL = 0.9
 Amounts = tuple[PIDAtoms, Information]
-# Correlation matrices with a smaller eigenvalue count as singular here.
-SINGULAR = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,15 +256,6 @@ def _bootstrap(
         lower=jax.tree.map(lambda value, sd: value - quantile * sd, corrected, spread),
         upper=jax.tree.map(lambda value, sd: value + quantile * sd, corrected, spread),
     )
-
-
-def is_singular(cov: np.ndarray) -> Bool[np.ndarray, "B"]:
-    """Tell which covariances (B, D, D) are singular, or nearly so, or not finite."""
-    variance = np.diagonal(cov, axis1=-2, axis2=-1)
-    is_good = np.asarray(np.isfinite(cov).all(axis=(-2, -1)) & (variance > 0).all(axis=-1))
-    scale = 1 / np.sqrt(np.where(is_good[:, None], variance, 1))
-    safe = np.where(is_good[:, None, None], cov * scale[:, :, None] * scale[:, None, :], np.eye(cov.shape[-1]))
-    return ~is_good | (np.linalg.eigvalsh(safe)[:, 0] < SINGULAR)
 
 
 def _add_to(rows: np.ndarray, all_: np.ndarray, some: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from pid_jax.bias import (
     subtract_fit,
     subtract_sampling,
 )
+from pid_jax.checks import note_few_samples
 from pid_jax.decompose import solve_pid
 from pid_jax.diagnose import describe_problems, diagnose_latents
 from pid_jax.gaussian.condition import note_conditions
@@ -119,7 +120,11 @@ def estimate_latents(
         "rank": rank,
         "shrinkage": shrinkage,
         "gaussianizer": latents.gaussianizer,
-        "notes": (*latents.notes, *note_conditions(cov, (d1, d2, dt), measures[0].rank_cut, labels, problem)),
+        "notes": (
+            *latents.notes,
+            *note_conditions(cov, (d1, d2, dt), measures[0].rank_cut, labels, problem),
+            *(note_few_samples(samples, (d1, d2, dt)) if is_corrected(spec) else ()),
+        ),
         "flow": latents.fit,
         **_diagnose(latents, (d1, d2, dt), labels, problem),
     }

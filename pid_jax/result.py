@@ -52,9 +52,9 @@ class PIDEstimate:
     Attributes:
         atoms: Redundancy, unique_1, unique_2, synergy.
         information: I_1, I_2, I_12.
-        status: `Status` of each problem. Where it is `INFINITE_INFORMATION` what is finite is there and what is infinite
-            is `inf`: if each source alone has finite information, only I_12 and the synergy are infinite; else the
-            atoms are NaN. Where there is no covariance all numbers are NaN.
+        status: `Status` of each problem. Where it is `INFINITE_INFORMATION` what is finite is there and what is
+            infinite is `inf`: if each source alone has finite information, only I_12 and the synergy are infinite; else
+            the atoms are NaN. Where there is no covariance all numbers are NaN.
         gap: Certificate of the optimization: upper minus lower bound on the union information of the whitened
             covariance, zero up to rounding. NaN for measures without an optimization.
         cov: Joint covariance (..., D, D) that was decomposed, in the order source_1, source_2, target.
@@ -276,30 +276,6 @@ def span(values: np.ndarray) -> str:
         return "NaN"
     low, high = float(known.min()), float(known.max())
     return f"{low:.4g}" if values.size == 1 else f"{low:.4g} to {high:.4g}"
-
-
-def range_of(values: np.ndarray, form: str = ".4f") -> str:
-    """Return the range of what is known among some numbers, in a format; NaN if nothing is."""
-    known = values[~np.isnan(values)]
-    ends = (known.min(), known.max()) if known.size else (np.nan, np.nan)
-    return f"{ends[0]:{form}}" if values.size == 1 else f"{ends[0]:{form}} to {ends[1]:{form}}"
-
-
-def smallest_of(values: np.ndarray) -> str:
-    """Return the smallest known number as text; NaN if there is none."""
-    known = values[~np.isnan(values)]
-    return f"{known.min():.4f}" if known.size else "NaN"
-
-
-def describe_status(status: np.ndarray, width: int) -> list[str]:
-    """Return a line with the statuses other than `OK` and how many problems have each, or no line.
-
-    Args:
-        status: `Status` of each problem.
-        width: Width of the heading.
-    """
-    bad = {Status(code).name: int((status == code).sum()) for code in np.unique(status) if code}
-    return [f"  {'status:':<{width}}{bad}"] if bad else []
 
 
 def _largest(gap: np.ndarray) -> str:

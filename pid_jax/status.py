@@ -6,9 +6,9 @@ from enum import IntEnum
 class Status(IntEnum):
     """Outcome of one decomposition.
 
-    `NOT_FINITE` and `NOT_PSD` come with NaN in all numbers of that problem. With `INFINITE_INFORMATION` what is finite is
-    there: if no source alone determines a direction of the target, redundancy and unique informations, while I_12 and
-    the synergy are `inf`; else the informations, of which one or both are `inf`, and NaN for the atoms.
+    `NOT_FINITE` and `NOT_PSD` come with NaN in all numbers of that problem. With `INFINITE_INFORMATION` what is finite
+    is there: if no source alone determines a direction of the target, redundancy and unique informations, while I_12
+    and the synergy are `inf`; else the informations, of which one or both are `inf`, and NaN for the atoms.
     """
 
     OK = 0

@@ -18,6 +18,7 @@ from pid_jax.checks import (
     check_key,
     check_not_constant,
     check_positive_int,
+    note_few_samples,
 )
 from pid_jax.decompose import solve_pid
 from pid_jax.estimate import check_spec, reduced_dims
@@ -102,7 +103,10 @@ def stream_pid(
         rank=found.rank[None],
         shrinkage=np.zeros(1),
         gaussianizer=np.full(1, RAW),
-        notes=note_conditions(cov, found.dims, spec.redundancy.rank_cut, VARIABLES),
+        notes=(
+            *note_conditions(cov, found.dims, spec.redundancy.rank_cut, VARIABLES),
+            *(note_few_samples(found.samples, found.dims) if is_corrected(spec) else ()),
+        ),
         settings=spec_to_dict(spec),
     )
     return estimate.reshape(())

@@ -4,11 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool
 
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.joint import block_slices
 from pid_jax.gaussian.wishart import information_bias
 from pid_jax.precision import double_precision
+
+# Correlation matrices with a smaller eigenvalue count as singular here.
+SINGULAR = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +93,15 @@ def information_bias_on_range(
             of = information_bias(freedom, ranks, shared)
             bias[:, places[rows]] = np.asarray([of.i_1, of.i_2, of.i_12])[:, None]
     return Information(i_1=bias[0], i_2=bias[1], i_12=bias[2])
+
+
+def is_singular(cov: np.ndarray) -> Bool[np.ndarray, "B"]:
+    """Tell which covariances (B, D, D) are singular, or nearly so, or not finite."""
+    variance = np.diagonal(cov, axis1=-2, axis2=-1)
+    is_good = np.asarray(np.isfinite(cov).all(axis=(-2, -1)) & (variance > 0).all(axis=-1))
+    scale = 1 / np.sqrt(np.where(is_good[:, None], variance, 1))
+    safe = np.where(is_good[:, None, None], cov * scale[:, :, None] * scale[:, None, :], np.eye(cov.shape[-1]))
+    return ~is_good | (np.linalg.eigvalsh(safe)[:, 0] < SINGULAR)
 
 
 def _onto_range(corr: np.ndarray, rank_cut: float) -> np.ndarray:

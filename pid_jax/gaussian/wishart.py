@@ -44,8 +44,8 @@ def information_bias(freedom: float | Float[Array, ""], dims: tuple[int, int, in
     """Compute by how much information from a sample covariance reads high, in nats; exact for Gaussian samples.
 
     E log |S| − log |Σ| = Σ_{j<d} ψ((f − j) / 2) + d log(2 / f) for f degrees of freedom, whatever Σ is; in
-    I = ½ log |Σ_t| |Σ_s| / |Σ_ts| the second terms cancel. A sample covariance has the range of Σ, so that for a singular
-    Σ the same holds with ranks in place of dimensions.
+    I = ½ log |Σ_t| |Σ_s| / |Σ_ts| the second terms cancel. A sample covariance has the range of Σ, so that for a
+    singular Σ the same holds with ranks in place of dimensions.
 
     Args:
         freedom: f, n − 1 for n samples.

@@ -15,12 +15,13 @@ from pid_jax.estimate import check_spec, reduce_variables
 from pid_jax.estimate_reduced import estimate_latents, map_to_latents
 from pid_jax.inference.differences import infer_differences
 from pid_jax.inference.neighbors import choose_length
+from pid_jax.inference.shown import describe_status, range_of
 from pid_jax.layout import laid_out
 from pid_jax.pid.quantities import QUANTITIES, PIDQuantities
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.reduce.pca import Reduced
 from pid_jax.resampling import Block
-from pid_jax.result import VARIABLES, PIDEstimate, describe_status, range_of, to_bits, with_axes
+from pid_jax.result import VARIABLES, PIDEstimate, to_bits, with_axes
 from pid_jax.spec import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
 from pid_jax.status import Status
 

@@ -130,7 +130,7 @@ def _infer(
     drawn = jax.tree.map(lambda x: x.std(axis=0), scatter)
     is_same = jax.tree.map(lambda x, sd: (np.abs(x) <= rounding) & (sd <= rounding), shown, drawn)
     difference = jax.tree.map(lambda same, x: np.where(same, 0, x), is_same, difference)
-    error = jax.tree.map(lambda *of: _standard_error(*of, rounding), jackknife, drawn, difference)
+    error = jax.tree.map(lambda one, other, x: _standard_error(one, other, x, rounding), jackknife, drawn, difference)
     reach = jax.tree.map(lambda sd: reach_of(sd, level), error)
     distance = jax.tree.map(in_errors, difference, error)
     p_value = jax.tree.map(p_value_of, distance)

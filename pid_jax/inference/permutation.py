@@ -25,12 +25,13 @@ from pid_jax.inference.multiplicity import (
 from pid_jax.inference.neighbors import choose_length
 from pid_jax.inference.permuted import draw_permutations, permuted_quantities
 from pid_jax.inference.reranked import find_close, rest_quantities
+from pid_jax.inference.shown import describe_status, range_of, smallest_of
 from pid_jax.layout import laid_out
 from pid_jax.pid.quantities import QUANTITIES, PIDQuantities, quantities_of
 from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.reduce.pca import Reduced
 from pid_jax.resampling import Block, ConditionalIndependence, Independence, Null
-from pid_jax.result import describe_status, range_of, smallest_of, to_bits, with_axes
+from pid_jax.result import to_bits, with_axes
 from pid_jax.spec import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
 
 # The smallest p-value that can be, 1 / (resamples + 1), has to be below .05.
@@ -212,10 +213,10 @@ def permute_reduced(
     else:
         behind = (latents.values, found.cov, found.dims, null, spec.redundancy)
         replicates = permuted_quantities(*behind, rows, resamples, second)
-    result = {"status": found.status} | _infer(quantities_of(found.atoms, found.information), replicates)
+    result = _infer(quantities_of(found.atoms, found.information), replicates)
     settings = {"spec": spec_to_dict(spec), "null": spec_to_dict(null), "resamples": int(resamples)}
     settings |= {"refit": again is not None, "blocks": None if blocks is None else spec_to_dict(blocks)}
-    return PIDTest(**result, replicates=replicates, notes=notes, settings=settings)
+    return PIDTest(status=found.status, **result, replicates=replicates, notes=notes, settings=settings)
 
 
 def _note_of(doubtful: int, count: int) -> str:

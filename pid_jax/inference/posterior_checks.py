@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pid_jax.bias import is_singular
+from pid_jax.gaussian.range import is_singular
 from pid_jax.gaussian.student import student_scatter
 from pid_jax.inference.chains import FRAME
 from pid_jax.inference.intervals import check_enough_draws
@@ -64,7 +64,7 @@ def check_full_rank(latents: np.ndarray, leading: tuple[int, ...], likelihood: L
         is_far = not is_singular(_scatter(latents[bad[0]], StudentTLikelihood())[None])[0]
         if is_far and isinstance(likelihood, GaussianLikelihood):
             raise ValueError(
-                f"likelihood=GaussianLikelihood() got rows so far out{at} that all columns look like linear functions of "
+                f"likelihood=GaussianLikelihood() got rows so far out{at} that columns look like linear functions of "
                 "each other: remove these rows, or use StudentTLikelihood()."
             )
         raise ValueError(

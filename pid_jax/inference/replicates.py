@@ -9,11 +9,11 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
-from pid_jax.bias import is_singular, sample_covariances
+from pid_jax.bias import sample_covariances
 from pid_jax.covariances import COPIES
 from pid_jax.decompose import solve_pid
 from pid_jax.gaussian.channels import Channels
-from pid_jax.gaussian.range import groups_on_range
+from pid_jax.gaussian.range import groups_on_range, is_singular
 from pid_jax.gaussian.wishart import WhiteFactors, numpy_generator
 from pid_jax.inference.weighted import weighted_covariances
 from pid_jax.layout import current_layout, map_problems, one_each, over_devices
@@ -44,8 +44,8 @@ def gaussian_replicates(
     """Decompose sample covariances of the Gaussians among whose samples those at hand are typical.
 
     Args:
-        cov: Sample covariances (problems, D, D). Singular ones are drawn on their range; where both sources together have
-            infinite information the Gaussian is that with this very covariance.
+        cov: Sample covariances (problems, D, D). Singular ones are drawn on their range; where both sources together
+            have infinite information the Gaussian is that with this very covariance.
         dims: (d1, d2, dt).
         samples: n.
         redundancy: The measure.

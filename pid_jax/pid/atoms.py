@@ -38,8 +38,8 @@ class PIDSolution:
         atoms: The four atoms in nats.
         information: I_1, I_2 and I_12 in nats.
         status: `Status`. Where it is `INFINITE_INFORMATION` what is finite is there and what is infinite is `inf`: if
-            each source alone has finite information, the synergy is infinite and the other atoms are not; else all atoms
-            are NaN. Where the matrix is no covariance every number is NaN.
+            each source alone has finite information, the synergy is infinite and the other atoms are not; else all
+            atoms are NaN. Where the matrix is no covariance every number is NaN.
         gap: Primal value minus closed form of the union information in nats, a certificate of the optimization; both
             start from the whitened covariance, whose own rounding it does not see. NaN for measures that are defined
             without an optimization.
@@ -74,7 +74,7 @@ def solution(
     return PIDSolution(atoms=atoms, information=information, status=whitened.status, gap=gap)
 
 
-def compose_atoms(information: Information, unique: Float[Array, "..."]) -> PIDAtoms:
+def compose_atoms(information: Information, unique: Float[Array, "..."] | np.ndarray) -> PIDAtoms:
     """Compute the atoms from the three informations and U_1 + U_2; all are linear in these."""
     i_1, i_2, i_12 = information.i_1, information.i_2, information.i_12
     return PIDAtoms(

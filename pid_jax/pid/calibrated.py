@@ -137,7 +137,7 @@ def calibrate(
         along,
         seen,
         atoms,
-        first_order_scatter(frame.channels, freedom),
+        first_order_scatter(fitted.sampled, freedom),
     )
     lower, upper = (PIDAtoms(**{f.name: getattr(pairs, f.name)[i] for f in fields(PIDAtoms)}) for i in (0, 1))
     return Calibration(
