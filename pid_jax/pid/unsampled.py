@@ -142,6 +142,8 @@ def unsampled_coupling(channels: Channels, freedom: Float[Array, ""]) -> Float[A
         freedom: n − 1.
     """
     (d1, d2), dt, shared = channels.coupling.shape, channels.gain_1.shape[1], channels.shared
+    if shared == min(d1, d2):  # one source is a function of the other
+        return channels.coupling
     left, correlation, right = jnp.linalg.svd(channels.coupling, full_matrices=False)
     bias = information_bias(freedom - dt - shared, (d1 - shared, d1 - shared, d2 - shared)).i_1
     own = jnp.minimum(correlation[shared:], 1 - jnp.finfo(correlation.dtype).eps)
