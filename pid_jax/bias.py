@@ -8,21 +8,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 from scipy.special import ndtri
 
 from pid_jax.by_type import by_type
 from pid_jax.decompose import solve_pid
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.linalg import symmetric_eigen
+from pid_jax.gaussian.range import groups_on_range, information_bias_on_range, is_singular
 from pid_jax.gaussian.wishart import WhiteFactors
 from pid_jax.layout import map_problems, one_each, over_devices
-from pid_jax.pid.atoms import PIDAtoms, PIDSolution
+from pid_jax.pid.atoms import PIDAtoms, PIDSolution, compose_atoms
 from pid_jax.pid.calibrated import Calibration, calibrate
 from pid_jax.pid.calibrated_mmi import calibrate_mmi
 from pid_jax.precision import double_precision
 from pid_jax.rank_errors import RankErrors
 from pid_jax.spec import IndirectInference, ParametricBootstrap, Redundancy, is_mmi
+from pid_jax.status import Status
 from pid_jax.threads import one_blas_thread
 
 # Memory for the covariances that are decomposed at a time, which takes up to 20 times as much, and for the white noise
@@ -33,8 +35,6 @@ FEWEST_DRAWS = 20
 INTERVAL_LEVEL = 0.9
 Amounts = tuple[PIDAtoms, Information]
 ATOMS, INFORMATION = (tuple(f.name for f in fields(cls)) for cls in (PIDAtoms, Information))
-# Correlation matrices with a smaller eigenvalue count as singular here.
-SINGULAR = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,8 @@ def sampling_errors(
         dims: (d1, d2, dt).
         samples: Number n of samples behind each.
         redundancy: The measure.
-        correction: The method. Singular covariances have the plain bootstrap with either.
+        correction: The method. Singular covariances are corrected on their range, and have the plain bootstrap with
+            either method where the information of both sources is infinite.
         key: A JAX random key; all problems use the same white noise.
         level: Probability with which the intervals are to hold the truth.
     """
@@ -84,10 +85,10 @@ def sampling_errors(
         errors = _bootstrap(each, flat, **options)
     else:
         errors = _calibrate(flat, **options)
-        rows = np.flatnonzero(is_singular(flat))
+        rows = np.flatnonzero(is_singular(flat) | (each.status == Status.INFINITE_INFORMATION))
         if rows.size:
-            plain = _bootstrap(jax.tree.map(lambda x: x[rows], each), flat[rows], **options)
-            errors = jax.tree.map(partial(_put, rows), errors, plain)
+            on_range = _calibrate_on_range(jax.tree.map(lambda x: x[rows], each), flat[rows], **options)
+            errors = jax.tree.map(partial(_put, rows), errors, on_range)
     return jax.tree.map(lambda x: x.reshape(leading), errors)
 
 
@@ -200,7 +201,10 @@ def wishart_moments(
         solved = solve_pid(drawn, dims, redundancy)
         total, squares = _add(total, solved), _add(squares, jax.tree.map(np.square, solved.atoms))
     mean, square = (jax.tree.map(lambda x: (x / draws).reshape(leading), added) for added in (total, squares))
-    spread = jax.tree.map(lambda sq, m: np.sqrt(np.maximum(sq - m**2, 0)), square, mean.atoms)
+    with np.errstate(invalid="ignore"):
+        spread = jax.tree.map(
+            lambda sq, m: np.where(np.isinf(m), 0, np.sqrt(np.maximum(sq - m**2, 0))), square, mean.atoms
+        )
     return mean, spread
 
 
@@ -213,18 +217,19 @@ def _calibrate(
     draws: int,
     key: jax.Array,
     level: float,
+    shared: int = 0,
 ) -> Calibration:
     size = cov.shape[-1]
     draws = max(FEWEST_DRAWS, min(draws, NOISE_BYTES // (8 * size**2)))
     with double_precision(), one_blas_thread(size):
         whites = jnp.asarray(WhiteFactors(key, size, samples - 1).draw(draws))
         options = {"freedom": float(samples - 1), "whites": whites, "level": level}
-        program = partial(_calibrate_one, **options, dims=dims, is_mmi=is_mmi(redundancy))
+        program = partial(_calibrate_one, **options, dims=dims, is_mmi=is_mmi(redundancy), shared=shared)
         # One after another: one program for all would do the same, and be compiled anew for every number of problems.
         return map_problems(program, cov, is_one_each=True)
 
 
-@partial(jax.jit, static_argnames=("dims", "is_mmi", "mesh"))
+@partial(jax.jit, static_argnames=("dims", "is_mmi", "shared", "mesh"))
 def _calibrate_one(
     cov: Float[Array, "1 D D"],
     *,
@@ -233,26 +238,53 @@ def _calibrate_one(
     level: Float[Array, ""],
     dims: tuple[int, int, int],
     is_mmi: bool,
+    shared: int,
     mesh: Mesh | None,
 ) -> Calibration:
     method = calibrate_mmi if is_mmi else calibrate
-    return over_devices(one_each(lambda one: method(one, dims, freedom, whites, level)), mesh)(cov)
+    return over_devices(one_each(lambda one: method(one, dims, freedom, whites, level, shared)), mesh)(cov)
+
+
+def _calibrate_on_range(
+    found: PIDSolution, cov: np.ndarray, *, dims: tuple[int, int, int], redundancy: Redundancy, **options: Any
+) -> Calibration:
+    """Calibrate singular covariances in coordinates that span their ranges; bootstrap what is singular beyond that."""
+    errors = Calibration(
+        bias=PIDAtoms(**{name: np.full(len(cov), np.nan) for name in vars(found.atoms)}),
+        information_bias=Information(**{name: np.full(len(cov), np.nan) for name in vars(found.information)}),
+        lower=PIDAtoms(**{name: np.full(len(cov), np.nan) for name in vars(found.atoms)}),
+        upper=PIDAtoms(**{name: np.full(len(cov), np.nan) for name in vars(found.atoms)}),
+    )
+    regular = np.flatnonzero(found.status == Status.OK)
+    for places, restricted, ranks, shared in groups_on_range(cov[regular], dims, redundancy.rank_cut):
+        if min(ranks):
+            some = _calibrate(restricted, dims=ranks, shared=shared, redundancy=redundancy, **options)
+            errors = jax.tree.map(partial(_put, regular[places]), errors, some)
+    rest = np.flatnonzero(~np.isfinite(np.stack(jax.tree.leaves(errors))).all(axis=0))
+    if not rest.size:
+        return errors
+    some = jax.tree.map(lambda x: x[rest], found)
+    plain = _bootstrap(some, cov[rest], dims=dims, redundancy=redundancy, **options)
+    return jax.tree.map(partial(_put, rest), errors, plain)
 
 
 def _bootstrap(
     found: PIDSolution,
     cov: np.ndarray,
     *,
-    dims: tuple[int, ...],
+    dims: tuple[int, int, int],
     samples: int,
     redundancy: Redundancy,
     draws: int,
     key: jax.Array,
     level: float,
 ) -> Calibration:
-    """Take the mean of replicates minus the decomposition for the bias, and normal intervals around what is left."""
+    """Take the bias of U_1 + U_2 from replicates, that of informations exactly; intervals are normal."""
     mean, spread = wishart_moments(cov, dims, samples, redundancy, draws, key)
-    bias, information_bias = jax.tree.map(np.subtract, (mean.atoms, mean.information), (found.atoms, found.information))
+    exact = information_bias_on_range(cov, dims, samples - 1.0, redundancy.rank_cut, is_singular(cov))
+    information_bias = jax.tree.map(lambda off, value: np.where(np.isinf(value), 0, off), exact, found.information)
+    drawn, plain = (one.atoms.unique_1 + one.atoms.unique_2 for one in (mean, found))
+    bias = compose_atoms(information_bias, drawn - plain)
     corrected, quantile = jax.tree.map(np.subtract, found.atoms, bias), float(ndtri(0.5 + 0.5 * level))
     return Calibration(
         bias=bias,
@@ -260,15 +292,6 @@ def _bootstrap(
         lower=jax.tree.map(lambda value, sd: value - quantile * sd, corrected, spread),
         upper=jax.tree.map(lambda value, sd: value + quantile * sd, corrected, spread),
     )
-
-
-def is_singular(cov: np.ndarray) -> Bool[np.ndarray, "B"]:
-    """Tell which covariances (B, D, D) are singular, or nearly so, or not finite."""
-    variance = np.diagonal(cov, axis1=-2, axis2=-1)
-    is_good = np.asarray(np.isfinite(cov).all(axis=(-2, -1)) & (variance > 0).all(axis=-1))
-    scale = 1 / np.sqrt(np.where(is_good[:, None], variance, 1))
-    safe = np.where(is_good[:, None, None], cov * scale[:, :, None] * scale[:, None, :], np.eye(cov.shape[-1]))
-    return ~is_good | (np.linalg.eigvalsh(safe)[:, 0] < SINGULAR)
 
 
 def _add_to(rows: np.ndarray, all_: np.ndarray, some: np.ndarray) -> np.ndarray:

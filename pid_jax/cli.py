@@ -166,7 +166,7 @@ def estimate(
         err.print(f"{Status(code).name}: {Status(code).message}")
     if out_file is not None:
         out.print(f"Written to {found.save(out_file)}.")
-    if (found.status != Status.OK).all():
+    if not np.isfinite(found.atoms.redundancy).any():
         raise ValueError(f"No problem of {arrays} could be decomposed.")
 
 

@@ -53,7 +53,7 @@ def choose_gaussianizer(densities: dict[str, np.ndarray]) -> np.ndarray:
         Names (problems,).
     """
     names, values = list(densities), np.stack(list(densities.values()))
-    exists = np.isfinite(values).all(axis=-1)
+    exists = np.asarray(np.isfinite(values).all(axis=-1))
     values = np.where(exists[..., None], values, values[exists].min(initial=0) - 1)
     best = values[np.where(exists, values.mean(axis=-1), -np.inf).argmax(axis=0), np.arange(values.shape[1])]
     loss = best - values

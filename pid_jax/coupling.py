@@ -25,7 +25,8 @@ class OptimalCoupling(
             covariances. Its singular values are at most 1.
         information: I(target; source_1, source_2) under it (...): the union information, the primal value of its
             certificate.
-        status: `Status` of each problem; numbers are NaN where it is not `OK`.
+        status: `Status` of each problem. Numbers are NaN where there is no covariance, or where one source alone has
+            infinite information.
         unit: "nats" or "bits", of the information.
     """
 

@@ -7,11 +7,12 @@ from numpy.typing import ArrayLike
 
 from pid_jax.checks import check_sample_count
 from pid_jax.covariances import check_covariances, solve_again, solve_covariances
+from pid_jax.gaussian.condition import note_conditions
 from pid_jax.layout import laid_out
 from pid_jax.pid.atoms import PIDSolution
 from pid_jax.pid.broja import broja_of, broja_of_in_float32
 from pid_jax.pid.mmi import mmi_of
-from pid_jax.result import PIDEstimate
+from pid_jax.result import VARIABLES, PIDEstimate
 from pid_jax.spec import BROJA, MMI, Redundancy, is_mmi, spec_to_dict
 from pid_jax.status import Status
 
@@ -67,6 +68,7 @@ def gaussian_pid(
         cov=array,
         dims=(d1, d2, dt),
         samples=samples,
+        notes=note_conditions(array, checked, redundancy.rank_cut, VARIABLES),
         settings={"redundancy": spec_to_dict(redundancy)},
     )
 
@@ -82,6 +84,7 @@ def _solve_in_float32(cov: np.ndarray, dims: tuple[int, ...], rank_cut: float) -
     """Decompose with eigenvectors in float32, and again in float64 where the certificate asks for it."""
     leading, flat = cov.shape[:-2], cov.reshape(-1, *cov.shape[-2:])
     rough = solve_covariances(flat, dims, broja_of_in_float32, rank_cut)
-    is_doubtful = (rough.status == Status.OK) & ~(np.abs(rough.gap) <= LARGEST_GAP_IN_FLOAT32)
+    has_atoms = (rough.status == Status.OK) | np.isfinite(rough.atoms.redundancy)
+    is_doubtful = has_atoms & ~(np.abs(rough.gap) <= LARGEST_GAP_IN_FLOAT32)
     found = solve_again(rough, flat, is_doubtful, lambda some: solve_covariances(some, dims, broja_of, rank_cut))
     return jax.tree.map(lambda x: x.reshape(leading), found)

@@ -159,7 +159,7 @@ def _reduce_all(
     if exponents is not None and isinstance(spec.gaussianize, Copula) and not np.any(reduced.rounding):
         # Columns as they are: ranks need no squares, and scaling would lose small numbers next to huge ones.
         reduced, exponents = dataclasses.replace(reduced, scores=array.astype(np.float64)), None
-    notes = describe_reduction(name, array.shape[-1], reduced.rank, reduced.explained_variance, dim)
+    notes = describe_reduction(name, array.shape[-1], reduced, dim)
     discrete = find_discrete(array)
     return dataclasses.replace(reduced, discrete=discrete, notes=(*describe_scale(name, exponents), *notes))
 

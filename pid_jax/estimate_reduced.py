@@ -21,9 +21,12 @@ from pid_jax.bias import (
     subtract_ranks,
     subtract_sampling,
 )
+from pid_jax.checks import note_few_samples
 from pid_jax.decompose import solve_pid
 from pid_jax.diagnose import describe_flows, describe_problems, diagnose_latents
 from pid_jax.discrete_values import describe_discrete, refuse_impossible
+from pid_jax.flow.sentences import name_problems
+from pid_jax.gaussian.condition import note_conditions
 from pid_jax.gaussian.covariance import ledoit_wolf, oracle_approximating, sample_covariance
 from pid_jax.gaussianize import COPULA, FLOW, Latents, gaussianize, is_corrected
 from pid_jax.layout import map_problems, over_devices
@@ -119,10 +122,10 @@ def estimate_latents(
         estimator = partial(_estimate_covariances, estimator=spec.covariance)
         cov, shrinkage = map_problems(estimator, latents.values, bytes_each=COPIES * latents.values[0].nbytes)
     count, samples = latents.values.shape[:2]
-    d1, d2, dt = dims = tuple(one.scores.shape[-1] for one in reduced)
+    d1, d2, dt = (one.scores.shape[-1] for one in reduced)
     share = np.zeros(count)
     if is_corrected(spec):
-        cov, share = without_rank_noise(cov, latents, dims)
+        cov, share = without_rank_noise(cov, latents, (d1, d2, dt))
     explained, rank = (
         np.stack([np.broadcast_to(getattr(one, name), count) for one in reduced], axis=-1)
         for name in ("explained_variance", "rank")
@@ -135,7 +138,13 @@ def estimate_latents(
         "rank": rank,
         "shrinkage": shrinkage,
         "gaussianizer": latents.gaussianizer,
-        "notes": (*_notes_of(reduced), *latents.notes, *_notes_on_ranks(share, samples, problem)),
+        "notes": (
+            *_notes_of(reduced),
+            *latents.notes,
+            *_notes_on_ranks(share, samples, problem),
+            *note_conditions(cov, (d1, d2, dt), measures[0].rank_cut, labels, problem),
+            *(note_few_samples(samples, (d1, d2, dt)) if is_corrected(spec) else ()),
+        ),
         "flow": latents.fit,
         **(_diagnose(latents, (d1, d2, dt), labels, problem) if is_checked else {}),
     }
@@ -237,8 +246,8 @@ def _decompose(
     if rows is not None:
         here = jax.tree.map(lambda x: x[rows], (corrected.found.atoms, corrected.found.information))
         first, second = _biases_of_fits(latents, here, measure, dims, spec, jax.random.fold_in(key, 1))
-        share = latents.fit.spec.gaussian_share if latents.fit is not None else None
-        corrected = subtract_fit(corrected, rows, first, second, share or 0.0)
+        by_gaussians = latents.fit.spec.gaussian_share if latents.fit is not None else None
+        corrected = subtract_fit(corrected, rows, first, second, by_gaussians or 0.0)
     return fields_of(corrected)
 
 

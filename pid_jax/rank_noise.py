@@ -23,7 +23,7 @@ from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 
 # Σ w_k − log log n, and what the shift and the scale have of it: 1 + 1/2.
 TOTAL, SHIFT_AND_SCALE = 1.215, 1.5
@@ -65,8 +65,8 @@ def noise_weights(samples: int) -> Float[np.ndarray, "degrees"]:
     def weights(degree: float) -> np.ndarray:
         return (1 + (DEGREES - 2) / degree) ** -DECAY / DEGREES
 
-    degree = brentq(lambda log_degree: weights(np.exp(log_degree)).sum() - total, -10, 10)
-    return weights(np.exp(degree))
+    log_degree = root_scalar(lambda x: weights(np.exp(x)).sum() - total, bracket=(-10, 10)).root
+    return weights(np.exp(log_degree))
 
 
 def noise_of_ranks(correlation: Float[np.ndarray, "... D D"], samples: int) -> Float[np.ndarray, "... D D"]:

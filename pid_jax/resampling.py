@@ -81,7 +81,9 @@ class ConditionalIndependence:
     """The target is independent of one source given the other.
 
     What the other source does not predict of this one is permuted, and keeps its covariance and its independence of the
-    other one. Exact up to O(1/n) where both sources are jointly Gaussian.
+    other one. Exact up to O(1/n) where both sources are jointly Gaussian. Where ranks were taken and both sources are
+    nearly functions of each other, the rest is permuted before the ranks and ranked again (docs/decisions/0024); a note
+    says where that is not possible.
 
     Attributes:
         source: 1 or 2: the source that is to tell nothing beyond the other.

@@ -49,7 +49,9 @@ class PIDEstimate(Result, amounts=("atoms", "information", "gap", *_OF_ATOMS), v
     Attributes:
         atoms: Redundancy, unique_1, unique_2, synergy.
         information: I_1, I_2, I_12.
-        status: `Status` of each problem; numbers are NaN where it is not `OK`.
+        status: `Status` of each problem. Where it is `INFINITE_INFORMATION` what is finite is there and what is
+            infinite is `inf`: if each source alone has finite information, only I_12 and the synergy are infinite; else
+            the atoms are NaN. Where there is no covariance all numbers are NaN.
         gap: Certificate of the optimization: upper minus lower bound on the union information of the whitened
             covariance, zero up to rounding. NaN for measures without an optimization.
         cov: Joint covariance (..., D, D) that was decomposed, in the order source_1, source_2, target.
@@ -223,10 +225,10 @@ def _read_atoms(data: "xr.Dataset", role: str) -> PIDAtoms | None:
 
 def span(values: np.ndarray) -> str:
     """Say what a number is, or from where to where several go."""
-    finite = values[np.isfinite(values)]
-    if not finite.size:
+    known = values[~np.isnan(values)]
+    if not known.size:
         return "NaN"
-    low, high = float(finite.min()), float(finite.max())
+    low, high = float(known.min()), float(known.max())
     return f"{low:.4g}" if values.size == 1 else f"{low:.4g} to {high:.4g}"
 
 

@@ -177,7 +177,7 @@ def _reduce(
     if is_small:
         samples, offset, scale = states.astype(np.float64), 0.0, 1.0
     else:
-        single = SinglePrecision(states[None], None if basis is None else basis.mean[None])
+        single = SinglePrecision(states[None], None if basis is None else np.asarray(basis.mean)[None])
         samples, offset, scale = single[:1][0], single.means[0], single.scales[0]
     unit = np.finfo(np.float32).eps if states.dtype.itemsize <= 4 else np.finfo(np.float64).eps
     with double_precision(), one_blas_thread(min(n, p) if is_small else dim):

@@ -39,7 +39,8 @@ class UniqueSpectrum(Result, amounts=PARTS, axes=_AXES):
         unique_2: What source_2 tells about each of them more than source_1 (..., dt); U_2 in total.
         shared: Uncorrelated read-outs that carry the redundancy, from most to least.
         redundancy: What each of them adds to the redundancy (..., dt); R in total. Single values can be negative.
-        status: `Status` of each problem; numbers are NaN where it is not `OK`.
+        status: `Status` of each problem. Numbers are NaN where there is no covariance, or where one source alone has
+            infinite information.
         unit: "nats" or "bits".
     """
 
@@ -88,7 +89,7 @@ class UniqueSpectrum(Result, amounts=PARTS, axes=_AXES):
             raise ValueError(
                 f"This spectrum holds problems of shape {self.status.shape}: choose one first, as in spectrum[0]."
             )
-        if self.status != Status.OK:
+        if not np.isfinite(self.redundancy).all():
             status = Status(int(self.status))
             raise ValueError(f"This spectrum has no numbers, its status is {status.name}. {status.message}")
         directions = self.shared if part == "redundancy" else self.unique

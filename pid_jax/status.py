@@ -4,7 +4,12 @@ from enum import IntEnum
 
 
 class Status(IntEnum):
-    """Outcome of one decomposition. Every status but `OK` comes with NaN in all numbers of that problem."""
+    """Outcome of one decomposition.
+
+    `NOT_FINITE` and `NOT_PSD` come with NaN in all numbers of that problem. With `INFINITE_INFORMATION` what is finite
+    is there: if no source alone determines a direction of the target, redundancy and unique informations, while I_12
+    and the synergy are `inf`; else the informations, of which one or both are `inf`, and NaN for the atoms.
+    """
 
     OK = 0
     NOT_FINITE = 1
@@ -27,7 +32,7 @@ _MESSAGES = {
         "in float64, or shrink it."
     ),
     Status.INFINITE_INFORMATION: (
-        "The sources determine some direction of the target exactly, so the information is infinite: remove what "
+        "The sources determine some direction of the target exactly, so their information is infinite: remove what "
         "target and sources share as a copy, or add the noise that the measurement really has."
     ),
     Status.CONSTANT: (

@@ -18,11 +18,13 @@ from pid_jax.checks import (
     check_key,
     check_not_constant,
     check_positive_int,
+    note_few_samples,
 )
 from pid_jax.decompose import solve_pid
 from pid_jax.discrete_values import describe_discrete, refuse_impossible
 from pid_jax.estimate import check_spec, reduced_dims
 from pid_jax.estimate_reduced import correct_sampling, fields_of
+from pid_jax.gaussian.condition import note_conditions
 from pid_jax.gaussianize import RAW, is_corrected
 from pid_jax.gaussianizers import NoGaussianization
 from pid_jax.moments import Moments, check_block, memory_needed
@@ -101,7 +103,6 @@ def stream_pid(
         decomposed = vars(solve_pid(cov, found.dims, spec.redundancy))
     estimate = PIDEstimate(
         **refuse_impossible(decomposed, tally.values(), VARIABLES),
-        notes=describe_discrete(tally.values(), VARIABLES, "problem"),
         cov=cov,
         dims=found.dims,
         samples=found.samples,
@@ -109,6 +110,12 @@ def stream_pid(
         rank=found.rank[None],
         shrinkage=np.zeros(1),
         gaussianizer=np.full(1, RAW),
+        notes=(
+            *found.notes,
+            *describe_discrete(tally.values(), VARIABLES, "problem"),
+            *note_conditions(cov, found.dims, spec.redundancy.rank_cut, VARIABLES),
+            *(note_few_samples(found.samples, found.dims) if is_corrected(spec) else ()),
+        ),
         settings=spec_to_dict(spec),
     )
     return estimate.reshape(())
@@ -155,6 +162,7 @@ class _Scores:
     cov: np.ndarray
     explained_variance: np.ndarray
     rank: np.ndarray
+    notes: tuple[str, ...] = ()
 
 
 def _check_settings(spec: PIDSpec | None, key: jax.Array, budget_gb: float, threads: int | None) -> PIDSpec:

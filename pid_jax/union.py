@@ -20,7 +20,8 @@ class UnionEstimate(Result, amounts=("union", "i_each", "i_all", "gap"), axes={"
         i_all: I(target; all sources) (...).
         gap: Certificate (...): the optimum for the whitened covariance lies between `union` − `gap` and `union`. The
             rounding of the whitening, about 1e-16 times the condition, is not in it.
-        status: `Status` of each problem; numbers are NaN where it is not `OK`.
+        status: `Status` of each problem. Where it is `INFINITE_INFORMATION` infinite informations are `inf`, and the
+            union information is there if each source alone has a finite one; where there is no covariance all are NaN.
         unit: "nats" or "bits".
     """
 

@@ -47,8 +47,10 @@ def whiten_any_rank(
     all_map = together @ each_map
 
     status = jnp.where(_is_psd(correlation, dims), correlation.status, Status.NOT_PSD)
-    is_infinite = (status == Status.OK) & _is_deterministic(cross_all, target_map, all_map)
-    status = jnp.where(is_infinite, Status.INFINITE_INFORMATION, status)
+    determines = [_is_deterministic(*one) for one in zip(cross, [target_map] * len(maps), maps, strict=True)]
+    together_too = jnp.stack([*determines, _is_deterministic(cross_all, target_map, all_map)]).any()
+    determines = (status == Status.OK) & jnp.stack([*determines, together_too])
+    status = jnp.where(determines[-1], Status.INFINITE_INFORMATION, status)
     whitened = WhitenedGaussian(
         cross=cross,
         cross_all=cross_all,
@@ -56,6 +58,7 @@ def whiten_any_rank(
         source_maps=tuple(source_map * scale[at] for source_map, at in zip(maps, sources, strict=True)),
         cov=cov,
         status=status,
+        determines=determines,
     )
     return masked(whitened), all_map * scale[whole]
 

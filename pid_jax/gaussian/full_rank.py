@@ -55,6 +55,7 @@ def whiten_full_rank(
         source_maps=tuple(invert_lower(f) * scale[at] for f, at in zip(factors, sources, strict=True)),
         cov=cov,
         status=jnp.where(is_clear, Status.OK, Status.NOT_PSD),
+        determines=jnp.zeros(len(dims), bool),
     )
     return masked(whitened), is_clear
 

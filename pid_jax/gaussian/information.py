@@ -5,13 +5,12 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from pid_jax.gaussian.joint import JointGaussian
 from pid_jax.gaussian.linalg import cholesky
 from pid_jax.gaussian.whiten import whiten
 from pid_jax.gaussian.whitened import WhitenedGaussian
-from pid_jax.status import Status
 
 
 @jax.tree_util.register_dataclass
@@ -40,7 +39,8 @@ def mutual_information(joint: JointGaussian, rank_cut: float = 1e-13) -> Informa
         rank_cut: Directions with less than this fraction of a variable's largest variance are dropped.
 
     Returns:
-        The three informations in nats; NaN where the covariance has no finite answer (see `Status`).
+        The three informations in nats, infinite where sources determine a direction of the target exactly; NaN for a
+        matrix that is no covariance (see `Status`).
 
     Example:
         >>> import jax
@@ -51,18 +51,19 @@ def mutual_information(joint: JointGaussian, rank_cut: float = 1e-13) -> Informa
         >>> print(f"{information.i_1:.2f} {information.i_2:.2f} {information.i_12:.2f}")
         0.35 0.35 0.55
     """
-    whitened = whiten(joint, rank_cut)
-    return jax.tree.map(lambda x: jnp.where(whitened.status == Status.OK, x, jnp.nan), information_of(whitened))
+    return information_of(whiten(joint, rank_cut))
 
 
 def information_of(whitened: WhitenedGaussian) -> Information:
-    """Compute the three informations in nats from two whitened sources, whatever their status."""
-    cross_1, cross_2 = whitened.cross
-    return Information(
-        i_1=information_from_cross(cross_1),
-        i_2=information_from_cross(cross_2),
-        i_12=information_from_cross(whitened.cross_all),
-    )
+    """Compute the three informations in nats from two whitened sources; NaN where there is no covariance."""
+
+    def of(cross: Float[Array, "dt d"], is_infinite: Bool[Array, ""]) -> Float[Array, ""]:
+        value = jnp.where(is_infinite, jnp.inf, information_from_cross(cross))
+        return jnp.where(whitened.is_covariance, value, jnp.nan)
+
+    crosses = (*whitened.cross, whitened.cross_all)
+    i_1, i_2, i_12 = (of(cross, one) for cross, one in zip(crosses, whitened.determines, strict=True))
+    return Information(i_1=i_1, i_2=i_2, i_12=i_12)
 
 
 def information_from_cross(cross: Float[Array, "dt d"]) -> Float[Array, ""]:

@@ -51,7 +51,8 @@ def student_scatter(
         freedom: Degrees of freedom ν.
 
     Returns:
-        The location, and the lower Cholesky factor of the scatter matrix.
+        The location, and the lower Cholesky factor of the scatter matrix. The first weights come from medians, so that
+        no single sample decides where the steps begin, however far out it is.
 
     Source: K. L. Lange, R. J. A. Little, J. M. G. Taylor (1989), J. Am. Stat. Assoc. 84, 881.
 
@@ -69,4 +70,9 @@ def student_scatter(
         square = (solve_lower(factor, (samples - location).T) ** 2).sum(axis=0)
         return weighted((freedom + size) / (freedom + square))
 
-    return lax.fori_loop(0, SCATTER_STEPS, step, weighted(jnp.ones(n, samples.dtype)))
+    center = jnp.median(samples, axis=0)
+    far = jnp.abs(samples - center)
+    spread, mean = jnp.median(far, axis=0), far.mean(axis=0)  # of values that are mostly equal the median is zero
+    spread = jnp.where(spread > 0, spread, jnp.where(mean > 0, mean, 1))
+    first = (freedom + size) / (freedom + ((far / spread) ** 2).sum(axis=1))
+    return lax.fori_loop(0, SCATTER_STEPS, step, weighted(first))

@@ -12,7 +12,6 @@ from pid_jax.gaussian.full_rank import whiten_full_rank
 from pid_jax.gaussian.joint import JointGaussian, block_slices, check_shape
 from pid_jax.gaussian.linalg import symmetrize
 from pid_jax.gaussian.whitened import WhitenedGaussian
-from pid_jax.status import Status
 
 
 def whiten(joint: JointGaussian, rank_cut: float, sources: int | None = 2) -> WhitenedGaussian:
@@ -55,7 +54,7 @@ def _whiten_jvp(
     were dropped stay dropped.
     """
     whitened, all_map = whiten_any_rank(primals[0], dims, rank_cut)
-    change = jnp.where(whitened.status == Status.OK, symmetrize(tangents[0]), 0)
+    change = jnp.where(whitened.is_covariance, symmetrize(tangents[0]), 0)
     *sources, target = block_slices(dims)
     whole = slice(0, target.start)
     target_map = whitened.target_map
@@ -74,5 +73,6 @@ def _whiten_jvp(
         source_maps=tuple(-0.5 * m @ change[at, at] @ m.T @ m for _, at, m in each),
         cov=change,
         status=np.zeros((), jax.dtypes.float0),  # type: ignore[arg-type]
+        determines=np.zeros(len(dims), jax.dtypes.float0),  # type: ignore[arg-type]
     )
     return whitened, moved

@@ -40,15 +40,17 @@ class WhiteFactors:
         return factors
 
 
-def information_bias(freedom: float | Float[Array, ""], dims: tuple[int, int, int]) -> Information:
+def information_bias(freedom: float | Float[Array, ""], dims: tuple[int, int, int], shared: int = 0) -> Information:
     """Compute by how much information from a sample covariance reads high, in nats; exact for Gaussian samples.
 
     E log |S| − log |Σ| = Σ_{j<d} ψ((f − j) / 2) + d log(2 / f) for f degrees of freedom, whatever Σ is; in
-    I = ½ log |Σ_t| |Σ_s| / |Σ_ts| the second terms cancel.
+    I = ½ log |Σ_t| |Σ_s| / |Σ_ts| the second terms cancel. A sample covariance has the range of Σ, so that for a
+    singular Σ the same holds with ranks in place of dimensions.
 
     Args:
         freedom: f, n − 1 for n samples.
-        dims: (d1, d2, dt).
+        dims: (d1, d2, dt), or the ranks of the variables.
+        shared: By how much the rank of both sources together is below the sum of theirs.
 
     Source: docs/theory.md; Misra, Singh & Demchuk (2005), J. Multivariate Anal. 92, 324, for the expectation.
     """
@@ -60,4 +62,4 @@ def information_bias(freedom: float | Float[Array, ""], dims: tuple[int, int, in
     def bias(size: int) -> Array:
         return 0.5 * (of(size) + of(dt) - of(size + dt))
 
-    return Information(i_1=bias(d1), i_2=bias(d2), i_12=bias(d1 + d2))
+    return Information(i_1=bias(d1), i_2=bias(d2), i_12=bias(d1 + d2 - shared))

@@ -18,6 +18,7 @@ from pid_jax.gaussianize import Latents
 from pid_jax.inference.acceleration import acceleration_of_gaussians, acceleration_of_rows
 from pid_jax.inference.intervals import check_enough_draws, interval_from
 from pid_jax.inference.neighbors import choose_length
+from pid_jax.inference.normal import deviations
 from pid_jax.inference.replicates import gaussian_replicates, row_replicates
 from pid_jax.layout import laid_out
 from pid_jax.pid.atoms import PIDAtoms
@@ -70,6 +71,11 @@ class PIDBootstrap(
     notes: tuple[str, ...]
     settings: Mapping[str, Any]
     unit: str = "nats"
+
+    @property
+    def status(self) -> np.ndarray:
+        """`Status` of each problem, that of `estimated`."""
+        return self.estimated.status
 
     def __repr__(self) -> str:
         """Show the estimate with these intervals instead of its own."""
@@ -157,7 +163,7 @@ def bootstrap_pid(
             key=for_replicates,
             progress=part_of(progress, 1, 2),
         )
-    errors = jax.tree.map(lambda x: x - x.mean(axis=0), replicates)
+    errors = jax.tree.map(deviations, replicates)
     lower, upper = found.lower, found.upper
     if not isinstance(interval, Calibrated):
         lower, upper = _intervals(found, errors, level, kind, interval, latents.values)
@@ -215,7 +221,8 @@ def _refitted(
     for place, one in enumerate(jax.random.split(key, resamples)):
         for_rows, for_fit = jax.random.split(one)
         rows = np.asarray(jax.random.choice(for_rows, arrays[0].shape[-2], (arrays[0].shape[-2],)))
-        reduced, _, rest = reduce_variables(*(x[..., rows, :] for x in arrays), plain, for_fit)
+        one_1, one_2, one_t = (x[..., rows, :] for x in arrays)
+        reduced, _, rest = reduce_variables(one_1, one_2, one_t, plain, for_fit)
         (estimate,) = estimate_reduced(reduced, plain, (plain.redundancy,), rest, no_progress, is_checked=False)
         found.append(jax.tree.map(np.ravel, estimate.atoms))
         progress(place + 1, resamples)

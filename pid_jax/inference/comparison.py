@@ -15,6 +15,7 @@ from pid_jax.estimate import check_spec, reduce_variables
 from pid_jax.estimate_reduced import estimate_latents, map_to_latents
 from pid_jax.inference.differences import infer_differences
 from pid_jax.inference.neighbors import choose_length
+from pid_jax.inference.shown import describe_status, range_of
 from pid_jax.layout import laid_out
 from pid_jax.pid.quantities import QUANTITIES, PIDQuantities
 from pid_jax.progress import Progress, no_progress, part_of
@@ -23,6 +24,7 @@ from pid_jax.resampling import Block
 from pid_jax.result import VARIABLES, PIDEstimate
 from pid_jax.result_dataset import Result
 from pid_jax.spec import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
+from pid_jax.status import Status
 
 # Fewer replicates tell a standard error to 10 % or worse.
 FEWEST_RESAMPLES = 50
@@ -69,6 +71,11 @@ class PIDComparison(Result, amounts=("difference", "lower", "upper", "standard_e
     settings: Mapping[str, Any]
     unit: str = "nats"
 
+    @property
+    def status(self) -> np.ndarray:
+        """`Status` of each problem: that of the baseline, or where this is `OK` that of the intervention."""
+        return np.where(self.baseline.status != Status.OK, self.baseline.status, self.intervention.status)
+
     def __repr__(self) -> str:
         """Show differences with intervals and p-values: those of one problem, or the ranges of many."""
         count = np.size(self.p_value.i_12)
@@ -80,12 +87,14 @@ class PIDComparison(Result, amounts=("difference", "lower", "upper", "standard_e
                 for part in ("difference", "lower", "upper", "p_value", "family_wise")
             )
             if count == 1:
-                text = f"{value[0]:>+9.4f} [{low[0]:+.4f}, {high[0]:+.4f}]  p = {p[0]:.3g}"
+                text = f"{value[0]:>+9.4f}"
+                text += f" [{low[0]:+.4f}, {high[0]:+.4f}]  p = {p[0]:.3g}" if np.isfinite(value[0]) else ", no p-value"
             else:
                 below, clear = (int((x <= 1 - self.level + 1e-12).sum()) for x in (p, family))
-                text = f"{np.nanmin(value):>+9.4f} to {np.nanmax(value):+.4f}"
+                text = f"{range_of(value, '+.4f'):>20}"
                 text += f"  p ≤ {1 - self.level:.2g} in {below} ({clear} family-wise)"
             lines.append(f"  {name:<12}{text}")
+        lines += describe_status(self.status, 12)
         lines += [f"  {'note:':<12}{note}" for note in self.notes]
         named = {"baseline": self.baseline, "intervention": self.intervention}
         lines += [f"  {'finding:':<12}{name}: {text}" for name, one in named.items() for text in one.findings]

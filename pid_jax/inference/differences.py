@@ -8,8 +8,8 @@ import numpy as np
 
 from pid_jax.gaussianize import Latents
 from pid_jax.inference.influence import influence_of_rows
-from pid_jax.inference.multiplicity import false_discovery_rate, family_wise_by_maximum
-from pid_jax.inference.normal import error_or_size, in_errors, p_value_of, reach_of
+from pid_jax.inference.multiplicity import ROUNDING, false_discovery_rate, family_wise_by_maximum
+from pid_jax.inference.normal import deviations, error_or_size, in_errors, p_value_of, reach_of
 from pid_jax.inference.replicates import row_replicates
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.pid.calibrated import LEAST_SHARE
@@ -46,9 +46,21 @@ def infer_differences(
         By name, the fields of `PIDComparison` that these decide.
     """
     before, after = (quantities_of(e.atoms, e.information) for e in estimates)
+    shown_before, shown_after = (_as_shown(e) for e in estimates)
     replicates = _replicates(latents, estimates, redundancy, block_length, resamples, key, progress)
     jackknife = _jackknife(latents, estimates, is_mmi(redundancy), block_length)
-    return _infer(jax.tree.map(np.subtract, after, before), replicates, jackknife, level)
+    with np.errstate(invalid="ignore"):  # of two infinite amounts
+        difference = jax.tree.map(np.subtract, after, before)
+        shown = jax.tree.map(np.subtract, shown_after, shown_before)
+    informed = np.stack([e for one in (before, after) for e in (one.i_1, one.i_2, one.i_12)])
+    rounding = ROUNDING * np.where(np.isfinite(informed), informed, 0).max(axis=0)
+    return _infer(difference, shown, replicates, jackknife, rounding, level)
+
+
+def _as_shown(estimate: PIDEstimate) -> PIDQuantities:
+    """Return atoms and informations as the samples show them, without any correction."""
+    bias = estimate.bias
+    return _with_information(estimate.atoms if bias is None else jax.tree.map(np.add, estimate.atoms, bias))
 
 
 def _replicates(
@@ -73,7 +85,8 @@ def _replicates(
         )
         for place, (x, e) in enumerate(zip(latents, estimates, strict=True))
     )
-    return _with_information(jax.tree.map(np.subtract, after, before))
+    with np.errstate(invalid="ignore"):  # of two infinite amounts
+        return _with_information(jax.tree.map(np.subtract, after, before))
 
 
 def _with_information(atoms: PIDAtoms) -> PIDQuantities:
@@ -101,14 +114,27 @@ def _jackknife(
 
 
 def _infer(
-    difference: PIDQuantities, replicates: PIDQuantities, jackknife: PIDQuantities, level: float
+    difference: PIDQuantities,
+    shown: PIDQuantities,
+    replicates: PIDQuantities,
+    jackknife: PIDQuantities,
+    rounding: np.ndarray,
+    level: float,
 ) -> dict[str, Any]:
-    drawn = jax.tree.map(lambda x: x.std(axis=0), replicates)
-    error = jax.tree.map(_standard_error, jackknife, drawn, difference)
+    """Infer from differences with and without correction, replicates of the latter, and what counts as rounding.
+
+    Where samples show no difference, in themselves and in every replicate, both conditions are one function of the
+    rows, and what corrections drawn at random leave between them is none.
+    """
+    scatter = jax.tree.map(deviations, replicates)
+    drawn = jax.tree.map(lambda x: x.std(axis=0), scatter)
+    is_same = jax.tree.map(lambda x, sd: (np.abs(x) <= rounding) & (sd <= rounding), shown, drawn)
+    difference = jax.tree.map(lambda same, x: np.where(same, 0, x), is_same, difference)
+    error = jax.tree.map(lambda one, other, x: _standard_error(one, other, x, rounding), jackknife, drawn, difference)
     reach = jax.tree.map(lambda sd: reach_of(sd, level), error)
     distance = jax.tree.map(in_errors, difference, error)
     p_value = jax.tree.map(p_value_of, distance)
-    scatter = jax.tree.map(lambda x, sd: in_errors(x - x.mean(axis=0), sd), replicates, drawn)
+    scatter = jax.tree.map(lambda x, sd: in_errors(np.where(sd > rounding, x, 0), sd), scatter, drawn)
     return {
         "difference": difference,
         "lower": jax.tree.map(np.subtract, difference, reach),
@@ -120,6 +146,9 @@ def _infer(
     }
 
 
-def _standard_error(jackknife: np.ndarray, drawn: np.ndarray, difference: np.ndarray) -> np.ndarray:
+def _standard_error(
+    jackknife: np.ndarray, drawn: np.ndarray, difference: np.ndarray, rounding: np.ndarray
+) -> np.ndarray:
     """Choose between both standard errors."""
-    return error_or_size(np.where(jackknife < LEAST_SHARE * drawn, drawn, jackknife), difference)
+    error = np.where(jackknife < LEAST_SHARE * drawn, drawn, jackknife)
+    return np.where(np.isinf(difference), np.nan, error_or_size(error, difference, rounding))

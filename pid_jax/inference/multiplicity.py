@@ -2,7 +2,7 @@
 
 import numpy as np
 
-# Values that differ by less than this part of their size are the same.
+# Values that differ by less than this part of the amounts that they were computed from are the same.
 ROUNDING = 1e-9
 
 
@@ -41,7 +41,7 @@ def family_wise_by_maximum(statistic: np.ndarray, replicates: np.ndarray) -> np.
     Source: step-down maxT, Westfall & Young (1993), Resampling-Based Multiple Testing, alg. 4.1.
     """
     adjusted = np.full(np.shape(statistic), np.nan)
-    known = np.flatnonzero(np.isfinite(statistic) & np.isfinite(replicates).all(axis=0))
+    known = np.flatnonzero(~np.isnan(statistic) & ~np.isnan(replicates).any(axis=0))
     order = known[np.argsort(-statistic[known], kind="stable")]
     if order.size:
         largest = np.maximum.accumulate(replicates[:, order[::-1]], axis=1)[:, ::-1]
@@ -62,15 +62,36 @@ def family_wise_by_rows(statistic: np.ndarray, replicates: np.ndarray) -> np.nda
     return adjusted
 
 
+def settle(statistic: np.ndarray, replicates: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Set replicates that differ from the statistic by rounding alone equal to it, so that they tie.
+
+    An atom is a difference of informations, and has their rounding however small it is itself.
+
+    Args:
+        statistic: Statistics (problems).
+        replicates: Under the null (resamples, problems).
+        scale: Size of the amounts that both were computed from (problems).
+    """
+    with np.errstate(invalid="ignore"):  # infinite ones
+        is_close = np.abs(replicates - statistic) <= ROUNDING * scale
+    return np.where(is_close, statistic, replicates)
+
+
 def standardize(statistic: np.ndarray, replicates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Measure statistics and replicates of every problem in units of their common spread around their common mean.
 
     The statistic has the same part in both as every replicate has, so that under the null it still looks like one.
+    Infinite ones stay so and take no part.
     """
     pool = np.concatenate([statistic[None], replicates])
-    spread = pool.std(axis=0)
-    moves = ~(spread <= ROUNDING * np.abs(pool).max(axis=0))
-    standard = np.where(moves, (pool - pool.mean(axis=0)) / np.where(moves, spread, 1), 0)
+    is_infinite = np.isinf(pool)
+    count = np.maximum((~is_infinite).sum(axis=0), 1)
+    finite = np.where(is_infinite, 0, pool)
+    mean = finite.sum(axis=0) / count
+    centered = np.where(is_infinite, 0, finite - mean)
+    spread = np.sqrt((centered**2).sum(axis=0) / count)
+    moves = ~(spread <= ROUNDING * np.abs(finite).max(axis=0))
+    standard = np.where(is_infinite, pool, np.where(moves, centered / np.where(moves, spread, 1), 0))
     return standard[0], standard[1:]
 
 
@@ -78,11 +99,12 @@ def exceedance(statistic: np.ndarray, replicates: np.ndarray) -> np.ndarray:
     """Compute the p-value (1 + number of replicates as large) / (1 + number of replicates), up to rounding.
 
     Args:
-        statistic: Statistics (...); NaN gives NaN.
+        statistic: Statistics (...); NaN gives NaN, infinity exceeds what is finite.
         replicates: Under the null (resamples, ...).
 
     Source: Phipson & Smyth (2010), Stat. Appl. Genet. Mol. Biol. 9, 39.
     """
-    close = ROUNDING * np.maximum(np.abs(statistic), np.abs(replicates).max(axis=0))
+    finite = np.where(np.isinf(replicates), 0, np.abs(replicates)).max(axis=0)
+    close = ROUNDING * np.where(np.isinf(statistic), 0, np.maximum(np.abs(statistic), finite))
     p_value = (1 + (replicates >= statistic - close).sum(axis=0)) / (1 + len(replicates))
-    return np.where(np.isfinite(statistic) & np.isfinite(replicates).all(axis=0), p_value, np.nan)
+    return np.where(np.isnan(statistic) | np.isnan(replicates).any(axis=0), np.nan, p_value)

@@ -14,9 +14,18 @@ from pid_jax.checks import check_key, check_positive_int
 from pid_jax.estimate import check_spec, reduce_variables
 from pid_jax.estimate_reduced import estimate_latents, estimate_reduced, map_to_latents
 from pid_jax.gaussian.wishart import numpy_generator
-from pid_jax.inference.multiplicity import exceedance, false_discovery_rate, family_wise_by_maximum, standardize
+from pid_jax.gaussianize import COPULA
+from pid_jax.inference.multiplicity import (
+    exceedance,
+    false_discovery_rate,
+    family_wise_by_maximum,
+    settle,
+    standardize,
+)
 from pid_jax.inference.neighbors import choose_length
 from pid_jax.inference.permuted import draw_permutations, permuted_quantities
+from pid_jax.inference.reranked import find_close, rest_quantities
+from pid_jax.inference.shown import describe_status, range_of, smallest_of
 from pid_jax.layout import laid_out
 from pid_jax.pid.quantities import QUANTITIES, PIDQuantities, quantities_of
 from pid_jax.progress import Progress, no_progress, part_of
@@ -39,6 +48,7 @@ class PIDTest(Result, amounts=("statistic", "replicates"), axes={"replicates": (
     """P-values of atoms and informations. Every array has the leading axes of the input.
 
     Attributes:
+        status: `Status` of the decomposition of the samples. Where an atom or information is NaN, so are its p-values.
         statistic: What was tested: atoms and informations as the samples show them, biased as they are.
         p_value: Probability under the null of what is at least as large.
         false_discovery: P-values adjusted over all problems, for each quantity alone: rejecting those up to q makes a
@@ -50,6 +60,7 @@ class PIDTest(Result, amounts=("statistic", "replicates"), axes={"replicates": (
         unit: "nats" or "bits", of statistic and replicates.
     """
 
+    status: np.ndarray
     statistic: PIDQuantities
     p_value: PIDQuantities
     false_discovery: PIDQuantities
@@ -74,11 +85,11 @@ class PIDTest(Result, amounts=("statistic", "replicates"), axes={"replicates": (
         ]
         for name in QUANTITIES:
             value, p, family = (np.ravel(getattr(x, name)) for x in (self.statistic, self.p_value, self.family_wise))
-            span = f"{np.nanmin(value):.4f}" + (f" to {np.nanmax(value):.4f}" if count > 1 else "")
-            line = f"  {name:<12}{span:>18}{np.nanmin(p):>9.4f}"
+            line = f"  {name:<12}{range_of(value):>18}{smallest_of(p):>9}"
             if count > 1:
-                line += f"{np.nanmin(family):>13.4f}   {int((p <= 0.05).sum())} ({int((family <= 0.05).sum())})"
+                line += f"{smallest_of(family):>13}   {int((p <= 0.05).sum())} ({int((family <= 0.05).sum())})"
             lines.append(line)
+        lines += describe_status(self.status, 12)
         return "\n".join([*lines, *(f"  {'note:':<12}{note}" for note in self.notes)])
 
 
@@ -184,25 +195,44 @@ def permute_reduced(
     notes = (*latents.notes, *warned, *((_FITTED,) if latents.fit is not None and again is None else ()))
     (found,) = estimate_latents(latents, reduced, spec, (spec.redundancy,), for_bias, is_checked=False)
     rows = draw_permutations(numpy_generator(for_rows), latents.values.shape[1], length)
-    if again is None:
+    if again is not None:
+        replicates = _take(again, rows, resamples, second)
+    elif isinstance(null, ConditionalIndependence):
+        scores = [np.asarray(one.scores) for one in reduced]
+        close = find_close(latents.values, scores, found.dims, latents.gaussianizer == COPULA)
+        notes += (_note_of(int(close.in_doubt.sum()), len(found.cov)),) if close.in_doubt.any() else ()
+        behind = (latents.values, scores, found.cov, found.dims, null, spec.redundancy)
+        replicates = rest_quantities(*behind, rows, resamples, close.before_ranks, second)
+    else:
         behind = (latents.values, found.cov, found.dims, null, spec.redundancy)
         replicates = permuted_quantities(*behind, rows, resamples, second)
-    else:
-        replicates = _take(again, rows, resamples, second)
     result = _infer(quantities_of(found.atoms, found.information), replicates)
     settings = {"spec": spec_to_dict(spec), "null": spec_to_dict(null), "resamples": int(resamples)}
     settings |= {"refit": again is not None, "blocks": None if blocks is None else spec_to_dict(blocks)}
-    return PIDTest(**result, replicates=replicates, notes=notes, settings=settings)
+    return PIDTest(status=found.status, **result, replicates=replicates, notes=notes, settings=settings)
+
+
+def _note_of(doubtful: int, count: int) -> str:
+    where = f" in {doubtful} of {count} problems" if count > 1 else ""
+    return (
+        f"the sources are nearly functions of each other{where}, and not linear ones before the ranks: p-values may be "
+        "too small, since ranks are off by as much as one source leaves open of the other; use more samples, or leave "
+        "out what both share"
+    )
 
 
 def _infer(statistic: PIDQuantities, replicates: PIDQuantities) -> dict[str, Any]:
-    p_value = jax.tree.map(exceedance, statistic, replicates)
+    # Atoms are differences of informations, of which the largest is I_12: what rounding leaves is a part of that.
+    informed = np.concatenate([np.asarray(statistic.i_12)[None], replicates.i_12])
+    scale = np.where(np.isfinite(informed), informed, 0).max(axis=0)
+    settled = jax.tree.map(lambda one, drawn: settle(one, drawn, scale), statistic, replicates)
+    p_value = jax.tree.map(exceedance, statistic, settled)
     return {
         "statistic": statistic,
         "p_value": p_value,
         "false_discovery": jax.tree.map(false_discovery_rate, p_value),
         "family_wise": jax.tree.map(
-            lambda one, drawn: family_wise_by_maximum(*standardize(one, drawn)), statistic, replicates
+            lambda one, drawn: family_wise_by_maximum(*standardize(one, drawn)), statistic, settled
         ),
     }
 

@@ -24,6 +24,8 @@ ROW_COPIES = 4
 
 Permuted = Callable[[Int[np.ndarray, "n"]], Float[np.ndarray, "B dt d"]]
 """The covariance of the target with some sources after the rows were permuted."""
+Fill = Callable[[Float[np.ndarray, "B D D"], Int[np.ndarray, "n"]], None]
+"""Writes what a permutation changes into covariances."""
 
 
 def permuted_quantities(
@@ -56,17 +58,50 @@ def permuted_quantities(
     if by_type("null", null, {ConditionalIndependence: True, Independence: False}):
         assert isinstance(null, ConditionalIndependence)
         at, other = (at_1, at_2) if null.source == 1 else (at_2, at_1)
-        of = _permute_rest(centered[..., at], centered[..., other], centered[..., target])
+        of = permute_rest(centered[..., at], centered[..., other], centered[..., target])
     else:
         at = slice(0, target.start)
         of = _permute_target(centered[..., at], centered[..., target])
+
+    def fill(replicate: Float[np.ndarray, "B D D"], order: Int[np.ndarray, "n"]) -> None:
+        cross = of(order)
+        replicate[:, target, at], replicate[:, at, target] = cross, np.swapaxes(cross, -1, -2)
+
+    at_once = current_layout().budget_bytes - ROW_COPIES * latents.nbytes
+    return solve_replicates(cov, dims, redundancy, fill, rows, resamples, at_once, progress)
+
+
+def solve_replicates(
+    cov: Float[np.ndarray, "B D D"],
+    dims: tuple[int, int, int],
+    redundancy: Redundancy,
+    fill: Fill,
+    rows: Iterator[Int[np.ndarray, "n"]],
+    resamples: int,
+    budget_bytes: float,
+    progress: Progress,
+) -> PIDQuantities:
+    """Decompose covariances in which permutations have replaced some blocks.
+
+    Args:
+        cov: Sample covariances.
+        dims: (d1, d2, dt).
+        redundancy: The measure.
+        fill: Writes the blocks that a permutation changes into a copy of the covariances.
+        rows: Permutations.
+        resamples: How many to take.
+        budget_bytes: Memory for what exists at a time.
+        progress: Called with replicates done and all there are.
+
+    Returns:
+        Atoms and informations (resamples, problems) in nats.
+    """
     parts, done = [], 0
-    for count in blocks_within(current_layout().budget_bytes - ROW_COPIES * latents.nbytes, resamples, *cov.shape[:2]):
+    for count in blocks_within(budget_bytes, resamples, *cov.shape[:2]):
         replicates = np.repeat(cov[None], count, axis=0)
         with one_blas_thread(sum(dims)):
             for one in replicates:
-                cross = of(next(rows))
-                one[:, target, at], one[:, at, target] = cross, np.swapaxes(cross, -1, -2)
+                fill(one, next(rows))
         solved = solve_pid(replicates, dims, redundancy)
         parts.append(quantities_of(solved.atoms, solved.information))
         done += count
@@ -90,7 +125,7 @@ def _permute_target(sources: np.ndarray, target: np.ndarray) -> Permuted:
     return lambda rows: np.swapaxes(target[:, rows], -1, -2) @ scaled
 
 
-def _permute_rest(source: np.ndarray, other: np.ndarray, target: np.ndarray) -> Permuted:
+def permute_rest(source: np.ndarray, other: np.ndarray, target: np.ndarray) -> Permuted:
     """Permute what `other` does not predict of `source`.
 
     In white coordinates the rest has orthonormal columns F, and W stands for `other`. Permuted columns π F are made
@@ -98,32 +133,36 @@ def _permute_rest(source: np.ndarray, other: np.ndarray, target: np.ndarray) -> 
     share with the target is then Eᵀ π F M, with E the rest of the target.
     """
     freedom = source.shape[1] - 1
-    white, _ = _whiten(other, np.linalg.norm(other, axis=(-2, -1)))
+    white, _ = whiten_rows(other, np.linalg.norm(other, axis=(-2, -1)))
     (rest, rest_of_target), (predicted, predicted_of_target) = zip(
-        *(_split(white, one) for one in (source, target)), strict=True
+        *(split_rows(white, one) for one in (source, target)), strict=True
     )
-    columns, root = _whiten(rest, np.linalg.norm(source, axis=(-2, -1)))
+    columns, root = whiten_rows(rest, np.linalg.norm(source, axis=(-2, -1)))
     both = np.concatenate([np.swapaxes(white, -1, -2), np.swapaxes(rest_of_target, -1, -2)], axis=1)
     by_other = np.swapaxes(predicted_of_target, -1, -2) @ predicted
-    eye, size = np.eye(columns.shape[-1]), white.shape[-1]
+    size = white.shape[-1]
 
     def cross(rows: Int[np.ndarray, "n"]) -> Float[np.ndarray, "B dt d"]:
         products = both @ columns[:, rows]
         along, with_target = products[:, :size], products[:, size:]
-        left, turn = np.linalg.eigh(eye - np.swapaxes(along, -1, -2) @ along)
-        inverse_root = (turn / np.sqrt(left)[:, None, :]) @ np.swapaxes(turn, -1, -2)
-        return (by_other + with_target @ inverse_root @ root) / freedom
+        return (by_other + with_target @ orthonormalizer(along) @ root) / freedom
 
     return cross
 
 
-def _split(white: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def orthonormalizer(along: Float[np.ndarray, "B k d"]) -> Float[np.ndarray, "B d d"]:
+    """Compute M with M⁻² = I − AᵀA, which makes columns orthonormal again after A of them was taken away."""
+    left, turn = np.linalg.eigh(np.eye(along.shape[-1]) - np.swapaxes(along, -1, -2) @ along)
+    return (turn / np.sqrt(left)[:, None, :]) @ np.swapaxes(turn, -1, -2)
+
+
+def split_rows(white: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return what orthonormal columns do not predict of values, and the coefficients of what they do."""
     coefficients = np.swapaxes(white, -1, -2) @ values
     return values - white @ coefficients, coefficients
 
 
-def _whiten(values: Float[np.ndarray, "B n d"], size: Float[np.ndarray, "B"]) -> tuple[np.ndarray, np.ndarray]:
+def whiten_rows(values: Float[np.ndarray, "B n d"], size: Float[np.ndarray, "B"]) -> tuple[np.ndarray, np.ndarray]:
     """Find orthonormal columns F and a root A with values = F A; directions that are tiny next to `size` are zero."""
     square, vectors = np.linalg.eigh(np.swapaxes(values, -1, -2) @ values)
     length = np.sqrt(np.maximum(square, 0))

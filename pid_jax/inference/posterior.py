@@ -40,13 +40,14 @@ from pid_jax.spec import PIDSpec, spec_to_dict
 
 # R̂ above which chains do not agree (Vehtari et al. 2021).
 LARGEST_R_HAT = 1.01
+_AMOUNTS = ("mean", "standard_deviation", "lower", "upper")
 _SO = "intervals are too short; use rows that are further apart, or bootstrap_pid with kind=Block(length)"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class PIDPosterior(
     Result,
-    amounts=("draws", "tail_information", "mean", "standard_deviation", "lower", "upper"),
+    amounts=("draws", "tail_information", *_AMOUNTS),
     axes=dict.fromkeys(("draws", "tail_information", "freedom"), ("draw", ...)),
 ):
     """Atoms and informations as drawn from their posterior. Every array has the leading axes of the input.
@@ -178,7 +179,7 @@ def posterior_pid(
     for_estimate, for_draws = jax.random.split(key)
     reduced, leading, rest = reduce_variables(source_1, source_2, target, spec, for_estimate)
     latents, _ = map_to_latents(reduced, spec, rest, part_of(progress, 0, 2))
-    check_full_rank(latents.values, leading)
+    check_full_rank(latents.values, leading, likelihood)
     d1, d2, dt = (one.scores.shape[-1] for one in reduced)
     options: dict[str, Any] = {"likelihood": likelihood, "prior": prior, "sampler": sampler, "draws": int(draws)}
     each, told = [], part_of(progress, 1, 2)

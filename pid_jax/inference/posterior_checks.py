@@ -1,10 +1,23 @@
 """Checks of what a posterior is asked of."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from pid_jax.bias import is_singular
+from pid_jax.gaussian.range import is_singular
+from pid_jax.gaussian.student import student_scatter
+from pid_jax.inference.chains import FRAME
 from pid_jax.inference.intervals import check_enough_draws
-from pid_jax.likelihoods import LKJ, NUTS, Conjugate, GaussianLikelihood, InverseWishart, StudentTLikelihood
+from pid_jax.likelihoods import (
+    LKJ,
+    NUTS,
+    Conjugate,
+    GaussianLikelihood,
+    InverseWishart,
+    Likelihood,
+    StudentTLikelihood,
+)
+from pid_jax.precision import double_precision
 from pid_jax.spec import PIDSpec, SampleCovariance
 
 # Draws that a chain needs for its R̂ to be defined.
@@ -38,13 +51,37 @@ def check_settings(spec: PIDSpec, likelihood: object, prior: object, sampler: ob
         )
 
 
-def check_full_rank(latents: np.ndarray, leading: tuple[int, ...]) -> None:
-    """Refuse latents whose covariance is singular: their scatter matrix has no density."""
-    bad = np.flatnonzero(is_singular(np.stack([np.cov(one, rowvar=False) for one in latents])))
+def check_full_rank(latents: np.ndarray, leading: tuple[int, ...], likelihood: Likelihood) -> None:
+    """Refuse latents whose scatter matrix is singular: it has no density.
+
+    For a Gaussian likelihood that is the covariance. For a Student-t likelihood it is the robust one at which chains
+    start: to a covariance, a single row that is far out makes all coordinates look like functions of each other.
+    """
+    bad = np.flatnonzero(is_singular(np.stack([_scatter(one, likelihood) for one in latents])))
     if bad.size:
         first = tuple(int(i) for i in np.unravel_index(bad[0], leading)) if leading else ()
         at = f" in problem {first}" if first else ""
+        is_far = not is_singular(_scatter(latents[bad[0]], StudentTLikelihood())[None])[0]
+        if is_far and isinstance(likelihood, GaussianLikelihood):
+            raise ValueError(
+                f"likelihood=GaussianLikelihood() got rows so far out{at} that columns look like linear functions of "
+                "each other: remove these rows, or use StudentTLikelihood()."
+            )
         raise ValueError(
             f"source_1, source_2 and target need columns that are no linear functions of each other, got such{at}: "
             "the posterior of their covariance has no density; remove them, or reduce with PCA() to fewer dims."
         )
+
+
+def _scatter(latents: np.ndarray, likelihood: Likelihood) -> np.ndarray:
+    if not isinstance(likelihood, StudentTLikelihood):
+        return np.cov(latents, rowvar=False)
+    freedom = FRAME if likelihood.freedom is None else likelihood.freedom
+    with double_precision():
+        root = np.asarray(_student_root(jnp.asarray(latents), float(freedom)))
+    return root @ root.T
+
+
+@jax.jit
+def _student_root(latents: jax.Array, freedom: jax.Array) -> jax.Array:
+    return student_scatter(latents, freedom)[1]

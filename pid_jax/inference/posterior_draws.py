@@ -149,7 +149,9 @@ def _decompose(cov: np.ndarray, dims: tuple[int, int, int], redundancy: Redundan
     at_once = int(max(1, BUDGET_BYTES // (8 * COPIES * cov.shape[-1] ** 2)))
     parts = [solve_pid(cov[first : first + at_once], dims, redundancy) for first in range(0, len(cov), at_once)]
     found = jax.tree.map(lambda *each: np.concatenate(each), *parts)
-    return quantities_of(found.atoms, found.information), int((found.status != Status.OK).sum())
+    has_failed = found.status != Status.OK
+    quantities = quantities_of(found.atoms, found.information)
+    return jax.tree.map(lambda x: np.where(has_failed, np.nan, x), quantities), int(has_failed.sum())
 
 
 def _tail(freedom: np.ndarray | None, dims: tuple[int, int, int], draws: int) -> Information:

@@ -10,10 +10,11 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from pid_jax.bias import is_singular, sample_covariances, sampling_errors
+from pid_jax.bias import sample_covariances, sampling_errors
 from pid_jax.checks import check_at_least, check_between, check_key, check_positive_int
 from pid_jax.decompose import solve_pid
 from pid_jax.gaussian.channels import joint_covariance
+from pid_jax.gaussian.range import is_singular
 from pid_jax.gaussian.wishart import WhiteFactors
 from pid_jax.inference.replicates import typical_channels
 from pid_jax.pid.atoms import PIDAtoms

@@ -9,10 +9,11 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
-from pid_jax.bias import is_singular, sample_covariances
+from pid_jax.bias import sample_covariances
 from pid_jax.covariances import COPIES
 from pid_jax.decompose import solve_pid
 from pid_jax.gaussian.channels import Channels
+from pid_jax.gaussian.range import groups_on_range, is_singular
 from pid_jax.gaussian.wishart import WhiteFactors, numpy_generator
 from pid_jax.inference.weighted import weighted_covariances
 from pid_jax.layout import current_layout, map_problems, one_each, over_devices
@@ -22,6 +23,7 @@ from pid_jax.pid.unsampled import sampled_amounts
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress
 from pid_jax.spec import Redundancy, is_mmi
+from pid_jax.status import Status
 from pid_jax.threads import one_blas_thread
 
 # Draws for the search of the model whose samples look like the data.
@@ -42,7 +44,8 @@ def gaussian_replicates(
     """Decompose sample covariances of the Gaussians among whose samples those at hand are typical.
 
     Args:
-        cov: Sample covariances (problems, D, D). For singular ones the Gaussian is that with this very covariance.
+        cov: Sample covariances (problems, D, D). Singular ones are drawn on their range; where both sources together
+            have infinite information the Gaussian is that with this very covariance.
         dims: (d1, d2, dt).
         samples: n.
         redundancy: The measure.
@@ -54,27 +57,41 @@ def gaussian_replicates(
         Atoms (resamples, problems) in nats, as biased as those of samples are.
     """
     for_search, for_draws = jax.random.split(key)
-    size, singular = cov.shape[-1], is_singular(cov)
+    size = cov.shape[-1]
     with double_precision(), one_blas_thread(size):
-        regular = np.flatnonzero(~singular)
-        channels = typical_channels(cov[regular], dims, samples, for_search) if len(regular) else None
+        groups = list(_channels_of(cov, dims, samples, redundancy, for_search))
+        plain = np.setdiff1d(np.arange(len(cov)), np.concatenate([rows for rows, _ in groups] or [[]]))
         factors, parts, done = WhiteFactors(for_draws, size, samples - 1), [], 0
-        # Regular problems are decomposed one at a time, singular ones all at once.
-        at_once = max(1, int(singular.sum()))
-        for count in blocks_within(current_layout().budget_bytes, resamples, at_once, size):
+        # Problems with channels are decomposed one at a time, the others all at once.
+        for count in blocks_within(current_layout().budget_bytes, resamples, max(1, len(plain)), size):
             drawn = factors.draw(count)
             found = np.full((4, count, len(cov)), np.nan)  # atoms in the order of their fields
-            if channels is not None:
+            for rows, channels in groups:
                 replicate = partial(_replicate, whites=drawn, is_mmi=is_mmi(redundancy))
                 values = map_problems(replicate, channels, is_one_each=True)
-                found[:, :, regular] = np.moveaxis(values, 0, -1)
-            if singular.any():
-                replicates = sample_covariances(drawn / np.sqrt(samples - 1), cov[singular])
-                found[:, :, singular] = np.stack(jax.tree.leaves(solve_pid(replicates, dims, redundancy).atoms))
+                found[:, :, rows] = np.moveaxis(values, 0, -1)
+            if plain.size:
+                replicates = sample_covariances(drawn / np.sqrt(samples - 1), cov[plain])
+                found[:, :, plain] = np.stack(jax.tree.leaves(solve_pid(replicates, dims, redundancy).atoms))
             parts.append(found)
             done += count
             progress(done, resamples)
     return _as_atoms(np.concatenate(parts, axis=1))
+
+
+def _channels_of(
+    cov: np.ndarray, dims: tuple[int, int, int], samples: int, redundancy: Redundancy, key: jax.Array
+) -> Iterator[tuple[np.ndarray, Channels]]:
+    """Yield rows and their typical channels: all regular problems, then singular ones whose ranges are alike."""
+    singular = is_singular(cov)
+    regular = np.flatnonzero(~singular)
+    if regular.size:
+        yield regular, typical_channels(cov[regular], dims, samples, key)
+    places = np.flatnonzero(singular)
+    places = places[solve_pid(cov[places], dims, redundancy).status == Status.OK] if places.size else places
+    for rows, restricted, ranks, shared in groups_on_range(cov[places], dims, redundancy.rank_cut):
+        if min(ranks):
+            yield places[rows], typical_channels(restricted, ranks, samples, key, shared)
 
 
 def row_replicates(
@@ -168,34 +185,38 @@ def blocks_within(
     yield from (min(most, resamples - first) for first in range(0, resamples, most))
 
 
-def typical_channels(cov: np.ndarray, dims: tuple[int, int, int], samples: int, key: jax.Array) -> Channels:
+def typical_channels(
+    cov: np.ndarray, dims: tuple[int, int, int], samples: int, key: jax.Array, shared: int = 0
+) -> Channels:
     """Find the Gaussians among whose samples sample covariances are typical; to be called in double precision.
 
     Args:
-        cov: Sample covariances (problems, D, D) of full rank.
+        cov: Sample covariances (problems, D, D) of full rank but for what is `shared`.
         dims: (d1, d2, dt).
         samples: n.
         key: A JAX random key; all problems use the same white noise.
+        shared: Number of leading coordinates of source_2 that are linear functions of source_1.
 
     Returns:
         The channels of all problems, each array with the problems on its leading axis.
     """
     whites = WhiteFactors(key, cov.shape[-1], samples - 1).draw(SEARCH_DRAWS)
     # One problem after another: a program for all would be compiled anew for every number of problems.
-    find = partial(_find_channels, freedom=samples - 1.0, whites=whites, dims=dims)
+    find = partial(_find_channels, freedom=samples - 1.0, whites=whites, dims=dims, shared=shared)
     return map_problems(find, cov, is_one_each=True)
 
 
-@partial(jax.jit, static_argnames=("dims", "mesh"))
+@partial(jax.jit, static_argnames=("dims", "shared", "mesh"))
 def _find_channels(
     cov: Float[Array, "1 D D"],
     *,
     freedom: Float[Array, ""],
     whites: Float[Array, "draws D D"],
     dims: tuple[int, int, int],
+    shared: int,
     mesh: Mesh | None,
 ) -> Channels:
-    return over_devices(one_each(lambda one: find_typical(one, dims, freedom, whites).channels), mesh)(cov)
+    return over_devices(one_each(lambda one: find_typical(one, dims, freedom, whites, shared).channels), mesh)(cov)
 
 
 @partial(jax.jit, static_argnames=("is_mmi", "mesh"))

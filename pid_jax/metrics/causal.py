@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.inference.multiplicity import family_wise_by_rows
-from pid_jax.inference.normal import in_errors, p_value_of, reach_of
+from pid_jax.inference.normal import SINGLE_ROUNDING, error_or_size, in_errors, p_value_of, reach_of
 from pid_jax.metrics.draws import SYNERGY, UNIQUE_1, ModelDraws, at_depth
 from pid_jax.metrics.intervals import noise_of, shared_bias, spread
 from pid_jax.metrics.labels import with_ends
@@ -138,7 +138,7 @@ def mean_effects(draws: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.
 def _errors(draws: np.ndarray, samples: np.ndarray) -> np.ndarray:
     """Standard errors (task, condition, effect); what never varies cannot be told from what the corrections leave."""
     error = spread(draws)
-    error[..., :-1] = np.where(error[..., :-1] == 0, np.abs(draws[0, ..., :-1]), error[..., :-1])
+    error[..., :-1] = error_or_size(error[..., :-1], draws[0, ..., :-1], SINGLE_ROUNDING)
     error[..., -1] = np.hypot(error[..., -1], np.sqrt(PSEUDO_ANSWERS) / samples[:, None])
     return error
 

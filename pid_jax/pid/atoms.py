@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from pid_jax.gaussian.information import Information
+from pid_jax.gaussian.whitened import WhitenedGaussian
 
 
 @jax.tree_util.register_dataclass
@@ -36,7 +37,9 @@ class PIDSolution:
     Attributes:
         atoms: The four atoms in nats.
         information: I_1, I_2 and I_12 in nats.
-        status: `Status`; where it is not `OK` every number is NaN.
+        status: `Status`. Where it is `INFINITE_INFORMATION` what is finite is there and what is infinite is `inf`: if
+            each source alone has finite information, the synergy is infinite and the other atoms are not; else all
+            atoms are NaN. Where the matrix is no covariance every number is NaN.
         gap: Primal value minus closed form of the union information in nats, a certificate of the optimization; both
             start from the whitened covariance, whose own rounding it does not see. NaN for measures that are defined
             without an optimization.
@@ -52,12 +55,13 @@ def solution(
     information: Information,
     unique_1: Float[Array, ""],
     unique_2: Float[Array, ""],
-    status: Int[Array, ""],
+    whitened: WhitenedGaussian,
     gap: Float[Array, ""],
 ) -> PIDSolution:
     """Complete a decomposition from the two unique informations, so that all identities hold.
 
-    R = I_k − U_k (equal for both k up to rounding: the mean is taken) and S = I_12 − U_1 − U_2 − R.
+    R = I_k − U_k (equal for both k up to rounding: the mean is taken) and S = I_12 − U_1 − U_2 − R. R and U_k depend on
+    each source's pair with the target alone, so that they are known where I_12 is infinite; there S is infinite too.
     """
     redundancy = 0.5 * ((information.i_1 - unique_1) + (information.i_2 - unique_2))
     atoms = PIDAtoms(
@@ -66,11 +70,11 @@ def solution(
         unique_2=unique_2,
         synergy=information.i_12 - unique_1 - unique_2 - redundancy,
     )
-    atoms, information, gap = jax.tree.map(lambda x: jnp.where(status == 0, x, jnp.nan), (atoms, information, gap))
-    return PIDSolution(atoms=atoms, information=information, status=status, gap=gap)
+    atoms, gap = jax.tree.map(lambda x: jnp.where(whitened.has_union, x, jnp.nan), (atoms, gap))
+    return PIDSolution(atoms=atoms, information=information, status=whitened.status, gap=gap)
 
 
-def compose_atoms(information: Information, unique: Float[Array, "..."]) -> PIDAtoms:
+def compose_atoms(information: Information, unique: Float[Array, "..."] | np.ndarray) -> PIDAtoms:
     """Compute the atoms from the three informations and U_1 + U_2; all are linear in these."""
     i_1, i_2, i_12 = information.i_1, information.i_2, information.i_12
     return PIDAtoms(

@@ -63,7 +63,7 @@ def broja_of(whitened: WhitenedGaussian, in_float32: bool = False) -> PIDSolutio
     union = 0.5 * ((information.i_1 + unique_2) + (information.i_2 + unique_1))
     fixed_1, fixed_2, fixed = jax.tree.map(lax.stop_gradient, (cross_1, cross_2, contrast))
     upper = coupled_information(fixed_1, fixed_2, estimate_covariance(fixed_1, fixed_2, fixed))
-    return solution(information, unique_1, unique_2, whitened.status, gap=upper - lax.stop_gradient(union))
+    return solution(information, unique_1, unique_2, whitened, gap=upper - lax.stop_gradient(union))
 
 
 def broja_of_in_float32(whitened: WhitenedGaussian) -> PIDSolution:

@@ -79,6 +79,7 @@ def calibrate(
     freedom: Float[Array, ""],
     whites: Float[Array, "draws D D"],
     level: Float[Array, ""],
+    shared: int = 0,
 ) -> Calibration:
     """Find bias and intervals of the BROJA atoms of a sample covariance.
 
@@ -97,16 +98,17 @@ def calibrate(
     changes N by the mean sign of l, and of the scatter of N that part is left out which moves all l of a sample.
 
     Args:
-        cov: The sample covariance, positive definite.
+        cov: The sample covariance, positive definite but for what is `shared`.
         dims: (d1, d2, dt).
         freedom: n − 1.
         whites: Factors of white Wishart matrices, see `WhiteFactors`.
         level: Probability that an interval is to hold the truth.
+        shared: Number of leading coordinates of source_2 that are linear functions of source_1.
 
     Source: the test inversion is that of Neyman (1937), Phil. Trans. R. Soc. A 236, 333; docs/decisions/0016 has the
     choice of the path and what was measured.
     """
-    fitted = find_typical(cov, dims, freedom, whites[::SEARCH])
+    fitted = find_typical(cov, dims, freedom, whites[::SEARCH], shared)
     frame, unsampled, corrected, bias = fitted.frame, fitted.unsampled, fitted.information, fitted.bias
     dense = frame.contrast.half_log_ratio
     knots = jnp.stack([unsampled.least, unsampled.half_log_ratio, dense, dense + WIDER * unsampled.spread])
@@ -135,7 +137,7 @@ def calibrate(
         along,
         seen,
         atoms,
-        first_order_scatter(frame.channels, freedom),
+        first_order_scatter(fitted.sampled, freedom),
     )
     lower, upper = (PIDAtoms(**{f.name: getattr(pairs, f.name)[i] for f in fields(PIDAtoms)}) for i in (0, 1))
     return Calibration(

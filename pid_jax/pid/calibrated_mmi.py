@@ -19,13 +19,14 @@ def calibrate_mmi(
     freedom: Float[Array, ""],
     whites: Float[Array, "draws D D"],
     level: Float[Array, ""],
+    shared: int = 0,
 ) -> Calibration:
     """Find bias and intervals of the MMI atoms of a sample covariance; the arguments are those of `calibrate`.
 
     Beyond the informations only the kink of U_1 + U_2 = |D| at D = I_2 − I_1 = 0 reads high.
     """
-    channels = split_channels(cov, dims)
-    bias = information_bias(freedom, dims)
+    channels = split_channels(cov, dims, shared)
+    bias = information_bias(freedom, dims, shared)
     plain = information_of_gains(*all_gains(channels))
     corrected = jax.tree.map(jnp.subtract, plain, bias)
     sampled, _ = sampled_amounts(channels, whites)

@@ -14,7 +14,6 @@ from pid_jax.gaussian.whiten import whiten
 from pid_jax.gaussian.whitened import WhitenedGaussian
 from pid_jax.pid.conditional import ConditionalContrast, absolute_root, conditional_contrast
 from pid_jax.pid.sufficient import restrict_source
-from pid_jax.status import Status
 
 # The coupling is moved off the boundary of what is feasible by this many units of rounding per dimension.
 INTERIOR = 8.0
@@ -31,7 +30,8 @@ class Coupling:
             standard deviations and whitened by the symmetric inverse root of their covariances. Up to rounding no
             singular value is above 1.
         information: I(target; source_1, source_2) under it, in nats: the union information.
-        status: `Status` of the data; where it is not `OK` every number is NaN.
+        status: `Status` of the data. Every number is NaN where they have no covariance, or where one source alone has
+            infinite information; that of both together does not matter here.
     """
 
     cov: Float[Array, "..."]
@@ -111,7 +111,7 @@ def coupling_of(whitened: WhitenedGaussian, rank_cut: float = 1e-13) -> Coupling
     noise = scale[at_1, None] * between * scale[at_2] - unit_1 @ unit_2.T
     coupled = cov.at[at_1, at_2].set(between).at[at_2, at_1].set(between.T)
     numbers = coupled, root_1 @ noise @ root_2, coupled_information(cross_1, cross_2, estimate)
-    coupled, noise, information = (jnp.where(whitened.status == Status.OK, x, jnp.nan) for x in numbers)
+    coupled, noise, information = (jnp.where(whitened.has_union, x, jnp.nan) for x in numbers)
     return Coupling(cov=coupled, noise_coupling=noise, information=information, status=whitened.status)
 
 

@@ -43,6 +43,6 @@ def mmi_of(whitened: WhitenedGaussian) -> PIDSolution:
         information,
         unique_1=jnp.maximum(difference, 0),
         unique_2=jnp.maximum(-difference, 0),
-        status=whitened.status,
+        whitened=whitened,
         gap=jnp.full_like(difference, jnp.nan),
     )

@@ -12,7 +12,6 @@ from pid_jax.gaussian.linalg import symmetric_eigen, symmetrize
 from pid_jax.gaussian.whiten import whiten
 from pid_jax.gaussian.whitened import WhitenedGaussian
 from pid_jax.pid.conditional import absolute_root, conditional_contrast
-from pid_jax.status import Status
 
 
 @jax.tree_util.register_dataclass
@@ -41,7 +40,8 @@ class Spectrum:
         unique_2: What source_2 tells about each of them more than source_1, U_2 in total.
         shared: Directions of the redundancy, uncorrelated, from most to least.
         redundancy: What each of them adds to R. Single values can be negative.
-        status: `Status`; where it is not `OK` every number is NaN.
+        status: `Status`. Every number is NaN where the matrix is no covariance, or where one source alone has infinite
+            information.
     """
 
     unique: Directions
@@ -91,7 +91,7 @@ def spectrum_of(whitened: WhitenedGaussian) -> Spectrum:
         _directions(axes.T[::-1], whitened),
         -0.5 * jnp.log1p(-fraction[::-1]),
     )
-    numbers = jax.tree.map(lambda x: jnp.where(whitened.status == Status.OK, x, jnp.nan), numbers)
+    numbers = jax.tree.map(lambda x: jnp.where(whitened.has_union, x, jnp.nan), numbers)
     unique, unique_1, unique_2, shared, redundancy = numbers
     return Spectrum(
         unique=unique,

@@ -12,7 +12,6 @@ from pid_jax.gaussian.whiten import whiten
 from pid_jax.gaussian.whitened import WhitenedGaussian
 from pid_jax.pid.common_bound import largest_common_bound
 from pid_jax.pid.sufficient import restrict_target
-from pid_jax.status import Status
 
 
 @jax.tree_util.register_dataclass
@@ -26,7 +25,8 @@ class UnionSolution:
         i_all: I(target; all sources) in nats.
         gap: The optimum for the whitened covariance lies between `union` − `gap` and `union`; the rounding of the
             whitening is not in it.
-        status: `Status`; where it is not `OK` every number is NaN.
+        status: `Status`. Where it is `INFINITE_INFORMATION` infinite informations are `inf`, and the union information
+            is there if each source alone has a finite one. Where the matrix is no covariance every number is NaN.
     """
 
     union: Float[Array, "..."]
@@ -63,7 +63,9 @@ def union_of(whitened: WhitenedGaussian) -> UnionSolution:
     crosses = restrict_target(whitened.cross)
     eye = jnp.eye(crosses[0].shape[0], dtype=crosses[0].dtype)
     bound = largest_common_bound(jnp.stack([eye - cross @ cross.T for cross in crosses]))
-    each = jnp.stack([information_from_cross(cross) for cross in crosses])
-    numbers = -0.5 * bound.log_det, each, information_from_cross(whitened.cross_all), 0.5 * bound.gap
-    union, each, together, gap = (jnp.where(whitened.status == Status.OK, x, jnp.nan) for x in numbers)
+    informations = jnp.stack([information_from_cross(cross) for cross in (*crosses, whitened.cross_all)])
+    informations = jnp.where(whitened.determines, jnp.inf, informations)
+    informations = jnp.where(whitened.is_covariance, informations, jnp.nan)
+    union, gap = (jnp.where(whitened.has_union, x, jnp.nan) for x in (-0.5 * bound.log_det, 0.5 * bound.gap))
+    each, together = informations[:-1], informations[-1]
     return UnionSolution(union=union, i_each=each, i_all=together, gap=gap, status=whitened.status)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from pid_jax.gaussian.channels import Channels, noise_factor, sample_gains
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.linalg import symmetric_eigen
+from pid_jax.gaussian.wishart import information_bias
 from pid_jax.pid.gains import Contrast, contrast_of, half_log_ratios, information_of_gains
 
 # A direction counts as different from the center where it is so many standard deviations away, one number for each step
@@ -42,6 +43,7 @@ class Frame:
             gain_1=_gain_like(self.channels.gain_1, known[0]),
             gain_2=_gain_like(self.channels.gain_2, known[1]),
             coupling=self.channels.coupling,
+            shared=self.channels.shared,
         )
 
 
@@ -127,6 +129,29 @@ def unsampled_contrast(frame: Frame, observed: Float[Array, "dt"], whites: Float
     )
 
 
+def unsampled_coupling(channels: Channels, freedom: Float[Array, ""]) -> Float[Array, "d1 d2"]:
+    """Find the coupling of both noises without what sampling added.
+
+    −½ log(1 − c²) over the canonical correlations c of both noises is what they tell about each other given the target,
+    whose bias is exact, see `information_bias`. All directions are lowered by one amount. With few samples for the
+    dimensions noises of samples look coupled though they are not, and samples of a model in which they are scatter far
+    less in what makes the sources differ.
+
+    Args:
+        channels: The channels of a sample covariance.
+        freedom: n − 1.
+    """
+    (d1, d2), dt, shared = channels.coupling.shape, channels.gain_1.shape[1], channels.shared
+    if shared == min(d1, d2):  # one source is a function of the other
+        return channels.coupling
+    left, correlation, right = jnp.linalg.svd(channels.coupling, full_matrices=False)
+    bias = information_bias(freedom - dt - shared, (d1 - shared, d1 - shared, d2 - shared)).i_1
+    own = jnp.minimum(correlation[shared:], 1 - jnp.finfo(correlation.dtype).eps)
+    each = -0.5 * jnp.log1p(-(own**2))
+    lowered = jnp.sqrt(-jnp.expm1(-2 * _lowered_each(each, each.sum() - bias)))
+    return (left * jnp.concatenate([correlation[:shared], lowered])) @ right
+
+
 def sampled_amounts(
     channels: Channels, whites: Float[Array, "draws D D"]
 ) -> tuple[Information, Float[Array, "draws dt"]]:
@@ -149,13 +174,18 @@ def clarity(value: Float[Array, ""], deviation: Float[Array, ""]) -> Float[Array
 def _lowered(gain: Float[Array, "d dt"], information: Float[Array, ""]) -> Float[Array, "dt dt"]:
     """Return HᵀH with every direction's information lowered by one amount, so that they sum to another information."""
     values, vectors = symmetric_eigen(gain.T @ gain)
-    each = 0.5 * jnp.log1p(jnp.maximum(values, 0))
+    lowered = _lowered_each(0.5 * jnp.log1p(jnp.maximum(values, 0)), information)
+    return (vectors * jnp.expm1(2 * lowered)) @ vectors.T
+
+
+def _lowered_each(each: Float[Array, "m"], information: Float[Array, ""]) -> Float[Array, "m"]:
+    """Lower all numbers by one amount, but not below zero, so that they sum to some information."""
     ordered = jnp.sort(each)[::-1]
     sums = jnp.cumsum(ordered)
     levels = (sums - information) / jnp.arange(1, len(each) + 1)
     level = levels[jnp.maximum((ordered > levels).sum() - 1, 0)]
     lowered = jnp.maximum(each - jnp.where(sums[-1] > information, level, 0), 0)
-    return (vectors * jnp.expm1(2 * jnp.where(information > 0, lowered, 0))) @ vectors.T
+    return jnp.where(information > 0, lowered, 0)
 
 
 def _gain_like(gain: Float[Array, "d dt"], precision: Float[Array, "dt dt"]) -> Float[Array, "d dt"]:

@@ -195,11 +195,11 @@ def project(samples: Float[Array, "n p"], basis: Basis, unit: float | Float[Arra
     centered = (samples - column_means(samples)) / scale
     total = total_variance(centered)
     kept = jnp.where(keep, variances, 0).sum()
-    unit = jnp.finfo(samples.dtype).eps if unit is None else unit
+    relative = float(jnp.finfo(samples.dtype).eps) if unit is None else unit
     is_rotated = basis.rank_cut > 0  # nothing is cut off columns that are kept, nor added up for them
     return Reduced(
         scores=jnp.where(keep, scores, 0),
-        rounding=jnp.where(is_rotated, unit * jnp.linalg.norm(centered, axis=1), 0),
+        rounding=relative * jnp.linalg.norm(centered, axis=1) * is_rotated,
         explained_variance=jnp.where(total > 0, kept / jnp.where(total > 0, total, 1), 0),
         rank=keep.sum(),
     )

@@ -4,25 +4,24 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from pid_jax.reduce.pca import Reduced
 
-def describe_reduction(
-    name: str, columns: int, rank: np.ndarray, explained_variance: np.ndarray, dim: int
-) -> tuple[str, ...]:
+
+def describe_reduction(name: str, columns: int, reduced: Reduced, dim: int) -> tuple[str, ...]:
     """Note what was left out of a variable: columns, components, rank.
 
     Args:
         name: What the variable is called.
         columns: How many it has.
-        rank: Coordinates that carry variance, of each problem.
-        explained_variance: Fraction of the variance that they keep, of each problem.
+        reduced: What was kept of it in each problem.
         dim: Coordinates that were asked for.
     """
-    notes = []
+    notes, rank, variance = [], np.asarray(reduced.rank), np.asarray(reduced.explained_variance)
     if dim < columns:
-        kept = _between(f"{100 * x:.3g}" for x in (np.min(explained_variance), np.max(explained_variance)))
+        kept = _between(f"{100 * x:.3g}" for x in (variance.min(), variance.max()))
         notes.append(f"{name}: {dim} components of {columns} columns keep {kept} % of the variance")
-    if np.min(rank) < dim:
-        found = _between(str(x) for x in (np.min(rank), np.max(rank)))
+    if rank.min() < dim:
+        found = _between(str(x) for x in (rank.min(), rank.max()))
         what = "components" if dim < columns else "columns"
         notes.append(f"{name} has rank {found}: the rest of its {dim} {what} repeat others or are constant")
     return tuple(notes)

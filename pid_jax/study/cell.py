@@ -86,7 +86,12 @@ def solve_cell(cell: CellData, spec: StudySpec, key: jax.Array, progress: Progre
         data |= _tested(*tested, cell.weights, spec)
         if cell.is_baseline:
             data |= _added(reduced, way, spec, for_tests, part_of(progress, 1, 2))
-    return xr.Dataset(data, coords=_names(spec, dt))
+    return xr.Dataset(data, coords=_names(spec, dt)).map(_finite_or_nan, keep_attrs=True)
+
+
+def _finite_or_nan(values: xr.DataArray) -> xr.DataArray:
+    """Replace infinite amounts by NaN: they have no share and no place on an axis; the status says why."""
+    return values.where(~np.isinf(values)) if values.dtype.kind == "f" else values
 
 
 def _as_reduced(variable: Scores) -> Reduced:

@@ -4,7 +4,14 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.inference.multiplicity import family_wise_by_rows
-from pid_jax.inference.normal import error_or_size, in_errors, p_value_of, reach_of
+from pid_jax.inference.normal import (
+    SINGLE_ROUNDING,
+    error_or_size,
+    in_errors,
+    p_value_of,
+    reach_of,
+    without_rounding,
+)
 from pid_jax.pid.quantities import QUANTITIES
 from pid_jax.result import ATOMS
 
@@ -23,14 +30,14 @@ def add_differences(results: xr.Dataset) -> xr.Dataset:
     """
     values = _quantities({name: results[f"tested_{name}"].values for name in ATOMS})
     drawn = _quantities({name: results[f"replicate_{name}"].values.astype(np.float64) for name in ATOMS})
-    difference = values - values[:, :, :1]
+    difference = without_rounding(values - values[:, :, :1])
     scatter = drawn - drawn[:, :, :1]
     difference[:, :, 0] = np.nan
     scatter -= scatter.mean(axis=-1, keepdims=True)
-    error = error_or_size(scatter.std(axis=-1), difference)
+    error = error_or_size(scatter.std(axis=-1), difference, SINGLE_ROUNDING)  # replicates are kept in float32
     distance = in_errors(difference, error)
     reach = reach_of(error, LEVEL)
-    family_wise = family_wise_by_rows(distance, in_errors(scatter, error[..., None]))
+    family_wise = family_wise_by_rows(distance, in_errors(without_rounding(scatter), error[..., None]))
     nats, one = {"units": "nats"}, {"units": "1"}
     data = {
         "difference": (_DIMS, difference, nats),

@@ -13,7 +13,7 @@ from pid_jax.gaussian.channels import all_gains, split_channels
 from pid_jax.gaussian.wishart import WhiteFactors
 from pid_jax.pid.first_order import first_order_scatter
 from pid_jax.pid.gains import half_log_ratios, information_of_gains
-from pid_jax.pid.unsampled import frame_of, unsampled_contrast
+from pid_jax.pid.unsampled import frame_of, unsampled_contrast, unsampled_coupling
 from pid_jax.precision import double_precision
 from pid_jax.result import ATOMS
 from pid_jax.testing.problems import random_channel
@@ -138,15 +138,47 @@ def test_mmi_atoms_at_the_kink_and_away_from_it():
         assert (inside.sum(axis=0) >= 46).all()
 
 
-def test_singular_covariances_have_the_bootstrap(equal_sources, covariances):
+def test_few_samples_of_independent_variables_are_seen_as_such():
+    """Of 40 intervals 36 are expected, and U_1 is zero: 29 held redundancy, and U_1 was 0.28, while noises of samples,
+    which look coupled where they are few, were taken for those of the truth.
+    """
+    dims, samples = (8, 8, 8), 27
+    noise = np.random.default_rng(7).standard_normal((40, samples, 24))
+    found = correct(np.stack([np.cov(one.T) for one in noise]), dims, samples=samples)
+    inside = (stacked(found.lower) <= 1e-9) & (stacked(found.upper) >= -1e-9)
+    assert (inside.sum(axis=0) >= 33).all()
+    assert abs(np.mean(found.found.atoms.unique_1)) < 0.2
+
+
+def test_coupling_is_lowered_by_its_bias():
+    """Noises of 4 + 3 dims that are not coupled, and ones that are: −½ log of 1 − c² sums to the truth on average."""
+    rng, freedom, dims = np.random.default_rng(8), 29, (4, 3, 2)
+    for strength in (0.0, 0.8):
+        root = np.eye(9)
+        root[4:7, :3] = strength * np.eye(3)
+        truth = 0.5 * 3 * np.log1p(strength**2)
+        values = []
+        for _ in range(200):
+            cov = np.cov((rng.standard_normal((30, 9)) @ root.T).T)
+            with double_precision():
+                channels = split_channels(jnp.asarray(cov), dims)
+                coupling = unsampled_coupling(channels, jnp.asarray(float(freedom)))
+            values.append(-0.5 * np.log1p(-(np.linalg.svd(coupling, compute_uv=False) ** 2)).sum())
+        error = np.mean(values) - truth  # it cannot fall below zero
+        assert abs(error) < (0.2 if strength == 0 else 4 * np.std(values) / np.sqrt(200))
+
+
+def test_a_singular_covariance_is_corrected_as_without_what_makes_it_singular(equal_sources, covariances):
     dims = equal_sources.problem.dims
     singular = covariances[:3].copy()
     singular[1, 0, :] = singular[1, :, 0] = 0
-    mixed, whole = correct(singular, dims), correct(singular[1:2], dims, ParametricBootstrap(INDIRECT.draws))
-    regular = correct(covariances[:3], dims)
-    np.testing.assert_allclose(stacked(mixed.found.atoms)[1:2], stacked(whole.found.atoms), atol=1e-12)
-    np.testing.assert_allclose(stacked(mixed.lower)[::2], stacked(regular.lower)[::2], atol=1e-12)
-    assert np.isfinite(stacked(mixed.upper)).all()
+    fewer = (dims[0] - 1, *dims[1:])
+    mixed, regular = correct(singular, dims), correct(covariances[:3], dims)
+    without = correct(np.delete(np.delete(singular[1:2], 0, axis=1), 0, axis=2), fewer)
+    for end in ("lower", "upper", "bias"):
+        found, expected = stacked(getattr(mixed, end)), stacked(getattr(regular, end))
+        expected[1] = stacked(getattr(without, end))[0]
+        np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 def test_other_units_change_nothing(equal_sources, covariances):

@@ -20,9 +20,16 @@ from pid_jax import (
     gaussian_pid,
     permutation_test,
 )
-from pid_jax.inference.multiplicity import exceedance, false_discovery_rate, family_wise_by_maximum, standardize
+from pid_jax.inference.multiplicity import (
+    exceedance,
+    false_discovery_rate,
+    family_wise_by_maximum,
+    settle,
+    standardize,
+)
 from pid_jax.inference.permuted import draw_permutations
 from pid_jax.pid.quantities import QUANTITIES
+from pid_jax.status import Status
 
 SPEC = PIDSpec(NoReduction(), NoGaussianization())
 N = 100
@@ -184,6 +191,83 @@ def test_p_values_count_what_is_as_large_up_to_rounding():
     replicates = np.asarray([[1.0], [2.0], [3.0 - 1e-14]])
     assert exceedance(np.asarray([3.0]), replicates) == [0.5]
     assert exceedance(np.asarray([3.1]), replicates) == [0.25]
+
+
+@pytest.mark.parametrize("null", [Independence(), ConditionalIndependence(1)])
+@pytest.mark.parametrize("gaussianize", [NoGaussianization(), Copula()])
+@pytest.mark.parametrize("d", [1, 2])
+def test_rounding_decides_nothing(null, gaussianize, d, key):
+    """Of sources that are functions of each other U_1 and S are zero in all permutations: ties, and not small."""
+    source_1, _, target = related(np.random.default_rng(8), 4, 0.8, 0.0)
+    source_1, spec = source_1[..., :d], PIDSpec(NoReduction(), gaussianize)
+    for source_2 in (source_1, source_1 @ np.random.default_rng(9).normal(size=(d, d))):
+        test = permutation_test(source_1, source_2, target, spec=spec, key=key, resamples=40, null=null)
+        is_tied = ["unique_1", "synergy"] if d == 1 or isinstance(gaussianize, NoGaussianization) else []
+        for name in is_tied:
+            assert (getattr(test.p_value, name) == 1).all()
+            assert (getattr(test.family_wise, name) == 1).all()
+        if isinstance(null, ConditionalIndependence):
+            assert (test.p_value.i_12 == 1).all()
+
+
+def test_ties_are_those_of_the_amounts_that_were_subtracted():
+    statistic, replicates = np.asarray([-9e-16, 1.0]), np.asarray([[4e-16, 1.1], [-2e-15, 1.0 + 1e-12]])
+    settled = settle(statistic, replicates, np.asarray([0.5, 2.0]))
+    np.testing.assert_array_equal(settled, [[-9e-16, 1.1], [-9e-16, 1.0]])
+    np.testing.assert_array_equal(exceedance(statistic, settled), [1, 1])
+    np.testing.assert_array_equal(standardize(statistic, settled)[1][:, 0], 0)
+
+
+def close_sources(rng, noise, n=400, sets=200):
+    """Sources that are linear functions of each other but for some noise, and a target that reads source_2."""
+    source_2 = rng.normal(size=(sets, n, 2))
+    source_1 = source_2 @ rng.normal(size=(sets, 2, 2)) + noise * rng.normal(size=(sets, n, 2))
+    return source_1, source_2, source_2 @ rng.normal(size=(sets, 2, 2)) + rng.normal(size=(sets, n, 2))
+
+
+@pytest.mark.parametrize("noise", [1.0, 0.01])
+def test_conditional_independence_holds_after_ranks_of_close_sources(noise, key):
+    """Of 200 data sets 10 are rejected at .05 on average; 24 is 4.5 standard deviations above (it was 40 and more)."""
+    data = close_sources(np.random.default_rng(10), noise)
+    spec = PIDSpec(NoReduction(), Copula())
+    test = permutation_test(*data, spec=spec, key=key, resamples=39, null=ConditionalIndependence(1))
+    for name in ("unique_1", "synergy", "i_12"):
+        assert (getattr(test.p_value, name) <= 0.05).sum() <= 23
+    assert not test.notes
+
+
+def test_what_one_of_two_close_sources_adds_is_seen(key):
+    source_1, source_2, target = (x[:1] for x in close_sources(np.random.default_rng(11), 0.1, sets=1))
+    rest = source_1 - source_2 @ np.linalg.lstsq(source_2[0], source_1[0], rcond=None)[0]
+    spec, null = PIDSpec(NoReduction(), Copula()), ConditionalIndependence(1)
+    test = permutation_test(source_1, source_2, target + 10 * rest, spec=spec, key=key, resamples=99, null=null)
+    assert test.p_value.i_12 == 0.01
+
+
+def test_close_sources_that_are_warped_get_a_note(key):
+    data = [np.exp(x) for x in close_sources(np.random.default_rng(12), 0.01, sets=2)]
+    spec, null = PIDSpec(NoReduction(), Copula()), ConditionalIndependence(2)
+    (note,) = permutation_test(*data, spec=spec, key=key, resamples=20, null=null).notes
+    assert "in 2 of 2 problems" in note
+
+
+@pytest.mark.parametrize("null", [Independence(), ConditionalIndependence(1)])
+def test_infinite_information_has_a_status_and_p_values_of_what_is_known(null, key):
+    """T = S_1 + S_2 in the first problem, T = S_1 in the second, nothing special in the third."""
+    source_1, source_2, target = (x[..., :1] for x in related(np.random.default_rng(13), 3, 0.5, 0.5))
+    target[0], target[1] = source_1[0] + source_2[0], source_1[1]
+    test = permutation_test(source_1, source_2, target, spec=SPEC, key=key, resamples=40, null=null)
+    infinite = Status.INFINITE_INFORMATION
+    assert test.status.tolist() == [infinite, infinite, Status.OK]
+    assert np.isinf(test.statistic.synergy).tolist() == [True, False, False]
+    assert np.isfinite(test.statistic.redundancy).tolist() == [True, False, True]
+    assert np.isfinite(test.p_value.redundancy).tolist() == [True, False, True]
+    assert test.p_value.i_12[:2].tolist() == test.family_wise.i_12[:2].tolist() == [1 / 41, 1 / 41]
+    assert "INFINITE_INFORMATION" in repr(test)
+    assert "INFINITE_INFORMATION" in repr(test.reshape((3, 1)))
+    alone = permutation_test(source_1[1], source_2[1], target[1], spec=SPEC, key=key, resamples=40, null=null)
+    assert alone.status == infinite
+    assert "NaN" in repr(alone)
 
 
 @pytest.mark.parametrize(

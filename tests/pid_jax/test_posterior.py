@@ -240,3 +240,27 @@ def test_a_likelihood_behind_a_map_is_commented_and_nothing_is_printed(key, capf
     assert dict(jax.config.values) == before
     assert jnp.ones(2).dtype == jnp.float32
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("far", [1e6, 1e12])
+def test_a_row_far_out_is_no_reason_to_refuse_heavy_tails(far, key):
+    """To a covariance all coordinates of such data look like one; the posterior is that of the other rows."""
+    rows = [x.copy() for x in draw(seed=21)]
+    clean = stacked(posterior_pid(*rows, spec=SPEC, key=key).mean)
+    for x, sign in zip(rows, (1.0, -1.0, 1.0), strict=True):
+        x[17] = far * sign * np.arange(1, 1 + x.shape[1])
+    sampler = NUTS(warmup=200, chains=2, thinning=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of short chains
+        found = posterior_pid(
+            *rows, spec=SPEC, key=key, likelihood=StudentTLikelihood(), sampler=sampler, draws=400, level=0.9
+        )
+    error, scatter = np.abs(stacked(found.mean) - clean), stacked(found.standard_deviation)
+    assert (error < 1.5 * scatter + 0.01).all()
+    with pytest.raises(ValueError, match="StudentTLikelihood"):
+        posterior_pid(*rows, spec=SPEC, key=key)  # the covariance is that of this one row
+    copied = np.hstack([rows[0], rows[0][:, :1]])
+    with pytest.raises(ValueError, match="linear functions of each other"):
+        posterior_pid(
+            copied, *rows[1:], spec=SPEC, key=key, likelihood=StudentTLikelihood(), sampler=sampler, draws=400
+        )
