@@ -97,6 +97,14 @@ def check_spec(spec: PIDSpec | None) -> PIDSpec:
     return spec
 
 
+def check_variables(source_1: ArrayLike, source_2: ArrayLike, target: ArrayLike) -> list[np.ndarray]:
+    """Return samples of the three variables as arrays, finite and paired."""
+    variables = (source_1, source_2, target)
+    named = [(name, check_samples(name, value)) for name, value in zip(VARIABLES, variables, strict=True)]
+    check_paired(named, variables)
+    return [array for _, array in named]
+
+
 def reduce_variables(
     source_1: ArrayLike,
     source_2: ArrayLike,
@@ -104,7 +112,7 @@ def reduce_variables(
     spec: PIDSpec,
     key: jax.Array,
     *,
-    fitted_on: Sequence[ArrayLike] | None = None,
+    fitted_on: Sequence[np.ndarray] | None = None,
 ) -> tuple[list[Reduced], tuple[int, ...], jax.Array]:
     """Check samples and reduce each variable by itself; see `estimate_pid`.
 
@@ -114,20 +122,20 @@ def reduce_variables(
         target: Samples (..., n, pt).
         spec: The settings.
         key: A JAX random key.
-        fitted_on: Other samples of the same three variables, of the same shapes, whose components are taken; those of
-            each variable itself if not given.
+        fitted_on: Other checked samples of the same three variables, of the same shapes, whose components are taken;
+            those of each variable itself if not given.
 
     Returns:
         The reduced variables with one leading axis, the leading axes of the input, and the key for what comes after.
     """
+    named = list(zip(VARIABLES, check_variables(source_1, source_2, target), strict=True))
     check_key(key)
-    variables = (source_1, source_2, target)
-    named = [(name, check_samples(name, value)) for name, value in zip(VARIABLES, variables, strict=True)]
-    bases = [None] * 3 if fitted_on is None else [np.asarray(x) for x in fitted_on]
-    n, leading = check_paired(named), check_leading_axes(named)
-    dims = reduced_dims(spec, n, [array.shape[-1] for _, array in named])
+    bases = [None] * 3 if fitted_on is None else fitted_on
+    n, leading = named[0][1].shape[-2], check_leading_axes(named)
+    wanted = wanted_dims(spec, [array.shape[-1] for _, array in named])
     if isinstance(spec.covariance, SampleCovariance):
-        check_enough_samples(n, dims)
+        check_enough_samples(n, wanted)
+    dims = [min(dim, n - 1) for dim in wanted] if isinstance(spec.reduction, PCA) else wanted  # all that n samples span
     for name, array in named:
         check_not_constant(name, array, whole=isinstance(spec.reduction, PCA))
     for_reduction, for_estimate = jax.random.split(key)
@@ -166,10 +174,8 @@ def _reduce(
     return over_devices(jax.vmap(one), mesh)(samples, samples if fitted_on is None else fitted_on)
 
 
-def reduced_dims(spec: PIDSpec, n: int, raw: Sequence[int]) -> tuple[int, int, int]:
-    """Say how many coordinates each variable keeps of those that it has."""
-    if not isinstance(spec.reduction, PCA):
-        d1, d2, dt = raw
-    else:  # n samples span at most n − 1 dimensions
-        d1, d2, dt = (min(d, p, n - 1) for d, p in zip(spec.reduction.dims, raw, strict=True))
+def wanted_dims(spec: PIDSpec, raw: Sequence[int]) -> tuple[int, int, int]:
+    """Return how many coordinates each variable keeps of those that it has, if there are enough samples."""
+    dims = spec.reduction.dims if isinstance(spec.reduction, PCA) else raw
+    d1, d2, dt = (min(d, p) for d, p in zip(dims, raw, strict=True))
     return d1, d2, dt

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
 from pid_jax.checks import check_key, check_positive_int
-from pid_jax.estimate import check_spec, estimate_pid, reduce_variables
+from pid_jax.estimate import check_spec, check_variables, estimate_pid, reduce_variables
 from pid_jax.estimate_reduced import estimate_latents, map_to_latents
 from pid_jax.gaussian.wishart import numpy_generator
 from pid_jax.inference.multiplicity import exceedance, false_discovery_rate, family_wise_by_maximum, standardize
@@ -151,10 +151,10 @@ def permutation_test(
     check_key(key)
     null = Independence() if null is None else null
     _check(spec, null, blocks, resamples, refit)
-    for_estimate, for_rows = jax.random.split(key)
     plain = dataclasses.replace(spec, bias_correction=NoCorrection())
     options: dict[str, Any] = {"null": null, "resamples": resamples, "blocks": blocks, "progress": progress}
     with laid_out(mesh, budget_gb):
+        for_estimate, for_rows = jax.random.split(key)
         reduced, leading, rest = reduce_variables(source_1, source_2, target, plain, for_estimate)
         again = _refit_to(source_1, source_2, target, plain, for_estimate) if refit else None
         return permute_reduced(reduced, plain, (rest, for_rows), again=again, **options).reshape(leading)
@@ -216,10 +216,10 @@ def _infer(statistic: PIDQuantities, replicates: PIDQuantities) -> dict[str, Any
 def _refit_to(
     source_1: ArrayLike, source_2: ArrayLike, target: ArrayLike, spec: PIDSpec, key: jax.Array
 ) -> Callable[[np.ndarray], PIDQuantities]:
-    permuted = np.asarray(target)
+    one, two, permuted = check_variables(source_1, source_2, target)
 
     def again(rows: np.ndarray) -> PIDQuantities:
-        estimate = estimate_pid(source_1, source_2, permuted[..., rows, :], spec=spec, key=key)
+        estimate = estimate_pid(one, two, permuted[..., rows, :], spec=spec, key=key)
         return jax.tree.map(np.ravel, quantities_of(estimate.atoms, estimate.information))
 
     return again

@@ -14,6 +14,7 @@ import pid_jax
 ROOT = Path(pid_jax.__file__).parent.parent
 # A module may import what stands in its own group or before it.
 ORDER = (
+    {"arrays", "forks"},
     {
         "status",
         "precision",
@@ -27,7 +28,7 @@ ORDER = (
         "dataset_file",
         "named_key",
     },
-    {"layout", "processes"},
+    {"layout", "processes", "blocks"},
     {"moments", "gaussianizers", "resampling", "likelihoods"},
     {"block_sums", "device_moments"},
     {"spec", "gaussian"},
@@ -63,7 +64,7 @@ ORDER = (
 )
 # Members of a group that do not know each other.
 APART = (
-    ORDER[0],
+    ORDER[1],
     {"spec", "gaussian"},
     {"pid", "reduce", "flow"},
     {"flow_fit", "flow_input", "fit_loops"},

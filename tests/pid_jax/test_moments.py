@@ -152,7 +152,7 @@ def test_what_is_not_finite_is_named(small_runs, bad, row):
 
 
 def test_values_whose_squares_are_infinite(small_runs):
-    with pytest.raises(ValueError, match="samples: values are so large"):
+    with pytest.raises(ValueError, match="samples in column 0: values are so large"):
         Moments.of(np.array([[1e200], [-1e200]]))
 
 
@@ -162,7 +162,12 @@ def test_values_whose_squares_are_infinite(small_runs):
         ([(np.ones((2, 1)), np.ones((3, 1)))], ValueError, "block 0: variable 1 has 3 samples, variable 0 has 2"),
         ([np.ones((2, 1)), np.ones((2, 2))], ValueError, "block 1: samples has 2 columns, blocks before have 1"),
         ([np.ones((2, 1)), (np.ones((2, 1)),) * 2], ValueError, "block 1 has 2 parts, wanted 1: samples"),
-        ([(np.ones(2),)], ValueError, r"block 0: samples must have shape \(n, p\) with p > 0, got \(2,\)"),
+        ([([1.0, 2.0],)], ValueError, r"block 0: samples must have shape \(n, p\) with p > 0, got \(2,\)"),
+        (
+            [([[1.0], [2.0]], np.ma.array([[1.0], [2.0]], mask=[[0], [1]]))],
+            ValueError,
+            "block 0: variable 1 has 1 masked",
+        ),
         ([np.ones((2, 1), complex)], TypeError, "block 0: samples must hold real numbers, got dtype complex128"),
         ([], ValueError, "blocks is empty"),
         ([np.ones((0, 2))], ValueError, "blocks has no row at all"),
