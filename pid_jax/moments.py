@@ -156,7 +156,7 @@ class MomentSum:
             raise ValueError(f"{' and '.join(self.names)}: no block has a row; check how the samples were selected.")
         with np.errstate(invalid="ignore", over="ignore"):
             self._add_tile()
-        self._end_run()
+            self._end_run()
         lower = self._scatter + self._carry
         check_range(np.diagonal(lower) / self.count, self._varies, self._describe)
         return Moments(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import pid_jax
-from pid_jax import NoReduction, PIDSpec, RealNVP, gaussian_pid
+from pid_jax import MMI, NoGaussianization, NoReduction, PIDSpec, RealNVP, gaussian_pid
 from pid_jax.precision import double_precision, single_precision
 
 
@@ -49,11 +49,12 @@ def test_each_block_has_its_precision():
 
 RNG = np.random.default_rng(0)
 TARGET = RNG.normal(size=(60, 1))
-SAMPLES = tuple(TARGET + RNG.normal(size=(60, 1)) for _ in range(2)) + (TARGET,)
-SPEC = PIDSpec(reduction=NoReduction())
+SAMPLES = (*(TARGET + RNG.normal(size=(60, 1)) for _ in range(2)), TARGET)
+SPEC = PIDSpec(reduction=NoReduction(), redundancy=MMI())  # MMI compiles in less time
+STREAMED = PIDSpec(reduction=NoReduction(), gaussianize=NoGaussianization(), redundancy=MMI())
 K, COV = jax.random.key(0), np.eye(3) + 0.3
 FIT = pid_jax.fit_flow(*SAMPLES, spec=RealNVP(epochs=1), key=K)
-ESTIMATE = gaussian_pid(COV, (1, 1, 1), samples=100)
+ESTIMATE = gaussian_pid(COV, (1, 1, 1), samples=100, redundancy=MMI())
 HOST = {
     "estimate_pid": lambda: pid_jax.estimate_pid(*SAMPLES, spec=SPEC, key=K).atoms.redundancy,
     "bootstrap_pid": lambda: (
@@ -65,7 +66,7 @@ HOST = {
     ),
     "posterior_pid": lambda: pid_jax.posterior_pid(*SAMPLES, spec=SPEC, key=K, draws=200).mean.synergy,
     "samples_needed": lambda: pid_jax.samples_needed(ESTIMATE, width=1.0, key=K, simulations=10).samples.synergy,
-    "stream_pid": lambda: pid_jax.stream_pid([SAMPLES], key=K).atoms.redundancy,
+    "stream_pid": lambda: pid_jax.stream_pid([SAMPLES], spec=STREAMED, key=K).atoms.redundancy,
     "sharded_moments": lambda: pid_jax.sharded_moments(TARGET, jax.make_mesh((1,), ("rows",))).mean,
     "gaussian_pid": lambda: gaussian_pid(COV, (1, 1, 1)).atoms.redundancy,
     "gaussian_union": lambda: pid_jax.gaussian_union(COV, (1, 1, 1)).union,
