@@ -27,6 +27,7 @@ ORDER = (
         "side_by_side",
         "dataset_file",
         "named_key",
+        "array_files",
     },
     {"layout", "processes", "blocks"},
     {"moments", "gaussianizers", "resampling", "likelihoods"},
