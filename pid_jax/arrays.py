@@ -36,7 +36,7 @@ def to_numpy(name: str, value: Any, core: str = "the core functions pid_broja or
     if array.dtype == object:
         return _from_objects(name, value, array)
     is_number = array.dtype.kind in "fiub" or (  # bfloat16 and other types that NumPy lacks have kind V
-        array.dtype.kind == "V" and jax.dtypes.issubdtype(array.dtype, np.number)
+        array.dtype.kind == "V" and jax.numpy.issubdtype(array.dtype, np.number)
     )
     if not is_number:
         raise TypeError(f"{name} must hold real numbers, got {_kind(value, array)}: convert it to float first.")
@@ -83,12 +83,12 @@ def _convert(name: str, value: Any, core: str) -> Any:
     if _is_from(value, "polars", "DataFrame", "Series"):
         return _from_polars(name, value)
     with _reading(name, value):
-        if isinstance(value, jax.Array) and not jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
-            return jax.device_get(value)
         if _is_from(value, "torch", "Tensor"):
             return _from_torch(value)
         if _is_from(value, "xarray", "DataArray", "Variable"):
             return value.to_numpy()
+        if isinstance(value, jax.Array) and not jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key):
+            return jax.device_get(value)
     return value
 
 

@@ -101,7 +101,8 @@ def stream_moments(blocks: Iterable[ArrayLike | Sequence[ArrayLike]], *, threads
 
     Raises:
         TypeError: For arrays that hold no real numbers.
-        ValueError: For no row at all, parts that do not fit together, NaN, or `threads` that is no count.
+        ValueError: For no row at all, parts that do not fit together, NaN, masked or missing values, values whose
+            squares are no numbers, or `threads` that is no count.
 
     Example:
         >>> import numpy as np

@@ -31,7 +31,8 @@ def sharded_moments(samples: ArrayLike, mesh: Mesh) -> Moments:
 
     Raises:
         TypeError: For tracers and for arrays that hold no real numbers, or a mesh that is none.
-        ValueError: For another shape, NaN, or a mesh with several axes.
+        ValueError: For another shape, NaN, masked values, values whose squares are no numbers, or a mesh with several
+            axes.
 
     Source: Chan, Golub & LeVeque (1983), Am. Stat. 37, 242.
 
@@ -87,7 +88,7 @@ def _moments_of_device(
     Offset and scatter are in units of how far the farthest row is from the shift, so that no square is out of range.
     """
     shifted = (samples.astype(jnp.float64) - shift) * weights[:, None]
-    reach = jax.lax.pmax(jnp.abs(shifted).max(axis=0), axis)
+    reach = jnp.asarray(jax.lax.pmax(jnp.abs(shifted).max(axis=0), axis))
     shifted = shifted / jnp.where(reach > 0, reach, 1)
     count, sums = weights.sum(), shifted.sum(axis=0)
     own = sums / jnp.maximum(count, 1)

@@ -49,7 +49,8 @@ def estimate_pid(
     joint covariance of these is then decomposed exactly, and the bias of that estimated and subtracted.
 
     Args:
-        source_1: Samples (..., n, p1).
+        source_1: Samples (..., n, p1), or (n,) for one column, in arrays of NumPy, JAX, PyTorch, pandas, polars, xarray
+            or lists.
         source_2: Samples (..., n, p2), row i from the same sample as row i of `source_1`.
         target: Samples (..., n, pt). Any variable may leave out the leading axes: it is then the same for all.
         spec: The settings of every stage, `PIDSpec()` if not given.
@@ -64,8 +65,9 @@ def estimate_pid(
 
     Raises:
         TypeError: For tracers and for arrays that hold no real numbers.
-        ValueError: For unpaired samples, NaN, constant columns, leading axes that differ, too few samples, or
-            variables that no flow can map where one is asked for.
+        ValueError: For unpaired samples, rows with different labels, NaN, masked or missing values, constant columns,
+            leading axes that differ, too few samples, or variables that no flow can map where one is asked for.
+        RuntimeError: In a process that was forked after JAX had started, as by every function that computes.
 
     Example:
         >>> import jax

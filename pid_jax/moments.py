@@ -46,11 +46,12 @@ class Moments:
 
     @classmethod
     def of(cls, samples: ArrayLike) -> "Moments":
-        """Compute the moments of samples (n, d).
+        """Compute the moments of samples (n, d) or (n,).
 
         Raises:
             TypeError: For anything but real numbers.
-            ValueError: For another shape, no sample, NaN or infinity.
+            ValueError: For another shape, no sample, NaN, infinity, masked values, or values whose squares are no
+                numbers.
         """
         found = MomentSum(("samples",))
         found.add(samples)
@@ -67,7 +68,7 @@ class Moments:
         With δ = x̄₂ − x̄₁ the scatter is S₁ + S₂ + (n₁ n₂ / n) δ δᵀ: a sum of positive terms, in which nothing cancels.
 
         Raises:
-            ValueError: If they are of another number of columns.
+            ValueError: If they are of another number of columns, or the squares of their difference are no numbers.
 
         Source: Chan, Golub & LeVeque (1983), Am. Stat. 37, 242.
         """

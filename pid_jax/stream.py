@@ -56,7 +56,7 @@ def stream_pid(
     in the first case, and such components are known to fewer digits in the second.
 
     Args:
-        blocks: Blocks (source_1, source_2, target) of paired samples (n, p): `StoreBlocks`, a list, an iterator.
+        blocks: Blocks (source_1, source_2, target) of paired samples (n, p) or (n,): `StoreBlocks`, a list, an iterator.
         spec: The settings, `PIDSpec(gaussianize=NoGaussianization())` if not given. Ranks, flows and shrinkage need all
             samples at once and are refused. Components are always computed exactly.
         key: A JAX random key.
@@ -69,8 +69,8 @@ def stream_pid(
 
     Raises:
         TypeError: For arrays that hold no real numbers, or a key that is none.
-        ValueError: For settings that need all samples, parts that do not fit together, NaN, constant variables, too
-            few samples, or a budget that is too small.
+        ValueError: For settings that need all samples, parts that do not fit together, NaN, masked or missing values,
+            values whose squares are no numbers, constant variables, too few samples, or a budget that is too small.
 
     Example:
         >>> import jax
