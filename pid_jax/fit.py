@@ -59,8 +59,9 @@ def fit_flow(
 
     Raises:
         TypeError: For tracers and for arrays that hold no real numbers.
-        ValueError: For unpaired samples, NaN, masked or missing values, constant or duplicate columns, too few samples, or if all variables have
-            discrete columns. The flow of a single variable that has stays the identity behind the splines.
+        ValueError: For unpaired samples, NaN, masked or missing values, constant or duplicate columns, too few samples,
+            or if all variables have discrete columns. The flow of a single variable that has stays the identity behind
+            the splines.
 
     Source: Dinh, Sohl-Dickstein & Bengio (2017), arXiv 1605.08803, for the flow; Butakov et al. (2024), arXiv
     2403.02187, for the joint objective.

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from pid_jax.atomic import atomic_write
-from pid_jax.checks import check_positive_int, check_same_labels, check_samples
+from pid_jax.checks import check_key, check_positive_int, check_same_labels, check_samples
 from pid_jax.flow.apply import invert_variables, map_variables
 from pid_jax.flow.objective import log_density
 from pid_jax.flow.spline import Spline
@@ -123,6 +123,7 @@ class FlowFit:
             key: A JAX random key. All problems use the same white noise.
         """
         check_positive_int("count", count)
+        check_key(key)
         return self.inverse(*split_variables(draw_latents(self, count, key), self.dims))
 
     @property

@@ -56,7 +56,8 @@ def stream_pid(
     in the first case, and such components are known to fewer digits in the second.
 
     Args:
-        blocks: Blocks (source_1, source_2, target) of paired samples (n, p) or (n,): `StoreBlocks`, a list, an iterator.
+        blocks: Blocks (source_1, source_2, target) of paired samples (n, p) or (n,): `StoreBlocks`, a list, an
+            iterator.
         spec: The settings, `PIDSpec(gaussianize=NoGaussianization())` if not given. Ranks, flows and shrinkage need all
             samples at once and are refused. Components are always computed exactly.
         key: A JAX random key.
