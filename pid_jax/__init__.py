@@ -6,7 +6,10 @@ Names are loaded on first use, so that `pid_jax.store` can be used without JAX.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from pid_jax import forks as forks  # looks at forks from the first import on
+
 if TYPE_CHECKING:
+    from pid_jax.block_sums import stream_moments
     from pid_jax.coupling import OptimalCoupling, optimal_coupling
     from pid_jax.decompose import gaussian_pid
     from pid_jax.device_moments import sharded_moments
@@ -70,7 +73,7 @@ if TYPE_CHECKING:
     from pid_jax.status import Status
     from pid_jax.store import ActivationStore
     from pid_jax.store_blocks import StoreBlocks
-    from pid_jax.stream import stream_moments, stream_pid
+    from pid_jax.stream import stream_pid
     from pid_jax.study.model import StudyModel
     from pid_jax.study.results import load_study, one_model, save_study
     from pid_jax.study.run import run_study
@@ -229,7 +232,8 @@ _HOME = {
     "status": ("Status",),
     "store": ("ActivationStore",),
     "store_blocks": ("StoreBlocks",),
-    "stream": ("stream_moments", "stream_pid"),
+    "block_sums": ("stream_moments",),
+    "stream": ("stream_pid",),
     "study.model": ("StudyModel",),
     "study.results": ("load_study", "one_model", "save_study"),
     "study.run": ("run_study",),

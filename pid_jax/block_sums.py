@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import reduce
+from functools import partial, reduce
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pid_jax.moments import Moments, MomentSum, check_block
-from pid_jax.threads import LARGE, one_blas_thread
+from pid_jax.blocks import check_block, check_blocks, look_ahead
+from pid_jax.checks import check_positive_int
+from pid_jax.moments import Moments, MomentSum
+from pid_jax.threads import LARGE, one_blas_thread, usable_cores
 
 Block = Sequence[ArrayLike]
 # Rows that are projected at a time.
@@ -17,7 +19,13 @@ _ROWS = 512
 
 
 class BlockSum(Protocol):
-    """What blocks are added to."""
+    """What blocks are added to.
+
+    Attributes:
+        names: What the parts of a block are called.
+    """
+
+    names: tuple[str, ...]
 
     def add(self, *parts: ArrayLike, block: int | None = None) -> None:
         """Add the rows of one block."""
@@ -44,12 +52,12 @@ class MarginalSum:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self._names = names
+        self.names = tuple(names)
         self._sums = [JointSum((name,)) for name in names]
 
     def add(self, *parts: ArrayLike, block: int | None = None) -> None:
         """Add the rows of one block."""
-        arrays = check_block(self._names, parts, block or 0)
+        arrays = check_block(self.names, parts, block or 0)
         for one, array in zip(self._sums, arrays, strict=True):
             one.add(array, block=block)
 
@@ -81,6 +89,39 @@ class ScoreSum(JointSum):
             super().add(*scores, block=block)
 
 
+def stream_moments(blocks: Iterable[ArrayLike | Sequence[ArrayLike]], *, threads: int | None = None) -> Moments:
+    """Compute the joint moments of samples that come in blocks, in one pass and in float64.
+
+    Args:
+        blocks: Blocks of samples (n, p) or (n,), or of several variables whose columns are put side by side.
+        threads: Blocks that are added at the same time; one a core if not given.
+
+    Returns:
+        Number, mean and scatter of all rows.
+
+    Raises:
+        TypeError: For arrays that hold no real numbers.
+        ValueError: For no row at all, parts that do not fit together, NaN, masked or missing values, values whose
+            squares are no numbers, or `threads` that is no count.
+
+    Example:
+        >>> import numpy as np
+        >>> from pid_jax import stream_moments
+        >>> samples = np.random.default_rng(0).normal(size=(1000, 3))
+        >>> found = stream_moments(np.array_split(samples, 7))
+        >>> bool(np.allclose(found.cov, np.cov(samples.T), rtol=0, atol=1e-14))
+        True
+    """
+    if threads is not None:
+        check_positive_int("threads", threads)
+    parts = ((block,) if 0 < len(getattr(block, "shape", ())) < 3 else block for block in blocks)
+    first, rest = look_ahead(iter(parts))
+    names = ("samples",) if len(first) == 1 else tuple(f"variable {i}" for i in range(len(first)))
+    size = sum(array.shape[1] for array in check_block(names, first, 0))
+    (found,) = add_blocks(rest, partial(JointSum, names), size, usable_cores() if threads is None else threads)
+    return found
+
+
 def add_blocks(blocks: Iterable[Block], make: Callable[[], BlockSum], size: int, threads: int) -> list[Moments]:
     """Add blocks to sums, one a thread, and merge these.
 
@@ -88,7 +129,7 @@ def add_blocks(blocks: Iterable[Block], make: Callable[[], BlockSum], size: int,
     nothing else.
 
     Args:
-        blocks: The blocks, taken one after the other in the thread that calls.
+        blocks: The blocks, taken and checked one after the other in the thread that calls.
         make: Makes an empty sum.
         size: Columns of the largest matrix.
         threads: Number of threads. Large matrices are added by one, with as many BLAS threads as there are.
@@ -97,12 +138,13 @@ def add_blocks(blocks: Iterable[Block], make: Callable[[], BlockSum], size: int,
         ValueError: If there is no row, or as `MomentSum.add` does.
     """
     sums = [make() for _ in range(1 if size >= LARGE else threads)]
+    checked = check_blocks(sums[0].names, blocks)
     with one_blas_thread(size):
         if len(sums) == 1:
-            for number, block in enumerate(blocks):
+            for number, block in enumerate(checked):
                 sums[0].add(*block, block=number)
         else:
-            _add_in_threads(blocks, sums)
+            _add_in_threads(checked, sums)
         found = [one.all_moments() for one in sums]
     merged = [reduce(Moments.merge, there) for some in zip(*found, strict=True) if (there := [m for m in some if m])]
     if not merged:
@@ -110,7 +152,7 @@ def add_blocks(blocks: Iterable[Block], make: Callable[[], BlockSum], size: int,
     return merged
 
 
-def _add_in_threads(blocks: Iterable[Block], sums: Sequence[BlockSum]) -> None:
+def _add_in_threads(blocks: Iterable[Sequence[np.ndarray]], sums: Sequence[BlockSum]) -> None:
     """Add blocks in turns; a block is taken when the one that its thread had before is done."""
     pools = [ThreadPoolExecutor(1) for _ in sums]
     last: list[Future | None] = [None] * len(sums)

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 from jax.core import Tracer
-from jax.errors import TracerArrayConversionError
 from numpy.typing import ArrayLike
+
+from pid_jax.arrays import row_labels, to_numpy
 
 # A column counts as discrete with fewer distinct values than this fraction of the samples, or with one value in more.
 DISTINCT_VALUES, COMMON_VALUE = 0.1, 0.1
@@ -15,34 +16,29 @@ REDUNDANT_VARIANCE = 1e-10
 # Samples for each dimension of all variables together from which on intervals hold as often as they say, see
 # docs/certainty.md.
 FEWEST_SAMPLES_PER_DIM = 3
+FLOAT64_BYTES = 8
 
 
-def check_float_array(name: str, value: ArrayLike, axes: str, core: str) -> np.ndarray:
-    """Return `value` as a float NumPy array.
+def check_float_array(name: str, value: ArrayLike, axes: str, core: str, *, is_samples: bool = False) -> np.ndarray:
+    """Return `value` as a float NumPy array: float32 as it is, all else in float64.
 
     Args:
         name: What the argument is called.
         value: What came.
         axes: The two axes that it must have at least, such as "(..., n, d)".
         core: The function to use under jit, vmap or grad.
+        is_samples: Whether an array with one axis holds n samples of one column, and gets the other axis.
 
     Raises:
         TypeError: For tracers and for anything that is no array of real numbers.
-        ValueError: For too few axes or no entries.
+        ValueError: For masked or missing values, too few axes, or no entries.
     """
-    if isinstance(value, Tracer):
-        raise _traced(name, core)
-    if isinstance(value, np.ma.MaskedArray):
-        raise TypeError(f"{name} is a masked array, whose mask would be lost: remove the masked samples first.")
-    try:
-        array = np.asarray(value)
-    except TracerArrayConversionError:  # a list of tracers
-        raise _traced(name, core) from None
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} is no array ({error}): give every row the same length.") from error
-    if array.dtype.kind not in "fiub" and str(array.dtype) != "bfloat16":
-        raise TypeError(f"{name} must hold real numbers, got {_kind(value, array)}: convert it to float first.")
-    array = array.astype(np.float64) if array.dtype.kind != "f" or array.dtype == np.float16 else array
+    array = to_numpy(name, value, core)
+    if array.dtype.kind != "f" or array.dtype == np.float16 or array.dtype.itemsize > FLOAT64_BYTES:
+        array = array.astype(np.float64)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if array.ndim == 1 and is_samples:
+        array = array[:, None]
     if array.ndim < 2:
         raise ValueError(
             f"{name} must have at least 2 axes, {axes}, got shape {array.shape}: add those that are missing, as in "
@@ -51,17 +47,6 @@ def check_float_array(name: str, value: ArrayLike, axes: str, core: str) -> np.n
     if array.size == 0:
         raise ValueError(f"{name} is empty (shape {array.shape}): check how it was selected.")
     return array
-
-
-def _traced(name: str, core: str) -> TypeError:
-    return TypeError(
-        f"{name} is traced by a JAX transformation, but this function checks values and returns NumPy arrays: "
-        f"call it outside jit, vmap and grad, or use {core} inside."
-    )
-
-
-def _kind(value: object, array: np.ndarray) -> str:
-    return f"dtype {array.dtype}" if array.ndim else type(value).__name__
 
 
 def check_finite(name: str, array: np.ndarray) -> None:
@@ -107,20 +92,38 @@ def check_between(name: str, value: object, low: float, high: float) -> None:
 
 
 def check_key(key: object) -> None:
-    """Refuse anything but a JAX random key."""
+    """Refuse anything but one JAX random key."""
+    wanted = "key needs a JAX random key such as jax.random.key(0)"
+    if isinstance(key, Tracer):
+        raise TypeError(f"{wanted}, got one that is traced: call this function outside jit, vmap and grad.")
     if not isinstance(key, jax.Array) or not jax.numpy.issubdtype(key.dtype, jax.dtypes.prng_key):
-        raise TypeError(f"key needs a JAX random key such as jax.random.key(0), got {type(key).__name__}.")
+        is_data = getattr(key, "dtype", None) == np.uint32 and np.ndim(np.asarray(key)) == 1
+        remedy = ": jax.random.wrap_key_data(key) makes one of an old key of jax.random.PRNGKey" if is_data else ""
+        raise TypeError(f"{wanted}, got {type(key).__name__}{remedy}.")
+    if key.ndim:
+        raise TypeError(f"{wanted}, got an array of keys of shape {key.shape}: choose one, as in key[0].")
 
 
 def check_samples(name: str, value: ArrayLike) -> np.ndarray:
-    """Return samples of shape (..., n, d), finite and real."""
-    array = check_float_array(name, value, "(..., n, d)", "the core functions pid_broja or pid_mmi")
+    """Return samples of shape (..., n, d), finite and real; n samples of one number each are one column."""
+    array = read_samples(name, value)
     check_finite(name, array)
     return array
 
 
-def check_paired(named: Sequence[tuple[str, np.ndarray]]) -> int:
-    """Check that all variables have the same number of samples, and return it."""
+def read_samples(name: str, value: ArrayLike) -> np.ndarray:
+    """Return samples of shape (..., n, d), which may hold NaN; see `check_samples`."""
+    core = "the core functions pid_broja or pid_mmi"
+    return check_float_array(name, value, "(..., n, d)", core, is_samples=True)
+
+
+def check_paired(named: Sequence[tuple[str, np.ndarray]], given: Sequence[object] = ()) -> int:
+    """Check that all variables have the same number of samples, and return it.
+
+    Args:
+        named: Names and arrays.
+        given: What the arrays were made of; if their rows have labels, these must agree.
+    """
     (first_name, first), *others = named
     for name, array in others:
         if array.shape[-2] != first.shape[-2]:
@@ -128,7 +131,24 @@ def check_paired(named: Sequence[tuple[str, np.ndarray]]) -> int:
                 f"{name} has {array.shape[-2]} samples, {first_name} has {first.shape[-2]}; they must be paired: "
                 "row i of every variable must come from the same sample."
             )
+    check_same_labels([(name, value) for (name, _), value in zip(named, given, strict=False)])
     return first.shape[-2]
+
+
+def check_same_labels(given: Sequence[tuple[str, object]]) -> None:
+    """Refuse frames, series and labeled arrays whose rows do not have the same labels in the same order."""
+    labeled = [(name, labels) for name, value in given for labels in row_labels(value)]
+    for name, labels in labeled[1:]:
+        first_name, first = labeled[0]
+        if not labels.equals(first):
+            pairs = list(zip(labels, first, strict=False))
+            row = next((row for row, (own, other) in enumerate(pairs) if own != other), 0)
+            raise ValueError(
+                f"{name} and {first_name} have different labels of their rows, such as {pairs[row][0]!r} and "
+                f"{pairs[row][1]!r} in row {row}; row i of every variable must come from the same sample. Select the "
+                "same labels in the same order from all (pandas .loc, xarray.align), or pass NumPy arrays "
+                "if the labels mean nothing."
+            )
 
 
 def check_same_ids(ids: object, samples: int) -> None:

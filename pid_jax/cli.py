@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from pid_jax.atomic import check_file, check_folder
 from pid_jax.console import err, fraction_bar, make_app, out, parse_names, run_app, working
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 # Options that a study file has entries for.
 _IN_FILE = ("knockout", "dims", "keep", "tasks", "gaussianize", "seed")
+LARGEST_SEED = 2**32 - 1
 RESULTS, PAGE, FIGURES, CELLS = "results.nc", "report.html", "figures", "cells"
 
 app = make_app("Partial information decomposition of what a model's modalities tell about its prediction.")
@@ -41,7 +43,7 @@ Tasks = Annotated[str, typer.Option(help="'all' or task names with commas.")]
 Way = Annotated[
     GaussianizeBy, typer.Option("--gaussianize", help="Flows, rank copula, nothing, or the best on held-out samples.")
 ]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random, from 0 to 2**32 - 1.")]
 
 
 @app.command()
@@ -52,6 +54,7 @@ def demo(
     per_task: Annotated[int, typer.Option(help="Questions of each of the two tasks, of 1000 images.")] = 950,
 ) -> None:
     """Run the main job on the small trained LLaVA and easy-VQA: extract, decompose, draw."""
+    _check_folder(out_dir)
     from pid_jax.demo import extract_demo
 
     with ThreadPoolExecutor(max_workers=1) as pool:
@@ -71,6 +74,7 @@ def small_study(
     per_task: Annotated[int, typer.Option(help="Questions of each of the six tasks.")] = 1000,
 ) -> None:
     """Run a whole study on two small LLaVAs and generated images: six tasks, knockouts in windows, verdicts, report."""
+    _check_folder(out_dir)
     from pid_jax.demo import extract_small_study
     from pid_jax.study_config import read_config
 
@@ -98,6 +102,8 @@ def study(
     ] = 2.0,
 ) -> None:
     """Decompose every task, condition and layer of activation stores, and write results, figures and a page."""
+    _check_folder(out_dir)
+    _check_seed(seed)
     from pid_jax.study_config import ModelConfig, StudyConfig, read_config, study_spec
 
     if (config is None) == (store is None):
@@ -121,6 +127,7 @@ def report(
     out_dir: Annotated[Path, typer.Option("--out", help="Folder for the figures and the page.")],
 ) -> None:
     """Draw the figures and the page of a study again."""
+    _check_folder(out_dir)
     from pid_jax.study.results import load_study
 
     _draw(load_study(results), out_dir)
@@ -128,7 +135,13 @@ def report(
 
 @app.command()
 def estimate(
-    arrays: Annotated[Path, typer.Argument(help="An .npz with source_1, source_2 and target, each (..., n, p).")],
+    arrays: Annotated[
+        list[Path],
+        typer.Argument(
+            help="An .npz with source_1, source_2 and target, each (..., n, p) or (n,); or three files for them in "
+            "this order, each .npy, .csv or .tsv."
+        ),
+    ],
     out_file: Annotated[Path | None, typer.Option("--out", help="Write the result to this netCDF file.")] = None,
     dims: Dims = "16,16,16",
     gaussianize: Way = GaussianizeBy.FLOW,
@@ -136,26 +149,20 @@ def estimate(
     seed: Seed = 0,
 ) -> None:
     """Decompose what two arrays tell about a third."""
-    import zipfile
-
+    if out_file is not None:
+        check_file(out_file, "--out")
+    _check_seed(seed)
     import jax
     import numpy as np
 
+    from pid_jax.array_files import read_variables
     from pid_jax.compilation_cache import keep_compiled
     from pid_jax.estimate import estimate_pid
     from pid_jax.result import VARIABLES
     from pid_jax.spec import PIDSpec
     from pid_jax.status import Status
 
-    if arrays.is_file() and not zipfile.is_zipfile(arrays):  # an .npz is a zip file
-        raise ValueError(f"{arrays} is no .npz file that can be read: write it with numpy.savez.")
-    with np.load(arrays, allow_pickle=False) as loaded:
-        missing = [name for name in VARIABLES if name not in loaded]
-        if missing:
-            raise ValueError(
-                f"{arrays} has no array {', '.join(missing)}; it has {list(loaded)}. Name them {VARIABLES}."
-            )
-        values = [loaded[name] for name in VARIABLES]
+    values = read_variables(arrays, VARIABLES)
     spec = PIDSpec(reduction=_pca(dims), gaussianize=_gaussianizer(gaussianize))
     keep_compiled()
     with fraction_bar("Decomposing") as progress:
@@ -166,8 +173,8 @@ def estimate(
         err.print(f"{Status(code).name}: {Status(code).message}")
     if out_file is not None:
         out.print(f"Written to {found.save(out_file)}.")
-    if not np.isfinite(found.atoms.redundancy).any():
-        raise ValueError(f"No problem of {arrays} could be decomposed.")
+    if (found.status != Status.OK).all():
+        raise ValueError(f"No problem of {', '.join(map(str, arrays))} could be decomposed.")
 
 
 def _study(
@@ -234,6 +241,17 @@ def _print_table(results: "xr.Dataset") -> None:
             head = str(model) if row == 0 else ""
             table.add_row(head, str(cell.claim_text.item()), value, str(cell.verdict.item()))
     out.print(table)
+
+
+def _check_folder(out_dir: Path) -> None:
+    check_folder(out_dir, "--out")
+    for name in (RESULTS, PAGE):
+        check_file(out_dir / name, "--out")
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed <= LARGEST_SEED:
+        raise ValueError(f"--seed needs a whole number from 0 to {LARGEST_SEED}, got {seed}.")
 
 
 def _gaussianizer(way: GaussianizeBy) -> "Gaussianizer":

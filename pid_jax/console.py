@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from threading import Event, Thread
 
 import typer
 from rich.console import Console
@@ -23,6 +25,8 @@ from rich.text import Text
 out = Console(highlight=False, soft_wrap=True, markup=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
+# Seconds between lines on progress where there is no terminal but a file or a pipe.
+LINE_SECONDS = 10.0
 # Raised on purpose, with a message for the user. Anything else is a bug and keeps its traceback.
 _EXPECTED = (ValueError, TypeError, OSError, RuntimeError, ModuleNotFoundError)
 
@@ -65,11 +69,49 @@ def parse_names(text: str) -> tuple[str, ...] | None:
     return None if text == "all" else tuple(name.strip() for name in text.split(","))
 
 
-def _bar(*counts: ProgressColumn, is_shown: bool = True) -> Progress:
-    """Make a bar with the time passed and left, and the given columns before the percentage."""
-    before = SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn()
-    after = TimeElapsedColumn(), TimeRemainingColumn()
-    return Progress(*before, *counts, TextColumn("{task.percentage:>3.0f}%"), *after, console=err, disable=not is_shown)
+def _title() -> tuple[ProgressColumn, ...]:
+    return SpinnerColumn(), TextColumn("{task.description}", markup=False)
+
+
+def _bar(*counts: ProgressColumn) -> tuple[ProgressColumn, ...]:
+    """Return columns of a bar with the time passed and left, and the given ones before the percentage."""
+    after = TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn(), TimeRemainingColumn()
+    return *_title(), BarColumn(), *counts, *after
+
+
+@contextmanager
+def _shown(*columns: ProgressColumn, is_shown: bool) -> Iterator[Progress]:
+    """Show columns that move on a terminal, and elsewhere a line every few seconds and one at the end."""
+    has_lines = is_shown and not err.is_terminal
+    with Progress(*columns, console=err, disable=has_lines or not is_shown) as progress:
+        if not has_lines:
+            yield progress
+            return
+        is_over = Event()
+        printer = Thread(target=_print_lines, args=(progress, is_over), daemon=True)
+        printer.start()
+        try:
+            yield progress
+        finally:
+            is_over.set()
+            printer.join()
+        _print_line(progress)
+
+
+def _print_lines(progress: Progress, is_over: Event) -> None:
+    while not is_over.wait(LINE_SECONDS):
+        _print_line(progress)
+
+
+def _print_line(progress: Progress) -> None:
+    for task in progress.tasks:
+        share = "" if task.total is None else f" {task.percentage:.0f} %,"
+        left = "" if not task.time_remaining else f", about {_clock(task.time_remaining)} left"
+        err.print(f"{task.description}:{share} {_clock(task.elapsed or 0)} passed{left}")
+
+
+def _clock(seconds: float) -> timedelta:
+    return timedelta(seconds=round(seconds))
 
 
 class _SpeedColumn(ProgressColumn):
@@ -92,7 +134,7 @@ def progress_bar(
         done: Items done before.
         is_shown: Whether to show it at all.
     """
-    with _bar(MofNCompleteColumn(), _SpeedColumn(), is_shown=is_shown) as progress:
+    with _shown(*_bar(MofNCompleteColumn(), _SpeedColumn()), is_shown=is_shown) as progress:
         task = progress.add_task(description, total=total, completed=done)
         yield lambda step: progress.advance(task, step)
 
@@ -105,7 +147,7 @@ def fraction_bar(description: str, *, is_shown: bool = True) -> Iterator[Callabl
         description: What is being done.
         is_shown: Whether to show it at all.
     """
-    with _bar(is_shown=is_shown) as progress:
+    with _shown(*_bar(), is_shown=is_shown) as progress:
         task = progress.add_task(description, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
@@ -113,7 +155,6 @@ def fraction_bar(description: str, *, is_shown: bool = True) -> Iterator[Callabl
 @contextmanager
 def working(description: str, *, is_shown: bool = True) -> Iterator[None]:
     """Show a spinner with the time that has passed while something without steps runs."""
-    columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
-    with Progress(*columns, console=err, disable=not is_shown) as progress:
+    with _shown(*_title(), TimeElapsedColumn(), is_shown=is_shown) as progress:
         progress.add_task(description, total=None)
         yield

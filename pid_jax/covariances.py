@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float
 from numpy.typing import ArrayLike
 
+from pid_jax.arrays import to_numpy
 from pid_jax.checks import check_float_array, check_fraction
 from pid_jax.gaussian.any_rank import whiten_any_rank
 from pid_jax.gaussian.full_rank import whiten_full_rank
@@ -46,14 +47,13 @@ def check_covariances(
         TypeError: For tracers, integers, and anything else that is no array of floating-point numbers.
         ValueError: For dims that do not fit, asymmetry, negative variances, or no finite covariance at all.
     """
-    array = check_float_array("cov", cov, "(..., D, D)", core)
-    given = np.asarray(cov).dtype
-    if given.kind in "iub":
+    given = to_numpy("cov", cov, core)
+    if given.dtype.kind in "iub":
         raise TypeError(
-            f"cov has dtype {given}; a covariance holds floating-point numbers: pass cov.astype(float) "
+            f"cov has dtype {given.dtype}; a covariance holds floating-point numbers: pass cov.astype(float) "
             "if these really are covariances, and not samples or counts."
         )
-    array = array.astype(np.float64, copy=False)
+    array = check_float_array("cov", given, "(..., D, D)", core).astype(np.float64, copy=False)
     checked = _check_dims(dims, array.shape, sources)
     _check_entries(array)
     return array, checked

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from pid_jax.checks import check_samples
 from pid_jax.layout import check_mesh, place_batches
-from pid_jax.moments import Moments
+from pid_jax.moments import Moments, check_range
 from pid_jax.precision import double_precision
 
 
@@ -31,7 +31,8 @@ def sharded_moments(samples: ArrayLike, mesh: Mesh) -> Moments:
 
     Raises:
         TypeError: For tracers and for arrays that hold no real numbers, or a mesh that is none.
-        ValueError: For another shape, NaN, or a mesh with several axes.
+        ValueError: For another shape, NaN, masked values, values whose squares are no numbers, or a mesh with several
+            axes.
 
     Source: Chan, Golub & LeVeque (1983), Am. Stat. 37, 242.
 
@@ -59,31 +60,40 @@ def sharded_moments(samples: ArrayLike, mesh: Mesh) -> Moments:
         placed, weights = place_batches((filled, is_row.astype(np.float64)), mesh)
         # All devices shift by the same sample, so that nothing is lost where means are large.
         shift = array[0].astype(np.float64)
-        offset, scatter = _moments_of_all(placed, weights, shift, mesh=mesh)
-        return Moments(count=rows, mean=shift + np.asarray(offset), scatter=np.asarray(scatter))
+        found = _moments_of_all(placed, weights, shift, mesh=mesh)
+        offset, scatter, reach = (np.asarray(one) for one in found)
+    with np.errstate(over="ignore", under="ignore"):
+        moments = Moments(count=rows, mean=shift + offset * reach, scatter=scatter * reach * reach[:, None])
+    check_range(np.diagonal(moments.scatter) / rows, reach > 0, "samples in column {}".format)
+    return moments
 
 
 @partial(jax.jit, static_argnames="mesh")
 def _moments_of_all(
     samples: Float[Array, "n d"], weights: Float[Array, "n"], shift: Float[Array, "d"], *, mesh: Mesh
-) -> tuple[Float[Array, "d"], Float[Array, "d d"]]:
+) -> tuple[Float[Array, "d"], Float[Array, "d d"], Float[Array, "d"]]:
     (axis,) = mesh.axis_names
     rows, same = PartitionSpec(axis), PartitionSpec()
     of_device = partial(_moments_of_device, axis=axis)
-    return jax.shard_map(of_device, mesh=mesh, in_specs=(rows, rows, same), out_specs=(same, same))(
+    return jax.shard_map(of_device, mesh=mesh, in_specs=(rows, rows, same), out_specs=(same, same, same))(
         samples, weights, shift
     )
 
 
 def _moments_of_device(
     samples: Float[Array, "m d"], weights: Float[Array, "m"], shift: Float[Array, "d"], *, axis: str
-) -> tuple[Float[Array, "d"], Float[Array, "d d"]]:
-    """Add up own rows, those of weight 1, and join them with those of all devices."""
+) -> tuple[Float[Array, "d"], Float[Array, "d d"], Float[Array, "d"]]:
+    """Add up own rows, those of weight 1, and join them with those of all devices.
+
+    Offset and scatter are in units of how far the farthest row is from the shift, so that no square is out of range.
+    """
     shifted = (samples.astype(jnp.float64) - shift) * weights[:, None]
+    reach = jnp.asarray(jax.lax.pmax(jnp.abs(shifted).max(axis=0), axis))
+    shifted = shifted / jnp.where(reach > 0, reach, 1)
     count, sums = weights.sum(), shifted.sum(axis=0)
     own = sums / jnp.maximum(count, 1)
     centered = (shifted - own) * weights[:, None]
     all_counts, all_sums = jax.lax.psum((count, sums), axis)
     mean = all_sums / all_counts
     apart = own - mean
-    return mean, jax.lax.psum(centered.T @ centered + count * jnp.outer(apart, apart), axis)
+    return mean, jax.lax.psum(centered.T @ centered + count * jnp.outer(apart, apart), axis), reach

@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike
 
 from pid_jax.checks import (
     check_enough_samples,
-    check_float_array,
     check_key,
     check_leading_axes,
     check_paired,
+    read_samples,
 )
 from pid_jax.estimate_reduced import estimate_reduced
 from pid_jax.gaussianizers import Copula
@@ -34,8 +34,6 @@ from pid_jax.usable import find_usable
 
 # Arrays as large as the samples of a problem that exist at a time while it is reduced.
 COPIES = 5
-# The axes of samples, and what to use inside of a program.
-SAMPLES = "(..., n, d)", "the core functions pid_broja or pid_mmi"
 
 
 def estimate_pid(
@@ -55,7 +53,8 @@ def estimate_pid(
     joint covariance of these is then decomposed exactly, and the bias of that estimated and subtracted.
 
     Args:
-        source_1: Samples (..., n, p1).
+        source_1: Samples (..., n, p1), or (n,) for one column, in arrays of NumPy, JAX, PyTorch, pandas, polars, xarray
+            or lists.
         source_2: Samples (..., n, p2), row i from the same sample as row i of `source_1`.
         target: Samples (..., n, pt). Any variable may leave out the leading axes: it is then the same for all.
         spec: The settings of every stage, `PIDSpec()` if not given.
@@ -70,9 +69,11 @@ def estimate_pid(
 
     Raises:
         TypeError: For tracers and for arrays that hold no real numbers.
-        ValueError: For unpaired samples, NaN, constant columns, leading axes that differ, too few samples, variables
-            that no flow can map where one is asked for, or information above the entropy of a discrete variable; if
-            other problems have none of that, those that have get the status `EXCEEDS_ENTROPY`.
+        ValueError: For unpaired samples, rows with different labels, masked or missing values, leading axes that
+            differ, too few samples, or variables that no flow can map where one is asked for. For NaN, constant
+            columns, or information above the entropy of a discrete variable in all problems: if there are others,
+            those that have them get the status `NOT_FINITE`, `CONSTANT` or `EXCEEDS_ENTROPY`.
+        RuntimeError: In a process that was forked after JAX had started, as by every function that computes.
 
     Example:
         >>> import jax
@@ -105,6 +106,14 @@ def check_spec(spec: PIDSpec | None) -> PIDSpec:
     return spec
 
 
+def check_variables(source_1: ArrayLike, source_2: ArrayLike, target: ArrayLike) -> list[np.ndarray]:
+    """Return samples of the three variables as arrays, paired; they may hold NaN."""
+    variables = (source_1, source_2, target)
+    named = [(name, read_samples(name, value)) for name, value in zip(VARIABLES, variables, strict=True)]
+    check_paired(named, variables)
+    return [array for _, array in named]
+
+
 def reduce_variables(
     source_1: ArrayLike,
     source_2: ArrayLike,
@@ -112,7 +121,7 @@ def reduce_variables(
     spec: PIDSpec,
     key: jax.Array,
     *,
-    fitted_on: Sequence[ArrayLike] | None = None,
+    fitted_on: Sequence[np.ndarray] | None = None,
 ) -> tuple[list[Reduced], tuple[int, ...], jax.Array]:
     """Check samples and reduce each variable by itself; see `estimate_pid`.
 
@@ -122,21 +131,20 @@ def reduce_variables(
         target: Samples (..., n, pt).
         spec: The settings.
         key: A JAX random key.
-        fitted_on: Other samples of the same three variables, of the same shapes, whose components are taken; those of
-            each variable itself if not given.
+        fitted_on: Other checked samples of the same three variables, of the same shapes, whose components are taken;
+            those of each variable itself if not given.
 
     Returns:
         The reduced variables with one leading axis, the leading axes of the input, and the key for what comes after.
     """
+    named = list(zip(VARIABLES, check_variables(source_1, source_2, target), strict=True))
     check_key(key)
-    variables = (source_1, source_2, target)
-    named = [(name, check_float_array(name, value, *SAMPLES)) for name, value in zip(VARIABLES, variables, strict=True)]
-    bases = [None] * 3 if fitted_on is None else [np.asarray(x) for x in fitted_on]
-    n, leading = check_paired(named), check_leading_axes(named)
-    raw = [array.shape[-1] for _, array in named]
-    dims = reduced_dims(spec, n, raw)
+    bases = [None] * 3 if fitted_on is None else fitted_on
+    n, leading = named[0][1].shape[-2], check_leading_axes(named)
+    wanted = wanted_dims(spec, [array.shape[-1] for _, array in named])
     if isinstance(spec.covariance, SampleCovariance):
-        check_enough_samples(n, dims)
+        check_enough_samples(n, wanted)
+    dims = [min(dim, n - 1) for dim in wanted] if isinstance(spec.reduction, PCA) else wanted  # all that n samples span
     usable = find_usable(named, is_whole=isinstance(spec.reduction, PCA))
     for_reduction, for_estimate = jax.random.split(key)
     keys = jax.random.split(for_reduction, len(named))
@@ -159,7 +167,7 @@ def _reduce_all(
     if exponents is not None and isinstance(spec.gaussianize, Copula) and not np.any(reduced.rounding):
         # Columns as they are: ranks need no squares, and scaling would lose small numbers next to huge ones.
         reduced, exponents = dataclasses.replace(reduced, scores=array.astype(np.float64)), None
-    notes = describe_reduction(name, array.shape[-1], reduced, dim)
+    notes = describe_reduction(name, array.shape[-1], reduced.rank, reduced.explained_variance, dim)
     discrete = find_discrete(array)
     return dataclasses.replace(reduced, discrete=discrete, notes=(*describe_scale(name, exponents), *notes))
 
@@ -202,10 +210,8 @@ def _reduce(
     return over_devices(jax.vmap(one), mesh)(samples, samples if fitted_on is None else fitted_on)
 
 
-def reduced_dims(spec: PIDSpec, n: int, raw: Sequence[int]) -> tuple[int, int, int]:
-    """Say how many coordinates each variable keeps of those that it has."""
-    if not isinstance(spec.reduction, PCA):
-        d1, d2, dt = raw
-    else:  # n samples span at most n − 1 dimensions
-        d1, d2, dt = (min(d, p, n - 1) for d, p in zip(spec.reduction.dims, raw, strict=True))
+def wanted_dims(spec: PIDSpec, raw: Sequence[int]) -> tuple[int, int, int]:
+    """Return how many coordinates each variable keeps of those that it has, if there are enough samples."""
+    dims = spec.reduction.dims if isinstance(spec.reduction, PCA) else raw
+    d1, d2, dt = (min(d, p) for d, p in zip(dims, raw, strict=True))
     return d1, d2, dt

@@ -60,8 +60,9 @@ def fit_flow(
 
     Raises:
         TypeError: For tracers and for arrays that hold no real numbers.
-        ValueError: For unpaired samples, NaN, constant or duplicate columns, too few samples, or if all variables have
-            discrete columns. The flow of a single variable that has stays the identity behind the splines.
+        ValueError: For unpaired samples, NaN, masked or missing values, constant or duplicate columns, too few samples,
+            or if all variables have discrete columns. The flow of a single variable that has stays the identity behind
+            the splines.
 
     Source: Dinh, Sohl-Dickstein & Bengio (2017), arXiv 1605.08803, for the flow; Butakov et al. (2024), arXiv
     2403.02187, for the joint objective.
@@ -73,7 +74,7 @@ def fit_flow(
     named = [(f"variable {place}", check_samples(f"variable {place}", x)) for place, x in enumerate(variables)]
     if len(named) < 2:
         raise ValueError(f"fit_flow needs two variables or more, got {len(named)}: pass an array for each.")
-    count, leading = check_paired(named), check_leading_axes(named)
+    count, leading = check_paired(named, variables), check_leading_axes(named)
     for name, array in named:
         check_not_constant(name, array, whole=False)
         check_not_redundant(name, array)

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from pid_jax.atomic import atomic_write
-from pid_jax.checks import check_positive_int, check_samples
+from pid_jax.checks import check_key, check_positive_int, check_same_labels, check_samples
 from pid_jax.flow.apply import invert_variables, map_variables
 from pid_jax.flow.objective import log_density
 from pid_jax.flow.spline import Spline
@@ -104,6 +104,7 @@ class FlowFit:
         found = self._forward(variables)
         if len({z.shape[-2] for z, _ in found}) > 1:
             raise ValueError("log_prob needs the same number of samples of every variable: rows are paired.")
+        check_same_labels([(f"variable {place}", value) for place, value in enumerate(variables)])
         count = int(np.prod(self.leading, dtype=int))
         flat = [(z.reshape(-1, *z.shape[-2:]), log_det.reshape(-1, log_det.shape[-1])) for z, log_det in found]
         z = np.concatenate([np.broadcast_to(z, (count, *z.shape[1:])) for z, _ in flat], axis=-1)
@@ -122,6 +123,7 @@ class FlowFit:
             key: A JAX random key. All problems use the same white noise.
         """
         check_positive_int("count", count)
+        check_key(key)
         return self.inverse(*split_variables(draw_latents(self, count, key), self.dims))
 
     @property

@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pid_jax.checks import check_at_least
+from pid_jax.precision import our_rules
 from pid_jax.threads import map_in_threads
 
 # Memory for the arrays of a stage that exist at a time, where nothing else is said, in GB.
@@ -47,7 +48,7 @@ _layout: ContextVar[Layout | None] = ContextVar("layout", default=None)
 
 @contextmanager
 def laid_out(mesh: Mesh | None = None, budget_gb: float | None = None) -> Iterator[Layout]:
-    """Solve problems on some devices and within some memory inside the block, on this thread.
+    """Solve problems on some devices, within some memory and by our rules inside the block, on this thread.
 
     Args:
         mesh: Devices; None for those of the block around this one, or else all devices of this process.
@@ -56,18 +57,20 @@ def laid_out(mesh: Mesh | None = None, budget_gb: float | None = None) -> Iterat
     Raises:
         TypeError: If `mesh` is no `jax.sharding.Mesh`.
         ValueError: If the mesh holds devices of other processes, or the budget is not positive.
+        RuntimeError: In a process that was forked after JAX had started.
     """
-    outer = current_layout()
     if budget_gb is not None:
         check_at_least("budget_gb", budget_gb, 0, is_open=True)
-    budget_bytes = outer.budget_bytes if budget_gb is None else 1e9 * budget_gb
-    layout = Layout(outer.mesh if mesh is None else _check_own(check_mesh(mesh)), budget_bytes)
-    token = _layout.set(layout)
-    try:
-        with _default(layout.devices[0]):  # what is not divided is computed there
-            yield layout
-    finally:
-        _layout.reset(token)
+    with our_rules():
+        outer = current_layout()
+        budget_bytes = outer.budget_bytes if budget_gb is None else 1e9 * budget_gb
+        layout = Layout(outer.mesh if mesh is None else _check_own(check_mesh(mesh)), budget_bytes)
+        token = _layout.set(layout)
+        try:
+            with _default(layout.devices[0]):  # what is not divided is computed there
+                yield layout
+        finally:
+            _layout.reset(token)
 
 
 def current_layout() -> Layout:
@@ -76,11 +79,11 @@ def current_layout() -> Layout:
 
 
 def in_threads(function: Callable[[_T], _R], items: Iterable[_T]) -> list[_R]:
-    """Call a function for all items in threads (`map_in_threads`), on the devices of the layout around."""
-    mesh = current_layout().mesh
+    """Call a function for all items in threads (`map_in_threads`), each with the devices and memory of the layout."""
+    layout = current_layout()
 
     def call(item: _T) -> _R:
-        with laid_out(mesh):  # a thread of its own knows of no layout
+        with laid_out(layout.mesh, layout.budget_bytes / 1e9):  # a new thread has no layout
             return function(item)
 
     return map_in_threads(call, items)

@@ -1,7 +1,7 @@
 """Number, mean and scatter of samples that come in blocks, in float64 whatever the blocks are."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import get_blas_funcs
+
+from pid_jax.blocks import check_block
 
 # Rows are turned into float64 in tiles that stay in a second-level cache; where rows are long, a tile has a few. The
 # size was measured (decision 0021).
@@ -18,6 +20,13 @@ RUN_ROWS = 2**15
 # Columns of a matrix that are added at a time, so that what is computed beside them stays small.
 PANEL = 256
 CACHE_LINE = 64
+# Smaller numbers have fewer digits.
+SMALLEST_VARIANCE = float(np.finfo(np.float64).tiny)
+_TOO_LARGE = "values are so large that the sum of their squares is infinite: divide the variable by a common number."
+_TOO_SMALL = (
+    f"values differ by so little that their variance is below {SMALLEST_VARIANCE:.0e}, where digits are lost: multiply "
+    "the variable by a common number, or leave the column out."
+)
 _dsyrk, _dsyr = get_blas_funcs(("syrk", "syr"), dtype=np.float64)
 
 
@@ -37,11 +46,12 @@ class Moments:
 
     @classmethod
     def of(cls, samples: ArrayLike) -> "Moments":
-        """Compute the moments of samples (n, d).
+        """Compute the moments of samples (n, d) or (n,).
 
         Raises:
             TypeError: For anything but real numbers.
-            ValueError: For another shape, no sample, NaN or infinity.
+            ValueError: For another shape, no sample, NaN, infinity, masked values, or values whose squares are no
+                numbers.
         """
         found = MomentSum(("samples",))
         found.add(samples)
@@ -58,7 +68,7 @@ class Moments:
         With δ = x̄₂ − x̄₁ the scatter is S₁ + S₂ + (n₁ n₂ / n) δ δᵀ: a sum of positive terms, in which nothing cancels.
 
         Raises:
-            ValueError: If they are of another number of columns.
+            ValueError: If they are of another number of columns, or the squares of their difference are no numbers.
 
         Source: Chan, Golub & LeVeque (1983), Am. Stat. 37, 242.
         """
@@ -70,11 +80,14 @@ class Moments:
         count = self.count + other.count
         apart = other.mean - self.mean
         between = self.count * other.count / count
-        return Moments(
-            count=count,
-            mean=self.mean + apart * (other.count / count),
-            scatter=self.scatter + other.scatter + between * np.outer(apart, apart),
-        )
+        with np.errstate(over="ignore"):
+            scatter = self.scatter + other.scatter + between * np.outer(apart, apart)
+        check_range(np.diagonal(scatter) / count, apart != 0, "column {}".format)
+        return Moments(count=count, mean=self.mean + apart * (other.count / count), scatter=scatter)
+
+    def in_units(self, units: np.ndarray) -> "Moments":
+        """Return the moments of the samples divided by a number for each column."""
+        return Moments(count=self.count, mean=self.mean / units, scatter=self.scatter / units / units[:, None])
 
     def columns(self, chosen: slice) -> "Moments":
         """Return the moments of some columns."""
@@ -114,8 +127,8 @@ class MomentSum:
 
         Raises:
             TypeError: For anything but real numbers.
-            ValueError: For parts that do not fit together or to the blocks before, NaN, infinity, or values so large
-                that their squares are infinite. What was added before is lost then.
+            ValueError: For parts that do not fit together or to the blocks before, masked values, NaN, infinity, or
+                values so large that their squares are infinite. What was added before is lost then.
         """
         number = self._blocks if block is None else block
         self._blocks += 1
@@ -138,14 +151,15 @@ class MomentSum:
         """Return the moments of all rows so far; more may be added afterwards.
 
         Raises:
-            ValueError: If there is no row.
+            ValueError: If there is no row, or a column varies by so little that its squares are no numbers.
         """
         if self.is_empty:
             raise ValueError(f"{' and '.join(self.names)}: no block has a row; check how the samples were selected.")
         with np.errstate(invalid="ignore", over="ignore"):
             self._add_tile()
-        self._end_run()
+            self._end_run()
         lower = self._scatter + self._carry
+        check_range(np.diagonal(lower) / self.count, self._varies, self._describe)
         return Moments(
             count=self.count,
             mean=self._origin + self._total / self.count,
@@ -172,6 +186,7 @@ class MomentSum:
         # All runs: a first shift, the sum of what is beyond it, the scatter, and what rounding took from that.
         self._origin, self._total = np.zeros(size), np.zeros(size)
         self._scatter, self._carry = (np.zeros((size, size), order="F") for _ in range(2))
+        self._varies = np.zeros(size, bool)  # known where the scatter is too small to show it
 
     def _add_tile(self) -> None:
         tile = self._tile[: self._filled]
@@ -183,6 +198,9 @@ class MomentSum:
         tile -= self._shifts[: len(tile)]
         self._sums += self._checked(self._ones[: len(tile)] @ tile)
         self._products = _dsyrk(1.0, tile.T, beta=1.0, c=self._products, lower=1, overwrite_c=1)
+        small = np.diagonal(self._products) < SMALLEST_VARIANCE
+        if small.any():
+            self._varies[small] |= tile[:, small].any(axis=0)
         self._run += len(tile)
         self._filled, self._origins = 0, []
         if self._run >= RUN_ROWS:
@@ -202,6 +220,7 @@ class MomentSum:
             apart = from_origin - self._total / self.count
             between = self.count * self._run / (self.count + self._run)
             products = _dsyr(between, apart, a=products, lower=1, overwrite_a=1)
+            self._varies |= apart != 0
         self._total = self._total + self._run * from_origin
         _add_compensated(self._scatter, self._carry, products)
         self.count += self._run
@@ -215,54 +234,38 @@ class MomentSum:
             return sums
         is_bad = ~np.isfinite(self._tile[: self._filled])
         if not is_bad.any():
-            raise ValueError(
-                f"{' and '.join(self.names)}: values are so large that the sum of their squares is infinite: divide "
-                "them by a common number."
-            )
+            raise ValueError(f"{self._describe(int(np.flatnonzero(~np.isfinite(sums))[0]))}: {_TOO_LARGE}")
         row, column = (int(i) for i in np.argwhere(is_bad)[0])
         start, block, first = next(origin for origin in reversed(self._origins) if origin[0] <= row)
-        part = next(i for i, place in enumerate(self._places) if column < place.stop)
+        name, place = self._locate(column)
         raise ValueError(
-            f"block {block}: {self.names[part]} holds NaN or infinity in column {column - self._places[part].start}, "
-            f"row {row - start + first} of the block: leave that sample out of all variables, or repair it."
+            f"block {block}: {name} holds NaN or infinity in column {place}, row {row - start + first} of the block: "
+            "leave that sample out of all variables, or repair it."
         )
 
+    def _locate(self, column: int) -> tuple[str, int]:
+        """Name the variable of a column of all variables, and its column there."""
+        part = next(i for i, place in enumerate(self._places) if column < place.stop)
+        return self.names[part], column - self._places[part].start
 
-def check_block(
-    names: Sequence[str], parts: Sequence[ArrayLike], block: int, widths: Sequence[int] = ()
-) -> list[np.ndarray]:
-    """Return the parts of a block as arrays.
+    def _describe(self, column: int) -> str:
+        return "{} in column {}".format(*self._locate(column))
+
+
+def check_range(variance: np.ndarray, varies: np.ndarray, describe: Callable[[int], str]) -> None:
+    """Refuse columns whose squares are infinite, or so small that they have lost digits.
 
     Args:
-        names: What the parts are called.
-        parts: What came.
-        block: Number of the block.
-        widths: Columns that each part must have; any if not given.
-
-    Raises:
-        TypeError: For anything but real numbers.
-        ValueError: For parts that do not fit to one another or to `widths`.
+        variance: Of each column.
+        varies: Whether the column has more than one value.
+        describe: Names a column.
     """
-    if len(parts) != len(names):
-        raise ValueError(f"block {block} has {len(parts)} parts, wanted {len(names)}: {', '.join(names)}.")
-    arrays = [np.asarray(part) for part in parts]
-    for name, array in zip(names, arrays, strict=True):
-        if array.dtype.kind not in "fiub" and str(array.dtype) != "bfloat16":
-            raise TypeError(f"block {block}: {name} must hold real numbers, got dtype {array.dtype}: convert it first.")
-        if array.ndim != 2 or not array.shape[1]:
-            raise ValueError(f"block {block}: {name} must have shape (n, p) with p > 0, got {array.shape}.")
-        if len(array) != len(arrays[0]):
-            raise ValueError(
-                f"block {block}: {name} has {len(array)} samples, {names[0]} has {len(arrays[0])}; they must be "
-                "paired: row i of every variable must come from the same sample."
-            )
-    for name, array, width in zip(names, arrays, widths, strict=False):
-        if array.shape[1] != width:
-            raise ValueError(
-                f"block {block}: {name} has {array.shape[1]} columns, blocks before have {width}: all blocks must be "
-                "of the same variables."
-            )
-    return arrays
+    for is_bad, problem in (
+        (~np.isfinite(variance), _TOO_LARGE),
+        (varies & (variance < SMALLEST_VARIANCE), _TOO_SMALL),
+    ):
+        if is_bad.any():
+            raise ValueError(f"{describe(int(np.flatnonzero(is_bad)[0]))}: {problem}")
 
 
 def memory_needed(*sizes: int) -> int:

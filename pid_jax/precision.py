@@ -7,6 +7,8 @@ import jax
 from jax import lax
 from jax.core import Tracer
 
+from pid_jax.forks import check_not_forked
+
 # What our programs are computed by, whatever the caller has set.
 _RULES = (
     ("jax_numpy_rank_promotion", "allow", jax.numpy_rank_promotion),
@@ -15,15 +17,12 @@ _RULES = (
     ("jax_debug_nans", False, jax.debug_nans),
     ("jax_debug_infs", False, jax.debug_infs),
 )
+_TRANSFERS = tuple(f"jax_transfer_guard_{way}" for way in ("host_to_device", "device_to_device", "device_to_host"))
 
 
 @contextmanager
 def double_precision() -> Iterator[None]:
     """Compute in float64 and by our rules inside the block, on this thread only.
-
-    Rules are JAX's defaults, and full precision of products: GPUs would shorten factors. NaN is how a problem without
-    an answer leaves the compiled program, so a caller's search for NaN is suspended. In the caller's own jit, values
-    that are not traced are computed at once.
 
     The block stands around a compiled call, never inside the function that is compiled, mapped or differentiated.
     Float64 JAX arrays that leave it turn into float32 at their next use, so results are taken out with `numpy.asarray`
@@ -31,7 +30,7 @@ def double_precision() -> Iterator[None]:
     """
     with ExitStack() as scopes:
         scopes.enter_context(jax.enable_x64(True))
-        scopes.enter_context(_our_rules())
+        scopes.enter_context(our_rules())
         yield
 
 
@@ -40,13 +39,26 @@ def single_precision() -> Iterator[None]:
     """Compute in float32 and by our rules inside the block, on this thread only; see `double_precision`."""
     with ExitStack() as scopes:
         scopes.enter_context(jax.enable_x64(False))
-        scopes.enter_context(_our_rules())
+        scopes.enter_context(our_rules())
         yield
 
 
 @contextmanager
-def _our_rules() -> Iterator[None]:
+def our_rules() -> Iterator[None]:
+    """Compute by our rules inside the block, on this thread only.
+
+    Rules are JAX's defaults, and full precision of products: GPUs would shorten factors. NaN is how a problem without
+    an answer leaves the compiled program, so a caller's search for NaN is suspended, and so is a caller's guard against
+    transfers: arrays come from NumPy and return to it. In the caller's own jit, values that are not traced are computed
+    at once.
+
+    Raises:
+        RuntimeError: In a process that was forked after JAX had started.
+    """
+    check_not_forked()
     with ExitStack() as scopes:
+        if any(getattr(jax.config, name) not in (None, "allow") for name in _TRANSFERS):
+            scopes.enter_context(jax.transfer_guard("allow"))
         if _is_traced():
             scopes.enter_context(jax.ensure_compile_time_eval())
         for name, wanted, scope in _RULES:

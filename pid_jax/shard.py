@@ -265,6 +265,8 @@ def decode_tensor(content: np.ndarray, header: ShardHeader | ShardBrief, tensor:
 def _checked(name: str, array: np.ndarray) -> np.ndarray:
     if array.ndim != 2 or not array.shape[1]:
         raise ValueError(f"{name} must have shape (rows, d) with d > 0, got {array.shape}.")
+    if np.ma.is_masked(array):
+        raise ValueError(f"{name} has {np.ma.count_masked(array)} masked values, which a store has none of: fill them.")
     try:
         return normalize(array)
     except ValueError as error:

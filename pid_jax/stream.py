@@ -1,9 +1,9 @@
 """Decompose what two sources tell about a target, from samples that do not fit in memory."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.linalg import block_diag
 
 from pid_jax.block_sums import Block, JointSum, MarginalSum, ScoreSum, add_blocks
+from pid_jax.blocks import check_block, look_ahead
 from pid_jax.checks import (
     check_at_least,
     check_enough_samples,
@@ -22,15 +23,17 @@ from pid_jax.checks import (
 )
 from pid_jax.decompose import solve_pid
 from pid_jax.discrete_values import describe_discrete, refuse_impossible
-from pid_jax.estimate import check_spec, reduced_dims
+from pid_jax.estimate import check_spec, wanted_dims
 from pid_jax.estimate_reduced import correct_sampling, fields_of
 from pid_jax.gaussian.condition import note_conditions
 from pid_jax.gaussianize import RAW, is_corrected
 from pid_jax.gaussianizers import NoGaussianization
-from pid_jax.moments import Moments, check_block, memory_needed
+from pid_jax.layout import laid_out
+from pid_jax.moments import Moments, memory_needed
 from pid_jax.precision import double_precision
 from pid_jax.reduce.discrete import DiscreteTally
 from pid_jax.reduce.pca import Basis, basis_of_covariance
+from pid_jax.reduce.sentences import describe_reduction
 from pid_jax.reduce.solve import cut_of
 from pid_jax.result import VARIABLES, PIDEstimate
 from pid_jax.spec import PCA, PIDSpec, SampleCovariance, is_pca, spec_to_dict
@@ -59,7 +62,8 @@ def stream_pid(
     in the first case, and such components are known to fewer digits in the second.
 
     Args:
-        blocks: Blocks (source_1, source_2, target) of paired samples (n, p): `StoreBlocks`, a list, an iterator.
+        blocks: Blocks (source_1, source_2, target) of paired samples (n, p) or (n,): `StoreBlocks`, a list, an
+            iterator.
         spec: The settings, `PIDSpec(gaussianize=NoGaussianization())` if not given. Ranks, flows and shrinkage need all
             samples at once and are refused. Components are always computed exactly.
         key: A JAX random key.
@@ -72,9 +76,9 @@ def stream_pid(
 
     Raises:
         TypeError: For arrays that hold no real numbers, or a key that is none.
-        ValueError: For settings that need all samples, parts that do not fit together, NaN, constant variables, too
-            few samples, a budget that is too small, or information above the entropy of a discrete variable (one of at
-            most 256 distinct rows, which are counted).
+        ValueError: For settings that need all samples, parts that do not fit together, NaN, masked or missing values,
+            values whose squares are no numbers, constant variables, too few samples, a budget that is too small, or
+            information above the entropy of a discrete variable (one of at most 256 distinct rows, which are counted).
 
     Not guaranteed: what is not Gaussian is not looked for, which takes the samples themselves.
 
@@ -93,17 +97,12 @@ def stream_pid(
     """
     spec = _check_settings(spec, key, budget_gb, threads)
     tally = DiscreteTally(blocks, len(VARIABLES))
-    found = _moments_of_scores(tally.watch(), spec, budget_gb, usable_cores() if threads is None else threads)
-    cov, (_, for_estimate) = found.cov[None], jax.random.split(key)
-    _, for_bias = jax.random.split(for_estimate)  # as `estimate_pid` splits it
-    if is_corrected(spec):
-        corrected = correct_sampling(cov, found.samples, found.dims, spec.redundancy, spec.bias_correction, for_bias)
-        decomposed = fields_of(corrected)
-    else:
-        decomposed = vars(solve_pid(cov, found.dims, spec.redundancy))
+    with laid_out():
+        found = _moments_of_scores(tally.watch(), spec, budget_gb, usable_cores() if threads is None else threads)
+        decomposed = _decompose(found, spec, key)
     estimate = PIDEstimate(
         **refuse_impossible(decomposed, tally.values(), VARIABLES),
-        cov=cov,
+        cov=(found.cov * found.units * found.units[:, None])[None],
         dims=found.dims,
         samples=found.samples,
         explained_variance=found.explained_variance[None],
@@ -113,7 +112,7 @@ def stream_pid(
         notes=(
             *found.notes,
             *describe_discrete(tally.values(), VARIABLES, "problem"),
-            *note_conditions(cov, found.dims, spec.redundancy.rank_cut, VARIABLES),
+            *note_conditions(found.cov[None], found.dims, spec.redundancy.rank_cut, VARIABLES),
             *(note_few_samples(found.samples, found.dims) if is_corrected(spec) else ()),
         ),
         settings=spec_to_dict(spec),
@@ -121,45 +120,17 @@ def stream_pid(
     return estimate.reshape(())
 
 
-def stream_moments(blocks: Iterable[ArrayLike | Sequence[ArrayLike]], *, threads: int | None = None) -> Moments:
-    """Compute the joint moments of samples that come in blocks, in one pass and in float64.
-
-    Args:
-        blocks: Blocks of samples (n, p), or of several variables whose columns are put side by side.
-        threads: Blocks that are added at the same time; one a core if not given.
-
-    Returns:
-        Number, mean and scatter of all rows.
-
-    Raises:
-        TypeError: For arrays that hold no real numbers.
-        ValueError: For no row at all, parts that do not fit together, NaN, or `threads` that is no count.
-
-    Example:
-        >>> import numpy as np
-        >>> from pid_jax import stream_moments
-        >>> samples = np.random.default_rng(0).normal(size=(1000, 3))
-        >>> found = stream_moments(np.array_split(samples, 7))
-        >>> bool(np.allclose(found.cov, np.cov(samples.T), rtol=0, atol=1e-14))
-        True
-    """
-    if threads is not None:
-        check_positive_int("threads", threads)
-    parts = ((block,) if getattr(block, "ndim", 0) == 2 else block for block in blocks)
-    first, rest = _look_ahead(iter(parts))
-    names = ("samples",) if len(first) == 1 else tuple(f"variable {i}" for i in range(len(first)))
-    size = sum(array.shape[1] for array in check_block(names, first, 0))
-    (found,) = add_blocks(rest, partial(JointSum, names), size, usable_cores() if threads is None else threads)
-    return found
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Scores:
-    """What is known of the scores of all samples; without variance they have a covariance of zero."""
+    """What is known of the scores of all samples; without variance they have a covariance of zero.
+
+    The covariance is in units of each variable that keep all products in the range of numbers.
+    """
 
     samples: int
     dims: tuple[int, int, int]
     cov: np.ndarray
+    units: np.ndarray
     explained_variance: np.ndarray
     rank: np.ndarray
     notes: tuple[str, ...] = ()
@@ -182,11 +153,23 @@ def _check_settings(spec: PIDSpec | None, key: jax.Array, budget_gb: float, thre
     return spec
 
 
+def _decompose(scores: _Scores, spec: PIDSpec, key: jax.Array) -> dict[str, Any]:
+    """Decompose the covariance of the scores, and take off the bias of sampling; return fields of `PIDEstimate`."""
+    cov = scores.cov[None]
+    if not is_corrected(spec):
+        return vars(solve_pid(cov, scores.dims, spec.redundancy))
+    _, for_estimate = jax.random.split(key)
+    _, for_bias = jax.random.split(for_estimate)  # as `estimate_pid` splits it
+    return fields_of(
+        correct_sampling(cov, scores.samples, scores.dims, spec.redundancy, spec.bias_correction, for_bias)
+    )
+
+
 def _moments_of_scores(blocks: Iterable[Block], spec: PIDSpec, budget_gb: float, threads: int) -> _Scores:
     """Find the covariance of the scores, in one pass if that is exact and fits in the budget."""
     iterator = iter(blocks)
     is_once = iterator is blocks
-    first, rest = _look_ahead(iterator)
+    first, rest = look_ahead(iterator)
     arrays = check_block(VARIABLES, first, 0)
     raw = [array.shape[1] for array in arrays]
     is_joint, threads = _plan(raw, sum(array.nbytes for array in arrays), spec, budget_gb, threads, is_once)
@@ -197,21 +180,55 @@ def _moments_of_scores(blocks: Iterable[Block], spec: PIDSpec, budget_gb: float,
     dims = _check_moments(marginals, spec)
     samples = marginals[0].count
     if not is_pca(spec.reduction):
-        full = np.array(raw)
-        return _Scores(samples=samples, dims=dims, cov=found[0].cov, explained_variance=np.ones(3), rank=full)
-    bases = [_basis(one, dim, spec.reduction) for one, dim in zip(marginals, dims, strict=True)]
-    if is_joint and (is_once or all(_is_well_known(basis) for basis in bases)):
+        units = _powers_of_2(np.diagonal(found[0].cov))
+        full: dict[str, Any] = {"explained_variance": np.ones(3), "rank": np.array(raw)}
+        return _Scores(samples=samples, dims=dims, cov=found[0].in_units(units).cov, units=units, **full)
+    units = [_units_of(one, dim == len(one.mean)) for one, dim in zip(marginals, dims, strict=True)]
+    joint = found[0].in_units(np.concatenate(units)) if is_joint else None
+    each = [one.in_units(unit) for one, unit in zip(marginals, units, strict=True)]
+    bases = [_basis(one, dim, spec.reduction) for one, dim in zip(each, dims, strict=True)]
+    if joint is not None and (is_once or all(_is_well_known(basis) for basis in bases)):
         axes = block_diag(*(basis.axes for basis in bases))
-        cov = axes.T @ found[0].cov @ axes
+        cov = axes.T @ joint.cov @ axes
     else:
-        cov = _second_pass(blocks, bases, samples, threads).cov
-    totals = [float((np.diagonal(one.cov) / basis.scale**2).sum()) for one, basis in zip(marginals, bases, strict=True)]
-    return _keep(samples, dims, (cov + cov.T) / 2, totals, bases)
+        means = [one.mean for one in marginals]
+        cov = _second_pass(blocks, means, bases, units, samples, threads).cov
+    totals = [float((np.diagonal(one.cov) / basis.scale**2).sum()) for one, basis in zip(each, bases, strict=True)]
+    kept = _keep(dims, (cov + cov.T) / 2, totals, bases)
+    facts = zip(VARIABLES, raw, kept["rank"], kept["explained_variance"], dims, strict=True)
+    notes = tuple(note for fact in facts for note in describe_reduction(*fact))
+    own = np.concatenate([_units_of_scores(unit, basis) for unit, basis in zip(units, bases, strict=True)])
+    return _Scores(samples=samples, dims=dims, units=own, notes=notes, **kept)
 
 
-def _second_pass(blocks: Iterable[Block], bases: Sequence[Basis], samples: int, threads: int) -> Moments:
-    """Find the joint moments of the scores from the blocks themselves."""
-    means, axes = ([np.asarray(getattr(basis, name)) for basis in bases] for name in ("mean", "axes"))
+def _units_of(moments: Moments, is_each: bool) -> np.ndarray:
+    """Choose the units of columns: all of a variable have one, or each its own where columns are kept as they are."""
+    variances = np.diagonal(moments.cov)
+    return _powers_of_2(np.where(variances > 0, variances, 1) if is_each else np.full_like(variances, variances.max()))
+
+
+def _units_of_scores(units: np.ndarray, basis: Basis) -> np.ndarray:
+    """Return the units of scores: those of the columns that they are, or else none where columns had different ones."""
+    if not basis.rank_cut:
+        return units
+    return np.full(basis.axes.shape[1], units[0] if (units == units[0]).all() else 1.0)
+
+
+def _powers_of_2(variances: np.ndarray) -> np.ndarray:
+    """Return powers of 2 near standard deviations: to divide by them changes no digit."""
+    return np.exp2(np.round(np.log2(variances) / 2))
+
+
+def _second_pass(
+    blocks: Iterable[Block],
+    means: Sequence[np.ndarray],
+    bases: Sequence[Basis],
+    units: Sequence[np.ndarray],
+    samples: int,
+    threads: int,
+) -> Moments:
+    """Find the joint moments of the scores, in units, from the blocks themselves."""
+    axes = [np.asarray(basis.axes) / unit[:, None] for basis, unit in zip(bases, units, strict=True)]
     size = sum(one.shape[1] for one in axes)
     (scores,) = add_blocks(blocks, partial(ScoreSum, VARIABLES, means, axes), size, threads)
     if scores.count != samples:
@@ -224,9 +241,8 @@ def _second_pass(blocks: Iterable[Block], bases: Sequence[Basis], samples: int, 
 
 def _check_moments(marginals: Sequence[Moments], spec: PIDSpec) -> tuple[int, int, int]:
     """Refuse what `estimate_pid` refuses; return how many coordinates each variable keeps."""
-    samples = marginals[0].count
-    dims = reduced_dims(spec, samples, [len(one.mean) for one in marginals])
-    check_enough_samples(samples, dims)
+    dims = wanted_dims(spec, [len(one.mean) for one in marginals])
+    check_enough_samples(marginals[0].count, dims)
     for name, one in zip(VARIABLES, marginals, strict=True):
         values = np.diagonal(one.scatter)  # zero if and only if the column is constant
         check_not_constant(name, np.stack([np.zeros_like(values), values]), whole=is_pca(spec.reduction))
@@ -259,15 +275,6 @@ def _plan(
     )
 
 
-def _look_ahead(blocks: Iterator[Any]) -> tuple[Any, Iterator[Any]]:
-    """Return the first block, and all of them."""
-    try:
-        first = next(blocks)
-    except StopIteration:
-        raise ValueError("blocks is empty: check how the samples were selected.") from None
-    return first, chain([first], blocks)
-
-
 def _basis(moments: Moments, dim: int, spec: PCA) -> Basis:
     cut = cut_of(spec, dim, len(moments.mean))
     with double_precision(), one_blas_thread(len(moments.mean)):
@@ -286,17 +293,15 @@ def _is_well_known(basis: Basis) -> bool:
 
 
 def _keep(
-    samples: int, dims: tuple[int, int, int], cov: np.ndarray, totals: Sequence[float], bases: Sequence[Basis]
-) -> _Scores:
-    """Set scores to zero that hold rounding noise only, by the rule of `project`."""
+    dims: tuple[int, int, int], cov: np.ndarray, totals: Sequence[float], bases: Sequence[Basis]
+) -> dict[str, np.ndarray]:
+    """Set scores to zero that hold rounding noise only, by the rule of `project`; return fields of `_Scores`."""
     variances = np.split(np.diagonal(cov), np.cumsum(dims)[:-1])
     keep = [one > basis.rank_cut * one.max() for one, basis in zip(variances, bases, strict=True)]
     kept = [one[is_kept].sum() for one, is_kept in zip(variances, keep, strict=True)]
     is_kept = np.concatenate(keep)
-    return _Scores(
-        samples=samples,
-        dims=dims,
-        cov=np.where(is_kept[:, None] & is_kept, cov, 0),
-        explained_variance=np.array(kept) / totals,
-        rank=np.array([int(one.sum()) for one in keep]),
-    )
+    return {
+        "cov": np.where(is_kept[:, None] & is_kept, cov, 0),
+        "explained_variance": np.array(kept) / totals,
+        "rank": np.array([int(one.sum()) for one in keep]),
+    }

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from pid_jax.by_type import by_type
 from pid_jax.checks import check_key
-from pid_jax.estimate import check_spec, reduce_variables
+from pid_jax.estimate import check_spec, check_variables, reduce_variables
 from pid_jax.estimate_reduced import estimate_latents, estimate_reduced, map_to_latents
 from pid_jax.gaussianize import Latents
 from pid_jax.inference.acceleration import acceleration_of_gaussians, acceleration_of_rows
@@ -146,8 +146,8 @@ def bootstrap_pid(
     kind = Parametric() if kind is None else kind
     interval = _default_interval(spec, kind) if interval is None else interval
     _check(spec, kind, interval, resamples, level)
-    for_estimate, for_replicates = jax.random.split(key)
     with laid_out(mesh, budget_gb):
+        for_estimate, for_replicates = jax.random.split(key)
         reduced, leading, rest = reduce_variables(source_1, source_2, target, spec, for_estimate)
         latents, for_bias = map_to_latents(reduced, spec, rest, part_of(progress, 0, 2))
         length, notes = choose_length(latents.values, kind if isinstance(kind, Block) else None, _SO)
@@ -215,7 +215,7 @@ def _refitted(
     variables: Sequence[ArrayLike], spec: PIDSpec, resamples: int, key: jax.Array, progress: Progress
 ) -> PIDAtoms:
     """Estimate from rows drawn with replacement, with every stage fitted anew."""
-    arrays = [np.asarray(x) for x in variables]
+    arrays = check_variables(*variables)
     plain = dataclasses.replace(spec, bias_correction=NoCorrection())
     found = []
     for place, one in enumerate(jax.random.split(key, resamples)):

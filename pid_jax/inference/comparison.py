@@ -10,7 +10,14 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
-from pid_jax.checks import check_between, check_key, check_positive_int, check_same_ids, check_samples
+from pid_jax.checks import (
+    check_between,
+    check_key,
+    check_positive_int,
+    check_same_ids,
+    check_same_labels,
+    check_samples,
+)
 from pid_jax.estimate import check_spec, reduce_variables
 from pid_jax.estimate_reduced import estimate_latents, map_to_latents
 from pid_jax.inference.differences import infer_differences
@@ -166,9 +173,9 @@ def compare_pid(
     check_key(key)
     _check(spec, blocks, resamples, level)
     before, after = _check_conditions(baseline, intervention, ids, share_reduction)
-    for_estimate, for_rows = jax.random.split(key)
     options: dict[str, Any] = {"resamples": resamples, "level": level, "blocks": blocks, "progress": progress}
     with laid_out(mesh, budget_gb):
+        for_estimate, for_rows = jax.random.split(key)
         reduced, leading, rest = reduce_variables(*before, spec=spec, key=for_estimate)
         base = before if share_reduction else None
         others, _, _ = reduce_variables(*after, spec=spec, key=for_estimate, fitted_on=base)
@@ -253,6 +260,10 @@ def _check_conditions(
         pair.append([check_samples(f"{name} {label}", x) for label, x in zip(VARIABLES, condition, strict=True)])
     if ids is not None:
         check_same_ids(ids, pair[0][0].shape[-2])
+    given = zip(("baseline", "intervention"), (baseline, intervention), strict=True)
+    check_same_labels(
+        [(f"{name} {label}", x) for name, some in given for label, x in zip(VARIABLES, some, strict=True)]
+    )
     for label, one, other in zip(VARIABLES, *pair, strict=True):
         if one.shape[-2] != other.shape[-2]:
             raise ValueError(

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
 from pid_jax.checks import check_key, check_positive_int
-from pid_jax.estimate import check_spec, reduce_variables
+from pid_jax.estimate import check_spec, check_variables, reduce_variables
 from pid_jax.estimate_reduced import estimate_latents, estimate_reduced, map_to_latents
 from pid_jax.gaussian.wishart import numpy_generator
 from pid_jax.gaussianize import COPULA
@@ -156,10 +156,10 @@ def permutation_test(
     check_key(key)
     null = Independence() if null is None else null
     _check(spec, null, blocks, resamples, refit)
-    for_estimate, for_rows = jax.random.split(key)
     plain = dataclasses.replace(spec, bias_correction=NoCorrection())
     options: dict[str, Any] = {"null": null, "resamples": resamples, "blocks": blocks, "progress": progress}
     with laid_out(mesh, budget_gb):
+        for_estimate, for_rows = jax.random.split(key)
         reduced, leading, rest = reduce_variables(source_1, source_2, target, plain, for_estimate)
         again = _refit_to(source_1, source_2, target, plain, for_estimate) if refit else None
         return permute_reduced(reduced, plain, (rest, for_rows), again=again, **options).reshape(leading)
@@ -240,10 +240,10 @@ def _infer(statistic: PIDQuantities, replicates: PIDQuantities) -> dict[str, Any
 def _refit_to(
     source_1: ArrayLike, source_2: ArrayLike, target: ArrayLike, spec: PIDSpec, key: jax.Array
 ) -> Callable[[np.ndarray], PIDQuantities]:
-    permuted = np.asarray(target)
+    one, two, permuted = check_variables(source_1, source_2, target)
 
     def again(rows: np.ndarray) -> PIDQuantities:
-        reduced, _, rest = reduce_variables(source_1, source_2, permuted[..., rows, :], spec, key)
+        reduced, _, rest = reduce_variables(one, two, permuted[..., rows, :], spec, key)
         (estimate,) = estimate_reduced(reduced, spec, (spec.redundancy,), rest, no_progress, is_checked=False)
         return jax.tree.map(np.ravel, quantities_of(estimate.atoms, estimate.information))
 

@@ -21,6 +21,7 @@ from pid_jax.inference.mixing import effective_draws, potential_scale_reduction
 from pid_jax.inference.neighbors import notice_neighbors
 from pid_jax.inference.posterior_checks import check_full_rank, check_settings
 from pid_jax.inference.posterior_draws import Draws, draw_problem
+from pid_jax.layout import laid_out
 from pid_jax.likelihoods import (
     NUTS,
     Conjugate,
@@ -176,16 +177,17 @@ def posterior_pid(
     sampler = (Conjugate() if is_conjugate else NUTS()) if sampler is None else sampler
     check_key(key)
     check_settings(spec, likelihood, prior, sampler, draws, level)
-    for_estimate, for_draws = jax.random.split(key)
-    reduced, leading, rest = reduce_variables(source_1, source_2, target, spec, for_estimate)
-    latents, _ = map_to_latents(reduced, spec, rest, part_of(progress, 0, 2))
-    check_full_rank(latents.values, leading, likelihood)
-    d1, d2, dt = (one.scores.shape[-1] for one in reduced)
     options: dict[str, Any] = {"likelihood": likelihood, "prior": prior, "sampler": sampler, "draws": int(draws)}
     each, told = [], part_of(progress, 1, 2)
-    for values, one in zip(latents.values, jax.random.split(for_draws, len(latents.values)), strict=True):
-        each.append(draw_problem(values, (d1, d2, dt), spec.redundancy, one, **options))
-        told(len(each), len(latents.values))
+    with laid_out():
+        for_estimate, for_draws = jax.random.split(key)
+        reduced, leading, rest = reduce_variables(source_1, source_2, target, spec, for_estimate)
+        latents, _ = map_to_latents(reduced, spec, rest, part_of(progress, 0, 2))
+        check_full_rank(latents.values, leading, likelihood)
+        d1, d2, dt = (one.scores.shape[-1] for one in reduced)
+        for values, one in zip(latents.values, jax.random.split(for_draws, len(latents.values)), strict=True):
+            each.append(draw_problem(values, (d1, d2, dt), spec.redundancy, one, **options))
+            told(len(each), len(latents.values))
     chosen = {name: spec_to_dict(value) for name, value in (("spec", spec), *list(options.items())[:3])}
     settings = chosen | {"draws": int(draws), "level": level}
     found = _summarize(each, sampler, level)

@@ -17,6 +17,7 @@ from pid_jax.gaussian.channels import joint_covariance
 from pid_jax.gaussian.range import is_singular
 from pid_jax.gaussian.wishart import WhiteFactors
 from pid_jax.inference.replicates import typical_channels
+from pid_jax.layout import laid_out
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress, no_progress
@@ -116,16 +117,17 @@ def samples_needed(
     samples are less Gaussian than those of the simulation.
     """
     _check(estimate, width, key, level, assurance, simulations, most)
-    for_search, for_sets = jax.random.split(key)
     cov, dims = estimate.cov.reshape(-1, *estimate.cov.shape[-2:]), estimate.dims
-    models = cov if estimate.samples is None else _models(cov, dims, estimate.samples, for_search)
     redundancy = spec_from_dict(estimate.settings["redundancy"])
     simulate = partial(
         _simulate, dims=dims, redundancy=redundancy, level=level, assurance=assurance, simulations=simulations
     )
     in_nats = width * (math.log(2) if estimate.unit == "bits" else 1)
     numbers = _numbers_to_try(sum(dims), most)
-    tried, found = _try_numbers(simulate, models, numbers, in_nats, for_sets, progress)
+    with laid_out():
+        for_search, for_sets = jax.random.split(key)
+        models = cov if estimate.samples is None else _models(cov, dims, estimate.samples, for_search)
+        tried, found = _try_numbers(simulate, models, numbers, in_nats, for_sets, progress)
     needed = np.stack([[_crossing(tried, one, in_nats) for one in atom.T] for atom in found])
     return SampleSize(
         samples=_as_atoms(needed, estimate.status.shape),

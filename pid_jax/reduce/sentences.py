@@ -3,20 +3,22 @@
 from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from pid_jax.reduce.pca import Reduced
 
-
-def describe_reduction(name: str, columns: int, reduced: Reduced, dim: int) -> tuple[str, ...]:
+def describe_reduction(
+    name: str, columns: int, rank: ArrayLike, explained_variance: ArrayLike, dim: int
+) -> tuple[str, ...]:
     """Note what was left out of a variable: columns, components, rank.
 
     Args:
         name: What the variable is called.
         columns: How many it has.
-        reduced: What was kept of it in each problem.
+        rank: Coordinates that carry variance, of each problem.
+        explained_variance: Fraction of the variance that they keep, of each problem.
         dim: Coordinates that were asked for.
     """
-    notes, rank, variance = [], np.asarray(reduced.rank), np.asarray(reduced.explained_variance)
+    notes, rank, variance = [], np.asarray(rank), np.asarray(explained_variance)
     if dim < columns:
         kept = _between(f"{100 * x:.3g}" for x in (variance.min(), variance.max()))
         notes.append(f"{name}: {dim} components of {columns} columns keep {kept} % of the variance")

@@ -70,7 +70,11 @@ def solve_cell(cell: CellData, spec: StudySpec, key: jax.Array, progress: Progre
     reduced = [_as_reduced(variable) for variable in cell.variables]
     d1, d2, dt = (variable.scores.shape[-1] for variable in reduced)
     if not is_shrunk(spec.pid.covariance):
-        check_enough_samples(reduced[0].scores.shape[1], (d1, d2, dt))
+        samples = reduced[0].scores.shape[1]  # which span one dimension less; more were asked for where all are there
+        w1, w2, wt = (
+            d if dim is None or d < samples - 1 else dim for d, dim in zip((d1, d2, dt), spec.dims, strict=True)
+        )
+        check_enough_samples(samples, (w1, w2, wt))
     if not np.any(reduced[2].rank):
         raise ValueError("the target is the same in all samples, so there is nothing to predict: leave the task out")
     for_estimate, for_tests = jax.random.split(key)

@@ -71,13 +71,7 @@ def test_fewer_samples_than_a_covariance_needs(samples):
 
 
 def test_missing_axes_and_empty_arrays(samples):
-    refuse(
-        samples,
-        ValueError,
-        "target must have at least 2 axes, (..., n, d), got shape (30,)",
-        "target[:, None]",
-        target=np.zeros(N),
-    )
+    refuse(samples, ValueError, "target must have at least 2 axes, (..., n, d), got shape ()", target=np.float64(1))
     refuse(samples, ValueError, "source_1 is empty (shape (0, 2))", source_1=np.zeros((0, 2)))
 
 
@@ -118,6 +112,30 @@ def test_what_is_not_traced_is_decomposed_inside_jit():
 @pytest.mark.parametrize("key", [0, "0", np.zeros(2, np.uint32), jnp.zeros(2, jnp.uint32)])
 def test_bad_keys(samples, key):
     refuse(samples, TypeError, "key needs a JAX random key such as jax.random.key(0)", key=key)
+
+
+def test_keys_that_are_old_several_or_traced(samples):
+    for old in (jax.random.PRNGKey(0), np.array([0, 1], np.uint32)):
+        refuse(samples, TypeError, "key needs a JAX random key", "jax.random.wrap_key_data(key)", key=old)
+    several = jax.random.split(jax.random.key(0), 2)
+    refuse(samples, TypeError, "key needs a JAX random key", "array of keys of shape (2,)", "key[0]", key=several)
+    with pytest.raises(TypeError, match=r"key needs a JAX random key .* traced: .*outside jit"):
+        jax.jit(lambda key: estimate_pid(**samples, key=key).gap)(jax.random.key(0))
+
+
+def test_samples_of_one_number_each_are_one_column(samples):
+    whole = estimate_pid(**samples, key=jax.random.key(0))
+    flat = samples | {name: samples[name][:, 0] for name in ("source_2", "target")}
+    assert estimate_pid(**flat, key=jax.random.key(0)).atoms == whole.atoms
+    assert estimate_pid(**flat | {"target": flat["target"].tolist()}, key=jax.random.key(0)).atoms == whole.atoms
+
+
+def test_dims_that_were_asked_for_are_named(samples):
+    rng = np.random.default_rng(0)
+    wide = {name: rng.normal(size=(3, 20)) for name in samples}
+    refuse(wide, ValueError, "3 samples are too few for 16 + 16 + 16 dimensions", "at least 50")
+    spec = PIDSpec(reduction=PCA(dim=(2, 30, 8)))
+    refuse(wide, ValueError, "3 samples are too few for 2 + 20 + 8 dimensions", "at least 32", spec=spec)
 
 
 def test_key_must_be_given(samples):

@@ -1,8 +1,12 @@
 """`pid-jax` as a user meets it."""
 
+import re
+
 import numpy as np
+import pandas as pd
 import pytest
 
+from pid_jax.atomic import check_file, check_folder
 from pid_jax.cli import main
 from pid_jax.result import PIDEstimate
 from pid_jax.study.results import load_study
@@ -78,6 +82,122 @@ def test_an_estimate_that_failed_is_no_success(pid_jax, tmp_path):
     code, _, err = pid_jax("estimate", tmp_path / "a.npz", "--dims", "2,1,2")
     assert code == 1
     assert "INFINITE_INFORMATION: The sources determine some direction" in " ".join(err.split())
+
+
+@pytest.fixture
+def one_each(arrays, tmp_path):
+    """The arrays of the .npz in files of their own: two columns, one, and one axis."""
+    with np.load(arrays) as loaded:
+        parts = {name: loaded[name] for name in ("source_1", "source_2", "target")}
+    parts = {"source_1": parts["source_1"], "source_2": parts["source_2"][:, :1], "target": parts["target"][:, 0]}
+    np.savez(tmp_path / "whole.npz", **parts)
+    np.save(tmp_path / "source_1.npy", parts["source_1"])
+    np.savetxt(tmp_path / "source_2.csv", parts["source_2"], fmt="%.17g")
+    lines = ["\ufefflogit", *(f"{x:.17g}" for x in parts["target"]), ""]
+    (tmp_path / "target.tsv").write_text("\n".join(lines), encoding="utf-8")
+    return [tmp_path / name for name in ("source_1.npy", "source_2.csv", "target.tsv")]
+
+
+QUICK = ("--dims", "2,2,2", "--gaussianize", "copula")
+
+
+def test_a_file_for_each_variable(pid_jax, one_each, tmp_path):
+    code, text, err = pid_jax("estimate", *one_each, *QUICK)
+    assert code == 0, err
+    assert pid_jax("estimate", tmp_path / "whole.npz", *QUICK)[1] == text
+    frame = pd.DataFrame(np.load(one_each[0]), columns=["a", "b, c", "d"])
+    frame.to_csv(tmp_path / "frame.csv", index=False)
+    assert pid_jax("estimate", tmp_path / "frame.csv", *one_each[1:], *QUICK)[1] == text
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("a,b\n1,2\n3,x\n", r"'x' in column 1 in line 3, wanted 2 numbers"),
+        ("1,2\n3\n", "1 columns in line 2, wanted 2 numbers"),
+        ("1,2\n3,\n", "'' in column 1 in line 2"),
+        ("a,b\n", "has no row of numbers"),
+        (",a\n0,1.5\n1,2.5\n", r"a first column without a name, .* to_csv\(index=False\)"),
+    ],
+)
+def test_tables_that_hold_no_numbers(pid_jax, one_each, tmp_path, table, message):
+    path = tmp_path / "bad.csv"
+    path.write_text(table)
+    code, _, err = pid_jax("estimate", one_each[0], path, one_each[2])
+    assert code == 1
+    assert re.search(rf"bad\.csv has {message}|bad\.csv {message}", " ".join(err.split()))
+
+
+def test_files_of_the_wrong_number_or_kind(pid_jax, one_each, tmp_path):
+    for given in (one_each[:2], one_each[:1], [*one_each, one_each[0]], [tmp_path / "whole.npz", *one_each[1:]]):
+        code, _, err = pid_jax("estimate", *given)
+        assert code == 1
+        assert "give one .npz that holds source_1, source_2, target, or three files" in " ".join(err.split())
+    code, _, err = pid_jax("estimate", tmp_path / "none.npy", *one_each[1:])
+    assert code == 1
+    assert "none.npy" in err
+    (tmp_path / "text.npy").write_text("x")
+    code, _, err = pid_jax("estimate", tmp_path / "text.npy", *one_each[1:])
+    assert code == 1
+    assert "text.npy cannot be read" in " ".join(err.split())
+
+
+def test_objects_are_named_by_array_and_file(pid_jax, one_each, tmp_path):
+    objects = np.array([[1.0, None]] * 9, object)
+    np.savez(tmp_path / "o.npz", source_1=np.eye(9), source_2=objects, target=np.eye(9))
+    np.save(tmp_path / "o.npy", objects)
+    for given, name in (([tmp_path / "o.npz"], "source_2 in"), ([one_each[0], tmp_path / "o.npy", one_each[2]], "")):
+        code, _, err = pid_jax("estimate", *given)
+        assert code == 1
+        assert re.search(rf"{name} ?\S*o\.np. holds Python objects, wanted numbers: .*astype", " ".join(err.split()))
+
+
+def test_a_damaged_npz_is_one_line(pid_jax, arrays, tmp_path):
+    content = bytearray(arrays.read_bytes())
+    content[200:400] = bytes(200)
+    (tmp_path / "damaged.npz").write_bytes(content)
+    code, _, err = pid_jax("estimate", tmp_path / "damaged.npz")
+    assert code == 1
+    assert "damaged.npz cannot be read" in " ".join(err.split())
+
+
+@pytest.mark.parametrize("seed", [10**20 - 1, 2**32, -1])
+@pytest.mark.parametrize("command", [["estimate", "a.npz"], ["study", "--store", "s", "--out", "o"]])
+def test_seeds_out_of_range(pid_jax, command, seed):
+    code, _, err = pid_jax(*command, "--seed", seed)
+    assert code == 1
+    assert "error: --seed needs a whole number from 0 to 4294967295" in " ".join(err.split())
+
+
+@pytest.mark.parametrize(
+    ("command", "argument", "message"),
+    [
+        (("estimate", "ARRAYS"), ".", "--out . is a folder, wanted a file"),
+        (("estimate", "ARRAYS"), "FILE/a.nc", "is a file: choose another place"),
+        (("study", "--store", "none"), "FILE", "is a file: choose another place"),
+        (("report", "none.nc"), "FILE/deep/er", "is a file: choose another place"),
+        (("demo",), "FILE", "is a file: choose another place"),
+        (("small-study",), "FILE", "is a file: choose another place"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_first(pid_jax, arrays, tmp_path, monkeypatch, command, argument, message):
+    def computes(*args, **options):
+        raise AssertionError("nothing is to be computed")
+
+    monkeypatch.setattr("pid_jax.estimate.estimate_pid", computes)
+    monkeypatch.setattr("pid_jax.demo._pid_extract", computes)
+    (tmp_path / "file").write_text("")
+    given = [str(arrays) if one == "ARRAYS" else one for one in command]
+    code, _, err = pid_jax(*given, "--out", argument.replace("FILE", str(tmp_path / "file")))
+    assert code == 1
+    assert message in " ".join(err.split())
+
+
+def test_folders_that_are_read_only(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda place, mode: False)  # root may write everywhere
+    for check in (check_file, check_folder):
+        with pytest.raises(ValueError, match=r"--out .*deep.* is read-only"):
+            check(tmp_path / "deep" / "er", "--out")
 
 
 STUDY = '[[models]]\nname = "m"\nstore = "b"\nknockouts = ["k"]\n'

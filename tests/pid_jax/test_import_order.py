@@ -14,6 +14,7 @@ import pid_jax
 ROOT = Path(pid_jax.__file__).parent.parent
 # A module may import what stands in its own group or before it.
 ORDER = (
+    {"arrays", "forks"},
     {
         "status",
         "precision",
@@ -27,8 +28,10 @@ ORDER = (
         "side_by_side",
         "dataset_file",
         "named_key",
+        "array_files",
+        "rank_noise",
     },
-    {"layout", "processes"},
+    {"layout", "processes", "blocks"},
     {"moments", "gaussianizers", "resampling", "likelihoods"},
     {"block_sums", "device_moments"},
     {"spec", "gaussian"},
@@ -40,6 +43,7 @@ ORDER = (
     {"result"},
     {"covariances"},
     {"decompose", "spectrum", "coupling", "union"},
+    {"rank_errors", "usable"},
     {"bias", "gaussianize"},
     {"estimate_reduced"},
     {"estimate"},
@@ -65,7 +69,7 @@ ORDER = (
 )
 # Members of a group that do not know each other.
 APART = (
-    ORDER[0],
+    ORDER[1],
     {"spec", "gaussian"},
     {"pid", "reduce", "flow"},
     {"flow_fit", "flow_input", "fit_loops"},

@@ -53,9 +53,9 @@ def test_no_stage_depends_on_the_devices(tmp_path):
 
 def test_threads_solve_on_the_devices_of_the_layout_around():
     mesh = jax.make_mesh((1,), ("of its own",))
-    with laid_out(mesh):
-        found = in_threads(lambda item: (item, current_layout().mesh), range(3))
-    assert found == [(item, mesh) for item in range(3)]
+    with laid_out(mesh, 0.25):
+        found = in_threads(lambda item: (item, current_layout()), range(3))
+    assert found == [(item, Layout(mesh, 0.25e9)) for item in range(3)]
 
 
 def doubled(found: list[int], x: np.ndarray, *, mesh: Mesh | None) -> jax.Array:

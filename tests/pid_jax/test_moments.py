@@ -152,7 +152,7 @@ def test_what_is_not_finite_is_named(small_runs, bad, row):
 
 
 def test_values_whose_squares_are_infinite(small_runs):
-    with pytest.raises(ValueError, match="samples: values are so large"):
+    with pytest.raises(ValueError, match="samples in column 0: values are so large"):
         Moments.of(np.array([[1e200], [-1e200]]))
 
 
@@ -162,7 +162,12 @@ def test_values_whose_squares_are_infinite(small_runs):
         ([(np.ones((2, 1)), np.ones((3, 1)))], ValueError, "block 0: variable 1 has 3 samples, variable 0 has 2"),
         ([np.ones((2, 1)), np.ones((2, 2))], ValueError, "block 1: samples has 2 columns, blocks before have 1"),
         ([np.ones((2, 1)), (np.ones((2, 1)),) * 2], ValueError, "block 1 has 2 parts, wanted 1: samples"),
-        ([(np.ones(2),)], ValueError, r"block 0: samples must have shape \(n, p\) with p > 0, got \(2,\)"),
+        ([([1.0, 2.0],)], ValueError, r"block 0: samples must have shape \(n, p\) with p > 0, got \(2,\)"),
+        (
+            [([[1.0], [2.0]], np.ma.array([[1.0], [2.0]], mask=[[0], [1]]))],
+            ValueError,
+            "block 0: variable 1 has 1 masked",
+        ),
         ([np.ones((2, 1), complex)], TypeError, "block 0: samples must hold real numbers, got dtype complex128"),
         ([], ValueError, "blocks is empty"),
         ([np.ones((0, 2))], ValueError, "blocks has no row at all"),
@@ -230,3 +235,47 @@ def test_meshes_that_do_not_fit_are_refused():
         sharded_moments(np.ones((2, 2)), jax.make_mesh((1, 1), ("a", "b")))
     with pytest.raises(ValueError, match=r"samples must have shape \(n, d\)"):
         sharded_moments(np.ones((2, 2, 2)), jax.make_mesh((1,), ("a",)))
+
+
+@pytest.mark.parametrize("exponent", [-150, -100, 100, 150])
+def test_magnitudes_whose_squares_are_numbers(exponent):
+    samples = np.random.default_rng(0).normal(size=(5000, 3)) + 3
+    scaled = samples * 10.0**exponent
+    wanted = np.corrcoef(samples.T)
+    merged = stream_moments(np.array_split(scaled, 9), threads=3)
+    for found in (Moments.of(scaled), merged, sharded_moments(scaled, jax.make_mesh((1,), ("rows",)))):
+        np.testing.assert_allclose(found.mean / 10.0**exponent, samples.mean(axis=0), rtol=1e-12)
+        deviation = np.sqrt(np.diagonal(found.cov))
+        np.testing.assert_allclose(found.cov / deviation / deviation[:, None], wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("exponent", "text"), [(-160, "multiply the variable"), (160, "divide the variable")])
+def test_magnitudes_whose_squares_are_none(exponent, text):
+    samples = np.random.default_rng(0).normal(size=(100, 3))
+    samples[:, 1] *= 10.0**exponent
+    samples[:, 2] = 10.0**exponent  # a constant column has a variance of zero at any magnitude
+    for function in (Moments.of, lambda x: sharded_moments(x, jax.make_mesh((1,), ("rows",)))):
+        with pytest.raises(ValueError, match=rf"samples in column 1: values .* {text} by a common number"):
+            function(samples)
+    blocks = [(samples[i : i + 10, :1], samples[i : i + 10, 1:]) for i in range(0, 100, 10)]
+    for threads in (1, 2):
+        with pytest.raises(ValueError, match=rf"variable 1 in column 0: values .* {text}"):
+            stream_moments(blocks, threads=threads)
+
+
+def test_small_steps_between_constant_blocks_are_not_lost():
+    one, other = (Moments.of(np.full((4, 1), value)) for value in (0.0, 1e-170))
+    with pytest.raises(ValueError, match="column 0: values differ by so little"):
+        one.merge(other)
+    with pytest.raises(ValueError, match="column 0: values differ by so little"):
+        Moments.of(np.repeat([0.0, 1e-170], 2**16)[:, None])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("widths", [(2, 2), (4, 1), (2, 4)])
+def test_blocks_whose_columns_change(threads, widths):
+    first, changed = ((np.ones((5, a)), np.ones((5, b))) for a, b in ((3, 2), widths))
+    place = 0 if widths[0] != 3 else 1
+    pattern = rf"block 4: variable {place} has {widths[place]} columns, blocks before have {(3, 2)[place]}"
+    with pytest.raises(ValueError, match=pattern):
+        stream_moments([first] * 4 + [changed] + [first], threads=threads)

@@ -269,6 +269,7 @@ def test_wrong_tensors_are_refused(tmp_path, tensors, match):
         (np.zeros((4, 2), np.int64), r"000/image: dtype must be float16, float32 or float64, got int64"),
         (np.zeros((4,), np.float32), r"000/image must have shape \(rows, d\) with d > 0, got \(4,\)"),
         (np.zeros((4, 0), np.float32), r"000/image must have shape \(rows, d\)"),
+        (np.ma.array(np.zeros((4, 2)), mask=[[0, 1]] * 4), r"000/image has 4 masked values"),
     ],
 )
 def test_arrays_that_cannot_be_stored_are_refused(tmp_path, array, match):

@@ -29,6 +29,8 @@ from pid_jax.shard import shard_name
 from pid_jax.store import NORM, ActivationStore, Failure, StoreError
 from tests.stores import IDS, fill, manifest
 
+# MMI compiles in less time.
+SMALL = PIDSpec(reduction=PCA(dim=2), gaussianize=NoGaussianization(), redundancy=MMI(), bias_correction=NoCorrection())
 PLAIN = PIDSpec(reduction=PCA(dim=5), gaussianize=NoGaussianization(), bias_correction=NoCorrection())
 
 
@@ -158,6 +160,55 @@ def test_data_that_cannot_be_decomposed_are_refused(key):
         stream_pid([(a, b, c)], spec=PLAIN, key=key, budget_gb=0)
 
 
+def spread(exponents, variables):
+    return [x.astype(float) * 10.0**e for x, e in zip(variables, exponents, strict=True)]
+
+
+@pytest.mark.parametrize("exponents", [(145, 150, 150), (-150, -150, -150), (-150, 150, 0)])
+@pytest.mark.parametrize("reduction", [PCA(dim=2), NoReduction()])
+@pytest.mark.parametrize("largest", [1, 1e4])
+def test_magnitudes_change_nothing(exponents, reduction, largest, key):
+    """With one large column there is a second pass, over the scores."""
+    spec = PIDSpec(reduction=reduction, gaussianize=NoGaussianization(), redundancy=MMI())
+    variables = draw((4, 5, 3), 900)
+    variables[0] = variables[0] * np.array([largest, 1, 1, 1])
+    wanted = stream_pid(divide(spread((0, 0, 0), variables), 100), spec=spec, key=key)
+    blocks = Counted(divide(spread(exponents, variables), 100))
+    found = stream_pid(blocks, spec=spec, key=key)
+    assert blocks.passes == (2 if largest > 1 and isinstance(reduction, PCA) else 1)
+    one, other = ((x.atoms, x.information, x.explained_variance) for x in (found, wanted))
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-10)
+    units = 10.0 ** np.repeat(exponents, found.dims)
+    np.testing.assert_allclose(found.cov / units / units[:, None], wanted.cov, rtol=1e-8, atol=1e-10 * largest**2)
+
+
+def test_columns_of_one_variable_have_any_magnitudes(key):
+    spec = PIDSpec(reduction=NoReduction(), gaussianize=NoGaussianization(), redundancy=MMI())
+    variables = draw((2, 2, 2), 900)
+    wanted = stream_pid(divide(variables), spec=spec, key=key)
+    variables[0] = variables[0] * np.array([1e-150, 1e150])
+    np.testing.assert_allclose(
+        stream_pid(divide(variables), spec=spec, key=key).atoms.redundancy, wanted.atoms.redundancy, atol=1e-10
+    )
+
+
+@pytest.mark.parametrize("exponent", [-170, -160, 160, 170])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_magnitudes_without_squares_are_refused(exponent, threads, key):
+    blocks = divide(spread((0, exponent, 0), draw((4, 5, 3), 900)), 100)
+    with pytest.raises(ValueError, match=r"source_2 in column \d: values .* by a common number"):
+        stream_pid(blocks, spec=SMALL, key=key, threads=threads)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_columns_that_change_are_named(threads, key):
+    a, b, c = draw((4, 5, 3), 900)
+    blocks = [*divide((a, b, c), 100), (b[:100], a[:100], c[:100])]  # as many columns in all
+    with pytest.raises(ValueError, match="block 9: source_1 has 5 columns, blocks before have 4"):
+        stream_pid(blocks, spec=SMALL, key=key, threads=threads)
+
+
 # Stores
 
 NAMES = ("001/image", "001/question", "norm/last")
@@ -185,10 +236,6 @@ def failure(sample: str) -> Failure:
 
 def read_all(store: ActivationStore, rows=None) -> list[np.ndarray]:
     return [store.read(role=role, layer=layer, rows=rows) for role, layer in PARTS.values()]
-
-
-# MMI compiles in less time.
-SMALL = PIDSpec(reduction=PCA(dim=2), gaussianize=NoGaussianization(), redundancy=MMI(), bias_correction=NoCorrection())
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
