@@ -28,10 +28,7 @@ def check_block(
     """
     if len(parts) != len(names):
         raise ValueError(f"block {block} has {len(parts)} parts, wanted {len(names)}: {', '.join(names)}.")
-    labels = [f"block {block}: {name}" for name in names]
-    arrays = [to_numpy(label, part) for label, part in zip(labels, parts, strict=True)]
-    is_column = [array.ndim == 1 and hasattr(part, "shape") for array, part in zip(arrays, parts, strict=True)]
-    arrays = [array[:, None] if alone else array for array, alone in zip(arrays, is_column, strict=True)]
+    arrays = [_read_part(f"block {block}: {name}", part) for name, part in zip(names, parts, strict=True)]
     for name, array in zip(names, arrays, strict=True):
         if array.ndim != 2 or not array.shape[1]:
             raise ValueError(f"block {block}: {name} must have shape (n, p) with p > 0, got {array.shape}.")
@@ -40,7 +37,8 @@ def check_block(
                 f"block {block}: {name} has {len(array)} samples, {names[0]} has {len(arrays[0])}; they must be "
                 "paired: row i of every variable must come from the same sample."
             )
-    check_same_labels(list(zip(labels, parts, strict=True)))
+    if any(type(part) is not np.ndarray for part in parts):
+        check_same_labels([(f"block {block}: {name}", part) for name, part in zip(names, parts, strict=True)])
     for name, array, width in zip(names, arrays, widths, strict=False):
         if array.shape[1] != width:
             raise ValueError(
@@ -48,6 +46,11 @@ def check_block(
                 "of the same variables."
             )
     return arrays
+
+
+def _read_part(label: str, part: ArrayLike) -> np.ndarray:
+    array = to_numpy(label, part)
+    return array[:, None] if array.ndim == 1 and hasattr(part, "shape") else array
 
 
 def check_blocks(names: Sequence[str], blocks: Iterable[Sequence[ArrayLike]]) -> Iterator[list[np.ndarray]]:

@@ -28,14 +28,15 @@ def condition_numbers(cov: np.ndarray, dims: Sequence[int], rank_cut: float) -> 
         Condition numbers (B, variables).
     """
     found = np.ones((len(cov), len(dims)))
-    usable = np.isfinite(cov).all(axis=(-2, -1))
+    is_finite = np.isfinite(cov).all(axis=(-2, -1))
+    cov = np.where(is_finite[:, None, None], cov, np.eye(cov.shape[-1]))
     for place, at in enumerate(block_slices(tuple(dims))):
         block = cov[:, at, at]
         variance = np.diagonal(block, axis1=-2, axis2=-1)
         scale = np.where(variance > 0, 1 / np.sqrt(np.where(variance > 0, variance, 1)), 0)
         corr = block * scale[:, :, None] * scale[:, None, :]
         filled = corr + np.eye(corr.shape[-1]) * (variance <= 0)[:, None, :]
-        rows = np.flatnonzero(usable & _may_be_bad(filled))
+        rows = np.flatnonzero(_may_be_bad(filled))
         if rows.size:
             values = np.linalg.eigvalsh(corr[rows])
             cut = max(rank_cut, corr.shape[-1] * np.finfo(float).eps) * values[:, -1:]

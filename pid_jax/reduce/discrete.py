@@ -98,7 +98,7 @@ class DiscreteTally:
 
     def _values(self, counts: dict[bytes, int] | None, width: int) -> DiscreteValues | None:
         found = np.array(list((counts or {}).values()))
-        if not found.size or len(found) > _most(int(found.sum())):
+        if not 1 < len(found) <= _most(int(found.sum())):
             return None
         shares = found / found.sum()
         entropy = np.array([-(shares * np.log(shares)).sum()])
@@ -106,12 +106,12 @@ class DiscreteTally:
 
 
 def _few_rows(samples: np.ndarray) -> np.ndarray | None:
-    """Compute the frequencies of distinct rows (n, p); None if they are not few."""
+    """Compute the frequencies of distinct rows (n, p); None if they are not few, or all alike."""
     most = _most(len(samples))
     if len(np.unique(samples[:, 0])) > most:
         return None
     _, counts = _count_rows(samples)
-    return counts / len(samples) if len(counts) <= most else None
+    return counts / len(samples) if 1 < len(counts) <= most else None
 
 
 def _most(samples: int) -> float:
@@ -126,7 +126,7 @@ def _count_rows(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _discrete_columns(samples: np.ndarray) -> int:
-    """Count columns with few distinct values, or one that many samples share."""
+    """Count columns with few distinct values, or one that many samples share; not those with one in all."""
     some = np.sort(samples[:: max(1, len(samples) // ROWS)], axis=0)
-    repeats = (some[1:] == some[:-1]).any(axis=0)
+    repeats = (some[1:] == some[:-1]).any(axis=0) & (np.ptp(samples, axis=0) > 0)
     return int(is_discrete(samples[:, repeats]).sum()) if repeats.any() else 0

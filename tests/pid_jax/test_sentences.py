@@ -1,8 +1,12 @@
 """Sentences from plain numbers: the gap of a fit, samples against dims, many problems at once."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
+from pid_jax.diagnose import describe_flows
 from pid_jax.flow.sentences import describe_fits, describe_size, group_sentences
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -17,6 +21,17 @@ def test_gap_of_common_flows_is_silent_and_a_larger_one_is_not():
     (sentence,) = describe_fits([10.0], [18.0], 12, "problem")
     assert sentence.startswith("held-out samples are 8 nats less likely")
     assert describe_fits([np.nan], [1.0], 12) == ()
+
+
+def test_flows_are_judged_only_where_their_latents_are_used():
+    """Of four problems three have a flow, and `Auto` takes that of the last one only."""
+    curves = np.full((3, 2), 10.0), np.array([[90.0, 95.0], [90.0, np.nan], [10.5, 90.0]])
+    fit: Any = SimpleNamespace(samples=300, train_curve=curves[0], validation_curve=curves[1])
+    fitted = np.array([0, 2, 3])
+    few, gap = describe_flows(fit, fitted, np.array([False, False, False, True]), (4, 4, 4), "layer")
+    assert few.startswith("300 samples are few for a flow of 12 dimensions")
+    assert gap.startswith("layer 3: held-out samples are 80 nats less likely")
+    assert describe_flows(fit, fitted, np.zeros(4, bool), (4, 4, 4), "layer") == ()
 
 
 def test_few_samples_for_the_dims():

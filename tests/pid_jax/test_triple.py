@@ -9,6 +9,7 @@ import pytest
 import scipy.linalg
 import scipy.stats
 
+from pid_jax.diagnose import unflatten
 from pid_jax.estimate import estimate_pid
 from pid_jax.flow.diagnostics import diagnose
 from pid_jax.flow.sentences import describe, find_significant
@@ -211,6 +212,12 @@ def test_many_layers_are_one_sentence(key):
     found = estimate_pid(*layers, spec=PIDSpec(NoReduction(), NoGaussianization()), key=key)
     (sentence,) = (text for text in found.findings if "not jointly Gaussian together" in text)
     assert sentence.startswith("problems 1-2: source_1, source_2 and target are not jointly Gaussian together")
+    data = found.to_xarray(["layer"])
+    assert data["triple_z"].dims == ("layer",)
+    older = unflatten(data.drop_vars(["triple_z", "triple_divergence"]))  # as files before this check
+    assert older is not None
+    assert np.isnan(older.triple.z).tolist() == [True] * 3
+    np.testing.assert_array_equal(older.pair_norms.z, data["pair_norms_z"])
 
 
 def test_sentence_names_the_variables():
