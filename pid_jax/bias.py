@@ -88,7 +88,7 @@ def sampling_errors(
         rows = np.flatnonzero(is_singular(flat) | (each.status == Status.INFINITE_INFORMATION))
         if rows.size:
             on_range = _calibrate_on_range(jax.tree.map(lambda x: x[rows], each), flat[rows], **options)
-            errors = jax.tree.map(partial(_put, rows), errors, on_range)
+            errors = jax.tree.map(partial(put_rows, rows), errors, on_range)
     return jax.tree.map(lambda x: x.reshape(leading), errors)
 
 
@@ -259,13 +259,13 @@ def _calibrate_on_range(
     for places, restricted, ranks, shared in groups_on_range(cov[regular], dims, redundancy.rank_cut):
         if min(ranks):
             some = _calibrate(restricted, dims=ranks, shared=shared, redundancy=redundancy, **options)
-            errors = jax.tree.map(partial(_put, regular[places]), errors, some)
+            errors = jax.tree.map(partial(put_rows, regular[places]), errors, some)
     rest = np.flatnonzero(~np.isfinite(np.stack(jax.tree.leaves(errors))).all(axis=0))
     if not rest.size:
         return errors
     some = jax.tree.map(lambda x: x[rest], found)
     plain = _bootstrap(some, cov[rest], dims=dims, redundancy=redundancy, **options)
-    return jax.tree.map(partial(_put, rest), errors, plain)
+    return jax.tree.map(partial(put_rows, rest), errors, plain)
 
 
 def _bootstrap(
@@ -300,7 +300,8 @@ def _add_to(rows: np.ndarray, all_: np.ndarray, some: np.ndarray) -> np.ndarray:
     return changed
 
 
-def _put(rows: np.ndarray, all_: np.ndarray, some: np.ndarray) -> np.ndarray:
+def put_rows(rows: np.ndarray, all_: np.ndarray, some: np.ndarray) -> np.ndarray:
+    """Return an array with some of its rows replaced."""
     changed = all_.copy()
     changed[rows] = some
     return changed

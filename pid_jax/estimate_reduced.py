@@ -16,6 +16,7 @@ from pid_jax.bias import (
     Amounts,
     Corrected,
     mean_over_draws,
+    put_rows,
     sampling_errors,
     subtract_fit,
     subtract_ranks,
@@ -32,8 +33,8 @@ from pid_jax.gaussianize import COPULA, FLOW, Latents, gaussianize, is_corrected
 from pid_jax.layout import map_problems, over_devices
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress
-from pid_jax.rank_errors import SMALLEST_SHARE, rank_errors
-from pid_jax.rank_noise import LARGEST_SHARE, remove_rank_noise, share_of_noise
+from pid_jax.rank_errors import add_rank_errors, noisy_problems, rank_errors
+from pid_jax.rank_noise import LARGEST_SHARE, remove_rank_noise, roots_of, share_of_noise
 from pid_jax.reduce.pca import Reduced
 from pid_jax.result import VARIABLES, PIDEstimate
 from pid_jax.result_dataset import Result
@@ -123,9 +124,8 @@ def estimate_latents(
         cov, shrinkage = map_problems(estimator, latents.values, bytes_each=COPIES * latents.values[0].nbytes)
     count, samples = latents.values.shape[:2]
     d1, d2, dt = (one.scores.shape[-1] for one in reduced)
-    share = np.zeros(count)
     if is_corrected(spec):
-        cov, share = without_rank_noise(cov, latents, (d1, d2, dt))
+        cov = without_rank_noise(cov, latents)
     explained, rank = (
         np.stack([np.broadcast_to(getattr(one, name), count) for one in reduced], axis=-1)
         for name in ("explained_variance", "rank")
@@ -141,7 +141,7 @@ def estimate_latents(
         "notes": (
             *_notes_of(reduced),
             *latents.notes,
-            *_notes_on_ranks(share, samples, problem),
+            *(_notes_on_ranks(cov, latents, (d1, d2, dt), problem) if is_corrected(spec) else ()),
             *note_conditions(cov, (d1, d2, dt), measures[0].rank_cut, labels, problem),
             *(note_few_samples(samples, (d1, d2, dt)) if is_corrected(spec) else ()),
         ),
@@ -151,7 +151,7 @@ def estimate_latents(
     discrete = [one.discrete for one in reduced] if is_checked else [None] * len(reduced)
     estimates = []
     for measure in measures:
-        decomposed = _decompose(cov, share, (d1, d2, dt), latents, spec, measure, key, level)
+        decomposed = _decompose(cov, (d1, d2, dt), latents, spec, measure, key, level)
         decomposed = refuse_impossible(decomposed, discrete, labels)
         settings = spec_to_dict(dataclasses.replace(spec, redundancy=measure))
         estimates.append(leave_out(PIDEstimate(**decomposed, settings=settings, **common), reduced))
@@ -187,31 +187,53 @@ def _diagnose(latents: Latents, dims: tuple[int, int, int], labels: Sequence[str
     return {"diagnostics": diagnostics, "findings": findings}
 
 
-def without_rank_noise(cov: np.ndarray, latents: Latents, dims: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Remove the noise of ranks from the covariances of problems that were mapped by ranks.
+def without_rank_noise(cov: np.ndarray, latents: Latents) -> np.ndarray:
+    """Remove the noise of ranks from the covariances (problems, D, D) of those problems that were mapped by ranks."""
+    rows = np.flatnonzero(latents.gaussianizer == COPULA)
+    if not rows.size:
+        return cov
+    with one_blas_thread(cov.shape[-1]):
+        return put_rows(rows, cov, remove_rank_noise(cov[rows], latents.values.shape[1]))
+
+
+def without_noise_in_rows(latents: Latents) -> np.ndarray:
+    """Map latents linearly so that their covariances are those without the noise of ranks; others stay as they are."""
+    rows, values = np.flatnonzero(latents.gaussianizer == COPULA), latents.values
+    if not rows.size:
+        return values
+    centered = values[rows] - values[rows].mean(axis=1, keepdims=True)
+    with one_blas_thread(values.shape[-1]):
+        shown = np.swapaxes(centered, -1, -2) @ centered / (values.shape[1] - 1)
+        maps = roots_of(shown)[1] @ roots_of(remove_rank_noise(shown, values.shape[1]))[0]
+        return put_rows(rows, values, centered @ maps)
+
+
+def with_rank_errors(drawn: Any, estimate: PIDEstimate, latents: Latents, measure: Redundancy, key: jax.Array) -> Any:
+    """Add errors of ranks to replicates of decompositions after ranks, which know of the errors of raw samples alone.
 
     Args:
-        cov: Covariances (problems, D, D) of latents.
-        latents: Where they come from.
-        dims: (d1, d2, dt).
-
-    Returns:
-        The covariances, and the share of noise in what the sources leave open about the target of each problem
-        (`share_of_noise`), zero for other maps.
+        drawn: Atoms, or atoms and informations, (draws, problems) in nats.
+        estimate: What was found from the latents, with one leading axis.
+        latents: The latents.
+        measure: The measure.
+        key: A JAX random key. The same key, and covariances that hardly differ, give errors that hardly differ.
     """
-    rows, share = np.flatnonzero(latents.gaussianizer == COPULA), np.zeros(len(cov))
+    samples = latents.values.shape[1]
+    is_ranked = (latents.gaussianizer == COPULA) & (estimate.status == Status.OK)
+    rows = noisy_problems(estimate.cov, samples, estimate.dims, is_ranked)
     if not rows.size:
-        return cov, share
-    with one_blas_thread(cov.shape[-1]):
-        denoised = remove_rank_noise(cov[rows], latents.values.shape[1])
-        share[rows] = share_of_noise(cov[rows], denoised.noise, dims)
-    cov = cov.copy()
-    cov[rows] = denoised.cov
-    return cov, share
+        return drawn
+    for_errors, for_choice = jax.random.split(key)
+    errors = rank_errors(estimate.cov[rows], samples, estimate.dims, measure, for_errors)
+    return add_rank_errors(drawn, rows, errors, for_choice)
 
 
-def _notes_on_ranks(share: np.ndarray, samples: int, problem: str) -> tuple[str, ...]:
-    """Name the problems in which ranks are too coarse for what variables tell of one another."""
+def _notes_on_ranks(cov: np.ndarray, latents: Latents, dims: tuple[int, int, int], problem: str) -> tuple[str, ...]:
+    """Name the problems in which ranks are too coarse for what the sources tell about the target."""
+    samples, share = latents.values.shape[1], np.zeros(len(cov))
+    rows = np.flatnonzero(latents.gaussianizer == COPULA)
+    if rows.size:
+        share[rows] = share_of_noise(cov[rows], samples, dims)
     is_coarse = share > LARGEST_SHARE
     if not is_coarse.any():
         return ()
@@ -225,7 +247,6 @@ def _notes_on_ranks(share: np.ndarray, samples: int, problem: str) -> tuple[str,
 
 def _decompose(
     cov: np.ndarray,
-    share: np.ndarray,
     dims: tuple[int, int, int],
     latents: Latents,
     spec: PIDSpec,
@@ -238,7 +259,7 @@ def _decompose(
         return vars(solve_pid(cov, dims, measure))
     samples = latents.values.shape[1]
     corrected = correct_sampling(cov, samples, dims, measure, spec.bias_correction, key, level)
-    noisy = np.flatnonzero((share > SMALLEST_SHARE) & (corrected.found.status == Status.OK))
+    noisy = noisy_problems(cov, samples, dims, (latents.gaussianizer == COPULA) & (corrected.found.status == Status.OK))
     if noisy.size:
         errors = rank_errors(cov[noisy], samples, dims, measure, jax.random.fold_in(key, 2))
         corrected = subtract_ranks(corrected, noisy, errors, level)

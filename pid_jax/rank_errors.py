@@ -6,13 +6,13 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from pid_jax.decompose import solve_pid
 from pid_jax.gaussian.joint import block_slices
 from pid_jax.gaussian.wishart import WhiteFactors, numpy_generator
 from pid_jax.pid.quantities import PIDQuantities, quantities_of
-from pid_jax.rank_noise import add_rank_noise, correlation_of, remove_rank_noise, root_of
+from pid_jax.rank_noise import add_rank_noise, correlation_of, remove_rank_noise, roots_of, share_of_noise
 from pid_jax.spec import Redundancy
 from pid_jax.threads import one_blas_thread
 
@@ -36,6 +36,22 @@ class RankErrors:
     deviations: PIDQuantities
 
 
+def noisy_problems(
+    cov: Float[np.ndarray, "problems D D"], samples: int, dims: tuple[int, int, int], is_ranked: np.ndarray
+) -> Int[np.ndarray, "k"]:
+    """Find the problems in which the noise of ranks matters.
+
+    Args:
+        cov: Covariances without the noise of ranks, or NaN.
+        samples: n.
+        dims: (d1, d2, dt).
+        is_ranked: Which problems were mapped by ranks.
+    """
+    rows = np.flatnonzero(is_ranked & np.isfinite(cov).all(axis=(-2, -1)))
+    with one_blas_thread(cov.shape[-1]):
+        return rows[share_of_noise(cov[rows], samples, dims) > SMALLEST_SHARE] if rows.size else rows
+
+
 def rank_errors(
     cov: Float[np.ndarray, "problems D D"],
     samples: int,
@@ -52,7 +68,7 @@ def rank_errors(
         redundancy: The measure.
         key: A JAX random key; all problems use the same white noise.
     """
-    pairs = [_decompose(one, [slice(None)], samples, dims, redundancy, key) for one in cov]
+    pairs = [_decompose(one, [slice(None)], samples, [dims], redundancy, key) for one in cov]
     return _errors_of([(raw[0], ranked[0]) for raw, ranked in pairs])
 
 
@@ -75,16 +91,36 @@ def rank_errors_of_difference(
     parts = block_slices(tuple(sum(one) for one in dims))
     pairs = []
     for one in cov:
-        raw, ranked = _decompose(one, parts, samples, dims[0], redundancy, key)
+        raw, ranked = _decompose(one, parts, samples, dims, redundancy, key)
         pairs.append(tuple(jax.tree.map(np.subtract, after, before) for before, after in (raw, ranked)))
     return _errors_of(pairs)
+
+
+def add_rank_errors(drawn: Any, rows: np.ndarray, errors: RankErrors, key: jax.Array) -> Any:
+    """Add errors of ranks to draws that know of the errors of raw samples alone.
+
+    Args:
+        drawn: Atoms, or atoms and informations, (draws, problems).
+        rows: The problems that `errors` are of.
+        errors: The errors.
+        key: A JAX random key, to choose among their draws.
+    """
+    count = len(jax.tree.leaves(drawn)[0])
+    chosen = numpy_generator(key).integers(DRAWS, size=count)
+
+    def add(name: str, values: np.ndarray) -> np.ndarray:
+        changed = values.copy()
+        changed[:, rows] += getattr(errors.deviations, name)[chosen]
+        return changed
+
+    return type(drawn)(**{name: add(name, values) for name, values in vars(drawn).items()})
 
 
 def _decompose(
     cov: Float[np.ndarray, "D D"],
     parts: Sequence[slice],
     samples: int,
-    dims: tuple[int, int, int],
+    dims: Sequence[tuple[int, int, int]],
     redundancy: Redundancy,
     key: jax.Array,
 ) -> tuple[list[PIDQuantities], list[PIDQuantities]]:
@@ -94,10 +130,10 @@ def _decompose(
     with one_blas_thread(size):
         whites = _white_factors(for_samples, size, samples)
         noisy = add_rank_noise(correlation_of(cov), samples, DRAWS, numpy_generator(for_noise))
-        raw, ranked = (_quadratic(root_of(model) @ whites) for model in (cov[None], noisy))
+        raw, ranked = (_quadratic(roots_of(model)[0] @ whites) for model in (cov[None], noisy))
         found = [[some[:, part, part] for part in parts] for some in (raw, ranked)]
-        found[1] = [remove_rank_noise(some, samples).cov for some in found[1]]
-    each = [[_quantities(some, dims, redundancy) for some in one] for one in found]
+        found[1] = [remove_rank_noise(some, samples) for some in found[1]]
+    each = [[_quantities(some, own, redundancy) for some, own in zip(one, dims, strict=True)] for one in found]
     return each[0], each[1]
 
 

@@ -18,7 +18,6 @@ Source: Mehler (1866), J. reine angew. Math. 66, 161; Bobkov & Ledoux (2019), Me
 rate log log n / n; docs/decisions/0024 has the derivation and what was measured.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -42,19 +41,6 @@ STEPS = 3
 RANK_CUT = 1e-12
 # Degrees whose errors are drawn; those of higher ones have their mean, as most of them are of independent coordinates.
 DRAWN_DEGREES = range(3, 12)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Denoised:
-    """Covariances of normal scores without the noise of ranks.
-
-    Attributes:
-        cov: The covariances (..., D, D); normal scores keep their variances.
-        noise: The covariances of the noise, in the same units.
-    """
-
-    cov: np.ndarray
-    noise: np.ndarray
 
 
 @lru_cache(maxsize=64)
@@ -83,7 +69,7 @@ def _table(samples: int) -> tuple[np.ndarray, np.ndarray]:
     return angles, powers @ noise_weights(samples)
 
 
-def remove_rank_noise(cov: Float[np.ndarray, "... D D"], samples: int) -> Denoised:
+def remove_rank_noise(cov: Float[np.ndarray, "... D D"], samples: int) -> Float[np.ndarray, "... D D"]:
     """Remove the noise of ranks from covariances of normal scores, so that they are what raw samples would show.
 
     To order 1/n the result has the mean and the scatter of the correlations of raw Gaussian samples, so that all that
@@ -93,38 +79,39 @@ def remove_rank_noise(cov: Float[np.ndarray, "... D D"], samples: int) -> Denois
     Args:
         cov: Sample covariances of normal scores of n samples.
         samples: n.
+
+    Returns:
+        The covariances; normal scores keep their variances.
     """
-    scale = np.sqrt(np.diagonal(cov, axis1=-2, axis2=-1))
-    safe, units = np.where(scale > 0, scale, 1), scale[..., :, None] * scale[..., None, :]
-    shown = cov / (safe[..., :, None] * safe[..., None, :])
-    root, inverse = _roots(shown * (1 + noise_weights(samples).sum() / samples))
-    latent = noise = shown
+    shown = correlation_of(cov)
+    root, inverse = roots_of(shown * (1 + noise_weights(samples).sum() / samples))
+    latent = shown
     for _ in range(STEPS):
-        noise = noise_of_ranks(latent, samples)
-        shares, axes = np.linalg.eigh(inverse @ noise @ inverse)
+        shares, axes = np.linalg.eigh(inverse @ noise_of_ranks(latent, samples) @ inverse)
         left = np.where(shares > LARGEST_SHARE, LARGEST_SHARE**2 / np.maximum(shares, LARGEST_SHARE), 1 - shares)
         half = root @ axes
         latent = correlation_of((half * left[..., None, :]) @ np.swapaxes(half, -1, -2))
-    return Denoised(cov=latent * units, noise=noise * units)
+    scale = np.sqrt(np.diagonal(cov, axis1=-2, axis2=-1))
+    return latent * scale[..., :, None] * scale[..., None, :]
 
 
-def share_of_noise(
-    cov: Float[np.ndarray, "B D D"], noise: Float[np.ndarray, "B D D"], dims: tuple[int, int, int]
-) -> Float[np.ndarray, "B"]:
+def share_of_noise(cov: Float[np.ndarray, "B D D"], samples: int, dims: tuple[int, int, int]) -> Float[np.ndarray, "B"]:
     """Compute the largest share of noise in what the sources leave open about a direction of the target.
 
     Args:
-        cov: Covariances of normal scores, with their noise.
-        noise: Covariances of the noise.
+        cov: Covariances of normal scores without their noise.
+        samples: n.
         dims: (d1, d2, dt).
     """
-    size = sum(dims[:-1])
-    to_sources, to_target = slice(0, size), slice(size, None)
-    weights = cov[:, to_target, to_sources] @ np.linalg.pinv(cov[:, to_sources, to_sources], RANK_CUT, hermitian=True)
+    latent = correlation_of(cov)
+    noise = noise_of_ranks(latent, samples)
+    shown, size = latent + noise, sum(dims[:-1])
+    sources, target = slice(0, size), slice(size, None)
+    weights = shown[:, target, sources] @ np.linalg.pinv(shown[:, sources, sources], RANK_CUT, hermitian=True)
     residual = np.concatenate([-weights, np.broadcast_to(np.eye(dims[-1]), (len(cov), dims[-1], dims[-1]))], axis=-1)
-    left, of_noise = (residual @ one @ np.swapaxes(residual, -1, -2) for one in (cov, noise))
-    inverse = _roots(left)[1]
-    return np.minimum(np.linalg.eigvalsh(inverse @ of_noise @ inverse)[..., -1], 1)
+    left, of_noise = (residual @ one @ np.swapaxes(residual, -1, -2) for one in (shown, noise))
+    inverse = roots_of(left)[1]
+    return np.linalg.eigvalsh(inverse @ of_noise @ inverse)[..., -1]
 
 
 def add_rank_noise(
@@ -142,26 +129,26 @@ def add_rank_noise(
     drawn = np.repeat(correlation[None], draws, axis=0) + noise_of_ranks(correlation, samples)
     for degree in DRAWN_DEGREES:
         weight, power = weights[degree - DEGREES[0]], correlation**degree
-        values, vectors = np.linalg.eigh(power)
-        errors = rng.standard_normal((draws, size)) @ (vectors * np.sqrt(np.maximum(values, 0))).T
+        errors = rng.standard_normal((draws, size)) @ roots_of(power)[0]  # roots that change little with correlations
         drawn += weight * (errors[:, :, None] * errors[:, None, :] - power) * correlation ** (degree - 1)
     return correlation_of(drawn)
 
 
-def root_of(cov: Float[np.ndarray, "... D D"]) -> Float[np.ndarray, "... D D"]:
-    """Compute the symmetric root of covariances, which may be singular; what has no variance stays exactly without."""
-    alive = np.diagonal(cov, axis1=-2, axis2=-1) > 0
-    return np.where(alive[..., :, None] & alive[..., None, :], _roots(cov)[0], 0)
+def roots_of(
+    cov: Float[np.ndarray, "... D D"],
+) -> tuple[Float[np.ndarray, "... D D"], Float[np.ndarray, "... D D"]]:
+    """Compute the symmetric root of covariances, which may be singular, and its pseudo-inverse.
 
-
-def _roots(seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the symmetric root of covariances and its pseudo-inverse."""
-    values, vectors = np.linalg.eigh(seen)
+    What has no variance stays exactly without: rounding would leave it a little, and all of that correlated.
+    """
+    values, vectors = np.linalg.eigh(cov)
     exists = values > RANK_CUT * np.maximum(values[..., -1:], 0)
     length = np.sqrt(np.where(exists, values, 0))
     inverse = np.where(exists, 1 / np.where(exists, length, 1), 0)
-    transposed = np.swapaxes(vectors, -1, -2)
-    return (vectors * length[..., None, :]) @ transposed, (vectors * inverse[..., None, :]) @ transposed
+    alive = np.diagonal(cov, axis1=-2, axis2=-1) > 0
+    both, turned = alive[..., :, None] & alive[..., None, :], np.swapaxes(vectors, -1, -2)
+    root, pseudo = ((vectors * one[..., None, :]) @ turned for one in (length, inverse))
+    return np.where(both, root, 0), np.where(both, pseudo, 0)
 
 
 def correlation_of(cov: np.ndarray) -> np.ndarray:

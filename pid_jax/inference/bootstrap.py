@@ -13,7 +13,13 @@ from numpy.typing import ArrayLike
 from pid_jax.by_type import by_type
 from pid_jax.checks import check_key
 from pid_jax.estimate import check_spec, check_variables, reduce_variables
-from pid_jax.estimate_reduced import estimate_latents, estimate_reduced, map_to_latents
+from pid_jax.estimate_reduced import (
+    estimate_latents,
+    estimate_reduced,
+    leave_out,
+    map_to_latents,
+    with_rank_errors,
+)
 from pid_jax.gaussianize import Latents
 from pid_jax.inference.acceleration import acceleration_of_gaussians, acceleration_of_rows
 from pid_jax.inference.intervals import check_enough_draws, interval_from
@@ -163,6 +169,9 @@ def bootstrap_pid(
             key=for_replicates,
             progress=part_of(progress, 1, 2),
         )
+        if not (isinstance(kind, Pairs) and kind.refit):  # which ranks every replicate by itself
+            for_ranks = jax.random.fold_in(for_replicates, 1)
+            replicates = with_rank_errors(replicates, found, latents, spec.redundancy, for_ranks)
     errors = jax.tree.map(deviations, replicates)
     lower, upper = found.lower, found.upper
     if not isinstance(interval, Calibrated):
@@ -186,7 +195,7 @@ def bootstrap_pid(
             "level": level,
         },
     )
-    return result.reshape(leading)
+    return leave_out(result, reduced).reshape(leading)
 
 
 def _replicates(

@@ -19,7 +19,7 @@ from pid_jax.checks import (
     check_samples,
 )
 from pid_jax.estimate import check_spec, reduce_variables
-from pid_jax.estimate_reduced import estimate_latents, map_to_latents
+from pid_jax.estimate_reduced import estimate_latents, leave_out, map_to_latents
 from pid_jax.inference.differences import infer_differences
 from pid_jax.inference.neighbors import choose_length
 from pid_jax.inference.shown import describe_status, range_of
@@ -216,13 +216,13 @@ def compare_reduced(
         estimates += estimate_latents(found, reduced, spec, (spec.redundancy,), for_bias, level=level)
     length, notes = choose_length(np.concatenate([x.values for x in latents], axis=-1), blocks, _SO, 5)
     notes += (_FITTED,) if any(x.fit is not None for x in latents) else ()
-    notes = (*dict.fromkeys(note for one in latents for note in one.notes), *notes)
+    notes = (*dict.fromkeys(note for one in estimates for note in one.notes), *notes)
     draws: dict[str, Any] = {"block_length": length, "resamples": resamples, "key": for_rows}
     draws["progress"] = third
     found = infer_differences(latents, estimates, spec.redundancy, level=level, **draws)
     settings = {"spec": spec_to_dict(spec), "resamples": int(resamples), "level": level}
     settings["blocks"] = None if blocks is None else spec_to_dict(blocks)
-    return PIDComparison(
+    comparison = PIDComparison(
         **found,
         baseline=estimates[0],
         intervention=estimates[1],
@@ -230,6 +230,7 @@ def compare_reduced(
         notes=notes,
         settings=settings,
     )
+    return leave_out(leave_out(comparison, baseline), intervention)
 
 
 def _check(spec: PIDSpec, blocks: object, resamples: int, level: float) -> None:

@@ -6,17 +6,22 @@ from typing import Any
 import jax
 import numpy as np
 
-from pid_jax.gaussianize import Latents
+from pid_jax.bias import put_rows
+from pid_jax.gaussianize import COPULA, Latents
 from pid_jax.inference.influence import influence_of_rows
 from pid_jax.inference.multiplicity import ROUNDING, false_discovery_rate, family_wise_by_maximum
 from pid_jax.inference.normal import deviations, error_or_size, in_errors, p_value_of, reach_of
 from pid_jax.inference.replicates import row_replicates
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.pid.calibrated import LEAST_SHARE
-from pid_jax.pid.quantities import PIDQuantities, quantities_of
+from pid_jax.pid.quantities import QUANTITIES, PIDQuantities, quantities_of
 from pid_jax.progress import Progress, part_of
+from pid_jax.rank_errors import noisy_problems, rank_errors_of_difference
+from pid_jax.rank_noise import remove_rank_noise
 from pid_jax.result import PIDEstimate
 from pid_jax.spec import Redundancy, is_mmi
+from pid_jax.status import Status
+from pid_jax.threads import one_blas_thread
 
 
 def infer_differences(
@@ -49,12 +54,13 @@ def infer_differences(
     shown_before, shown_after = (_as_shown(e) for e in estimates)
     replicates = _replicates(latents, estimates, redundancy, block_length, resamples, key, progress)
     jackknife = _jackknife(latents, estimates, is_mmi(redundancy), block_length)
+    of_ranks = _errors_of_ranks(latents, estimates, redundancy, jax.random.fold_in(key, 1))
     with np.errstate(invalid="ignore"):  # of two infinite amounts
         difference = jax.tree.map(np.subtract, after, before)
         shown = jax.tree.map(np.subtract, shown_after, shown_before)
     informed = np.stack([e for one in (before, after) for e in (one.i_1, one.i_2, one.i_12)])
     rounding = ROUNDING * np.where(np.isfinite(informed), informed, 0).max(axis=0)
-    return _infer(difference, shown, replicates, jackknife, rounding, level)
+    return _infer(difference, shown, replicates, jackknife, of_ranks, rounding, level)
 
 
 def _as_shown(estimate: PIDEstimate) -> PIDQuantities:
@@ -113,15 +119,37 @@ def _jackknife(
     return jax.tree.map(error, before, after)
 
 
+def _errors_of_ranks(
+    latents: Sequence[Latents], estimates: Sequence[PIDEstimate], redundancy: Redundancy, key: jax.Array
+) -> PIDQuantities:
+    """Compute what the noise of ranks adds to standard errors of differences, in problems with ranks in both."""
+    values, samples = np.concatenate([x.values for x in latents], axis=-1), latents[0].values.shape[1]
+    is_ranked = np.logical_and.reduce([x.gaussianizer == COPULA for x in latents])
+    usable = is_ranked & np.logical_and.reduce([e.status == Status.OK for e in estimates])
+    noisy = [noisy_problems(e.cov, samples, e.dims, usable) for e in estimates]
+    rows, found = np.union1d(*noisy), PIDQuantities(**{name: np.zeros(len(values)) for name in QUANTITIES})
+    if not rows.size:
+        return found
+    centered = values[rows] - values[rows].mean(axis=1, keepdims=True)
+    with one_blas_thread(values.shape[-1]):
+        joint = remove_rank_noise(np.swapaxes(centered, -1, -2) @ centered / (samples - 1), samples)
+    errors = rank_errors_of_difference(joint, samples, [e.dims for e in estimates], redundancy, key)
+    return jax.tree.map(lambda zero, drawn: put_rows(rows, zero, drawn.std(axis=0)), found, errors.deviations)
+
+
 def _infer(
     difference: PIDQuantities,
     shown: PIDQuantities,
     replicates: PIDQuantities,
     jackknife: PIDQuantities,
+    of_ranks: PIDQuantities,
     rounding: np.ndarray,
     level: float,
 ) -> dict[str, Any]:
-    """Infer from differences with and without correction, replicates of the latter, and what counts as rounding.
+    """Infer from differences with and without correction, standard errors, and what counts as rounding.
+
+    The standard errors are those of replicates of the differences without correction or those of the jackknife, with
+    what ranks add to them.
 
     Where samples show no difference, in themselves and in every replicate, both conditions are one function of the
     rows, and what corrections drawn at random leave between them is none.
@@ -131,6 +159,7 @@ def _infer(
     is_same = jax.tree.map(lambda x, sd: (np.abs(x) <= rounding) & (sd <= rounding), shown, drawn)
     difference = jax.tree.map(lambda same, x: np.where(same, 0, x), is_same, difference)
     error = jax.tree.map(lambda one, other, x: _standard_error(one, other, x, rounding), jackknife, drawn, difference)
+    error = jax.tree.map(lambda sd, more, same: np.where(same, sd, np.hypot(sd, more)), error, of_ranks, is_same)
     reach = jax.tree.map(lambda sd: reach_of(sd, level), error)
     distance = jax.tree.map(in_errors, difference, error)
     p_value = jax.tree.map(p_value_of, distance)

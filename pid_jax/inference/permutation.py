@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from pid_jax.checks import check_key, check_positive_int
 from pid_jax.estimate import check_spec, check_variables, reduce_variables
-from pid_jax.estimate_reduced import estimate_latents, estimate_reduced, map_to_latents
+from pid_jax.estimate_reduced import estimate_latents, estimate_reduced, leave_out, map_to_latents
 from pid_jax.gaussian.wishart import numpy_generator
 from pid_jax.gaussianize import COPULA
 from pid_jax.inference.multiplicity import (
@@ -192,8 +192,8 @@ def permute_reduced(
     first, second = (part_of(progress, i, 2) for i in range(2))
     latents, for_bias = map_to_latents(reduced, spec, for_latents, first)
     length, warned = choose_length(latents.values, blocks, _SO, 5)
-    notes = (*latents.notes, *warned, *((_FITTED,) if latents.fit is not None and again is None else ()))
     (found,) = estimate_latents(latents, reduced, spec, (spec.redundancy,), for_bias, is_checked=False)
+    notes = (*found.notes, *warned, *((_FITTED,) if latents.fit is not None and again is None else ()))
     rows = draw_permutations(numpy_generator(for_rows), latents.values.shape[1], length)
     if again is not None:
         replicates = _take(again, rows, resamples, second)
@@ -209,7 +209,8 @@ def permute_reduced(
     result = _infer(quantities_of(found.atoms, found.information), replicates)
     settings = {"spec": spec_to_dict(spec), "null": spec_to_dict(null), "resamples": int(resamples)}
     settings |= {"refit": again is not None, "blocks": None if blocks is None else spec_to_dict(blocks)}
-    return PIDTest(status=found.status, **result, replicates=replicates, notes=notes, settings=settings)
+    test = PIDTest(status=found.status, **result, replicates=replicates, notes=notes, settings=settings)
+    return leave_out(test, reduced)
 
 
 def _note_of(doubtful: int, count: int) -> str:

@@ -14,7 +14,7 @@ from pid_jax.checks import check_key
 from pid_jax.diagnose import describe_problems, diagnose_latents
 from pid_jax.discrete_values import refuse_impossible
 from pid_jax.estimate import check_spec, reduce_variables
-from pid_jax.estimate_reduced import map_to_latents
+from pid_jax.estimate_reduced import leave_out, map_to_latents, without_noise_in_rows
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussianize import RAW, Latents
 from pid_jax.inference.mixing import effective_draws, potential_scale_reduction
@@ -185,7 +185,8 @@ def posterior_pid(
         latents, _ = map_to_latents(reduced, spec, rest, part_of(progress, 0, 2))
         check_full_rank(latents.values, leading, likelihood)
         d1, d2, dt = (one.scores.shape[-1] for one in reduced)
-        for values, one in zip(latents.values, jax.random.split(for_draws, len(latents.values)), strict=True):
+        rows = without_noise_in_rows(latents)
+        for values, one in zip(rows, jax.random.split(for_draws, len(rows)), strict=True):
             each.append(draw_problem(values, (d1, d2, dt), spec.redundancy, one, **options))
             told(len(each), len(latents.values))
     chosen = {name: spec_to_dict(value) for name, value in (("spec", spec), *list(options.items())[:3])}
@@ -193,9 +194,11 @@ def posterior_pid(
     found = _summarize(each, sampler, level)
     notes = (*_notes_on(latents, (d1, d2, dt), likelihood), *_notes_on_draws(each, found, sampler))
     found = _refuse_impossible(found, [one.discrete for one in reduced])
-    return PIDPosterior(
+    notes = (*(note for one in reduced for note in one.notes), *notes)
+    result = PIDPosterior(
         **found, dims=(d1, d2, dt), samples=latents.values.shape[1], level=level, notes=notes, settings=settings
-    ).reshape(leading)
+    )
+    return leave_out(result, reduced).reshape(leading)
 
 
 def _refuse_impossible(found: dict[str, Any], discrete: Sequence[DiscreteValues | None]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Float
+from scipy.special import ndtri
 
 from pid_jax.bias import sample_covariances, sampling_errors
 from pid_jax.checks import check_at_least, check_between, check_key, check_positive_int
@@ -16,11 +17,13 @@ from pid_jax.decompose import solve_pid
 from pid_jax.gaussian.channels import joint_covariance
 from pid_jax.gaussian.range import is_singular
 from pid_jax.gaussian.wishart import WhiteFactors
+from pid_jax.gaussianize import COPULA
 from pid_jax.inference.replicates import typical_channels
 from pid_jax.layout import laid_out
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress, no_progress
+from pid_jax.rank_errors import rank_errors
 from pid_jax.result import ATOMS, PIDEstimate
 from pid_jax.result_dataset import Result
 from pid_jax.spec import IndirectInference, Redundancy, spec_from_dict, spec_to_dict
@@ -124,10 +127,12 @@ def samples_needed(
     )
     in_nats = width * (math.log(2) if estimate.unit == "bits" else 1)
     numbers = _numbers_to_try(sum(dims), most)
+    maps = np.full(len(cov), "") if estimate.gaussianizer is None else np.ravel(estimate.gaussianizer)
+    is_ranked = maps == COPULA
     with laid_out():
         for_search, for_sets = jax.random.split(key)
         models = cov if estimate.samples is None else _models(cov, dims, estimate.samples, for_search)
-        tried, found = _try_numbers(simulate, models, numbers, in_nats, for_sets, progress)
+        tried, found = _try_numbers(simulate, models, is_ranked, numbers, in_nats, for_sets, progress)
     needed = np.stack([[_crossing(tried, one, in_nats) for one in atom.T] for atom in found])
     return SampleSize(
         samples=_as_atoms(needed, estimate.status.shape),
@@ -149,6 +154,7 @@ def samples_needed(
 def _try_numbers(
     simulate: Callable[..., np.ndarray],
     models: np.ndarray,
+    is_ranked: np.ndarray,
     numbers: list[int],
     asked: float,
     key: jax.Array,
@@ -159,7 +165,7 @@ def _try_numbers(
     for step, samples in enumerate(numbers):
         now = np.full((len(ATOMS), len(models)), np.nan)
         for place in np.flatnonzero(is_open):
-            now[:, place] = simulate(models[place], samples, key=jax.random.fold_in(key, step))
+            now[:, place] = simulate(models[place], samples, bool(is_ranked[place]), key=jax.random.fold_in(key, step))
         widths.append(now)
         is_open &= ~(now <= asked).all(axis=0)
         progress(step + 1, len(numbers))
@@ -176,6 +182,7 @@ def _numbers_to_try(size: int, most: int) -> list[int]:
 def _simulate(
     model: np.ndarray,
     samples: int,
+    is_ranked: bool,
     *,
     dims: tuple[int, int, int],
     redundancy: Redundancy,
@@ -195,6 +202,10 @@ def _simulate(
         alone = jax.tree.map(lambda x, at=place: x[at], plain)
         errors = sampling_errors(alone, drawn[place], dims, samples, redundancy, IndirectInference(), one, level)
         wide.append([float(getattr(errors.upper, name) - getattr(errors.lower, name)) for name in ATOMS])
+    if is_ranked:
+        errors_of_ranks = rank_errors(model[None], samples, dims, redundancy, jax.random.fold_in(key, 1)).deviations
+        scatter = np.array([getattr(errors_of_ranks, name).std() for name in ATOMS])
+        wide = np.hypot(wide, 2 * ndtri(0.5 + 0.5 * level) * scatter)
     return np.quantile(wide, assurance, axis=0)
 
 

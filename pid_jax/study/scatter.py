@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 
+from pid_jax.estimate_reduced import with_rank_errors
 from pid_jax.gaussianize import Latents
 from pid_jax.inference.influence import influence_of_rows
 from pid_jax.inference.replicates import weighted_replicates
@@ -11,6 +12,9 @@ from pid_jax.pid.calibrated import LEAST_SHARE
 from pid_jax.progress import no_progress
 from pid_jax.result import ATOMS, PIDEstimate
 from pid_jax.spec import Redundancy, is_mmi
+
+# The errors of ranks are drawn alike in all conditions, which have most of them in common.
+RANKS_SEED = 0
 
 
 def scatter_of_atoms(latents: Latents, estimate: PIDEstimate, measure: Redundancy, weights: np.ndarray) -> PIDAtoms:
@@ -27,13 +31,16 @@ def scatter_of_atoms(latents: Latents, estimate: PIDEstimate, measure: Redundanc
         weights: Weights of the samples (replicates, n), n in total.
 
     Returns:
-        Deviations (layers, replicates) in nats, with mean zero.
+        Deviations (layers, replicates) in nats, with mean zero. After ranks they know of the noise of ranks too, drawn
+        alike in all conditions, so that differences between conditions do not have what both have.
     """
     influence = influence_of_rows(estimate.cov, estimate.dims, is_mmi(measure), latents.values)
     drawn = weighted_replicates(latents.values, estimate.dims, measure, weights, no_progress)
     smooth = {name: getattr(influence, name) @ (weights - 1).T / weights.shape[1] for name in ATOMS}
     rough = {name: getattr(drawn, name).T for name in ATOMS}
-    return jax.tree.map(_choose, PIDAtoms(**smooth), PIDAtoms(**rough))
+    chosen = jax.tree.map(lambda one, other: _choose(one, other).T, PIDAtoms(**smooth), PIDAtoms(**rough))
+    scattered = with_rank_errors(chosen, estimate, latents, measure, jax.random.key(RANKS_SEED))
+    return jax.tree.map(lambda x: (x - x.mean(axis=0)).T, scattered)
 
 
 def _choose(smooth: np.ndarray, rough: np.ndarray) -> np.ndarray:
