@@ -208,7 +208,8 @@ def _by_moments(white: Float[Array, "n d"]) -> Float[Array, ""]:
     n, d = white.shape
     first, second = np.triu_indices(d)
     pairs = np.stack([first, second, 1 + (first < second)])
-    chunks = np.pad(pairs, ((0, 0), (0, -pairs.shape[1] % CHUNK))).reshape(3, -1, CHUNK).swapaxes(0, 1)
+    size = min(CHUNK, pairs.shape[1])
+    chunks = np.pad(pairs, ((0, 0), (0, -pairs.shape[1] % size))).reshape(3, -1, size).swapaxes(0, 1)
 
     def chunk_square(total: Array, chunk: Array) -> tuple[Array, None]:
         products = white[:, chunk[0]] * white[:, chunk[1]]

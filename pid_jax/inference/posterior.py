@@ -248,15 +248,15 @@ def _of_chains(draws: Any, sampler: NUTS, measure: Callable[[np.ndarray], np.nda
 
 def _notes_on(latents: Latents, dims: tuple[int, int, int], likelihood: Likelihood) -> tuple[str, ...]:
     """Return what speaks against the likelihood; warn of rows that are not independent."""
-    notes = list(latents.notes)
+    notes, findings = list(latents.notes), ()
     if isinstance(likelihood, GaussianLikelihood):
-        notes += describe_problems(diagnose_latents(latents.values, dims), VARIABLES, "problem")
+        findings = describe_problems(diagnose_latents(latents.values, dims), VARIABLES, "problem")
     if isinstance(likelihood, StudentTLikelihood) and (latents.gaussianizer != RAW).any():
         notes.append(
             "a map has made every latent Gaussian by itself, which those of a StudentTLikelihood() are not: use "
             "gaussianize=NoGaussianization()"
         )
-    return (*notes, *notice_neighbors(latents.values, _SO, stacklevel=4))
+    return (*notes, *notice_neighbors(latents.values, _SO, stacklevel=4), *findings)
 
 
 def _notes_on_draws(each: list[Draws], found: Mapping[str, Any], sampler: Sampler) -> tuple[str, ...]:

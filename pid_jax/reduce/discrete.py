@@ -127,6 +127,7 @@ def _count_rows(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _discrete_columns(samples: np.ndarray) -> int:
     """Count columns with few distinct values, or one that many samples share; not those with one in all."""
-    some = np.sort(samples[:: max(1, len(samples) // ROWS)], axis=0)
-    repeats = (some[1:] == some[:-1]).any(axis=0) & (np.ptp(samples, axis=0) > 0)
-    return int(is_discrete(samples[:, repeats]).sum()) if repeats.any() else 0
+    some = np.sort(np.ascontiguousarray(samples[:: max(1, len(samples) // ROWS)].T), axis=1)
+    repeated = samples[:, (some[:, 1:] == some[:, :-1]).any(axis=1)]
+    varying = repeated[:, np.ptp(repeated, axis=0) > 0]
+    return int(is_discrete(varying).sum()) if varying.size else 0

@@ -77,6 +77,7 @@ def test_blocks_give_the_counts_of_the_whole():
         if iter(parts) is not parts:
             assert len(list(watched)) == 5  # a second pass is not counted again
         one, other = tally.values()
+        assert one is not None
         assert other is None
         assert one.distinct.tolist() == whole.distinct.tolist()
         np.testing.assert_allclose(one.entropy, whole.entropy, rtol=1e-12)

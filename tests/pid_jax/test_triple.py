@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.linalg
 import scipy.stats
 
 from pid_jax.diagnose import unflatten
@@ -65,7 +64,7 @@ def test_it_is_the_score_test_of_all_products():
     t = t + 0.2 * x[:, :1] * y[:, :1]
     a, b, c = (v - v.mean(axis=0) for v in (x, y, t))
     both = np.concatenate([a, b], axis=1)
-    own_1, own_2, rest = (v - w @ scipy.linalg.lstsq(w, v)[0] for v, w in ((a, b), (b, a), (c, both)))
+    own_1, own_2, rest = (v - w @ np.linalg.lstsq(w, v)[0] for v, w in ((a, b), (b, a), (c, both)))
     products = np.einsum("ni,nj,nk->nijk", own_1, own_2, rest).reshape(len(x), -1)
     cov_1, cov_2, cov_t, cross = (
         u.T @ v / len(x) for u, v in ((own_1, own_1), (own_2, own_2), (rest, rest), (own_1, own_2))
