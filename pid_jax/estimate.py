@@ -29,7 +29,7 @@ from pid_jax.reduce.prepare import SinglePrecision, scale_extremes
 from pid_jax.reduce.sentences import describe_reduction, describe_scale
 from pid_jax.reduce.solve import fit_reduction, is_exact
 from pid_jax.result import VARIABLES, PIDEstimate
-from pid_jax.spec import PCA, PIDSpec, SampleCovariance
+from pid_jax.spec import PIDSpec, is_pca, is_shrunk
 from pid_jax.usable import find_usable
 
 # Arrays as large as the samples of a problem that exist at a time while it is reduced.
@@ -142,10 +142,10 @@ def reduce_variables(
     bases = [None] * 3 if fitted_on is None else fitted_on
     n, leading = named[0][1].shape[-2], check_leading_axes(named)
     wanted = wanted_dims(spec, [array.shape[-1] for _, array in named])
-    if isinstance(spec.covariance, SampleCovariance):
+    if not is_shrunk(spec.covariance):
         check_enough_samples(n, wanted)
-    dims = [min(dim, n - 1) for dim in wanted] if isinstance(spec.reduction, PCA) else wanted  # all that n samples span
-    usable = find_usable(named, is_whole=isinstance(spec.reduction, PCA))
+    dims = [min(dim, n - 1) for dim in wanted] if is_pca(spec.reduction) else wanted  # all that n samples span
+    usable = find_usable(named, is_whole=is_pca(spec.reduction))
     for_reduction, for_estimate = jax.random.split(key)
     keys = jax.random.split(for_reduction, len(named))
     each = zip(VARIABLES, usable.arrays, bases, dims, keys, strict=True)
@@ -159,7 +159,7 @@ def _reduce_all(
 ) -> Reduced:
     """Reduce all problems of one variable, and note what was left out."""
     base = None if fitted_on is None else fitted_on.reshape(array.shape)
-    is_kept = not isinstance(spec.reduction, PCA) or dim == array.shape[-1]
+    is_kept = not is_pca(spec.reduction) or dim == array.shape[-1]
     scaled, exponents = scale_extremes(array, is_kept)
     if base is not None:
         base, _ = scale_extremes(base, is_kept)
@@ -174,7 +174,7 @@ def _reduce_all(
 
 def _reduce_samples(flat: np.ndarray, base: np.ndarray | None, dim: int, spec: PIDSpec, key: jax.Array) -> Reduced:
     """Reduce all problems at once in float64, or one after another in float32 where components are not exact."""
-    is_whole = not isinstance(spec.reduction, PCA) or is_exact(flat.shape[1:], dim, spec.reduction)
+    is_whole = not is_pca(spec.reduction) or is_exact(flat.shape[1:], dim, spec.reduction)
     options: dict[str, Any] = {"bytes_each": 8 * COPIES * flat[0].size, "is_one_each": not is_whole}
     program = partial(_reduce, key=key, unit=float(np.finfo(flat.dtype).eps), spec=spec, dim=dim)
     with double_precision():
@@ -203,7 +203,7 @@ def _reduce(
     mesh: Mesh | None,
 ) -> Reduced:
     def one(samples: Float[Array, "n p"], fitted_on: Float[Array, "n p"]) -> Reduced:
-        if isinstance(spec.reduction, PCA):
+        if is_pca(spec.reduction):
             return project(samples, fit_reduction(fitted_on, dim, spec.reduction, key), unit)
         return keep_all(samples)
 
@@ -212,6 +212,6 @@ def _reduce(
 
 def wanted_dims(spec: PIDSpec, raw: Sequence[int]) -> tuple[int, int, int]:
     """Return how many coordinates each variable keeps of those that it has, if there are enough samples."""
-    dims = spec.reduction.dims if isinstance(spec.reduction, PCA) else raw
+    dims = spec.reduction.dims if is_pca(spec.reduction) else raw
     d1, d2, dt = (min(d, p) for d, p in zip(dims, raw, strict=True))
     return d1, d2, dt

@@ -24,7 +24,7 @@ from pid_jax.progress import Progress, part_of
 from pid_jax.reduce.pca import Reduced
 from pid_jax.result import VARIABLES
 from pid_jax.side_by_side import side_by_side
-from pid_jax.spec import MMI, NoCorrection, PIDSpec, SampleCovariance
+from pid_jax.spec import MMI, NoCorrection, PIDSpec, is_shrunk
 from pid_jax.status import Status
 
 if TYPE_CHECKING:  # flows are loaded on first use: Flax and Distrax take seconds
@@ -66,7 +66,7 @@ class Latents:
 
 def is_corrected(spec: PIDSpec) -> bool:
     """Tell whether the bias of the atoms is estimated and subtracted."""
-    return not isinstance(spec.bias_correction, NoCorrection) and isinstance(spec.covariance, SampleCovariance)
+    return not isinstance(spec.bias_correction, NoCorrection) and not is_shrunk(spec.covariance)
 
 
 def gaussianize(
@@ -102,6 +102,8 @@ def gaussianize(
             flow, is_compared = (way.flow, True) if isinstance(way, Auto) else (way, False)
             prepared = _prepare(scores, key, labels, problem)
             return _by_flow(prepared, reduced, flow, spec, key, progress, is_compared=is_compared)
+        case other:
+            raise TypeError(f"gaussianize needs a Gaussianizer of pid_jax, got {other!r}, which this does not compute.")
 
 
 def fill_constant(scores: np.ndarray, key: jax.Array) -> np.ndarray:

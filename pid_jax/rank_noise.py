@@ -15,7 +15,7 @@ Mehler's formula), and fall off faster beyond, where no sample is far enough out
 normal order statistics m_i, Σ w_k = n − Σ m_i², which is log log n + 1.215 to within 0.01 for n from 20 to 10,000.
 
 Source: Mehler (1866), J. reine angew. Math. 66, 161; Bobkov & Ledoux (2019), Mem. Am. Math. Soc. 261, no. 1259, for the
-rate log log n / n; docs/decisions/0024 has the derivation and what was measured.
+rate log log n / n; docs/decisions/0025 has the derivation and what was measured.
 """
 
 from functools import lru_cache

@@ -16,7 +16,7 @@ from pid_jax.checks import (
     check_positive_int,
     check_same_ids,
     check_same_labels,
-    check_samples,
+    read_samples,
 )
 from pid_jax.estimate import check_spec, reduce_variables
 from pid_jax.estimate_reduced import estimate_latents, leave_out, map_to_latents
@@ -258,7 +258,7 @@ def _check_conditions(
     for name, condition in (("baseline", baseline), ("intervention", intervention)):
         if not isinstance(condition, (tuple, list)) or len(condition) != len(VARIABLES):
             raise TypeError(f"{name} needs (source_1, source_2, target), got {type(condition).__name__}.")
-        pair.append([check_samples(f"{name} {label}", x) for label, x in zip(VARIABLES, condition, strict=True)])
+        pair.append([read_samples(f"{name} {label}", x) for label, x in zip(VARIABLES, condition, strict=True)])
     if ids is not None:
         check_same_ids(ids, pair[0][0].shape[-2])
     given = zip(("baseline", "intervention"), (baseline, intervention), strict=True)
