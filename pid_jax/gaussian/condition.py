@@ -28,7 +28,7 @@ def condition_numbers(cov: np.ndarray, dims: Sequence[int], rank_cut: float) -> 
         Condition numbers (B, variables).
     """
     found = np.ones((len(cov), len(dims)))
-    is_finite = np.isfinite(cov).all(axis=(-2, -1))
+    is_finite = np.asarray(np.isfinite(cov).all(axis=(-2, -1)))
     cov = np.where(is_finite[:, None, None], cov, np.eye(cov.shape[-1]))
     for place, at in enumerate(block_slices(tuple(dims))):
         block = cov[:, at, at]
