@@ -134,8 +134,8 @@ def main(names: Sequence[str] = tuple(SYSTEMS)) -> None:
         "ranks",
         "Bias and coverage after ranks",
         f"{DATA_SETS} Gaussian data sets of each system, intervals of {LEVEL:.0%} by `estimate_pid` with raw samples "
-        f"and after ranks; {COMPARED} for other functions after ranks, where `compare_pid` adds white noise to source_1. "
-        "Bias in standard deviations of the atom.",
+        f"and after ranks; {COMPARED} for other functions, where `compare_pid` adds white noise to source_1. Bias in "
+        "standard deviations of the atom.",
         tables | {"Other functions, after ranks": others},
         circumstances(*PACKAGES),
     )
