@@ -90,7 +90,7 @@ def test_bootstrap_tests_comparisons_and_posteriors_leave_them_out(batch):
     for numbers in (change.difference, change.standard_error, change.p_value):
         assert np.isnan(values(numbers)[[0, 2]]).all()
         assert np.isfinite(values(numbers)[GOOD]).all()
-    posterior = posterior_pid(*batch, key=KEY, draws=100)
+    posterior = posterior_pid(*batch, key=KEY, draws=200)
     assert np.isnan(posterior.mean.i_12[[0, 2]]).all()
     assert np.isfinite(posterior.mean.i_12[GOOD]).all()
     assert any("holds NaN" in note for note in posterior.notes)
@@ -103,12 +103,11 @@ def test_flows_and_their_choice_leave_them_out():
     one[1, :, 0] = other[1, :, 0]  # both sources share a column
     one[2, 0] = np.inf
     flow = RealNVP(couplings=1, width=4, epochs=2, refits=0, intervals=False)
-    for way in (flow, Auto(flow)):
-        found = estimate_pid(one, other, target, spec=PIDSpec(NoReduction(), way), key=KEY)
-        assert found.status.tolist() == [Status.OK, Status.OK, Status.NOT_FINITE]
-        assert found.gaussianizer[1] == "Copula"
-        assert any("sources share some direction in problem 1" in note for note in found.notes)
-        assert np.isfinite(values(found.atoms)[:2]).all()
+    found = estimate_pid(one, other, target, spec=PIDSpec(NoReduction(), Auto(flow)), key=KEY)
+    assert found.status.tolist() == [Status.OK, Status.OK, Status.NOT_FINITE]
+    assert found.gaussianizer[1] == "Copula"
+    assert any("sources share some direction in problem 1" in note for note in found.notes)
+    assert np.isfinite(values(found.atoms)[:2]).all()
 
 
 def test_a_single_problem_or_a_variable_of_all_is_refused(batch):
