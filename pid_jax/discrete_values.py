@@ -23,22 +23,25 @@ def describe_discrete(values: Sequence[DiscreteValues | None], labels: Sequence[
         labels: What they are called.
         problem: What a problem is called.
     """
-    count = max((len(one.distinct) for one in values if one is not None), default=1)
-    notes = []
+    count, notes = max((len(one.distinct) for one in values if one is not None), default=1), []
+
+    def where(is_meant: np.ndarray) -> str:
+        return f" in {name_problems(is_meant, count, problem)}" if count > 1 else ""
+
     for label, one in zip(labels, values, strict=True):
         if one is None:
             continue
         is_few, is_mixed = one.distinct > 0, one.columns > 0
         if is_few.any():
             notes.append(
-                f"{label} is discrete in {name_problems(is_few, count, problem)}, with {_span(one.distinct[is_few])} "
+                f"{label} is discrete{where(is_few)}, with {_span(one.distinct[is_few])} "
                 f"distinct values: atoms of a Gaussian depend on how they are coded, and no information about {label} "
                 f"exceeds their entropy of {_span(one.entropy[is_few])} nats"
             )
         if is_mixed.any():
             notes.append(
                 f"{label} has {_span(one.columns[is_mixed])} of {one.width} columns with few distinct values, or one "
-                f"that many samples share, in {name_problems(is_mixed, count, problem)}: atoms of a Gaussian depend on "
+                f"that many samples share{',' * (count > 1)}{where(is_mixed)}: atoms of a Gaussian depend on "
                 "how they are coded"
             )
     return tuple(notes)

@@ -11,12 +11,12 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
+from pid_jax.after_ranks import note_coarse_ranks, without_rank_noise
 from pid_jax.bias import (
     INTERVAL_LEVEL,
     Amounts,
     Corrected,
     mean_over_draws,
-    put_rows,
     sampling_errors,
     subtract_fit,
     subtract_ranks,
@@ -26,15 +26,13 @@ from pid_jax.checks import note_few_samples
 from pid_jax.decompose import solve_pid
 from pid_jax.diagnose import describe_flows, describe_problems, diagnose_latents
 from pid_jax.discrete_values import describe_discrete, refuse_impossible
-from pid_jax.flow.sentences import name_problems
 from pid_jax.gaussian.condition import note_conditions
 from pid_jax.gaussian.covariance import ledoit_wolf, oracle_approximating, sample_covariance
 from pid_jax.gaussianize import COPULA, FLOW, Latents, gaussianize, is_corrected
 from pid_jax.layout import map_problems, over_devices
 from pid_jax.precision import double_precision
 from pid_jax.progress import Progress
-from pid_jax.rank_errors import add_rank_errors, noisy_problems, rank_errors
-from pid_jax.rank_noise import LARGEST_SHARE, remove_rank_noise, roots_of, share_of_noise
+from pid_jax.rank_errors import noisy_problems, rank_errors
 from pid_jax.reduce.pca import Reduced
 from pid_jax.result import VARIABLES, PIDEstimate
 from pid_jax.result_dataset import Result
@@ -48,7 +46,6 @@ from pid_jax.spec import (
     spec_to_dict,
 )
 from pid_jax.status import Status
-from pid_jax.threads import one_blas_thread
 
 # Arrays as large as the latents of a problem that exist at a time while their covariance is estimated.
 COPIES = 3
@@ -141,7 +138,7 @@ def estimate_latents(
         "notes": (
             *_notes_of(reduced),
             *latents.notes,
-            *(_notes_on_ranks(cov, latents, (d1, d2, dt), problem) if is_corrected(spec) else ()),
+            *(note_coarse_ranks(cov, latents, (d1, d2, dt), problem) if is_corrected(spec) else ()),
             *note_conditions(cov, (d1, d2, dt), measures[0].rank_cut, labels, problem),
             *(note_few_samples(samples, (d1, d2, dt)) if is_corrected(spec) else ()),
         ),
@@ -185,64 +182,6 @@ def _diagnose(latents: Latents, dims: tuple[int, int, int], labels: Sequence[str
         flows = (latents.fit, latents.fitted, latents.gaussianizer == FLOW)
         findings = (*describe_flows(*flows, dims, problem), *findings)
     return {"diagnostics": diagnostics, "findings": findings}
-
-
-def without_rank_noise(cov: np.ndarray, latents: Latents) -> np.ndarray:
-    """Remove the noise of ranks from the covariances (problems, D, D) of those problems that were mapped by ranks."""
-    rows = np.flatnonzero(latents.gaussianizer == COPULA)
-    if not rows.size:
-        return cov
-    with one_blas_thread(cov.shape[-1]):
-        return put_rows(rows, cov, remove_rank_noise(cov[rows], latents.values.shape[1]))
-
-
-def without_noise_in_rows(latents: Latents) -> np.ndarray:
-    """Map latents linearly so that their covariances are those without the noise of ranks; others stay as they are."""
-    rows, values = np.flatnonzero(latents.gaussianizer == COPULA), latents.values
-    if not rows.size:
-        return values
-    centered = values[rows] - values[rows].mean(axis=1, keepdims=True)
-    with one_blas_thread(values.shape[-1]):
-        shown = np.swapaxes(centered, -1, -2) @ centered / (values.shape[1] - 1)
-        maps = roots_of(shown)[1] @ roots_of(remove_rank_noise(shown, values.shape[1]))[0]
-        return put_rows(rows, values, centered @ maps)
-
-
-def with_rank_errors(drawn: Any, estimate: PIDEstimate, latents: Latents, measure: Redundancy, key: jax.Array) -> Any:
-    """Add errors of ranks to replicates of decompositions after ranks, which know of the errors of raw samples alone.
-
-    Args:
-        drawn: Atoms, or atoms and informations, (draws, problems) in nats.
-        estimate: What was found from the latents, with one leading axis.
-        latents: The latents.
-        measure: The measure.
-        key: A JAX random key. The same key, and covariances that hardly differ, give errors that hardly differ.
-    """
-    samples = latents.values.shape[1]
-    is_ranked = (latents.gaussianizer == COPULA) & (estimate.status == Status.OK)
-    rows = noisy_problems(estimate.cov, samples, estimate.dims, is_ranked)
-    if not rows.size:
-        return drawn
-    for_errors, for_choice = jax.random.split(key)
-    errors = rank_errors(estimate.cov[rows], samples, estimate.dims, measure, for_errors)
-    return add_rank_errors(drawn, rows, errors, for_choice)
-
-
-def _notes_on_ranks(cov: np.ndarray, latents: Latents, dims: tuple[int, int, int], problem: str) -> tuple[str, ...]:
-    """Name the problems in which ranks are too coarse for what the sources tell about the target."""
-    samples, share = latents.values.shape[1], np.zeros(len(cov))
-    rows = np.flatnonzero(latents.gaussianizer == COPULA)
-    if rows.size:
-        share[rows] = share_of_noise(cov[rows], samples, dims)
-    is_coarse = share > LARGEST_SHARE
-    if not is_coarse.any():
-        return ()
-    return (
-        f"{name_problems(is_coarse, len(share), problem)}: ranks of {samples} samples are too coarse for dependence "
-        f"this strong: {share.max():.0%} of what the sources leave open about the target is their noise, so "
-        "information reads low and intervals are rough; use more samples, or NoGaussianization() if the variables are "
-        "Gaussian",
-    )
 
 
 def _decompose(

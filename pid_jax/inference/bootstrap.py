@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
+from pid_jax.after_ranks import with_rank_errors
 from pid_jax.by_type import by_type
 from pid_jax.checks import check_key
 from pid_jax.estimate import check_spec, check_variables, reduce_variables
@@ -18,7 +19,6 @@ from pid_jax.estimate_reduced import (
     estimate_reduced,
     leave_out,
     map_to_latents,
-    with_rank_errors,
 )
 from pid_jax.gaussianize import Latents
 from pid_jax.inference.acceleration import acceleration_of_gaussians, acceleration_of_rows

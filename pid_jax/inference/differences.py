@@ -6,22 +6,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from pid_jax.bias import put_rows
-from pid_jax.gaussianize import COPULA, Latents
+from pid_jax.after_ranks import errors_of_differences
+from pid_jax.gaussianize import Latents
 from pid_jax.inference.influence import influence_of_rows
 from pid_jax.inference.multiplicity import ROUNDING, false_discovery_rate, family_wise_by_maximum
 from pid_jax.inference.normal import deviations, error_or_size, in_errors, p_value_of, reach_of
 from pid_jax.inference.replicates import row_replicates
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.pid.calibrated import LEAST_SHARE
-from pid_jax.pid.quantities import QUANTITIES, PIDQuantities, quantities_of
+from pid_jax.pid.quantities import PIDQuantities, quantities_of
 from pid_jax.progress import Progress, part_of
-from pid_jax.rank_errors import noisy_problems, rank_errors_of_difference
-from pid_jax.rank_noise import remove_rank_noise
 from pid_jax.result import PIDEstimate
 from pid_jax.spec import Redundancy, is_mmi
-from pid_jax.status import Status
-from pid_jax.threads import one_blas_thread
 
 
 def infer_differences(
@@ -54,7 +50,7 @@ def infer_differences(
     shown_before, shown_after = (_as_shown(e) for e in estimates)
     replicates = _replicates(latents, estimates, redundancy, block_length, resamples, key, progress)
     jackknife = _jackknife(latents, estimates, is_mmi(redundancy), block_length)
-    of_ranks = _errors_of_ranks(latents, estimates, redundancy, jax.random.fold_in(key, 1))
+    of_ranks = errors_of_differences(latents, estimates, redundancy, jax.random.fold_in(key, 1))
     with np.errstate(invalid="ignore"):  # of two infinite amounts
         difference = jax.tree.map(np.subtract, after, before)
         shown = jax.tree.map(np.subtract, shown_after, shown_before)
@@ -117,24 +113,6 @@ def _jackknife(
         return np.sqrt((blocks**2).sum(axis=-1) / block_length) / n
 
     return jax.tree.map(error, before, after)
-
-
-def _errors_of_ranks(
-    latents: Sequence[Latents], estimates: Sequence[PIDEstimate], redundancy: Redundancy, key: jax.Array
-) -> PIDQuantities:
-    """Compute what the noise of ranks adds to standard errors of differences, in problems with ranks in both."""
-    values, samples = np.concatenate([x.values for x in latents], axis=-1), latents[0].values.shape[1]
-    is_ranked = np.logical_and.reduce([x.gaussianizer == COPULA for x in latents])
-    usable = is_ranked & np.logical_and.reduce([e.status == Status.OK for e in estimates])
-    noisy = [noisy_problems(e.cov, samples, e.dims, usable) for e in estimates]
-    rows, found = np.union1d(*noisy), PIDQuantities(**{name: np.zeros(len(values)) for name in QUANTITIES})
-    if not rows.size:
-        return found
-    centered = values[rows] - values[rows].mean(axis=1, keepdims=True)
-    with one_blas_thread(values.shape[-1]):
-        joint = remove_rank_noise(np.swapaxes(centered, -1, -2) @ centered / (samples - 1), samples)
-    errors = rank_errors_of_difference(joint, samples, [e.dims for e in estimates], redundancy, key)
-    return jax.tree.map(lambda zero, drawn: put_rows(rows, zero, drawn.std(axis=0)), found, errors.deviations)
 
 
 def _infer(

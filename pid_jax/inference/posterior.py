@@ -9,12 +9,13 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pid_jax.after_ranks import without_noise_in_rows
 from pid_jax.by_type import by_type
 from pid_jax.checks import check_key
 from pid_jax.diagnose import describe_problems, diagnose_latents
 from pid_jax.discrete_values import refuse_impossible
 from pid_jax.estimate import check_spec, reduce_variables
-from pid_jax.estimate_reduced import leave_out, map_to_latents, without_noise_in_rows
+from pid_jax.estimate_reduced import leave_out, map_to_latents
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussianize import RAW, Latents
 from pid_jax.inference.mixing import effective_draws, potential_scale_reduction

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from pid_jax.estimate_reduced import with_rank_errors
+from pid_jax.after_ranks import with_rank_errors
 from pid_jax.gaussianize import Latents
 from pid_jax.inference.influence import influence_of_rows
 from pid_jax.inference.replicates import weighted_replicates

@@ -156,7 +156,7 @@ def test_labels_are_noted_whatever_their_coding(separated, key, path):
     states, other, classes = separated
     for coding in (np.arange(4), np.array([2, 0, 3, 1])):
         notes = paths()[path](states, other, coding[classes][:, None], key=key)
-        assert any("target is discrete in the problem, with 4 distinct values" in note for note in notes)
+        assert any("target is discrete, with 4 distinct values" in note for note in notes)
         assert not any("source" in note and "discrete" in note for note in notes)
     notes = paths()[path](states, np.stack([classes % 2, classes // 2], axis=1), other, key=key)
     assert any("source_2 is discrete" in note for note in notes)

@@ -45,6 +45,7 @@ ORDER = (
     {"decompose", "spectrum", "coupling", "union"},
     {"rank_errors", "usable"},
     {"bias", "gaussianize"},
+    {"after_ranks"},
     {"estimate_reduced"},
     {"estimate"},
     {"stream"},
