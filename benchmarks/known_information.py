@@ -140,15 +140,11 @@ def _information(cov: np.ndarray, dim: int, samples: int) -> np.ndarray:
 
 def _sizes_go_together(latents: np.ndarray, dim: int) -> float:
     """Compute the z-score of the diagnostic that a multivariate t, which no flow of each side undoes, sets off."""
-    import jax
-    import jax.numpy as jnp
-
     from pid_jax.flow.diagnostics import norm_correlation
     from pid_jax.flow.white import whiten_residual, whiten_samples
 
-    with jax.enable_x64(True):
-        one, other = (whiten_samples(jnp.asarray(part)) for part in (latents[:, :dim], latents[:, dim:]))
-        return float(norm_correlation(one, whiten_residual(other, one)).z)
+    one, other = (whiten_samples(np.asarray(part, np.float64)) for part in (latents[:, :dim], latents[:, dim:]))
+    return norm_correlation(one, whiten_residual(other, one)).z
 
 
 GAUSSIAN: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"raw": raw_information, "copula": copula_information}

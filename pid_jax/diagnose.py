@@ -2,14 +2,10 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jaxtyping import Array, Float
 
 from pid_jax.flow.deviation import Deviation
 from pid_jax.flow.diagnostics import Diagnostics, diagnose
@@ -21,7 +17,7 @@ from pid_jax.flow.sentences import (
     find_significant,
     group_sentences,
 )
-from pid_jax.precision import double_precision
+from pid_jax.threads import one_blas_thread
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,13 +32,9 @@ def diagnose_latents(latents: np.ndarray, dims: tuple[int, int, int]) -> Diagnos
         latents: Latents of all variables side by side.
         dims: Coordinates of each.
     """
-    with double_precision():
-        return jax.tree.map(np.asarray, _diagnose_each(jnp.asarray(latents), dims=dims))
-
-
-@partial(jax.jit, static_argnames="dims")
-def _diagnose_each(latents: Float[Array, "B n D"], *, dims: tuple[int, int, int]) -> Diagnostics:
-    return lax.map(partial(diagnose, dims=dims), latents)
+    with one_blas_thread(latents.shape[-1]):
+        each = [diagnose(one, dims) for one in latents]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *each)
 
 
 def describe_problems(diagnostics: Diagnostics, labels: Sequence[str], problem: str) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -23,10 +22,10 @@ class Deviation:
     nats: Float[Array, "..."] | np.ndarray
 
 
-def chi_squared_score(ratio: Float[Array, ""], freedom: Float[Array, ""] | float) -> Float[Array, ""]:
+def chi_squared_score(ratio: float, freedom: float) -> float:
     """Standardize the ratio of a chi-squared variable to its mean by its cube root.
 
     Source: Wilson & Hilferty (1931), Proc. Natl. Acad. Sci. 17, 684.
     """
     spread = 2 / (9 * freedom)
-    return (jnp.cbrt(ratio) - (1 - spread)) / jnp.sqrt(spread)
+    return (np.cbrt(ratio) - (1 - spread)) / np.sqrt(spread)

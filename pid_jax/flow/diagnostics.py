@@ -1,18 +1,15 @@
 """How far latents are from jointly Gaussian: coordinates, variables, pairs of a source and the target, all three."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jax.scipy.special import erfc, ndtri
 from jaxtyping import Array, Float, Int
+from scipy.special import erfc, ndtri
+from scipy.stats import rankdata
 
 from pid_jax.flow.deviation import Deviation, chi_squared_score
-from pid_jax.flow.marginal import gaussianize_copula, sort_finite
 from pid_jax.flow.triple import triple_moments
 from pid_jax.flow.white import White, whiten_residual, whiten_samples
 
@@ -56,7 +53,7 @@ class Diagnostics:
     triple: Deviation
 
 
-def diagnose(latents: Float[Array, "n D"], dims: tuple[int, int, int]) -> Diagnostics:
+def diagnose(latents: Float[np.ndarray, "n D"], dims: tuple[int, int, int]) -> Diagnostics:
     """Measure what is not Gaussian in the latents of one problem.
 
     Nothing changes under invertible linear maps of each variable, except for the coordinates.
@@ -68,35 +65,30 @@ def diagnose(latents: Float[Array, "n D"], dims: tuple[int, int, int]) -> Diagno
     Returns:
         The deviations. Latents of samples that a map was fitted to look more Gaussian than they are.
     """
-    variables = _apply(whiten_samples, jnp.split(latents, np.cumsum(dims)[:-1], axis=1))
+    with np.errstate(all="ignore"):  # NaN says what there is to say
+        return _diagnose(np.split(latents, np.cumsum(dims)[:-1], axis=1))
+
+
+def _diagnose(latents: Sequence[Float[np.ndarray, "n d"]]) -> Diagnostics:
+    n, variables = len(latents[0]), [whiten_samples(x) for x in latents]
     *sources, target = variables
-    rests = _apply(whiten_residual, [target, target], sources)
-    pairs = _apply(_side_by_side, sources, rests)
-    statistics = jax.vmap(anderson_darling, in_axes=1)(latents)
-    each = [_farthest(found, len(latents)) for found in jnp.split(statistics, np.cumsum(dims)[:-1])]
+    rests = [whiten_residual(target, source) for source in sources]
+    pairs = [_side_by_side(source, rest) for source, rest in zip(sources, rests, strict=True)]
+    each = [_farthest(np.array([anderson_darling(column) for column in x.T]), n) for x in latents]
     farthest, places = zip(*each, strict=True)
     return Diagnostics(
         coordinate=_stack(farthest),
-        coordinate_at=jnp.stack(places),
-        variable_skewness=_stack(_apply(mardia_skewness, variables)),
-        variable_kurtosis=_stack(_apply(mardia_kurtosis, variables)),
-        pair_skewness=_stack(_apply(mardia_skewness, pairs)),
-        pair_kurtosis=_stack(_apply(mardia_kurtosis, pairs)),
-        pair_norms=_stack(_apply(norm_correlation, sources, rests)),
+        coordinate_at=np.stack(places),
+        variable_skewness=_stack([mardia_skewness(one) for one in variables]),
+        variable_kurtosis=_stack([mardia_kurtosis(one) for one in variables]),
+        pair_skewness=_stack([mardia_skewness(one) for one in pairs]),
+        pair_kurtosis=_stack([mardia_kurtosis(one) for one in pairs]),
+        pair_norms=_stack([norm_correlation(source, rest) for source, rest in zip(sources, rests, strict=True)]),
         triple=triple_moments(*variables),
     )
 
 
-def _apply(function: Callable[..., Any], *arguments: Sequence[Any]) -> list[Any]:
-    """Apply a function to several variables, by one program if they have equal shapes: compiling costs the most."""
-    items = list(zip(*arguments, strict=True))
-    if len({tuple(leaf.shape for leaf in jax.tree.leaves(item)) for item in items}) > 1:
-        return [function(*item) for item in items]
-    found = jax.vmap(function)(*jax.tree.map(lambda *leaves: jnp.stack(leaves), *items))
-    return [jax.tree.map(lambda leaf, place=place: leaf[place], found) for place in range(len(items))]
-
-
-def anderson_darling(column: Float[Array, "n"]) -> Float[Array, ""]:
+def anderson_darling(column: Float[np.ndarray, "n"]) -> float:
     """Compute A² (1 + 3/4n + 9/4n²) of a sample against the normal with its mean and variance; zero for a constant.
 
     A² = −n − (1/n) Σ (2i − 1) (log Φ(y_i) + log Φ(−y_{n+1−i})), y the sorted standardized sample.
@@ -105,14 +97,14 @@ def anderson_darling(column: Float[Array, "n"]) -> Float[Array, ""]:
     Goodness-of-Fit Techniques, table 4.9.
     """
     n = column.shape[0]
-    y = sort_finite(column)
+    y = np.sort(column)
     is_constant = y[0] == y[-1]
-    y = (y - y.mean()) / jnp.where(is_constant, 1, y.std(ddof=1))
-    tiny = jnp.finfo(y.dtype).tiny
-    below, above = (jnp.log(jnp.maximum(erfc(side / np.sqrt(2)) / 2, tiny)) for side in (-y, y))
-    weight = (2 * jnp.arange(n, dtype=y.dtype) + 1) / n
+    y = (y - y.mean()) / (1 if is_constant else y.std(ddof=1))
+    tiny = np.finfo(y.dtype).tiny
+    below, above = (np.log(np.maximum(erfc(side / np.sqrt(2)) / 2, tiny)) for side in (-y, y))
+    weight = (2 * np.arange(n, dtype=y.dtype) + 1) / n
     statistic = (-n - (weight * (below + above[::-1])).sum()) * (1 + 0.75 / n + 2.25 / n**2)
-    return jnp.where(is_constant, 0, statistic)
+    return 0.0 if is_constant else float(statistic)
 
 
 def mardia_skewness(white: White) -> Deviation:
@@ -126,10 +118,10 @@ def mardia_skewness(white: White) -> Deviation:
     """
     n, width = white.values.shape
     skewness = (_by_moments if width**2 < 2 * n else _by_products)(white.values)  # n d³/2 against n² d operations
-    d = jnp.maximum(white.rank, 1)
+    d = np.maximum(white.rank, 1)
     mean = d * (d + 2) * (d + 1 - 6 / (n + 1)) / (n + 3)
     z = chi_squared_score(skewness / mean, d * (d + 1) * (d + 2) / 6)
-    return _on_range(white.rank, z, jnp.maximum(skewness - mean, 0) / 12)
+    return _on_range(white.rank, z, np.maximum(skewness - mean, 0) / 12)
 
 
 def mardia_kurtosis(white: White) -> Deviation:
@@ -141,17 +133,17 @@ def mardia_kurtosis(white: White) -> Deviation:
 
     Source: Mardia (1974), Sankhya B 36, 115; Mardia & Kanazawa (1983), Commun. Stat. B 12, 569.
     """
-    n, d = float(white.values.shape[0]), jnp.maximum(white.rank, 1)
+    n, d = float(white.values.shape[0]), np.maximum(white.rank, 1)
     mean = d * (d + 2) * (n - 1) / (n + 1)
     variance = 8 * d * (d + 2) * (n - 3) * (n - d - 1) * (n - d + 1) / ((n + 1) ** 2 * (n + 3) * (n + 5))
-    error = jnp.sqrt(jnp.where(variance > 0, variance, jnp.nan))  # there may be as many dims as samples have
+    error = np.sqrt(np.where(variance > 0, variance, np.nan))  # there may be as many dims as samples have
     scaled = (((white.values**2).sum(axis=1) ** 2).mean() - mean) / error
-    skew = (d + 8) * jnp.sqrt(8 / (d * (d + 2) * n))
-    freedom = 6 + 8 / skew * (2 / skew + jnp.sqrt(1 + 4 / skew**2))
+    skew = (d + 8) * np.sqrt(8 / (d * (d + 2) * n))
+    freedom = 6 + 8 / skew * (2 / skew + np.sqrt(1 + 4 / skew**2))
     # The transformation has a pole for tails lighter than any that Gaussian samples show.
-    base = jnp.maximum(1 + scaled * jnp.sqrt(2 / (freedom - 4)), 1e-3)
-    z = (1 - 2 / (9 * freedom) - jnp.cbrt((1 - 2 / freedom) / base)) / jnp.sqrt(2 / (9 * freedom))
-    return _on_range(white.rank, z, jnp.maximum(scaled**2 - 1, 0) / (2 * n))
+    base = np.maximum(1 + scaled * np.sqrt(2 / (freedom - 4)), 1e-3)
+    z = (1 - 2 / (9 * freedom) - np.cbrt((1 - 2 / freedom) / base)) / np.sqrt(2 / (9 * freedom))
+    return _on_range(white.rank, z, np.maximum(scaled**2 - 1, 0) / (2 * n))
 
 
 def norm_correlation(source: White, rest: White) -> Deviation:
@@ -169,64 +161,54 @@ def norm_correlation(source: White, rest: White) -> Deviation:
         rest: What it does not predict of the target.
     """
     parts, n = (source.values, rest.values), source.values.shape[0]
-    free = n - 1 - jnp.stack([source.rank, rest.rank])
-    by_chance = -jnp.sqrt(source.rank * rest.rank / free.prod())
-    sizes = jnp.stack([(part**2).sum(axis=1) for part in parts], axis=1)
-    scores = gaussianize_copula(sizes)
-    length = jnp.sqrt((scores**2).sum(axis=0).prod())  # zero for what has one size, such as signs
-    r = (scores[:, 0] * scores[:, 1]).sum() / jnp.where(length > 0, length, 1)
-    is_known = jnp.isfinite(sizes).all() & (free > 0).all()  # NaN has ranks too
-    r = jnp.where(is_known, jnp.where(length > 0, r - by_chance, 0), jnp.nan)
-    nats = -0.5 * jnp.log1p(-jnp.minimum(r**2, 1 - jnp.finfo(r.dtype).eps))
-    return _on_range(jnp.minimum(source.rank, rest.rank), r * np.sqrt(n - 1), nats)
+    free = n - 1 - np.stack([source.rank, rest.rank])
+    by_chance = -np.sqrt(source.rank * rest.rank / free.prod())
+    sizes = np.stack([(part**2).sum(axis=1) for part in parts], axis=1)
+    scores = ndtri((rankdata(sizes, axis=0) - 0.5) / n)
+    length = np.sqrt((scores**2).sum(axis=0).prod())  # zero for what has one size, such as signs
+    r = (scores[:, 0] * scores[:, 1]).sum() / np.where(length > 0, length, 1)
+    is_known = np.isfinite(sizes).all() & (free > 0).all()  # NaN has ranks too
+    r = np.where(is_known, np.where(length > 0, r - by_chance, 0), np.nan)
+    nats = -0.5 * np.log1p(-np.minimum(r**2, 1 - np.finfo(float).eps))
+    return _on_range(min(source.rank, rest.rank), float(r * np.sqrt(n - 1)), float(nats))
 
 
-def _farthest(statistics: Float[Array, "d"], n: int) -> tuple[Deviation, Int[Array, ""]]:
+def _farthest(statistics: Float[np.ndarray, "d"], n: int) -> tuple[Deviation, int]:
     """Choose the coordinate that is farthest from normal, and correct its probability for the choice (Bonferroni).
 
     With the density u ↦ 1 + Σ c_k p_k(u) of the uniform scores in Legendre polynomials, the divergence is ½ Σ c_k² and
     A²/n = Σ c_k² / (k (k + 1)). Mean and variance are fitted, so what is left starts at about k = 3, and the divergence
     is at least about 6 A²/n; the slope of the tail is the same number more exactly.
     """
-    at = statistics.argmax()
-    log_p = jnp.clip(
-        TAIL_LOG_P - TAIL_SLOPE * statistics[at] + np.log(statistics.shape[0]), SMALLEST_LOG_P, np.log(0.5)
-    )
-    return Deviation(z=-ndtri(jnp.exp(log_p)), nats=TAIL_SLOPE * statistics[at] / n), at
+    at = int(statistics.argmax())
+    log_p = np.clip(TAIL_LOG_P - TAIL_SLOPE * statistics[at] + np.log(statistics.shape[0]), SMALLEST_LOG_P, np.log(0.5))
+    return Deviation(z=-ndtri(np.exp(log_p)), nats=TAIL_SLOPE * statistics[at] / n), at
 
 
 def _side_by_side(one: White, other: White) -> White:
-    return White(values=jnp.concatenate([one.values, other.values], axis=1), rank=one.rank + other.rank)
+    return White(values=np.concatenate([one.values, other.values], axis=1), rank=one.rank + other.rank)
 
 
-def _on_range(rank: Float[Array, ""], z: Float[Array, ""], nats: Float[Array, ""]) -> Deviation:
+def _on_range(rank: float, z: float, nats: float) -> Deviation:
     """Return no deviation where there is nothing that varies."""
-    return Deviation(z=jnp.where(rank > 0, z, 0), nats=jnp.where(rank > 0, nats, 0))
+    return Deviation(z=np.where(rank > 0, z, 0), nats=np.where(rank > 0, nats, 0))
 
 
-def _by_moments(white: Float[Array, "n d"]) -> Float[Array, ""]:
+def _by_moments(white: Float[np.ndarray, "n d"]) -> float:
     n, d = white.shape
     first, second = np.triu_indices(d)
-    pairs = np.stack([first, second, 1 + (first < second)])
-    size = min(CHUNK, pairs.shape[1])
-    chunks = np.pad(pairs, ((0, 0), (0, -pairs.shape[1] % size))).reshape(3, -1, size).swapaxes(0, 1)
-
-    def chunk_square(total: Array, chunk: Array) -> tuple[Array, None]:
-        products = white[:, chunk[0]] * white[:, chunk[1]]
-        return total + chunk[2] @ ((products.T @ white / n) ** 2).sum(axis=1), None
-
-    return lax.scan(chunk_square, jnp.zeros((), white.dtype), jnp.asarray(chunks))[0]
+    total = 0.0
+    for start in range(0, len(first), CHUNK):
+        one, other = first[start : start + CHUNK], second[start : start + CHUNK]
+        squares = (((white[:, one] * white[:, other]).T @ white / n) ** 2).sum(axis=1)
+        total += float(squares @ (1 + (one < other)))
+    return total
 
 
-def _by_products(white: Float[Array, "n d"]) -> Float[Array, ""]:
-    n, d = white.shape
-    chunks = jnp.pad(white, ((0, -n % CHUNK), (0, 0))).reshape(-1, CHUNK, d)
-
-    def chunk_sum(total: Array, rows: Array) -> tuple[Array, None]:
-        return total + ((rows @ white.T) ** 3).sum(), None
-
-    return lax.scan(chunk_sum, jnp.zeros((), white.dtype), chunks)[0] / n**2
+def _by_products(white: Float[np.ndarray, "n d"]) -> float:
+    n = len(white)
+    return sum(float(((white[start : start + CHUNK] @ white.T) ** 3).sum()) for start in range(0, n, CHUNK)) / n**2
 
 
 def _stack(deviations: Sequence[Deviation]) -> Deviation:
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *deviations)
+    return jax.tree.map(lambda *leaves: np.asarray(leaves, np.float64), *deviations)

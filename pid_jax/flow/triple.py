@@ -1,8 +1,7 @@
 """Dependence of three variables at once, which no pair of them shows: products, XOR, selection of one by another."""
 
-import jax.numpy as jnp
-from jax import lax
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Float
 
 from pid_jax.flow.deviation import Deviation, chi_squared_score
 from pid_jax.flow.white import Apart, White, take_apart, whiten_residual
@@ -35,18 +34,18 @@ def triple_moments(one: White, two: White, target: White) -> Deviation:
     freedom = (one.rank - apart.shared) * (two.rank - apart.shared) * rest.rank
     squares, by_chance = _moments(apart, rest.values), _each(apart, rest.values)
     is_there = freedom > 0
-    size, by_chance = jnp.where(is_there, freedom, 1), jnp.where(is_there, by_chance, 1)
+    size, by_chance = np.where(is_there, freedom, 1), np.where(is_there, by_chance, 1)
     found = n * squares
-    ratio = jnp.where(found > by_chance, 1 + (found - by_chance) / size, found / by_chance)
+    ratio = np.where(found > by_chance, 1 + (found - by_chance) / size, found / by_chance)
     ratio = ratio / (1 + (3 * n - 1) / ((n + 1) * (n + 3)))
-    z, nats = chi_squared_score(ratio, size), jnp.maximum(ratio - 1, 0) * size / (2 * n)
-    return Deviation(z=jnp.where(is_there, z, 0), nats=jnp.where(is_there, nats, 0))
+    z, nats = chi_squared_score(float(ratio), float(size)), np.maximum(ratio - 1, 0) * size / (2 * n)
+    return Deviation(z=np.where(is_there, z, 0), nats=np.where(is_there, nats, 0))
 
 
-def _moments(apart: Apart, rest: Float[Array, "n dt"]) -> Float[Array, ""]:
+def _moments(apart: Apart, rest: Float[np.ndarray, "n dt"]) -> float:
     """Compute T' G⁻¹ T."""
     rows, columns = apart.two.T, rest / rest.shape[0]
-    moments = lax.map(lambda column: (rows * column) @ columns, apart.one.T)
+    moments = np.stack([(rows * column) @ columns for column in apart.one.T])
     count = len(apart.correlations)
     head = moments[:count, :count]
     more, less = _weights(apart)
@@ -54,7 +53,7 @@ def _moments(apart: Apart, rest: Float[Array, "n dt"]) -> Float[Array, ""]:
     return (moments**2).sum() + (more * (head**2).sum(axis=-1) - less * crossed).sum()
 
 
-def _each(apart: Apart, rest: Float[Array, "n dt"]) -> Float[Array, ""]:
+def _each(apart: Apart, rest: Float[np.ndarray, "n dt"]) -> float:
     """Compute the mean of the same form over samples."""
     count = len(apart.correlations)
     one, two = apart.one[:, :count], apart.two[:, :count]
@@ -66,7 +65,7 @@ def _each(apart: Apart, rest: Float[Array, "n dt"]) -> Float[Array, ""]:
     return ((outer + inner - centering) * (rest**2).sum(axis=1)).mean()
 
 
-def _weights(apart: Apart) -> tuple[Float[Array, "p p"], Float[Array, "p p"]]:
+def _weights(apart: Apart) -> tuple[Float[np.ndarray, "p p"], Float[np.ndarray, "p p"]]:
     """Return what G⁻¹ has beyond the identity: 1/(1 − ρ_i² ρ_j²) − 1 on a_i b_j, ρ_i ρ_j/(1 − ρ_i² ρ_j²) across."""
     product = apart.correlations[:, None] * apart.correlations
     scale = 1 / (1 - product**2)

@@ -1,7 +1,5 @@
 """Diagnostics: silent for Gaussian latents, loud where each is meant to be, and named rightly."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,12 +33,10 @@ CHECKS = (
 )
 Z_LIMIT = 4.0
 LABELS = ("vision", "language", "answer")
-_diagnose = jax.jit(diagnose, static_argnames="dims")
 
 
 def run(latents, dims=(3, 3, 3)):
-    with double_precision():
-        return jax.tree.map(np.asarray, _diagnose(jnp.asarray(latents, jnp.float64), dims=dims))
+    return diagnose(np.asarray(latents, np.float64), dims)
 
 
 def whiten(samples):
@@ -50,8 +46,8 @@ def whiten(samples):
 
 def white(samples):
     """Samples that are white already, as the checks take them."""
-    values = jnp.asarray(samples, jnp.float64)
-    return White(values=values, rank=jnp.asarray(float(values.shape[1])))
+    values = np.asarray(samples, np.float64)
+    return White(values=values, rank=float(values.shape[1]))
 
 
 def gaussian(n, seed=0, dim=3):
@@ -89,8 +85,7 @@ def banana(n, seed=0):
 
 def test_anderson_darling_is_that_of_scipy():
     column = np.random.default_rng(0).gumbel(size=400)
-    with double_precision():
-        actual = float(anderson_darling(jnp.asarray(column, jnp.float64)))
+    actual = anderson_darling(column)
     expected = scipy.stats.anderson(column, method="interpolate").statistic
     assert expected > 1
     assert actual == pytest.approx(expected * (1 + 0.75 / 400 + 2.25 / 400**2), rel=1e-10)
@@ -100,9 +95,8 @@ def test_anderson_darling_is_that_of_scipy():
 def test_skewness_is_that_of_the_double_sum(n, dim):
     """Both ways of summing; the third case has more squares of dims than samples."""
     samples = whiten(np.random.default_rng(1).logistic(size=(n, dim)))
-    with double_precision():
-        actual = mardia_skewness(white(samples))
-        z, nats = float(actual.z), float(actual.nats)
+    actual = mardia_skewness(white(samples))
+    z, nats = float(actual.z), float(actual.nats)
     skewness = ((samples @ samples.T) ** 3).mean()
     mean = dim * (dim + 2) * ((n + 1) * (dim + 1) - 6) / ((n + 1) * (n + 3))
     assert nats == pytest.approx((skewness - mean) / 12, rel=1e-10)
@@ -113,8 +107,7 @@ def test_skewness_is_that_of_the_double_sum(n, dim):
 
 def test_kurtosis_of_one_coordinate_is_that_of_scipy():
     for column in (np.random.default_rng(2).normal(size=2000), np.random.default_rng(2).logistic(size=2000)):
-        with double_precision():
-            actual = float(mardia_kurtosis(white(whiten(column[:, None]))).z)
+        actual = float(mardia_kurtosis(white(whiten(column[:, None]))).z)
         expected = scipy.stats.kurtosistest(column).statistic
         assert actual == pytest.approx(expected, rel=0.02)
 
@@ -122,7 +115,7 @@ def test_kurtosis_of_one_coordinate_is_that_of_scipy():
 def test_lightest_tails_have_negative_kurtosis():
     """Two points are where the transformation of the kurtosis has its pole behind it."""
     sign = np.where(np.arange(400) % 2, 1.0, -1.0)[:, None]
-    with double_precision():
+    with np.errstate(all="ignore"):
         assert float(mardia_kurtosis(white(sign)).z) < -Z_LIMIT
 
 
@@ -132,7 +125,7 @@ def test_lightest_tails_have_negative_kurtosis():
 @pytest.mark.parametrize(("n", "dim", "repeats"), [(300, 1, 2000), (300, 16, 100)])
 def test_false_alarms_are_rare(n, dim, repeats):
     """At 2.5 standard deviations the rates can be counted; they are up to twice nominal by the approximations."""
-    found = _many_gaussian(jax.random.key(n + dim), n=n, dim=dim, repeats=repeats)
+    found = _many_gaussian(n + dim, n=n, dim=dim, repeats=repeats)
     for name in CHECKS:
         z = np.asarray(getattr(found, name).z)
         is_alarm = z > 2.5 if name in ONE_SIDED else np.abs(z) > 2.5
@@ -148,15 +141,11 @@ def test_false_alarms_are_rare(n, dim, repeats):
     assert alarms <= 2e-3 * repeats + 4 * np.sqrt(2e-3 * repeats)
 
 
-@partial(jax.jit, static_argnames=("n", "dim", "repeats"))
-def _many_gaussian(key, *, n, dim, repeats):
-    mixing = jnp.eye(3 * dim) + 0.5 * jax.random.normal(key, (3 * dim, 3 * dim)) / np.sqrt(3 * dim)
-    keys = jax.random.split(jax.random.fold_in(key, 1), repeats)
-
-    def one(key):
-        return diagnose(jax.random.normal(key, (n, 3 * dim)) @ mixing, (dim, dim, dim))
-
-    return jax.lax.map(one, keys)
+def _many_gaussian(seed, *, n, dim, repeats):
+    rng = np.random.default_rng(seed)
+    mixing = np.eye(3 * dim) + 0.5 * rng.normal(size=(3 * dim, 3 * dim)) / np.sqrt(3 * dim)
+    each = [diagnose(rng.normal(size=(n, 3 * dim)) @ mixing, (dim, dim, dim)) for _ in range(repeats)]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *each)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -258,17 +247,6 @@ def test_linear_maps_of_variables_change_coordinates_only():
     assert not np.allclose(one.coordinate.nats, other.coordinate.nats, rtol=1e-3)
 
 
-def test_vmap_and_single_precision_change_little():
-    x = np.stack([gaussian(1000), scaled_alike(1000, 3), banana(1000)])
-    mapped = jax.jit(jax.vmap(partial(diagnose, dims=(3, 3, 3))))(jnp.asarray(x, jnp.float32))
-    for place, one in enumerate(x):
-        alone = run(one)
-        np.testing.assert_array_equal(mapped.coordinate_at[place], alone.coordinate_at)
-        for name in CHECKS:
-            assert getattr(mapped, name).z.dtype == np.float32
-            np.testing.assert_allclose(getattr(mapped, name).z[place], getattr(alone, name).z, rtol=1e-3, atol=0.02)
-
-
 def test_far_outliers_stay_finite():
     x = gaussian(1000)
     x[0, 7] = 1e6
@@ -305,6 +283,6 @@ def test_equal_rows_are_tied():
     """Twice the same samples, in any order, have the correlation of the samples once."""
     once = whiten(np.random.default_rng(6).normal(size=(200, 4)))
     twice = np.concatenate([once, once[::-1]])
-    with double_precision():
-        one, two = (float(jax.jit(norm_correlation)(white(w[:, :2]), white(w[:, 2:])).z) for w in (once, twice))
+    with np.errstate(all="ignore"):
+        one, two = (float(norm_correlation(white(w[:, :2]), white(w[:, 2:])).z) for w in (once, twice))
     assert two / np.sqrt(399) == pytest.approx(one / np.sqrt(199), abs=0.01)

@@ -1,9 +1,6 @@
 """Dependence of three variables at once: silent for Gaussians however dependent, loud where no pair shows it."""
 
-from functools import partial
-
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
@@ -15,7 +12,6 @@ from pid_jax.flow.sentences import describe, find_significant
 from pid_jax.flow.triple import triple_moments
 from pid_jax.flow.white import whiten_samples
 from pid_jax.gaussianizers import Copula, NoGaussianization
-from pid_jax.precision import double_precision
 from pid_jax.spec import NoReduction, PIDSpec
 from pid_jax.testing.problems import random_channel
 
@@ -23,20 +19,17 @@ pytestmark = pytest.mark.filterwarnings("error")
 LAYERS, N = 33, 1000
 
 
-@partial(jax.jit, static_argnames="dims")
-def _each(latents, *, dims):
-    def one(x):
-        return triple_moments(*(whiten_samples(part) for part in jnp.split(x, np.cumsum(dims)[:-1], axis=1)))
-
-    return jax.lax.map(one, latents)
+def _each(latents, dims):
+    each = [
+        triple_moments(*(whiten_samples(part) for part in np.split(x, np.cumsum(dims)[:-1], axis=1))) for x in latents
+    ]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *each)
 
 
 def triple(*variables):
     dims = tuple(x.shape[-1] for x in variables)
-    with double_precision():
-        joined = jnp.asarray(np.concatenate(variables, axis=-1), jnp.float64)
-        found = jax.tree.map(np.asarray, _each(joined.reshape(-1, *joined.shape[-2:]), dims=dims))
-    return found
+    joined = np.concatenate(variables, axis=-1)
+    return _each(joined.reshape(-1, *joined.shape[-2:]), dims)
 
 
 def one(*variables):
@@ -131,13 +124,7 @@ def test_adjustment_is_over_all_problems():
     """A deviation that stands out alone is one of many among others."""
     rng = np.random.default_rng(5)
     x, y, noise = rng.normal(size=(3, 200, 1))
-    with double_precision():
-        found = jax.tree.map(
-            np.asarray,
-            jax.jit(diagnose, static_argnames="dims")(
-                jnp.asarray(np.hstack([x, y, 0.36 * x * y + noise])), dims=(1, 1, 1)
-            ),
-        )
+    found = diagnose(np.hstack([x, y, 0.36 * x * y + noise]), (1, 1, 1))
     assert 3.5 < found.triple.z < 4.5
     many = jax.tree.map(lambda leaf: np.stack([np.zeros_like(leaf)] * 5000 + [leaf]), found)
     assert find_significant(found).triple.z > 0
@@ -222,8 +209,7 @@ def test_many_layers_are_one_sentence(key):
 def test_sentence_names_the_variables():
     x, y, t = signs(np.random.default_rng(11))
     noisy = [v + 0.5 * np.random.default_rng(12 + i).normal(size=v.shape) for i, v in enumerate((x, y, t))]
-    with double_precision():
-        found = jax.jit(diagnose, static_argnames="dims")(jnp.asarray(np.hstack(noisy)), dims=(1, 1, 1))
-    text = " ".join(describe(jax.tree.map(np.asarray, found), ("vision", "language", "answer")))
+    found = diagnose(np.hstack(noisy), (1, 1, 1))
+    text = " ".join(describe(found, ("vision", "language", "answer")))
     assert "vision, language and answer are not jointly Gaussian together" in text
     assert "synergy above all" in text
