@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pid_jax.arrays import to_numpy
 from pid_jax.checks import DISTINCT_VALUES, is_discrete
 
 # A few values count as few, whatever the samples, if each has four on average.
@@ -78,7 +79,7 @@ class DiscreteTally:
         is_first, self._is_read = not self._is_read, True
         for block in self._blocks:
             if is_first:
-                self._add([np.asarray(part) for part in block])
+                self._add([_array(part) for part in block])
             yield block
 
     def values(self) -> list[DiscreteValues | None]:
@@ -103,6 +104,14 @@ class DiscreteTally:
         shares = found / found.sum()
         entropy = np.array([-(shares * np.log(shares)).sum()])
         return DiscreteValues(distinct=np.array([len(found)]), entropy=entropy, columns=np.zeros(1, int), width=width)
+
+
+def _array(part: ArrayLike) -> np.ndarray:
+    """Return samples as an array; an empty one where they cannot be read, which those who add them up refuse."""
+    try:
+        return to_numpy("block", part)
+    except (TypeError, ValueError):
+        return np.empty((0, 0))
 
 
 def _few_rows(samples: np.ndarray) -> np.ndarray | None:
