@@ -27,7 +27,7 @@ from pid_jax.testing.problems import Problem, apply_maps, random_channel, random
 from pid_jax.testing.systems import parallel_channels
 
 PACKAGES = ("pid_jax", "jax", "numpy", "scipy")
-DATA_SETS, LEVEL, COMPARED = 200, 0.9, 100
+DATA_SETS, LEVEL, COMPARED = 100, 0.9, 60
 ZERO = 1e-9
 WAYS = {"raw": NoGaussianization(), "ranks": Copula()}
 
