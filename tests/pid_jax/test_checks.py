@@ -60,8 +60,8 @@ def test_constant_columns_without_a_reduction(samples):
 
 def test_constant_variables(samples):
     refuse(samples, ValueError, "source_2 is constant:", source_2=np.ones((N, 1)))
-    several = np.stack([samples["source_1"], np.ones((N, 2))])
-    refuse(samples, ValueError, "source_1 is constant in problem (1,)", source_1=several)
+    several = np.stack([np.ones((N, 2)), np.zeros((N, 2))])  # with others beside them these have a status instead
+    refuse(samples, ValueError, "source_1 is constant in problem (0,)", source_1=several)
 
 
 def test_fewer_samples_than_a_covariance_needs(samples):
