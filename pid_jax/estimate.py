@@ -122,6 +122,7 @@ def reduce_variables(
     key: jax.Array,
     *,
     fitted_on: Sequence[np.ndarray] | None = None,
+    condition: str = "",
 ) -> tuple[list[Reduced], tuple[int, ...], jax.Array]:
     """Check samples and reduce each variable by itself; see `estimate_pid`.
 
@@ -133,22 +134,27 @@ def reduce_variables(
         key: A JAX random key.
         fitted_on: Other checked samples of the same three variables, of the same shapes, whose components are taken;
             those of each variable itself if not given.
+        condition: What stands before the names of variables in messages and notes, such as "baseline ".
 
     Returns:
         The reduced variables with one leading axis, the leading axes of the input, and the key for what comes after.
     """
-    named = list(zip(VARIABLES, check_variables(source_1, source_2, target), strict=True))
+    names = [f"{condition}{name}" for name in VARIABLES]
+    named = list(zip(names, check_variables(source_1, source_2, target), strict=True))
     check_key(key)
-    bases = [None] * 3 if fitted_on is None else fitted_on
     n, leading = named[0][1].shape[-2], check_leading_axes(named)
     wanted = wanted_dims(spec, [array.shape[-1] for _, array in named])
     if not is_shrunk(spec.covariance):
         check_enough_samples(n, wanted)
     dims = [min(dim, n - 1) for dim in wanted] if is_pca(spec.reduction) else wanted  # all that n samples span
-    usable = find_usable(named, is_whole=is_pca(spec.reduction))
+    is_whole = is_pca(spec.reduction)
+    usable = find_usable(named, is_whole)
+    bases: Sequence[np.ndarray | None] = [None] * 3
+    if fitted_on is not None:
+        bases = find_usable(list(zip(VARIABLES, fitted_on, strict=True)), is_whole).arrays
     for_reduction, for_estimate = jax.random.split(key)
     keys = jax.random.split(for_reduction, len(named))
-    each = zip(VARIABLES, usable.arrays, bases, dims, keys, strict=True)
+    each = zip(names, usable.arrays, bases, dims, keys, strict=True)
     reduced = [_reduce_all(name, array, base, d, spec, k) for name, array, base, d, k in each]
     reduced[-1] = dataclasses.replace(reduced[-1], status=usable.status, notes=(*reduced[-1].notes, *usable.notes))
     return reduced, leading, for_estimate
@@ -158,7 +164,7 @@ def _reduce_all(
     name: str, array: np.ndarray, fitted_on: np.ndarray | None, dim: int, spec: PIDSpec, key: jax.Array
 ) -> Reduced:
     """Reduce all problems of one variable, and note what was left out."""
-    base = None if fitted_on is None else fitted_on.reshape(array.shape)
+    base = fitted_on
     is_kept = not is_pca(spec.reduction) or dim == array.shape[-1]
     scaled, exponents = scale_extremes(array, is_kept)
     if base is not None:

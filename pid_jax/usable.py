@@ -9,6 +9,9 @@ from pid_jax.checks import check_finite, check_not_constant
 from pid_jax.flow.sentences import name_places
 from pid_jax.status import Status
 
+# Seed of the noise that stands in for samples: no number of it is in a result.
+SEED = 23_571_113
+
 
 @dataclass(frozen=True, kw_only=True)
 class Usable:
@@ -48,7 +51,7 @@ def find_usable(named: Sequence[tuple[str, np.ndarray]], is_whole: bool) -> Usab
             if here.size:
                 status[here] = np.where(status[here] == Status.OK, code, status[here])
                 notes.append(f"{name_places(here, 'problem')}: {name} {what}, so there are no numbers")
-        arrays.append(_replace(array, ~(is_finite & varies)))
+        arrays.append(_replace(array, ~(is_finite & varies), len(arrays)))
     if (status != Status.OK).all():
         _refuse(named, is_whole)
     return Usable(arrays=arrays, status=status, notes=tuple(notes))
@@ -77,10 +80,10 @@ def _vary(array: np.ndarray, is_whole: bool) -> np.ndarray:
     return varies.any(axis=-1) if is_whole else varies.all(axis=-1)
 
 
-def _replace(array: np.ndarray, is_bad: np.ndarray) -> np.ndarray:
-    """Put white noise in the place of some problems."""
+def _replace(array: np.ndarray, is_bad: np.ndarray, variable: int) -> np.ndarray:
+    """Put white noise in the place of some problems, independent of that of other variables."""
     if not is_bad.any():
         return array
     replaced = array.copy()
-    replaced[is_bad] = np.random.default_rng(0).standard_normal(array.shape[-2:])
+    replaced[is_bad] = np.random.default_rng([SEED, variable]).standard_normal(array.shape[-2:])
     return replaced

@@ -176,9 +176,9 @@ def compare_pid(
     options: dict[str, Any] = {"resamples": resamples, "level": level, "blocks": blocks, "progress": progress}
     with laid_out(mesh, budget_gb):
         for_estimate, for_rows = jax.random.split(key)
-        reduced, leading, rest = reduce_variables(*before, spec=spec, key=for_estimate)
+        reduced, leading, rest = reduce_variables(*before, spec=spec, key=for_estimate, condition="baseline ")
         base = before if share_reduction else None
-        others, _, _ = reduce_variables(*after, spec=spec, key=for_estimate, fitted_on=base)
+        others, _, _ = reduce_variables(*after, spec=spec, key=for_estimate, fitted_on=base, condition="intervention ")
         result = compare_reduced(reduced, others, spec, (rest, for_rows), **options)
     settings = {**result.settings, "share_reduction": share_reduction}
     return dataclasses.replace(result, settings=settings).reshape(leading)

@@ -84,9 +84,10 @@ def test_bootstrap_tests_comparisons_and_posteriors_leave_them_out(batch):
         assert np.isnan(values(test.p_value, QUANTITIES)[[0, 2]]).all()
         assert (test.p_value.i_12[GOOD] < 0.1).all()
         assert (test.family_wise.i_12[GOOD] < 0.1).all()
-    after = (batch[0] + 0.1 * batch[1], *batch[1:])
+    after = (np.nan_to_num(batch[0]) + 0.1 * batch[1], *batch[1:])
     change = compare_pid(batch, after, key=KEY, resamples=50)
     assert change.status.tolist() == WANTED
+    assert any(note.startswith("problem 0: baseline source_1 holds NaN") for note in change.notes)
     for numbers in (change.difference, change.standard_error, change.p_value):
         assert np.isnan(values(numbers)[[0, 2]]).all()
         assert np.isfinite(values(numbers)[GOOD]).all()
