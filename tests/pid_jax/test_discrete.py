@@ -1,5 +1,7 @@
 """Discrete variables: noted on every path, and refused where the information is impossible."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -162,7 +164,14 @@ def test_labels_are_noted_whatever_their_coding(separated, key, path):
     assert any("source_2 is discrete" in note for note in notes)
 
 
-@pytest.mark.parametrize("run", [posterior_pid, bootstrap_pid, lambda *x, key: stream_pid(blocks_of(*x), key=key)])
+@pytest.mark.parametrize(
+    "run",
+    [
+        partial(posterior_pid, spec=WAYS[1]),
+        partial(bootstrap_pid, spec=WAYS[1]),
+        lambda *x, key: stream_pid(blocks_of(*x), key=key),
+    ],
+)
 def test_impossible_numbers_are_refused_on_every_path(separated, key, run):
     states, other, classes = separated
     with pytest.raises(ValueError, match="target takes 4 distinct values"):
