@@ -160,7 +160,10 @@ def test_columns_without_variance_become_noise_and_are_named(problems, key):
     spec = PIDSpec(PCA(dim=2), FLOW)
     found = estimate_pid(flat, source_2, target, spec=spec, key=key)
     assert found.rank.tolist() == [[2, 2, 2], [1, 2, 2]]
-    assert found.notes == ("source_1 has columns without variance in problem 1: noise took their place",)
+    assert found.notes == (
+        "source_1 has rank 1 to 2: the rest of its 2 columns repeat others or are constant",
+        "source_1 has columns without variance in problem 1: noise took their place",
+    )
 
 
 def test_discrete_sources_keep_their_ranks_and_discrete_targets_are_refused(problems, key):
