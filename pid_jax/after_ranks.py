@@ -34,7 +34,7 @@ def without_noise_in_rows(latents: Latents) -> np.ndarray:
         return values
     centered = values[rows] - values[rows].mean(axis=1, keepdims=True)
     with one_blas_thread(values.shape[-1]):
-        shown = np.swapaxes(centered, -1, -2) @ centered / (values.shape[1] - 1)
+        shown = _covariances(centered)
         maps = roots_of(shown)[1] @ roots_of(remove_rank_noise(shown, values.shape[1]))[0]
         return put_rows(rows, values, centered @ maps)
 
@@ -72,7 +72,7 @@ def errors_of_differences(
         return found
     centered = values[rows] - values[rows].mean(axis=1, keepdims=True)
     with one_blas_thread(values.shape[-1]):
-        joint = remove_rank_noise(np.swapaxes(centered, -1, -2) @ centered / (samples - 1), samples)
+        joint = remove_rank_noise(_covariances(centered), samples)
     errors = rank_errors_of_difference(joint, samples, [e.dims for e in estimates], redundancy, key)
     return jax.tree.map(lambda zero, drawn: put_rows(rows, zero, drawn.std(axis=0)), found, errors.deviations)
 
@@ -93,3 +93,8 @@ def note_coarse_ranks(cov: np.ndarray, latents: Latents, dims: tuple[int, int, i
         "information reads low and intervals are rough; use more samples, or NoGaussianization() if the variables are "
         "Gaussian",
     )
+
+
+def _covariances(centered: np.ndarray) -> np.ndarray:
+    """Compute the sample covariances of rows (problems, n, D) with mean zero."""
+    return np.swapaxes(centered, -1, -2) @ centered / (centered.shape[1] - 1)

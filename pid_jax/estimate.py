@@ -164,11 +164,9 @@ def _reduce_all(
     name: str, array: np.ndarray, fitted_on: np.ndarray | None, dim: int, spec: PIDSpec, key: jax.Array
 ) -> Reduced:
     """Reduce all problems of one variable, and note what was left out."""
-    base = fitted_on
     is_kept = not is_pca(spec.reduction) or dim == array.shape[-1]
     scaled, exponents = scale_extremes(array, is_kept)
-    if base is not None:
-        base, _ = scale_extremes(base, is_kept)
+    base = None if fitted_on is None else scale_extremes(fitted_on, is_kept)[0]
     reduced = _reduce_samples(scaled, base, dim, spec, key)
     if exponents is not None and isinstance(spec.gaussianize, Copula) and not np.any(reduced.rounding):
         # Columns as they are: ranks need no squares, and scaling would lose small numbers next to huge ones.
