@@ -10,7 +10,7 @@ from extraction.datasets.sample import Sample
 from extraction.edges import GROUPS
 from extraction.errors import SampleError
 from extraction.families import Family
-from extraction.images import open_image
+from extraction.images import read_image
 from extraction.prompts import render_prompt
 from extraction.spans import find_groups
 
@@ -29,6 +29,7 @@ class Prepared:
         sample: The sample.
         input_ids: Tokens, (positions,).
         codes: The group of each token, see `TokenGroups`.
+        image_hash: Hash of the image's content, see `read_image`.
         token_inputs: Other inputs with one value a token, (positions,).
         image_inputs: The image, as the model takes it in a batch of one.
     """
@@ -36,6 +37,7 @@ class Prepared:
     sample: Sample
     input_ids: np.ndarray
     codes: np.ndarray
+    image_hash: str
     token_inputs: dict[str, np.ndarray] = field(default_factory=dict)
     image_inputs: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -92,7 +94,8 @@ class Encoder:
         if sample.problem is not None:
             raise SampleError("record", sample.problem)
         prompt = render_prompt(self.template, sample.question, self.family, self._marks)
-        encoded = self._process(prompt.text, open_image(sample))
+        image, image_hash = read_image(sample)
+        encoded = self._process(prompt.text, image)
         input_ids, offsets = encoded["input_ids"][0], encoded["offset_mapping"][0]
         if len(input_ids) > self.max_positions:
             raise SampleError(
@@ -110,6 +113,7 @@ class Encoder:
             sample=sample,
             input_ids=input_ids,
             codes=codes,
+            image_hash=image_hash,
             token_inputs={name: encoded[name][0] for name in ("mm_token_type_ids",) if name in encoded},
             image_inputs={name: value for name, value in encoded.items() if name not in _OF_TEXT},
         )

@@ -2,6 +2,7 @@
 
 import io
 
+import xxhash
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from extraction.datasets.image_source import MemoryImage
@@ -19,9 +20,17 @@ _WIDE_MODES = ("I", "F")  # 32 bits a pixel, of a range that the file does not s
 
 
 def open_image(sample: Sample) -> Image.Image:
-    """Open the image of a sample as RGB, turned upright as its EXIF data say.
+    """Open the image of a sample, see `read_image`."""
+    return read_image(sample)[0]
+
+
+def read_image(sample: Sample) -> tuple[Image.Image, str]:
+    """Open the image of a sample as RGB, turned upright as its EXIF data say, and hash its content.
 
     The size is checked before anything is decoded; the limit is `PIL.Image.MAX_IMAGE_PIXELS`.
+
+    Returns:
+        The image, and the XXH3-128 of its encoded bytes; of an image in memory its name, which hashes its pixels.
 
     Raises:
         SampleError: If there is no such image, it lies outside of its folder, is damaged, of another format than
@@ -33,9 +42,10 @@ def open_image(sample: Sample) -> Image.Image:
     name = "the image in memory" if isinstance(source, MemoryImage) else f"{source.folder_name}/{source.name}"
     try:
         if isinstance(source, MemoryImage):
-            return _decode(source.image, name)
-        with Image.open(io.BytesIO(source.read()), formats=FORMATS) as opened:
-            return _decode(opened, name)
+            return _decode(source.image, name), source.name
+        content = source.read()
+        with Image.open(io.BytesIO(content), formats=FORMATS) as opened:
+            return _decode(opened, name), xxhash.xxh3_128_hexdigest(content)
     except SampleError:
         raise
     except UnidentifiedImageError:

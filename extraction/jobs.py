@@ -4,12 +4,14 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from extraction.baseline_test import prove_baseline
 from extraction.batch import make_batch
 from extraction.datasets.sample import Sample
-from extraction.edges import Knockout, describe_condition
+from extraction.edges import BASELINE, Knockout, describe_condition
 from extraction.encode import Encoder, Prepared
 from extraction.errors import SampleError
 from extraction.knockout import cut_of
@@ -17,8 +19,9 @@ from extraction.models import VisionLanguageModel
 from extraction.prefix_test import prove_prefix
 from extraction.readout import ensure_readout
 from extraction.run import RunOptions, Target, fill, plan_store
+from extraction.same_images import KnownImages
 from extraction.selftest import KnockoutProof, prove_knockout
-from extraction.settings import RunSettings
+from extraction.settings import RunSettings, from_manifest
 from pid_jax.storage import join_path
 from pid_jax.store import ActivationStore, Manifest, describe_differences
 
@@ -51,20 +54,20 @@ def extract_baseline(
 def extract_knockouts(
     vlm: VisionLanguageModel,
     samples: Sequence[Sample],
-    settings: RunSettings,
+    baseline: ActivationStore,
     knockouts: Sequence[Knockout],
     out: str | Path,
     options: RunOptions | None = None,
     proved: Callable[[Knockout, KnockoutProof], None] = lambda knockout, proof: None,
 ) -> dict[str, ActivationStore]:
-    """Extract the samples again under each knockout: one store each, in a folder named by what is cut.
+    """Extract the samples of a baseline again under each knockout: one store each, in a folder named by what is cut.
 
     All that are missing are filled together: the model runs once over the prompts, and each knockout starts from there.
 
     Args:
         vlm: The model.
         samples: The samples of the baseline, in its order.
-        settings: The settings of the baseline.
+        baseline: Its store, complete; knockouts have its settings.
         knockouts: What to cut, with different names.
         out: Where the folders go.
         options: How the run goes.
@@ -74,42 +77,48 @@ def extract_knockouts(
         The stores by name.
 
     Raises:
-        KnockoutError: If a knockout does not do what it says; nothing is extracted then.
-        ValueError: If names repeat or a window leaves the model.
+        KnockoutError: If a knockout does not do what it says, or the model's states are not those of the baseline;
+            nothing is extracted then.
+        ValueError: If names repeat, a window leaves the model, or model, samples, images, versions or settings are not
+            those of the baseline.
+        StoreError: If the baseline is not complete.
     """
     _check(vlm, knockouts)
-    pair = pick_samples(Encoder.of(vlm, settings.template), samples, 2)
+    settings = from_manifest(dict(baseline.manifest.settings))
+    manifest, targets = _plan_again(vlm, samples, settings, baseline), []
+    images, there = KnownImages(baseline, samples), set(baseline.ids.tolist())
+    pair = pick_samples(Encoder.of(vlm, settings.template), [s for s in samples if s.id in there], 2)
     if not pair:
         raise ValueError("No sample could be prepared to test the knockout on: check images and questions.")
-    baseline, targets = plan_store(vlm, samples, settings, None), []
+    images.check(pair)
+    compare = cache(lambda: prove_baseline(vlm, pair, baseline))
     for knockout in knockouts:
 
         def prove(knockout: Knockout = knockout) -> dict[str, Any]:
-            proof = prove_knockout(vlm, knockout, pair)
+            proof = replace(prove_knockout(vlm, knockout, pair), baseline_error=compare())
             proved(knockout, proof)
             return {"knockout": asdict(proof)}
 
         condition = {**describe_condition(knockout), **_about_mask(vlm, knockout, pair)}
-        store = _start(replace(baseline, condition=condition), join_path(out, knockout.name), prove)
+        store = _start(replace(manifest, condition=condition), join_path(out, knockout.name), prove)
         targets.append(Target(store=store, knockout=knockout))
-    fill(vlm, samples, settings, targets, options)
+    fill(vlm, samples, settings, targets, options, images)
     return {str(target.store.manifest.condition["name"]): target.store for target in targets}
 
 
-def check_circumstances(
+def _plan_again(
     vlm: VisionLanguageModel, samples: Sequence[Sample], settings: RunSettings, baseline: ActivationStore
-) -> None:
-    """Refuse to compare a baseline with what would be made now under other circumstances.
-
-    Raises:
-        ValueError: If model, samples, versions or settings differ.
-    """
-    now = plan_store(vlm, samples, settings, None).settings
-    if different := describe_differences(baseline.manifest.settings, now):
+) -> Manifest:
+    """Plan the store of a baseline again; refuse where it would be another one now."""
+    if (name := baseline.manifest.condition.get("name")) != BASELINE:
+        raise ValueError(f"baseline {baseline.path} holds states under {name!r}: give the store without a knockout.")
+    manifest = plan_store(vlm, samples, settings, None)
+    if different := describe_differences(baseline.manifest.settings, manifest.settings):
         raise ValueError(
             f"{baseline.path} was made under other circumstances ({different}), so a knockout made now could not be "
             "compared with it: restore them, or extract the baseline again."
         )
+    return manifest
 
 
 def keep_correct(
@@ -188,6 +197,8 @@ def _about_mask(vlm: VisionLanguageModel, knockout: Knockout, pair: Sequence[Pre
 
 
 def _check(vlm: VisionLanguageModel, knockouts: Sequence[Knockout]) -> None:
+    if not knockouts:
+        raise ValueError("knockouts is empty: give at least one Knockout.")
     names = [knockout.name for knockout in knockouts]
     if double := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"knockouts must have different names, got {sorted(double)} more than once.")

@@ -11,7 +11,7 @@ from extraction.encode import Encoder, Prepared
 from extraction.errors import SampleError
 from extraction.forward import ForwardPlan, run_batch
 from extraction.models import VisionLanguageModel
-from extraction.selftest import AGREEMENT
+from extraction.selftest import tolerance_of
 
 _ROLES = ("image", "question", "last")
 
@@ -78,8 +78,7 @@ def _measure(vlm: VisionLanguageModel, one: Prepared, other: Prepared) -> Prefix
 
 
 def _raise_unless_equal(vlm: VisionLanguageModel, proof: PrefixProof) -> None:
-    tolerance = AGREEMENT.get(vlm.model.dtype, 1e-1)
-    if not np.max([proof.image_error, proof.shared_error]) < tolerance:  # also where one is NaN
+    if not np.max([proof.image_error, proof.shared_error]) < tolerance_of(vlm):  # also where one is NaN
         raise PrefixError(
             f"Questions about one image cannot share a pass over it in {type(vlm.model).__name__}: the states of the "
             f"image differ by {proof.image_error:.1e} between two questions, and all states by "

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -18,6 +18,7 @@ from extraction.fingerprint import fingerprint
 from extraction.forward import BatchResult, ForwardPlan, describe_sample, run_batch
 from extraction.models import VisionLanguageModel
 from extraction.processes import Process
+from extraction.same_images import KnownImages
 from extraction.settings import RunSettings, to_manifest
 from extraction.workers import Outcome, preparing
 from extraction.write_behind import WriteBehind
@@ -64,6 +65,8 @@ def plan_store(
     Raises:
         ValueError: If the model does not have a layer that is asked for.
     """
+    if settings.layers is not None:
+        settings = replace(settings, layers=layers_of(vlm, settings))
     tensors = [tensor_name(role, layer) for layer in layers_of(vlm, settings) for role in settings.roles]
     return Manifest(
         ids=tuple(sample.id for sample in samples),
@@ -75,12 +78,16 @@ def plan_store(
 
 
 def layers_of(vlm: VisionLanguageModel, settings: RunSettings) -> tuple[int, ...]:
-    """List the layers recorded."""
+    """List the layers recorded, in rising order; negative numbers count from the last block, -1."""
     count = len(vlm.layers)
-    layers = tuple(range(count + 1)) if settings.layers is None else settings.layers
-    if max(layers) > count:
-        raise ValueError(f"layers must be within 0 (embeddings) to {count} (last block), got {max(layers)}.")
-    return layers
+    if settings.layers is None:
+        return tuple(range(count + 1))
+    if wrong := [layer for layer in settings.layers if not -count - 1 <= layer <= count]:
+        raise ValueError(
+            f"layers must be within 0 (embeddings) to {count} (last block), or -1 (last block) to {-count - 1} "
+            f"(embeddings), got {wrong[0]}."
+        )
+    return tuple(sorted({layer % (count + 1) for layer in settings.layers}))
 
 
 def fill(
@@ -89,6 +96,7 @@ def fill(
     settings: RunSettings,
     targets: Sequence[Target],
     options: RunOptions | None = None,
+    images: KnownImages | None = None,
 ) -> None:
     """Fill the missing shards of stores with the same samples.
 
@@ -102,8 +110,10 @@ def fill(
         settings: Template, batch size, roles, type on disk.
         targets: Conditions and stores; a pass over the prompts serves all of them.
         options: How the run goes.
+        images: What the images must be; those of the rows that the first store has, if not given.
 
     Raises:
+        ValueError: If the content of an image has changed.
         TooManyFailuresError: If more samples failed than `options.max_errors`.
     """
     options = options or RunOptions()
@@ -115,8 +125,9 @@ def fill(
         share_images=settings.share_images,
     )
     by_id = {sample.id: sample for sample in samples}
-    runner = _Runner(vlm, plan, settings.batch_size, options.say)
     missing = sorted({index for target in targets for index in target.store.missing_shards()})
+    images = images or KnownImages(targets[0].store, samples)
+    runner = _Runner(vlm, plan, settings.batch_size, options.say, images)
 
     def wanted() -> Iterator[tuple[int, list[Sample]]]:
         for index in options.process.order(missing):
@@ -198,13 +209,13 @@ class _Rows:
         self.columns: list[dict[str, object]] = []
         self._states: list[np.ndarray] = []
 
-    def add(self, part: Sequence[Prepared], result: BatchResult) -> None:
+    def add(self, part: Sequence[Prepared], result: BatchResult, images: KnownImages) -> None:
         """Keep the samples of a batch; those whose states are not finite are failures."""
         is_good = np.asarray(np.isfinite(result.states).all(axis=(1, 2, 3)))
         for prepared, good, text in zip(part, is_good, result.answers, strict=True):
             if good:
                 self.ids.append(prepared.sample.id)
-                self.columns.append(describe_sample(prepared, text))
+                self.columns.append(describe_sample(prepared, text) | images.describe(prepared))
             else:
                 message = "the model's states are NaN or infinite: run it in float32 or bfloat16"
                 self.failures.append(Failure(id=prepared.sample.id, stage="states", message=message))
@@ -219,11 +230,19 @@ class _Rows:
 class _Runner:
     """Runs the batches of a shard; keeps a smaller batch size once memory ran out."""
 
-    def __init__(self, vlm: VisionLanguageModel, plan: ForwardPlan, batch_size: int, say: Callable[[str], None]):
-        self._vlm, self._plan, self._batch_size, self._say = vlm, plan, batch_size, say
+    def __init__(
+        self,
+        vlm: VisionLanguageModel,
+        plan: ForwardPlan,
+        batch_size: int,
+        say: Callable[[str], None],
+        images: KnownImages,
+    ) -> None:
+        self._vlm, self._plan, self._batch_size, self._say, self._images = vlm, plan, batch_size, say, images
 
     def run(self, outcomes: Sequence[Outcome], conditions: Sequence[Knockout | None]) -> list[_Rows]:
         """Return the rows of a shard under each condition."""
+        self._images.check(outcomes)
         ready = _by_length([outcome for outcome in outcomes if isinstance(outcome, Prepared)])
         unready = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
         rows = [_Rows(list(unready)) for _ in conditions]
@@ -233,7 +252,7 @@ class _Runner:
             results = self._try(part, conditions)
             if results is not None:
                 for condition_rows, result in zip(rows, results, strict=True):
-                    condition_rows.add(part, result)
+                    condition_rows.add(part, result, self._images)
                 at += len(part)
             elif len(part) == 1:
                 message = "one sample alone does not fit into the memory of the device: use a larger one, or device_map"

@@ -145,16 +145,15 @@ def knockout(
     process = Process.from_environment()
     vlm = _load(settings.model, device, device_map, local_files_only, process)
 
-    from extraction.jobs import check_circumstances, extract_knockouts
+    from extraction.jobs import extract_knockouts
 
-    check_circumstances(vlm, samples, settings, base)
     cuts = [
         Knockout(edges=pairs, first=first, last=last, is_all=is_all)
         for first, last, is_all in parse_windows(windows, len(vlm.layers))
     ]
     how = _Extraction(vlm, settings, process, num_workers, 0 if strict else max_errors)
     with how.showing(out_dir, f"{len(cuts)} knockouts", len(samples) * len(cuts)) as options:
-        stores = extract_knockouts(vlm, samples, settings, cuts, out_dir, options, how.tell_proof)
+        stores = extract_knockouts(vlm, samples, base, cuts, out_dir, options, how.tell_proof)
     how.compare(base, list(stores.values()))
 
 
@@ -242,10 +241,12 @@ class _Extraction:
 
     def tell_proof(self, cut: Knockout, proof: "KnockoutProof") -> None:
         """Say what a self-test measured."""
+        same = "" if proof.baseline_error is None else f"; states are the baseline's to {proof.baseline_error:.0e}"
         self._tell(
             f"{cut.name}: proved on real samples. Weight on cut edges {proof.weight_cut:.2f} before, "
             f"{proof.weight_left:g} after; sdpa and eager logits agree to {proof.agreement:.0e}; the pass from block "
-            f"{cut.first} on agrees with the whole one to {proof.tail_error:.0e}; the model is restored bit by bit."
+            f"{cut.first} on agrees with the whole one to {proof.tail_error:.0e}{same}; the model is restored bit "
+            "by bit."
         )
 
     def list_failures(self, store: ActivationStore) -> None:

@@ -17,7 +17,7 @@ from extraction.prompt_pass import pass_prompts
 from extraction.tail import pass_knockout, tail_of
 
 # Relative agreement of two ways to compute the same, by the precision of the model.
-AGREEMENT = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
+_AGREEMENT = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 _ROLES = ("image", "question", "last")
 # Rows that keep less of their weight than this are renormalized by too small a number to be compared.
 _KEPT = 0.1
@@ -42,6 +42,8 @@ class KnockoutProof:
         tail_error: Relative difference of states and logits between the pass that starts at the window, which the
             extraction uses, and hooks on a pass of the whole model.
         effect: Largest change of a logit, relative to the largest logit.
+        baseline_error: Largest difference of a state without the knockout from the baseline's, relative to its largest
+            value; None if no baseline with states was compared.
     """
 
     weight_cut: float
@@ -51,6 +53,7 @@ class KnockoutProof:
     agreement: float
     tail_error: float
     effect: float
+    baseline_error: float | None = None
 
 
 def prove_knockout(vlm: VisionLanguageModel, knockout: Knockout, prepared: Sequence[Prepared]) -> KnockoutProof:
@@ -99,6 +102,11 @@ def prove_knockout(vlm: VisionLanguageModel, knockout: Knockout, prepared: Seque
     return proof
 
 
+def tolerance_of(vlm: VisionLanguageModel) -> float:
+    """Return by how much two ways to compute the same may differ, relative to the largest value."""
+    return _AGREEMENT.get(vlm.model.dtype, 1e-1)
+
+
 def difference(one: torch.Tensor, other: torch.Tensor) -> float:
     """Largest difference, relative to the largest value; NaN if anything is."""
     return float((one - other).abs().max() / one.abs().max().clamp_min(1e-12))
@@ -107,7 +115,7 @@ def difference(one: torch.Tensor, other: torch.Tensor) -> float:
 def _raise_unless(
     vlm: VisionLanguageModel, knockout: Knockout, proof: KnockoutProof, untouched: bool, restored: bool, given: str
 ) -> None:
-    tolerance = AGREEMENT.get(vlm.model.dtype, 1e-1)
+    tolerance = tolerance_of(vlm)
     claims = {
         f"an edge carries no weight in the first place ({proof.weight_cut}; tokens see only earlier ones)": (
             proof.weight_cut > 0

@@ -207,7 +207,7 @@ def test_only_a_baseline_with_last_states_has_one(answered, tmp_path):
     assert READOUT not in extract(vlm, answered, tmp_path / "i", roles=("image",)).folder.names()
     baseline = extract(vlm, answered, tmp_path / "b")
     cut = Knockout(edges=(("image", "question"),), first=1, last=2)
-    knockout = extract_knockouts(vlm, answered, settings_of(vlm), [cut], tmp_path)[cut.name]
+    knockout = extract_knockouts(vlm, answered, baseline, [cut], tmp_path)[cut.name]
     assert READOUT not in knockout.folder.names()
     reader = target_reader(AnswerLogits(), baseline)
     assert not np.array_equal(reader.read(knockout, NORM), reader.read(baseline, NORM))

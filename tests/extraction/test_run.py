@@ -38,10 +38,8 @@ def settings(llava):
     )
 
 
-def _fill(vlm, samples, settings, path, knockout=None):
-    if knockout is None:
-        return extract_baseline(vlm, samples, settings, path)
-    return extract_knockouts(vlm, samples, settings, [knockout], path)[knockout.name]
+def _fill(vlm, samples, settings, path):
+    return extract_baseline(vlm, samples, settings, path)
 
 
 def _renamed(samples, count):
@@ -126,7 +124,7 @@ def test_non_finite_states_are_failures(samples, settings, tmp_path):
 
 def test_knockout_has_its_condition_and_other_states(llava, samples, settings, tmp_path):
     baseline = _fill(llava, samples, settings, tmp_path / "b")
-    cut = _fill(llava, samples, settings, tmp_path / "k", CUT)
+    cut = extract_knockouts(llava, samples, baseline, [CUT], tmp_path)[CUT.name]
     assert cut.manifest.condition["name"] == "image-question@all"
     assert cut.manifest.settings == baseline.manifest.settings
     np.testing.assert_array_equal(baseline.read(role="image", layer=3), cut.read(role="image", layer=3))
@@ -249,13 +247,14 @@ def test_workers_prepare_the_same(llava, samples, settings, tmp_path):
 def test_knockouts_share_passes_and_equal_those_made_alone(llava, samples, settings, tmp_path):
     many = _renamed(samples, 6)
     cuts = [Knockout(edges=(("image", "question"),), first=i, last=i + 1) for i in range(LAYERS - 1)]
-    proofs = []
-    together = extract_knockouts(llava, many, settings, cuts, tmp_path, proved=lambda cut, proof: proofs.append(cut))
+    proofs, base = [], _fill(llava, many, settings, tmp_path / "b")
+    together = extract_knockouts(llava, many, base, cuts, tmp_path, proved=lambda cut, proof: proofs.append(cut))
     assert proofs == cuts
-    alone = extract_knockouts(llava, many, settings, cuts[2:3], tmp_path / "alone")
+    alone = extract_knockouts(llava, many, base, cuts[2:3], tmp_path / "alone")
     _same(together[cuts[2].name], alone[cuts[2].name])
     evidence = together[cuts[1].name].manifest.evidence["knockout"]
     assert evidence["weight_left"] == 0 < evidence["weight_cut"]
+    assert 0 <= evidence["baseline_error"] < 1e-5
 
 
 def test_baseline_keeps_the_evidence_of_its_prefix(llava, samples, settings, tmp_path):
@@ -290,9 +289,11 @@ def test_settings_out_of_range(settings, field, value, match):
 
 
 @pytest.mark.parametrize(
-    ("names", "match"), [((0, 0), "different names"), ((LAYERS,), f"ends behind the last block {LAYERS - 1}")]
+    ("names", "match"),
+    [((), "knockouts"), ((0, 0), "different names"), ((LAYERS,), f"ends behind the last block {LAYERS - 1}")],
 )
 def test_knockouts_that_cannot_be(llava, samples, settings, tmp_path, names, match):
     cuts = [Knockout(edges=(("image", "question"),), first=i, last=i) for i in names]
+    base = _fill(llava, samples, settings, tmp_path / "b")
     with pytest.raises(ValueError, match=match):
-        extract_knockouts(llava, samples, settings, cuts, tmp_path)
+        extract_knockouts(llava, samples, base, cuts, tmp_path)
