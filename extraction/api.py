@@ -1,24 +1,31 @@
 """Extraction from Python, for people with a model and data of their own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from extraction.arguments import (
+    read_baseline,
+    read_knockouts,
+    read_model,
+    read_options,
+    read_place,
+    read_samples,
+)
 from extraction.datasets.load import DataSettings
 from extraction.datasets.sample import Sample
 from extraction.edges import Knockout
-from extraction.jobs import check_circumstances, extract_baseline, extract_knockouts, keep_correct
-from extraction.models import wrap_model
+from extraction.jobs import extract_baseline, extract_knockouts, keep_correct
 from extraction.prompts import resolve_template
 from extraction.run import RunOptions
-from extraction.settings import ModelSettings, RunSettings, from_manifest
+from extraction.settings import ModelSettings, RunSettings
 from pid_jax.store import ActivationStore
 
 
 def extract(
     model: Any,
     processor: Any,
-    samples: Sequence[Sample],
+    samples: Iterable[Sample],
     store: str | Path,
     *,
     template: str = "plain",
@@ -28,25 +35,27 @@ def extract(
     batch_size: int = 64,
     shard_size: int = 128,
     max_new_tokens: int = 8,
-    dtype: str = "float32",
+    dtype: Any = "float32",
     share_images: bool = True,
     options: RunOptions | None = None,
 ) -> ActivationStore:
     """Extract the hidden states of a model on samples into an activation store; go on with one that was begun.
 
     Args:
-        model: A model of one of `extraction.families`, from transformers, on its device and in its precision.
+        model: A model of one of `extraction.families`, from transformers, on its device and in its precision. It is set
+            to evaluation mode.
         processor: Its processor, with a fast tokenizer.
         samples: Questions about images; ids are unique.
         store: Where the store goes: a folder or a URL.
         template: Name or text of the prompt template, see `extraction.prompts`.
         roles: Token groups to record.
-        layers: 0 for the embeddings, l for the output of decoder block l; all if None.
+        layers: 0 for the embeddings, l for the output of decoder block l; negative numbers count from the last block,
+            -1. All if None.
         keep: "correct" answers all samples first and records those that are answered correctly.
         batch_size: Samples a forward pass; halved where memory runs out.
         shard_size: Samples a shard.
         max_new_tokens: Longest answer.
-        dtype: "float32" or "float16" on disk.
+        dtype: "float32" or "float16" on disk, or a dtype of that name.
         share_images: Whether questions about one image share one pass over it.
         options: Worker processes, progress, limit on failures.
 
@@ -54,7 +63,9 @@ def extract(
         The store, complete.
 
     Raises:
-        ValueError: If the model's family is not known, or a setting is out of range.
+        TypeError: If an argument is of another type.
+        ValueError: If the model's family is not known, it is wrapped or has adapters, a setting is out of range, ids
+            repeat, or an image is not the one that rows of a store that was begun were extracted from.
         StoreError: If the folder holds a store made with other settings.
 
     Example:
@@ -64,7 +75,10 @@ def extract(
         >>> store.read(role="question", layer=8).shape  # doctest: +SKIP
         (1, 4096)
     """
-    vlm = wrap_model(model, processor)
+    options, chosen, store = read_options(options), read_samples(samples), read_place("store", store)
+    if not isinstance(template, str):
+        raise TypeError(f"template must be a name or a text, such as 'plain', got {template!r}.")
+    vlm = read_model(model, processor)
     settings = RunSettings(
         model=ModelSettings(
             name=str(getattr(model.config, "name_or_path", "") or type(model).__name__),
@@ -77,21 +91,22 @@ def extract(
         shard_size=shard_size,
         max_new_tokens=max_new_tokens,
         dtype=dtype,
-        roles=tuple(roles),
-        layers=None if layers is None else tuple(layers),
+        roles=roles,  # type: ignore[arg-type]
+        layers=layers,  # type: ignore[arg-type]
         share_images=share_images,
         keep=keep,
     )
-    chosen = keep_correct(vlm, samples, settings, store, options) if keep == "correct" else samples
+    if keep == "correct":
+        chosen = keep_correct(vlm, chosen, settings, store, options)
     return extract_baseline(vlm, chosen, settings, store, options)
 
 
 def extract_with_knockouts(
     model: Any,
     processor: Any,
-    samples: Sequence[Sample],
-    baseline: ActivationStore,
-    knockouts: Sequence[Knockout],
+    samples: Iterable[Sample],
+    baseline: ActivationStore | str | Path,
+    knockouts: Iterable[Knockout],
     out: str | Path,
     options: RunOptions | None = None,
 ) -> dict[str, ActivationStore]:
@@ -101,7 +116,7 @@ def extract_with_knockouts(
         model: The model of the baseline.
         processor: Its processor.
         samples: The baseline's samples; others are passed over.
-        baseline: The store of the baseline.
+        baseline: The store of the baseline, or where it is.
         knockouts: What to cut: edges between token groups, or masks of your own.
         out: Folder for the stores.
         options: Worker processes, progress, limit on failures.
@@ -110,14 +125,15 @@ def extract_with_knockouts(
         A store for each knockout, by its name.
 
     Raises:
-        KnockoutError: If a knockout does not do what it says on this model.
-        ValueError: If a sample of the baseline is missing, or the model or the samples are not the baseline's.
+        KnockoutError: If a knockout does not do what it says on this model, or the model's states are not those of the
+            baseline.
+        TypeError: If an argument is of another type.
+        ValueError: If a sample of the baseline is missing, or the model, the samples or their images are not the
+            baseline's.
     """
-    vlm = wrap_model(model, processor)
-    settings = from_manifest(dict(baseline.manifest.settings))
-    by_id = {sample.id: sample for sample in samples}
-    if gone := [i for i in baseline.manifest.ids if i not in by_id]:
+    options, cuts, out = read_options(options), read_knockouts(knockouts), read_place("out", out)
+    base, by_id = read_baseline(baseline), {sample.id: sample for sample in read_samples(samples)}
+    if gone := [i for i in base.manifest.ids if i not in by_id]:
         raise ValueError(f"samples must hold all of the baseline, {len(gone)} are missing (first {gone[0]!r}).")
-    chosen = [by_id[i] for i in baseline.manifest.ids]
-    check_circumstances(vlm, chosen, settings, baseline)
-    return extract_knockouts(vlm, chosen, settings, knockouts, out, options)
+    vlm = read_model(model, processor)
+    return extract_knockouts(vlm, [by_id[i] for i in base.manifest.ids], base, cuts, out, options)

@@ -10,6 +10,7 @@ import transformers
 from safetensors import SafetensorError
 from torch import nn
 
+from extraction.adapters import refuse_wrapped
 from extraction.families import Family, family_of
 from extraction.tiny import SHIPPED
 
@@ -150,8 +151,10 @@ def wrap_model(model: Any, processor: Any) -> VisionLanguageModel:
         processor: Its processor, with a fast tokenizer.
 
     Raises:
-        ValueError: If the family is not known, the decoder is not where it should be, or the tokenizer is slow.
+        ValueError: If the family is not known, the decoder is not where it should be, the tokenizer is slow, or the
+            model is wrapped or has adapters.
     """
+    refuse_wrapped(model)
     model_type = getattr(getattr(model, "config", None), "model_type", None)
     family = family_of(str(model_type), type(model).__name__)
     attention = model.config.get_text_config()._attn_implementation

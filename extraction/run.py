@@ -56,6 +56,10 @@ class RunOptions:
     progress: Callable[[int], None] = lambda done: None
     say: Callable[[str], None] = lambda line: None
 
+    def __post_init__(self) -> None:
+        if self.max_errors is not None and self.max_errors < 0:
+            raise ValueError(f"max_errors must be 0 or more, got {self.max_errors}.")
+
 
 def plan_store(
     vlm: VisionLanguageModel, samples: Sequence[Sample], settings: RunSettings, knockout: Knockout | None
@@ -117,8 +121,6 @@ def fill(
         TooManyFailuresError: If more samples failed than `options.max_errors`.
     """
     options = options or RunOptions()
-    if options.max_errors is not None and options.max_errors < 0:
-        raise ValueError(f"max_errors must be 0 or more, got {options.max_errors}.")
     plan = ForwardPlan(
         states=StatesPlan(roles=settings.roles, layers=layers_of(vlm, settings)),
         max_new_tokens=settings.max_new_tokens,
@@ -227,32 +229,29 @@ class _Rows:
         return np.concatenate(self._states) if self._states else np.empty((0, 0, 0, 0), np.float32)
 
 
+@dataclass
 class _Runner:
     """Runs the batches of a shard; keeps a smaller batch size once memory ran out."""
 
-    def __init__(
-        self,
-        vlm: VisionLanguageModel,
-        plan: ForwardPlan,
-        batch_size: int,
-        say: Callable[[str], None],
-        images: KnownImages,
-    ) -> None:
-        self._vlm, self._plan, self._batch_size, self._say, self._images = vlm, plan, batch_size, say, images
+    vlm: VisionLanguageModel
+    plan: ForwardPlan
+    batch_size: int
+    say: Callable[[str], None]
+    images: KnownImages
 
     def run(self, outcomes: Sequence[Outcome], conditions: Sequence[Knockout | None]) -> list[_Rows]:
         """Return the rows of a shard under each condition."""
-        self._images.check(outcomes)
+        self.images.check(outcomes)
         ready = _by_length([outcome for outcome in outcomes if isinstance(outcome, Prepared)])
         unready = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
         rows = [_Rows(list(unready)) for _ in conditions]
         at = 0
         while at < len(ready):
-            part = ready[at : at + self._batch_size]
+            part = ready[at : at + self.batch_size]
             results = self._try(part, conditions)
             if results is not None:
                 for condition_rows, result in zip(rows, results, strict=True):
-                    condition_rows.add(part, result, self._images)
+                    condition_rows.add(part, result, self.images)
                 at += len(part)
             elif len(part) == 1:
                 message = "one sample alone does not fit into the memory of the device: use a larger one, or device_map"
@@ -260,13 +259,13 @@ class _Runner:
                     condition_rows.failures.append(Failure(id=part[0].sample.id, stage="memory", message=message))
                 at += 1
             else:
-                self._batch_size = len(part) // 2
-                self._say(f"Out of memory: batches of {self._batch_size} from here on.")
+                self.batch_size = len(part) // 2
+                self.say(f"Out of memory: batches of {self.batch_size} from here on.")
         return rows
 
     def _try(self, part: Sequence[Prepared], conditions: Sequence[Knockout | None]) -> list[BatchResult] | None:
         try:
-            return run_batch(self._vlm, part, self._plan, conditions)
+            return run_batch(self.vlm, part, self.plan, conditions)
         except (torch.OutOfMemoryError, MemoryError):
             pass
         except RuntimeError as error:

@@ -63,7 +63,9 @@ def run(
     roles: Annotated[
         str, typer.Option(help=f"Token groups to record, of {', '.join(GROUPS)}.")
     ] = "image,question,last",
-    layers: Annotated[str, typer.Option(help="'all', or numbers with commas: 0 embeddings, l block l.")] = "all",
+    layers: Annotated[
+        str, typer.Option(help="'all', or numbers with commas: 0 embeddings, l block l, -1 the last block.")
+    ] = "all",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16: precision of the model.")] = "auto",
     store_dtype: Annotated[str, typer.Option(help="float32 or float16: precision on disk.")] = "float32",
     attn_implementation: Annotated[str, typer.Option(help="sdpa or eager.")] = "sdpa",

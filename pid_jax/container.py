@@ -57,7 +57,7 @@ def normalize(array: np.ndarray) -> np.ndarray:
     """
     array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     if array.dtype.str not in _NAMES:
-        raise ValueError(f"dtype must be float16, float32 or float64, got {array.dtype}.")
+        raise ValueError(f"dtype must be float16, float32 or float64, got {array.dtype}: convert it.")
     return array
 
 

@@ -110,7 +110,7 @@ def write_shard(
     name: str,
     ids: Sequence[str],
     columns: Sequence[Mapping[str, Any]],
-    tensors: Mapping[str, np.ndarray],
+    tensors: Mapping[str, Any],
     failures: Sequence[Failure] = (),
     *,
     manifest: str,
@@ -121,19 +121,20 @@ def write_shard(
         folder: Where.
         name: Name of the file.
         ids: One id a row.
-        columns: One mapping a row, JSON-ready.
-        tensors: Arrays (rows, d) by name, float16 to float64.
+        columns: One mapping a row: what JSON has, and scalars of NumPy and PyTorch.
+        tensors: Array-likes (rows, d) by name, float16 to float64; bfloat16 becomes float32.
         failures: Samples without a row.
         manifest: Checksum of the store's manifest.
 
     Raises:
+        TypeError: If a column holds anything else, or an array no real numbers.
         ValueError: If the numbers of rows differ, or an array is of another form.
     """
-    rows = {"columns": len(columns)} | {key: len(array) for key, array in tensors.items()}
+    arrays = {key: _checked(key, array) for key, array in tensors.items()}
+    rows = {"columns": len(columns)} | {key: len(array) for key, array in arrays.items()}
     for key, count in rows.items():
         if count != len(ids):
             raise ValueError(f"{key} has {count} rows for {len(ids)} ids of shard {name}; give one row an id.")
-    arrays = {key: _checked(key, array) for key, array in tensors.items()}
     order = arrange(arrays)
     body = {
         "ids": list(ids),
@@ -142,8 +143,30 @@ def write_shard(
         "manifest": manifest,
         "digests": {key: digest(arrays[key].data) for key in order},
     }
-    header = encode_header(_KEY, json.dumps(body, ensure_ascii=False, separators=(",", ":")), arrays)
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=_scalar)
+    header = encode_header(_KEY, text, arrays)
     folder.write(name, (header, *(arrays[key].data for key in order)))
+
+
+def check_rows(
+    ids: Sequence[str], columns: Sequence[Mapping[str, Any]], failures: Sequence[Failure]
+) -> tuple[list[str], list[Failure]]:
+    """Return ids and failures as lists.
+
+    Raises:
+        TypeError: If one of them, or a row of `columns`, is of another type.
+    """
+    wanted = {
+        "ids": (ids, str, "texts, one a row"),
+        "columns": (columns, Mapping, "mappings, one a row, such as table.to_dict('records')"),
+        "failures": (failures, Failure, "Failure(id=..., stage=..., message=...)"),
+    }
+    for name, (values, kind, what) in wanted.items():
+        is_list = not isinstance(values, str | Mapping) and hasattr(values, "__len__") and hasattr(values, "__iter__")
+        wrong = [value for value in values if not isinstance(value, kind)] if is_list else [values]
+        if wrong:
+            raise TypeError(f"{name} must be a list of {what}, got {type(wrong[0]).__name__}.")
+    return [*ids], [*failures]
 
 
 def read_header(folder: Folder, name: str) -> ShardHeader:
@@ -262,15 +285,27 @@ def decode_tensor(content: np.ndarray, header: ShardHeader | ShardBrief, tensor:
     return content.view(place.dtype).reshape(place.shape)
 
 
-def _checked(name: str, array: np.ndarray) -> np.ndarray:
-    if array.ndim != 2 or not array.shape[1]:
-        raise ValueError(f"{name} must have shape (rows, d) with d > 0, got {array.shape}.")
-    if np.ma.is_masked(array):
-        raise ValueError(f"{name} has {np.ma.count_masked(array)} masked values, which a store has none of: fill them.")
+def _checked(name: str, values: Any) -> np.ndarray:
+    if type(values) is not np.ndarray or values.dtype.kind != "f":
+        from pid_jax.arrays import to_numpy  # loads JAX, which who writes plain arrays can do without
+
+        values = to_numpy(name, values)
+    if values.ndim != 2 or not values.shape[1]:
+        raise ValueError(f"{name} must have shape (rows, d) with d > 0, got {values.shape}.")
+    if values.dtype.name == "bfloat16":  # of JAX; float32 holds all its values
+        values = values.astype(np.float32)
     try:
-        return normalize(array)
+        return normalize(values)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+
+
+def _scalar(value: Any) -> Any:
+    """Return a scalar of NumPy, PyTorch or JAX as JSON has it."""
+    if getattr(value, "shape", None) == ():
+        return value.item()
+    kind = type(value).__name__
+    raise TypeError(f"columns must hold texts, numbers and truth values, got {value!r} ({kind}): convert it.")
 
 
 def _refused(folder: Folder, name: str, error: Exception) -> StoreError:

@@ -169,8 +169,11 @@ def open_folder(path: str | Path) -> Folder:
 
     Raises:
         ModuleNotFoundError: If a package is missing, with its name.
+        TypeError: If it is no text and no path.
         ValueError: If nobody knows this kind of URL.
     """
+    if not isinstance(path, str | Path):
+        raise TypeError(f"path must be a folder or a URL, got {path!r}.")
     text = str(path)
     if isinstance(path, Path) and _COLLAPSED_URL.match(text):
         raise ValueError(

@@ -18,7 +18,7 @@ from pid_jax.manifest import (
     encode_manifest,
     tensor_name,
 )
-from pid_jax.shard import Failure, ShardHeader, StoreError, shard_name, write_shard
+from pid_jax.shard import Failure, ShardHeader, StoreError, check_rows, shard_name, write_shard
 from pid_jax.storage import Folder, join_path, open_folder
 from pid_jax.verify import find_problems, read_own_header
 
@@ -132,14 +132,25 @@ class ActivationStore:
         index: int,
         ids: Sequence[str],
         columns: Sequence[Mapping[str, Any]],
-        tensors: Mapping[str, np.ndarray],
+        tensors: Mapping[str, Any],
         failures: Sequence[Failure] = (),
     ) -> None:
         """Write shard `index`: every one of its ids is a row or a failure.
 
+        Args:
+            index: Number of the shard.
+            ids: Ids of the rows.
+            columns: One mapping a row: texts, numbers and truth values, also as scalars of NumPy and PyTorch.
+            tensors: Array-likes (rows, d) by name, float16, bfloat16 (stored as float32), float32 or float64.
+            failures: Samples without a row.
+
         Raises:
-            ValueError: If an id is missing, double or foreign, or a tensor is.
+            TypeError: If ids, columns or failures are of another type, or a tensor does not hold real numbers.
+            ValueError: If an id is missing, double or foreign, or a tensor is, or it has another shape or dtype.
         """
+        ids, failures = check_rows(ids, columns, failures)
+        if not 0 <= index < self.manifest.shard_count:
+            raise ValueError(f"index must be within 0 to {self.manifest.shard_count - 1}, got {index}.")
         given = [*ids, *(failure.id for failure in failures)]
         if sorted(given) != sorted(self.shard_ids(index)):
             raise ValueError(
@@ -254,11 +265,13 @@ class ActivationStore:
 
     def tensor(self, role: str, layer: int | str) -> str:
         """Name the tensor of a role at a layer, which must be there."""
-        name = tensor_name(role, layer)
+        is_number = not isinstance(layer, bool | np.bool_) and hasattr(layer, "__index__")
+        name = tensor_name(role, layer) if is_number or isinstance(layer, str) else None
         if name not in self.manifest.tensors:
+            hint = " Layers are not counted from the end: use store.layers[-1]." if is_number and int(layer) < 0 else ""
             raise StoreError(
                 f"{self.path} has no states for role={role!r}, layer={layer!r}; it has roles {self.roles} and layers "
-                f"{self.layers}, and {[n for n in self.manifest.tensors if n.startswith(NORM)]}."
+                f"{self.layers}, and {[n for n in self.manifest.tensors if n.startswith(NORM)]}.{hint}"
             )
         return name
 

@@ -8,8 +8,9 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
 from PIL import Image
 
 from extraction.errors import SampleError, shown
@@ -135,6 +136,79 @@ class MemoryImage:
     def key(self) -> Hashable:
         """Hash of its pixels."""
         return self.name
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """The bytes of an image file."""
+
+    content: bytes
+
+    @cached_property
+    def name(self) -> str:
+        """Hash of the bytes."""
+        return hashlib.sha256(self.content).hexdigest()[:32]
+
+    @property
+    def folder_name(self) -> str:
+        """The same for all."""
+        return "memory"
+
+    @property
+    def key(self) -> Hashable:
+        """Hash of the bytes."""
+        return self.name
+
+    def read(self) -> bytes:
+        """Return the bytes.
+
+        Raises:
+            SampleError: If they are too many.
+        """
+        if len(self.content) > LARGEST_FILE:
+            raise SampleError(
+                "image", f"an image in memory has more than {LARGEST_FILE / 1e6:.0f} MB: save it at a smaller size"
+            )
+        return self.content
+
+
+def as_image(image: Any) -> Any:
+    """Bring the image of a sample, as people give it, into the form of a path or a source.
+
+    Raises:
+        TypeError: If it is no image; the message goes on after "image of sample ...".
+        ValueError: If it is an array of another form than that of 8-bit pixels.
+    """
+    match image:
+        case None | Path() | MemoryImage():
+            return image
+        case str() if "://" in image:
+            raise TypeError(f"must be a file, got the URL {shown(image)}: download it first.")
+        case str():
+            return Path(image)
+        case Image.Image():
+            return MemoryImage(image)
+        case bytes() | bytearray() | memoryview():
+            return EncodedImage(bytes(image))
+        case np.ndarray():
+            return MemoryImage(_from_pixels(image))
+    if all(hasattr(image, name) for name in ("name", "folder_name", "key", "read")):
+        return image
+    raise TypeError(
+        "must be a path, a PIL image, the bytes of a file (file.read()), or a uint8 array of NumPy (height, width, 3), "
+        f"got {type(image).__name__}."
+    )
+
+
+def _from_pixels(pixels: np.ndarray) -> Image.Image:
+    is_gray, is_color = pixels.ndim == 2, pixels.ndim == 3 and pixels.shape[2] in (3, 4)
+    if not (is_gray or is_color):
+        raise ValueError(
+            f"must have shape (height, width) or (height, width, 3 or 4), got {pixels.shape}: move its axes."
+        )
+    if pixels.dtype != np.uint8:
+        raise ValueError(f"must have values of 0 to 255 as uint8, got {pixels.dtype}: scale and convert it.")
+    return Image.fromarray(np.ascontiguousarray(pixels))
 
 
 def _read_regular(path: Path) -> bytes:

@@ -269,16 +269,36 @@ def test_layers_and_roles(llava, samples, settings, tmp_path):
     store = _fill(llava, samples, some, tmp_path / "s")
     assert (store.layers, store.roles) == ((0, 3), ("suffix", "system"))
     assert from_manifest(dict(store.manifest.settings)) == some
-    with pytest.raises(ValueError, match=rf"layers must be within 0 \(embeddings\) to {LAYERS}"):
-        _fill(llava, samples, dataclasses.replace(settings, layers=(LAYERS + 1,)), tmp_path / "t")
+    for i, beyond in enumerate((LAYERS + 1, -LAYERS - 2)):
+        with pytest.raises(ValueError, match=rf"layers must be within 0 \(embeddings\) to {LAYERS}.*got {beyond}"):
+            _fill(llava, samples, dataclasses.replace(settings, layers=(0, beyond)), tmp_path / f"t{i}")
+
+
+@pytest.mark.parametrize(
+    ("layers", "resolved"),
+    [
+        ([-1], (LAYERS,)),
+        ((-1, 0, LAYERS), (0, LAYERS)),
+        ([-LAYERS - 1], (0,)),
+        (np.array([3, 1]), (1, 3)),
+        (range(2), (0, 1)),
+    ],
+)
+def test_layers_are_stored_as_resolved_numbers(llava, samples, settings, tmp_path, layers, resolved):
+    some = dataclasses.replace(settings, layers=layers)
+    store = _fill(llava, samples, some, tmp_path / "s")
+    assert (store.layers, store.manifest.settings["layers"]) == (resolved, list(resolved))
+    whole = _fill(llava, samples, settings, tmp_path / "whole")
+    np.testing.assert_array_equal(
+        store.read(role="last", layer=resolved[-1]), whole.read(role="last", layer=resolved[-1])
+    )
 
 
 @pytest.mark.parametrize(
     ("field", "value", "match"),
     [
         ("roles", ("picture",), "roles must be among"),
-        ("layers", (), "layers must be different numbers"),
-        ("layers", (3, 1), "layers must be different numbers"),
+        ("layers", (), "layers is empty"),
         ("keep", "best", "keep must be"),
         ("dtype", "int8", "dtype on disk"),
     ],

@@ -327,3 +327,101 @@ def test_settings_with_names_that_are_no_texts(tmp_path):
     """JSON makes texts of them, in another order."""
     ActivationStore.create(tmp_path / "s", manifest(settings={2: "a", 10: "b"}))
     assert ActivationStore.open(tmp_path / "s").manifest.settings == {"2": "a", "10": "b"}
+
+
+def _arrays(kind):
+    import jax.numpy as jnp
+    import torch
+
+    return {
+        "torch": torch.ones(4, 2, requires_grad=True),
+        "torch half": torch.ones(4, 2, dtype=torch.float16),
+        "torch bfloat16": torch.ones(4, 2, dtype=torch.bfloat16),
+        "jax": jnp.ones((4, 2)),
+        "jax bfloat16": jnp.ones((4, 2), jnp.bfloat16),
+        "list": [[1.0, 1.0]] * 4,
+        "objects": np.ones((4, 2), object),
+        "other order": np.ones((2, 4), ">f4").T,
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [
+        ("torch", "float32"),
+        ("torch half", "float16"),
+        ("torch bfloat16", "float32"),
+        ("jax", "float32"),
+        ("jax bfloat16", "float32"),
+        ("list", "float64"),
+        ("objects", "float64"),
+        ("other order", "float32"),
+    ],
+)
+def test_array_likes_of_any_library(tmp_path, kind, dtype):
+    made = ActivationStore.create(tmp_path / "s", manifest(ids=IDS[:4], tensors=TENSORS[:1]))
+    made.write_shard(0, made.shard_ids(0), [{}] * 4, {TENSORS[0]: _arrays(kind)})
+    found = made.read(role="image", layer=0)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, np.ones((4, 2)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ids": [1, 2, 3, 4]},
+        {"ids": "abcd"},
+        {"ids": None},
+        {"columns": None},
+        {"columns": {"a": [1, 2, 3, 4]}},
+        {"columns": ["a"] * 4},
+        {"columns": [{"a": b"x"}] * 4},
+        {"columns": [{"a": np.ones(2)}] * 4},
+        {"columns": [{"a": np.datetime64("2020")}] * 4},
+        {"failures": ["x"]},
+        {"failures": None},
+        {"tensors": {TENSORS[0]: np.ones((4, 2), complex)}},
+        {"tensors": {TENSORS[0]: np.full((4, 2), "a")}},
+    ],
+)
+def test_what_is_no_content_of_a_shard(tmp_path, changes):
+    made = ActivationStore.create(tmp_path / "s", manifest(tensors=TENSORS[:1]))
+    given = {"ids": made.shard_ids(0), "columns": [{}] * 4, "tensors": {TENSORS[0]: np.ones((4, 2))}, "failures": ()}
+    name = "000/image" if "tensors" in changes else next(iter(changes))
+    with pytest.raises(TypeError, match=name):
+        made.write_shard(0, **given | changes)
+    assert not made.has_shard(0)
+
+
+def test_scalars_of_any_library_are_values(tmp_path):
+    import torch
+
+    values = {"a": np.float32(0.5), "b": np.int64(3), "c": np.bool_(True), "d": np.str_("x"), "e": torch.tensor(2)}
+    made = ActivationStore.create(tmp_path / "s", manifest(ids=IDS[:4], tensors=()))
+    made.write_shard(0, np.array(made.shard_ids(0)), [values] * 4, {})
+    assert {name: column[0].item() for name, column in made.columns.items()} == {
+        "a": 0.5,
+        "b": 3,
+        "c": True,
+        "d": "x",
+        "e": 2,
+    }
+
+
+@pytest.mark.parametrize("index", [3, -1])
+def test_shards_that_the_store_does_not_have(store, index):
+    with pytest.raises(ValueError, match="index"):
+        store.write_shard(index, [], [], {})
+
+
+@pytest.mark.parametrize("layer", [-1, True, np.bool_(True), 1.0, None, "1"])
+def test_layers_are_named_by_their_numbers(store, layer):
+    with pytest.raises(StoreError, match=r"layers \(0, 1\)"):
+        store.read(role="image", layer=layer)
+    assert store.read(role="image", layer=np.int64(1)).shape == (10, WIDTH)
+
+
+@pytest.mark.parametrize("path", [None, 3, b"x"])
+def test_places_that_are_none(path):
+    with pytest.raises(TypeError, match="path"):
+        ActivationStore.open(path)
