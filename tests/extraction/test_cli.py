@@ -50,6 +50,7 @@ def test_run_knockout_verify(pid_extract, data, tmp_path):
     code, text, _ = pid_extract("knockout", "--baseline", out, "--windows", "all,0-2", "--out", tmp_path)
     assert code == 0
     assert text.count("proved on real samples") == 2
+    assert text.count("states are the baseline's to") == 2
     for name in ("baseline", "image-question@all", "image-question@0-2"):
         code, text, _ = pid_extract("verify", tmp_path / name)
         assert code == 0, name
@@ -66,6 +67,21 @@ def test_run_knockout_verify(pid_extract, data, tmp_path):
     code, text, _ = pid_extract("run", "--jsonl", data, "--out", out, "--shard-size", 4, "--max-new-tokens", 2)
     assert "6 of 10 samples are there and reused" in " ".join(text.split())
     assert pid_extract("verify", out)[0] == 0
+
+
+def test_an_image_replaced_after_the_baseline(pid_extract, data, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(data.parent, folder)
+    code, _, _ = pid_extract("run", "--jsonl", folder / data.name, "--out", tmp_path / "b", "--layers", "0,-1")
+    assert code == 0
+    assert ActivationStore.open(tmp_path / "b").layers == (0, 8)
+    records = [json.loads(line) for line in data.read_text().splitlines()]
+    names = list(dict.fromkeys(record["image"] for record in records))
+    shutil.copy(folder / names[0], folder / names[-1])
+    code, _, err = pid_extract("knockout", "--baseline", tmp_path / "b", "--out", tmp_path)
+    assert code == 1
+    assert names[-1] in " ".join(err.split())
+    assert _one_line(err)
 
 
 def test_other_settings_do_not_overwrite_a_store(pid_extract, data, tmp_path):
