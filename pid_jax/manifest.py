@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import operator
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -92,12 +93,23 @@ def tensor_name(role: str, layer: int | str) -> str:
         role: image, question, last, ...
         layer: 0 for the embeddings, l for the output of decoder block l, `NORM` for the final norm's output.
 
+    Raises:
+        TypeError: If the layer is no whole number and no text.
+        ValueError: If it is below 0.
+
     Example:
         >>> from pid_jax.store import NORM, tensor_name
         >>> tensor_name("image", 12), tensor_name("last", NORM)
         ('012/image', 'norm/last')
     """
-    return f"{layer if isinstance(layer, str) else f'{layer:03d}'}/{role}"
+    if isinstance(layer, str):
+        return f"{layer}/{role}"
+    if isinstance(layer, bool) or not hasattr(layer, "__index__"):
+        raise TypeError(f"layer must be the number of a layer, or {NORM!r}, got {layer!r}.")
+    number = operator.index(layer)
+    if number < 0:
+        raise ValueError(f"layer must be 0 or more, got {layer}: take it from store.layers, such as store.layers[-1].")
+    return f"{number:03d}/{role}"
 
 
 def describe_differences(

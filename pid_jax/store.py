@@ -265,13 +265,11 @@ class ActivationStore:
 
     def tensor(self, role: str, layer: int | str) -> str:
         """Name the tensor of a role at a layer, which must be there."""
-        is_number = not isinstance(layer, bool | np.bool_) and hasattr(layer, "__index__")
-        name = tensor_name(role, layer) if is_number or isinstance(layer, str) else None
+        name = tensor_name(role, layer)
         if name not in self.manifest.tensors:
-            hint = " Layers are not counted from the end: use store.layers[-1]." if is_number and int(layer) < 0 else ""
             raise StoreError(
                 f"{self.path} has no states for role={role!r}, layer={layer!r}; it has roles {self.roles} and layers "
-                f"{self.layers}, and {[n for n in self.manifest.tensors if n.startswith(NORM)]}.{hint}"
+                f"{self.layers}, and {[n for n in self.manifest.tensors if n.startswith(NORM)]}."
             )
         return name
 
@@ -290,6 +288,7 @@ class ActivationStore:
 
         Raises:
             StoreError: If there is no such tensor, or its bytes were changed.
+            TypeError: If the layer is no number of a layer and no text.
         """
         name = self.tensor(role, layer)
         filled = {index: header for index, header in self.headers.items() if header.ids}

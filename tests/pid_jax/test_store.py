@@ -416,7 +416,7 @@ def test_shards_that_the_store_does_not_have(store, index):
 
 @pytest.mark.parametrize("layer", [-1, True, np.bool_(True), 1.0, None, "1"])
 def test_layers_are_named_by_their_numbers(store, layer):
-    with pytest.raises(StoreError, match=r"layers \(0, 1\)"):
+    with pytest.raises((TypeError, ValueError), match="layer"):
         store.read(role="image", layer=layer)
     assert store.read(role="image", layer=np.int64(1)).shape == (10, WIDTH)
 
