@@ -9,7 +9,7 @@ from extraction.datasets.sample import Sample
 from extraction.edges import Knockout
 from extraction.jobs import check_circumstances, extract_baseline, extract_knockouts, keep_correct
 from extraction.models import wrap_model
-from extraction.preflight import look_over
+from extraction.preflight import look_over, say_notable
 from extraction.prompts import resolve_template
 from extraction.run import RunOptions
 from extraction.settings import ModelSettings, RunSettings, from_manifest
@@ -83,9 +83,9 @@ def extract(
         share_images=share_images,
         keep=keep,
     )
-    for check in look_over(vlm):
-        if check.is_notable and (options or RunOptions()).process.is_first:
-            (options or RunOptions()).say(f"{check.subject}: {check.finding}.")
+    checks, options = look_over(vlm), options or RunOptions()
+    if options.process.is_first:
+        say_notable(checks, options.say)
     chosen = keep_correct(vlm, samples, settings, store, options) if keep == "correct" else samples
     return extract_baseline(vlm, chosen, settings, store, options)
 

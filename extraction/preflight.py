@@ -1,5 +1,7 @@
 """What is looked at before a model is run on samples."""
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 import torch
 
@@ -25,6 +27,13 @@ def look_over(vlm: VisionLanguageModel) -> list[Checked]:
         ValueError: If the tower makes another number of features than the processor writes tokens.
     """
     return [*vlm.checked, _check_image_tokens(vlm)]
+
+
+def say_notable(checks: Iterable[Checked], say: Callable[[str], None]) -> None:
+    """Say what is not as most checkpoints have it, a line each."""
+    for check in checks:
+        if check.is_notable:
+            say(f"{check.subject}: {check.finding}.")
 
 
 def _check_image_tokens(vlm: VisionLanguageModel) -> Checked:

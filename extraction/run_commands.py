@@ -191,9 +191,9 @@ def _load(
     """Load a model, and say what is not as most checkpoints have it."""
     vlm, checks = load_for_command(model, device, device_map, local_files_only, process)
     if process.is_first:
-        for check in checks:
-            if check.is_notable:
-                err.print(f"{check.subject}: {check.finding}.")
+        from extraction.preflight import say_notable
+
+        say_notable(checks, err.print)
     return vlm
 
 

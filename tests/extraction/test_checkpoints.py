@@ -157,11 +157,11 @@ def test_image_processor_is_the_one_that_the_checkpoint_names(name, stem, plain,
     if stem == "processor_config":  # transformers 5 writes both into one file
         path = altered(tmp_path, processor_config=lambda f: f["image_processor"].update(more))
     else:
-        image = json.loads((WEIGHTS / "processor_config.json").read_text())["image_processor"]
+        saved = json.loads((WEIGHTS / "processor_config.json").read_text())["image_processor"]
         path = altered(
             tmp_path,
             processor_config=lambda f: f.pop("image_processor"),
-            preprocessor_config=lambda f: f.update({**image, **more}),
+            preprocessor_config=lambda f: f.update({**saved, **more}),
         )
     vlm = load(path)
     wanted = transformers.AutoProcessor.from_pretrained(path, local_files_only=True)
