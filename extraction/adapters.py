@@ -1,6 +1,43 @@
-"""Models that are not what they seem to be: wrapped by another library, or changed by adapters."""
+"""Adapters (LoRA and others): weights that count only if they are merged into the model."""
 
+import json
+from pathlib import Path
 from typing import Any
+
+from transformers.utils.hub import cached_file
+
+from extraction.checked import Checked
+
+_CONFIG = "adapter_config.json"
+_NOT_RAISED = ("gated_repo", "missing_entries", "connection_errors")
+
+
+def refuse_adapter_files(path: str, options: dict[str, Any]) -> Checked:
+    """Refuse a checkpoint with an adapter in it.
+
+    transformers applies such an adapter where peft can be imported and leaves it out in silence where not, so the same
+    command would extract the states of two different models.
+
+    Args:
+        path: Folder or id on the hub.
+        options: `revision` and `local_files_only`.
+
+    Raises:
+        ValueError: If there is an adapter.
+    """
+    where = {name: options[name] for name in ("revision", "local_files_only")}
+    try:
+        found = cached_file(path, _CONFIG, **where, **{f"_raise_exceptions_for_{kind}": False for kind in _NOT_RAISED})
+    except OSError:  # there is no such model, which is said where it is loaded
+        found = None
+    if found is None:
+        return Checked(subject="adapter", finding=f"none: the checkpoint has no {_CONFIG}")
+    base = _base_of(Path(found))
+    raise ValueError(
+        f"model {path!r} holds an adapter ({_CONFIG}{base}), which would count only where peft is installed: merge it "
+        "into the weights with merge_and_unload() of peft, save the merged model and extract that; or, for the model "
+        f"without the adapter, give a copy of the folder without {_CONFIG}."
+    )
 
 
 def refuse_wrapped(model: Any) -> None:
@@ -23,3 +60,11 @@ def refuse_wrapped(model: Any) -> None:
     names = ", ".join(repr(name) for name in getattr(model, "peft_config", None) or ())
     what = f"{kind.__name__} with adapter {names}" if names else kind.__name__
     raise ValueError(f"model must be a plain model of transformers, got {what}: {remedy}.")
+
+
+def _base_of(config: Path) -> str:
+    try:
+        base = json.loads(config.read_text()).get("base_model_name_or_path")
+    except (OSError, ValueError, AttributeError):
+        return ""
+    return f", made for {base!r}" if base else ""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from extraction.answers import normalize_answer
+from extraction.tokens import WHOLE_TEXT
 from pid_jax.store_readout import Candidate
 
 
@@ -62,6 +63,8 @@ def first_token(tokenizer: Any, prompt: str, gap: str, answer: str) -> int | Non
 
     None if there is none, or the tokenizer does not know it.
     """
-    alone, whole = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in (prompt, prompt + gap + answer))
+    alone, whole = (
+        tokenizer(text, add_special_tokens=False, **WHOLE_TEXT)["input_ids"] for text in (prompt, prompt + gap + answer)
+    )
     new = next((token for i, token in enumerate(whole) if i >= len(alone) or token != alone[i]), None)
     return None if new == tokenizer.unk_token_id else new

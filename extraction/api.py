@@ -16,6 +16,7 @@ from extraction.datasets.load import DataSettings
 from extraction.datasets.sample import Sample
 from extraction.edges import Knockout
 from extraction.jobs import extract_baseline, extract_knockouts, keep_correct
+from extraction.preflight import look_over, say_notable
 from extraction.prompts import resolve_template
 from extraction.run import RunOptions
 from extraction.settings import ModelSettings, RunSettings
@@ -96,6 +97,9 @@ def extract(
         share_images=share_images,
         keep=keep,
     )
+    checks = look_over(vlm)
+    if options.process.is_first:
+        say_notable(checks, options.say)
     if keep == "correct":
         chosen = keep_correct(vlm, chosen, settings, store, options)
     return extract_baseline(vlm, chosen, settings, store, options)

@@ -42,7 +42,7 @@ def make_batch(vlm: VisionLanguageModel, prepared: Sequence[Prepared]) -> Batch:
     """
     codes = torch.from_numpy(pad_left([p.codes for p in prepared], PADDING))
     groups = TokenGroups(codes)
-    pad = vlm.processor.tokenizer.pad_token_id
+    pad = vlm.pad_token_id
     inputs = {
         "input_ids": torch.from_numpy(pad_left([p.input_ids for p in prepared], pad)),
         "attention_mask": groups.is_token.long(),

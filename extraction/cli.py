@@ -2,6 +2,7 @@
 
 import os
 
+from extraction.check_command import check
 from extraction.gqa_demo import gqa_demo
 from extraction.run_commands import knockout, run
 from extraction.store_commands import info, merge, verify
@@ -9,7 +10,7 @@ from extraction.tiny.commands import make_gqa, train_tiny
 from pid_jax.console import make_app, run_app
 
 app = make_app("Extract hidden states of vision-language models into activation stores, with attention knockouts.")
-for command in (run, knockout, verify, info, merge, make_gqa, train_tiny, gqa_demo):
+for command in (run, knockout, check, verify, info, merge, make_gqa, train_tiny, gqa_demo):
     app.command(command.__name__.replace("_", "-"))(command)
 
 

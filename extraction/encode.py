@@ -13,6 +13,7 @@ from extraction.families import Family
 from extraction.images import read_image
 from extraction.prompts import render_prompt
 from extraction.spans import find_groups
+from extraction.tokens import WHOLE_TEXT
 
 if TYPE_CHECKING:
     from extraction.models import VisionLanguageModel
@@ -37,13 +38,25 @@ class Prepared:
     sample: Sample
     input_ids: np.ndarray
     codes: np.ndarray
-    image_hash: str
+    image_hash: str = ""
     token_inputs: dict[str, np.ndarray] = field(default_factory=dict)
     image_inputs: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Count the tokens."""
         return len(self.input_ids)
+
+    @classmethod
+    def of(cls, sample: Sample, encoded: dict[str, np.ndarray], codes: np.ndarray, image_hash: str = "") -> "Prepared":
+        """Sort what a processor returned for a batch of one."""
+        return cls(
+            sample=sample,
+            input_ids=encoded["input_ids"][0],
+            codes=codes,
+            image_hash=image_hash,
+            token_inputs={name: encoded[name][0] for name in ("mm_token_type_ids",) if name in encoded},
+            image_inputs={name: value for name, value in encoded.items() if name not in _OF_TEXT},
+        )
 
     @cached_property
     def prefix(self) -> int:
@@ -62,6 +75,7 @@ class Encoder:
         template: Resolved prompt template.
         image_token_id: Id of the image tokens.
         max_positions: Longest prompt that the model takes.
+        embedding_rows: Number of tokens that the model knows.
         roles: Token groups that every prompt must have.
     """
 
@@ -70,6 +84,7 @@ class Encoder:
     template: str
     image_token_id: int
     max_positions: int
+    embedding_rows: int
     roles: tuple[str, ...] = ()
 
     @classmethod
@@ -81,6 +96,7 @@ class Encoder:
             template=template,
             image_token_id=vlm.image_token_id,
             max_positions=vlm.max_positions,
+            embedding_rows=vlm.embedding_rows,
             roles=roles,
         )
 
@@ -89,18 +105,24 @@ class Encoder:
 
         Raises:
             SampleError: If the record has a problem, the question is empty, the image cannot be read, the prompt lacks
-                image or question tokens, or is too long for the model.
+                image or question tokens, is too long for the model, or holds a token that the model does not know.
         """
         if sample.problem is not None:
             raise SampleError("record", sample.problem)
         prompt = render_prompt(self.template, sample.question, self.family, self._marks)
         image, image_hash = read_image(sample)
-        encoded = self._process(prompt.text, image)
+        encoded = self.encode(prompt.text, image)
         input_ids, offsets = encoded["input_ids"][0], encoded["offset_mapping"][0]
         if len(input_ids) > self.max_positions:
             raise SampleError(
                 "length",
                 f"{len(input_ids)} tokens are more than the model's {self.max_positions}: shorten the question",
+            )
+        if (highest := int(input_ids.max())) >= self.embedding_rows:
+            raise SampleError(
+                "prompt",
+                f"token {highest} ({self.processor.tokenizer.convert_ids_to_tokens(highest)!r}) is outside of the "
+                f"model's embedding of {self.embedding_rows} rows: change the text, or resize the embedding",
             )
         plain = self.processor.tokenizer(prompt.text, **self._how(prompt.text))["offset_mapping"]
         shift = int(offsets[:, 1].max()) - max(end for _, end in plain)
@@ -109,14 +131,22 @@ class Encoder:
             raise SampleError(
                 "prompt", f"the prompt has no token of the role {lacking[0]!r}: leave it out of the roles"
             )
-        return Prepared(
-            sample=sample,
-            input_ids=input_ids,
-            codes=codes,
-            image_hash=image_hash,
-            token_inputs={name: encoded[name][0] for name in ("mm_token_type_ids",) if name in encoded},
-            image_inputs={name: value for name, value in encoded.items() if name not in _OF_TEXT},
-        )
+        return Prepared.of(sample, encoded, codes, image_hash)
+
+    def encode(self, text: str, image: Any) -> dict[str, np.ndarray]:
+        """Return what the processor makes of a prompt and its image, with the offsets of the tokens.
+
+        Raises:
+            SampleError: If the processor refuses them.
+        """
+        try:
+            how = self._how(text)
+            encoded = self.processor(images=[image], text=[text], return_tensors="np", text_kwargs=how)
+        except Exception as error:  # whatever the processor of another library cannot take is wrong with this sample
+            raise SampleError(
+                "processor", f"the model's processor refuses the sample ({type(error).__name__}: {error})"
+            ) from error
+        return {name: np.asarray(value) for name, value in encoded.items()}
 
     @cached_property
     def _marks(self) -> frozenset[str]:
@@ -127,13 +157,5 @@ class Encoder:
     def _how(self, text: str) -> dict[str, bool]:
         """How to tokenize: a template that begins with the mark of the beginning does not get a second one."""
         begin = self.processor.tokenizer.bos_token
-        return {"return_offsets_mapping": True, "add_special_tokens": not (begin and text.startswith(begin))}
-
-    def _process(self, text: str, image: Any) -> dict[str, np.ndarray]:
-        try:
-            encoded = self.processor(images=[image], text=[text], return_tensors="np", **self._how(text))
-        except Exception as error:  # whatever the processor of another library cannot take is wrong with this sample
-            raise SampleError(
-                "processor", f"the model's processor refuses the sample ({type(error).__name__}: {error})"
-            ) from error
-        return {name: np.asarray(value) for name, value in encoded.items()}
+        adds = not (begin and text.startswith(begin))
+        return {**WHOLE_TEXT, "return_offsets_mapping": True, "add_special_tokens": adds}

@@ -15,7 +15,6 @@ class Family:
         title: Name for messages.
         model_class: Class in transformers.
         processor_class: Class in transformers, or in `extraction.image_only`.
-        image_processor_class: Class in transformers; the variant ending in "Pil" is preferred, it needs no torchvision.
         image_mark: What the processor replaces by the image's tokens; exactly once in a prompt.
         image_text: What `<image>` in a template becomes; holds the mark.
         decoder: Where the decoder may be, as paths of attributes; the first that exists is taken.
@@ -27,7 +26,6 @@ class Family:
     title: str
     model_class: str
     processor_class: str
-    image_processor_class: str
     image_mark: str = "<image>"
     image_text: str = "<image>"
     decoder: tuple[tuple[str, ...], ...] = (("model", "language_model"), ("language_model", "model"))
@@ -43,21 +41,18 @@ FAMILIES = {
             title="LLaVA-1.5",
             model_class="LlavaForConditionalGeneration",
             processor_class="LlavaProcessor",
-            image_processor_class="CLIPImageProcessor",
         ),
         Family(
             model_type="llava_next",
             title="LLaVA-1.6",
             model_class="LlavaNextForConditionalGeneration",
             processor_class="LlavaNextProcessor",
-            image_processor_class="LlavaNextImageProcessor",
         ),
         Family(
             model_type="qwen2_vl",
             title="Qwen2-VL",
             model_class="Qwen2VLForConditionalGeneration",
             processor_class="ImageOnlyQwen2VLProcessor",
-            image_processor_class="Qwen2VLImageProcessor",
             image_mark="<|image_pad|>",
             image_text="<|vision_start|><|image_pad|><|vision_end|>",
             has_own_positions=True,
@@ -67,7 +62,6 @@ FAMILIES = {
             title="Idefics3 and SmolVLM",
             model_class="Idefics3ForConditionalGeneration",
             processor_class="Idefics3Processor",
-            image_processor_class="Idefics3ImageProcessor",
             decoder=(("model", "text_model"),),
         ),
     )

@@ -33,7 +33,13 @@ def fingerprint(vlm: VisionLanguageModel) -> dict[str, str]:
 
 
 def _processor_hash(processor: Any) -> str:
+    """Hash what decides pixels and tokens: settings of the processor, of its image processor, and the tokenizer."""
+    own = {k: v for k, v in processor.to_dict().items() if k not in (*_INCIDENTAL, "image_processor", "chat_template")}
     image = {k: v for k, v in processor.image_processor.to_dict().items() if k not in _INCIDENTAL}
     text = json.loads(processor.tokenizer.backend_tokenizer.to_str())
-    text = {k: v for k, v in text.items() if k not in ("padding", "truncation")}  # set anew by every call
-    return hashlib.sha256(json.dumps([image, text], sort_keys=True, default=str).encode()).hexdigest()
+    text = {k: v for k, v in text.items() if k not in ("padding", "truncation")}  # `WHOLE_TEXT` overrides them
+    # transformers hands settings of the tokenizer on to the image processor, if they have a name that it knows.
+    names = getattr(getattr(processor.image_processor, "valid_kwargs", None), "__annotations__", {})
+    handed_on = {k: v for k, v in processor.tokenizer.init_kwargs.items() if k in names}
+    parts = [own, image, text, handed_on]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

@@ -10,9 +10,13 @@ import transformers
 from safetensors import SafetensorError
 from torch import nn
 
-from extraction.adapters import refuse_wrapped
+from extraction.adapters import refuse_adapter_files, refuse_wrapped
+from extraction.checked import Checked
 from extraction.families import Family, family_of
+from extraction.image_settings import complete_image_settings
+from extraction.processors import load_processor
 from extraction.tiny import SHIPPED
+from extraction.tokens import check_tokenizer, pad_token
 
 ATTENTION = ("sdpa", "eager")
 """Implementations of attention that take a mask."""
@@ -24,10 +28,11 @@ class VisionLanguageModel:
 
     Attributes:
         model: In evaluation mode.
-        processor: Its processor, padding on the left.
+        processor: Its processor.
         family: What kind of model it is.
         decoder: The decoder: embeddings, blocks, final norm.
         image_token_id: Id that stands at every image position.
+        checked: What was looked at when it was loaded.
     """
 
     model: Any
@@ -35,6 +40,7 @@ class VisionLanguageModel:
     family: Family
     decoder: Any
     image_token_id: int
+    checked: tuple[Checked, ...] = ()
 
     @property
     def layers(self) -> nn.ModuleList:
@@ -65,6 +71,16 @@ class VisionLanguageModel:
     def width(self) -> int:
         """Length of a hidden state."""
         return self.text_config.hidden_size
+
+    @property
+    def embedding_rows(self) -> int:
+        """Number of tokens that the model knows."""
+        return self.model.get_input_embeddings().weight.shape[0]
+
+    @property
+    def pad_token_id(self) -> int:
+        """What stands at padded positions, which are masked."""
+        return pad_token(self.processor.tokenizer, self.embedding_rows, self.image_token_id)
 
     @property
     def max_positions(self) -> int:
@@ -122,6 +138,7 @@ def load_model(
         "local_files_only": local_files_only or is_shipped,
         "trust_remote_code": False,
     }
+    adapter = refuse_adapter_files(path, options)
     config = _load(path, lambda: transformers.AutoConfig.from_pretrained(path, **options))
     family = family_of(config.model_type, name)
     model, info = _load(
@@ -140,19 +157,22 @@ def load_model(
     _refuse_missing(path, info)
     if device_map is None:
         model = _move(model, device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    return wrap_model(model, _load_processor(path, family, options))
+    processor, image_processor = load_processor(path, family, options)
+    return wrap_model(model, processor, (adapter, image_processor))
 
 
-def wrap_model(model: Any, processor: Any) -> VisionLanguageModel:
+def wrap_model(model: Any, processor: Any, checked: tuple[Checked, ...] = ()) -> VisionLanguageModel:
     """Find the parts of a loaded model, and set it to evaluation.
 
     Args:
         model: A model of one of the known families, from transformers.
-        processor: Its processor, with a fast tokenizer.
+        processor: Its processor, with a fast tokenizer. What it does not say about image tokens is filled in from the
+            model's configuration.
+        checked: What was looked at before.
 
     Raises:
-        ValueError: If the family is not known, the decoder is not where it should be, the tokenizer is slow, or the
-            model is wrapped or has adapters.
+        ValueError: If the family is not known, the decoder is not where it should be, the tokenizer is slow, processor
+            and model do not fit, or the model is wrapped or has adapters.
     """
     refuse_wrapped(model)
     model_type = getattr(getattr(model, "config", None), "model_type", None)
@@ -164,13 +184,20 @@ def wrap_model(model: Any, processor: Any) -> VisionLanguageModel:
         raise ValueError(
             f"processor of {family.title} has a slow tokenizer; offsets need a fast one: add its tokenizer.json."
         )
-    processor.tokenizer.padding_side = "left"
+    decoder = _find_decoder(model, family)
+    image_token_id = getattr(model.config, "image_token_id", None) or model.config.image_token_index
+    rows = model.get_input_embeddings().weight.shape[0]
+    settings = complete_image_settings(processor, model.config)
+    text = check_tokenizer(processor.tokenizer, rows, image_token_id, family.image_mark)
+    if hasattr(processor, "image_token_id"):  # found by a tokenizer that may have split it
+        processor.image_token_id = image_token_id
     return VisionLanguageModel(
         model=model.eval(),
         processor=processor,
         family=family,
-        decoder=_find_decoder(model, family),
-        image_token_id=getattr(model.config, "image_token_id", None) or model.config.image_token_index,
+        decoder=decoder,
+        image_token_id=image_token_id,
+        checked=(*checked, *settings, *text),
     )
 
 
@@ -201,27 +228,6 @@ def _move(model: Any, device: str) -> Any:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         raise ValueError(f"device {device!r} cannot be used here ({_first_line(error)}): choose another.") from error
-
-
-def _load_processor(path: str, family: Family, options: dict[str, Any]) -> Any:
-    """Load the processor, with the image processor that needs no torchvision where there is one."""
-    image_class = _class_named(f"{family.image_processor_class}Pil") or _class_named(family.image_processor_class)
-    processor_class = _class_named(family.processor_class)
-    try:
-        image_processor = image_class.from_pretrained(path, **options)
-        return processor_class.from_pretrained(path, image_processor=image_processor, **options)
-    except (OSError, ValueError, TypeError) as error:
-        raise ValueError(
-            f"model {path!r} has no processor that loads: {_first_line(error)} Copy the processor files of the "
-            "original checkpoint into it: processor_config.json or preprocessor_config.json, tokenizer.json, "
-            "tokenizer_config.json."
-        ) from error
-
-
-def _class_named(name: str) -> Any:
-    from extraction import image_only
-
-    return getattr(image_only, name, None) or getattr(transformers, name, None)
 
 
 def _find_decoder(model: Any, family: Family) -> Any:

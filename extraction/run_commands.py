@@ -19,6 +19,7 @@ from pid_jax.console import err, out, parse_names, progress_bar, working
 from pid_jax.store import ActivationStore
 
 if TYPE_CHECKING:
+    from extraction.checked import Checked
     from extraction.models import VisionLanguageModel
     from extraction.run import RunOptions
     from extraction.selftest import KnockoutProof
@@ -168,18 +169,33 @@ def _data_source(**options: Path | bool | None) -> tuple[str, str | None]:
     return reader, str(path.resolve()) if isinstance(path, Path) else None
 
 
-def _load(
+def load_for_command(
     model: ModelSettings, device: str | None, device_map: str | None, local_files_only: bool, process: Process
-) -> "VisionLanguageModel":
+) -> "tuple[VisionLanguageModel, list[Checked]]":
+    """Load a model and look it over."""
     with working(f"Loading {model.name}") if process.is_first else nullcontext():
         from transformers.utils import logging
 
         from extraction.models import load_model
+        from extraction.preflight import look_over
         from extraction.processes import device_of
 
         logging.disable_progress_bar()
         device = device or (None if device_map else device_of(process))
-        return load_model(**vars(model), device=device, device_map=device_map, local_files_only=local_files_only)
+        vlm = load_model(**vars(model), device=device, device_map=device_map, local_files_only=local_files_only)
+        return vlm, look_over(vlm)
+
+
+def _load(
+    model: ModelSettings, device: str | None, device_map: str | None, local_files_only: bool, process: Process
+) -> "VisionLanguageModel":
+    """Load a model, and say what is not as most checkpoints have it."""
+    vlm, checks = load_for_command(model, device, device_map, local_files_only, process)
+    if process.is_first:
+        from extraction.preflight import say_notable
+
+        say_notable(checks, err.print)
+    return vlm
 
 
 def _select_right(samples: list[Sample], data: DataSettings) -> list[Sample]:

@@ -47,7 +47,7 @@ def follow_images(
     is_there &= prefix[row].gather(1, column)
     prefix_codes = leaders.groups.codes[row].gather(1, column).masked_fill(~is_there, PADDING)
     codes = torch.from_numpy(pad_left([p.codes[p.prefix :] for p in followers], PADDING))
-    tokens = pad_left([p.input_ids[p.prefix :] for p in followers], vlm.processor.tokenizer.pad_token_id)
+    tokens = pad_left([p.input_ids[p.prefix :] for p in followers], vlm.pad_token_id)
     groups = TokenGroups(torch.cat([prefix_codes, codes.to(device)], dim=1))
     recorder = Recorder(vlm, groups, plan, has_prefix=True)
     recorder.copy_prefix(leaders.recorder.parts[row])
