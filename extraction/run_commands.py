@@ -39,7 +39,9 @@ def run(
     ] = "tiny",
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
     gqa: Annotated[Path | None, typer.Option(help="Folder of GQA as downloaded: questions and images.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="GQA questions as CSV; needs --images.")] = None,
+    csv: Annotated[
+        list[Path] | None, typer.Option(help="GQA questions as CSV; needs --images. Repeat it for several files.")
+    ] = None,
     jsonl: Annotated[Path | None, typer.Option(help="Samples, one {id, image, question, answer, task} a line.")] = None,
     dataset: Annotated[Path | None, typer.Option(help="Folder of GQA as a Hugging Face data set.")] = None,
     easy_vqa: Annotated[bool, typer.Option("--easy-vqa", help="Use easy-VQA.")] = False,
@@ -158,12 +160,14 @@ def knockout(
     how.compare(base, list(stores.values()))
 
 
-def _data_source(**options: Path | bool | None) -> tuple[str, str | None]:
-    """Return the reader and the path of the one data set that was asked for."""
+def _data_source(**options: Path | list[Path] | bool | None) -> tuple[str, str | list[str] | None]:
+    """Return the reader and the path, or the paths, of the one data set that was asked for."""
     given = {name.replace("_", "-"): path for name, path in options.items() if path}
     if len(given) != 1:
         raise ValueError("Give exactly one of --gqa FOLDER, --csv FILE, --jsonl FILE, --dataset FOLDER and --easy-vqa.")
     ((reader, path),) = given.items()
+    if isinstance(path, list):
+        return reader, [str(one.resolve()) for one in path]
     return reader, str(path.resolve()) if isinstance(path, Path) else None
 
 

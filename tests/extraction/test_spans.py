@@ -1,15 +1,23 @@
 """The five groups partition the tokens, and the question is exactly the question."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
+from transformers import PreTrainedTokenizerFast
 
 from extraction.batch import make_batch
 from extraction.edges import GROUPS
+from extraction.encode import Encoder
 from extraction.errors import SampleError
-from extraction.prompts import TEMPLATES, Prompt
+from extraction.families import FAMILIES
+from extraction.prompts import TEMPLATES, Prompt, resolve_template
 from extraction.spans import find_groups
 from tests.extraction.conftest import encoder_of
+from tests.extraction.random_models import random_llava
 
 
 def test_groups_partition_the_tokens(batch):
@@ -24,6 +32,46 @@ def test_question_decodes_to_the_question(vlm, samples, template):
     for i, sample in enumerate(samples):
         ids = made.inputs["input_ids"][i][made.groups.mask("question")[i]]
         assert vlm.processor.tokenizer.decode(ids).split() == sample.question.split()
+
+
+@pytest.mark.parametrize("template", ["plain", "vicuna_v1"])
+def test_a_question_may_hold_line_breaks(vlm, samples, template):
+    """Also behind a line break of the template."""
+    question = "what is the\ncolor\r\n\r\nof the\rcircle ?"
+    one = encoder_of(vlm, template).prepare(replace(samples[0], question=f"\n{question}\n"))
+    ids = one.input_ids[one.codes == GROUPS.index("question")]
+    assert vlm.processor.tokenizer.decode(ids).split() == question.split()
+
+
+def test_line_breaks_of_a_question_are_tokens_of_it(samples):
+    """By a tokenizer of bytes, which has tokens for line breaks."""
+    encoder = byte_encoder()
+    question = "what is\nthe color\r\n\r\nof the\rcircle ?"
+    one = encoder.prepare(replace(samples[0], question=question))
+    ids = one.input_ids[one.codes == GROUPS.index("question")]
+    assert encoder.processor.tokenizer.decode(ids) == question
+
+
+def byte_encoder(normalizer=None, template="plain"):
+    """The encoder of a LLaVA whose tokenizer has one token a byte."""
+    words = Tokenizer(BPE({letter: i for i, letter in enumerate(pre_tokenizers.ByteLevel.alphabet())}, []))
+    words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words.decoder = decoders.ByteLevel()
+    if normalizer is not None:
+        words.normalizer = normalizer
+    words.add_special_tokens(["<image>"])
+    processor = random_llava().processor
+    processor.tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words, extra_special_tokens={"image_token": "<image>"}
+    )
+    processor.image_token_id = words.token_to_id("<image>")
+    return Encoder(
+        processor=processor,
+        family=FAMILIES["llava"],
+        template=resolve_template(template, processor, FAMILIES["llava"]),
+        image_token_id=processor.image_token_id,
+        max_positions=2048,
+    )
 
 
 def test_image_positions_are_the_image_tokens(vlm, batch):
