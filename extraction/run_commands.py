@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from extraction.selftest import KnockoutProof
 
 Out = Annotated[str, typer.Option("--out", help="The store: a folder or a URL; an unfinished store is continued.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda:1, ...; LOCAL_RANK's, or the first, if not given.")]
+Device = Annotated[
+    str | None, typer.Option(help="cpu, cuda:1, ...; the launcher's choice, or the first, if not given.")
+]
 DeviceMap = Annotated[str | None, typer.Option(help="auto, balanced, ...: spread the model, by accelerate.")]
 Local = Annotated[bool, typer.Option("--local-files-only", help="Never ask the Hugging Face hub.")]
 Workers = Annotated[int | None, typer.Option(help="Processes that decode images; 0 without an accelerator, else 4.")]
@@ -174,6 +176,8 @@ def _data_source(**options: Path | list[Path] | bool | None) -> tuple[str, str |
 def _load(
     model: ModelSettings, device: str | None, device_map: str | None, local_files_only: bool, process: Process
 ) -> "VisionLanguageModel":
+    if process.is_first and process.world_size > 1:
+        err.print(f"{process.world_size} processes, started by {process.launcher}; process 0 reports for all.")
     with working(f"Loading {model.name}") if process.is_first else nullcontext():
         from transformers.utils import logging
 

@@ -11,6 +11,7 @@ import pytest
 from extraction.cli import main
 from extraction.tiny import WEIGHTS
 from pid_jax.store import ActivationStore
+from tests.process_environments import SLURM
 
 
 @pytest.fixture
@@ -160,17 +161,25 @@ def test_options_that_make_no_sense(pid_extract, data, tmp_path, options, messag
     assert _one_line(err)
 
 
-def test_two_processes_as_a_launcher_starts_them(data, tmp_path):
-    """Only the first one speaks; together they make every shard."""
+@pytest.mark.parametrize("launcher", ["torchrun", "srun"])
+def test_two_processes_as_a_launcher_starts_them(data, tmp_path, launcher):
+    """Only the first one speaks, and says which launcher it found; together they make every shard."""
+    names = {
+        "torchrun": ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
+        "srun": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
+    }
+    common = SLURM if launcher == "srun" else {}
     command = [sys.executable, "-m", "extraction.cli", "run", "--jsonl", str(data), "--out", str(tmp_path / "s")]
     command += ["--shard-size", "2", "--max-new-tokens", "2"]
-    environments = [{**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)} for rank in (0, 1)]
+    numbers = [dict(zip(names[launcher], (str(rank), "2", str(rank)), strict=True)) for rank in (0, 1)]
+    environments = [{**os.environ, **common, **one} for one in numbers]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     running = [subprocess.Popen(command, env=environment, **pipes) for environment in environments]
     texts = [process.communicate(timeout=120) for process in running]
     assert [process.returncode for process in running] == [0, 0], texts
     assert "accuracy 1.0000 on 5 questions" in texts[0][0]
-    assert texts[1][0] == ""
+    assert f"2 processes, started by {launcher}" in texts[0][1]
+    assert texts[1] == ("", "")
     store = ActivationStore.open(tmp_path / "s")
     assert store.verify() == []
     assert len(store.ids) == 10
