@@ -15,7 +15,9 @@ from extraction.processes import Process
 from extraction.settings import ModelSettings, RunSettings, from_manifest, parse_layers
 from extraction.store_commands import report_accuracies, report_failures
 from extraction.tiny import SHIPPED
+from pid_jax.atomic import check_folder
 from pid_jax.console import err, out, parse_names, progress_bar, working
+from pid_jax.storage import LocalFolder, open_folder
 from pid_jax.store import ActivationStore
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ def run(
     local_files_only: Local = False,
 ) -> None:
     """Extract the baseline: states of every layer, answers, token counts."""
+    _check_out(out_dir)
     reader, path = _data_source(gqa=gqa, csv=csv, jsonl=jsonl, dataset=dataset, easy_vqa=easy_vqa)
     data = DataSettings(
         reader=reader,
@@ -142,6 +145,7 @@ def knockout(
     local_files_only: Local = False,
 ) -> None:
     """Extract again with attention edges cut: one store a window, each proved on real samples first."""
+    _check_out(out_dir)
     pairs = parse_edges(edges)
     base = ActivationStore.open(baseline)
     settings = from_manifest(dict(base.manifest.settings))
@@ -160,6 +164,13 @@ def knockout(
     with how.showing(out_dir, f"{len(cuts)} knockouts", len(samples) * len(cuts)) as options:
         stores = extract_knockouts(vlm, samples, settings, cuts, out_dir, options, how.tell_proof)
     how.compare(base, list(stores.values()))
+
+
+def _check_out(out_dir: str) -> None:
+    """Refuse a folder that cannot be written to before a model is loaded; a URL shows when it is written to."""
+    folder = open_folder(out_dir)
+    if isinstance(folder, LocalFolder):
+        check_folder(folder.path, "--out")
 
 
 def _data_source(**options: Path | list[Path] | bool | None) -> tuple[str, str | list[str] | None]:

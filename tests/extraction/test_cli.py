@@ -1,5 +1,6 @@
 """`pid-extract` as a user meets it: runs, resumes, verifies, and fails in one line."""
 
+import errno
 import json
 import os
 import shutil
@@ -183,6 +184,36 @@ def test_two_processes_as_a_launcher_starts_them(data, tmp_path, launcher):
     store = ActivationStore.open(tmp_path / "s")
     assert store.verify() == []
     assert len(store.ids) == 10
+
+
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on(pid_extract, data, tmp_path, monkeypatch):
+    """At the second shard, in the thread that writes; at the manifest, before anything."""
+
+    def flush_or_fail(path):
+        if full in path.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    command = ("run", "--jsonl", data, "--out", tmp_path / "s", "--shard-size", 2, "--max-new-tokens", 2)
+    for full, left in (("manifest", set()), ("shard-00001", {"manifest.json", "shard-00000.safetensors"})):
+        with monkeypatch.context() as patch:
+            patch.setattr("pid_jax.atomic._flush", flush_or_fail)
+            code, _, err = pid_extract(*command)
+        assert code == 1
+        assert f"{full}." in err
+        assert "cannot be written (No space left on device): free space on this disk, then run the same command" in err
+        assert _one_line(err)
+        assert {path.name for path in (tmp_path / "s").iterdir()} == left
+    assert pid_extract(*command)[0] == 0
+    assert ActivationStore.open(tmp_path / "s").verify() == []
+
+
+@pytest.mark.parametrize("command", [("run", "--jsonl", "q.jsonl"), ("knockout", "--baseline", "none")])
+def test_a_place_that_cannot_be_written_is_refused_before_data_are_read(pid_extract, tmp_path, command):
+    (tmp_path / "file").touch()
+    code, _, err = pid_extract(*command, "--out", tmp_path / "file" / "s")
+    assert code == 1
+    assert "cannot be a folder" in err
+    assert _one_line(err)
 
 
 def test_gqa_in_one_command(pid_extract, tmp_path):
