@@ -12,7 +12,7 @@ from extraction.errors import SampleError
 from extraction.families import Family
 from extraction.images import open_image
 from extraction.prompts import render_prompt
-from extraction.spans import find_groups
+from extraction.spans import check_question, find_groups
 
 if TYPE_CHECKING:
     from extraction.models import VisionLanguageModel
@@ -99,9 +99,10 @@ class Encoder:
                 "length",
                 f"{len(input_ids)} tokens are more than the model's {self.max_positions}: shorten the question",
             )
-        plain = self.processor.tokenizer(prompt.text, **self._how(prompt.text))["offset_mapping"]
-        shift = int(offsets[:, 1].max()) - max(end for _, end in plain)
+        plain = self.processor.tokenizer(prompt.text, **self._how(prompt.text))
+        shift = int(offsets[:, 1].max()) - max(end for _, end in plain["offset_mapping"])
         codes = find_groups(prompt, input_ids, offsets, shift, self.image_token_id)
+        check_question(prompt, plain, input_ids[codes == GROUPS.index("question")], self.processor.tokenizer)
         if lacking := [role for role in self.roles if not (codes == GROUPS.index(role)).any()]:
             raise SampleError(
                 "prompt", f"the prompt has no token of the role {lacking[0]!r}: leave it out of the roles"
