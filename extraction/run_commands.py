@@ -43,9 +43,7 @@ def run(
     ] = "tiny",
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
     gqa: Annotated[Path | None, typer.Option(help="Folder of GQA as downloaded: questions and images.")] = None,
-    csv: Annotated[
-        list[Path] | None, typer.Option(help="GQA questions as CSV; needs --images. Repeat it for several files.")
-    ] = None,
+    csv: Annotated[list[Path] | None, typer.Option(help="GQA questions as CSV, with --images; repeatable.")] = None,
     jsonl: Annotated[Path | None, typer.Option(help="Samples, one {id, image, question, answer, task} a line.")] = None,
     dataset: Annotated[Path | None, typer.Option(help="Folder of GQA as a Hugging Face data set.")] = None,
     easy_vqa: Annotated[bool, typer.Option("--easy-vqa", help="Use easy-VQA.")] = False,
@@ -173,15 +171,14 @@ def _check_out(out_dir: str) -> None:
         check_folder(folder.path, "--out")
 
 
-def _data_source(**options: Path | list[Path] | bool | None) -> tuple[str, str | list[str] | None]:
-    """Return the reader and the path, or the paths, of the one data set that was asked for."""
+def _data_source(**options: Path | list[Path] | bool | None) -> tuple[str, list[str] | None]:
+    """Return the reader and the paths of the one data set that was asked for."""
     given = {name.replace("_", "-"): path for name, path in options.items() if path}
     if len(given) != 1:
         raise ValueError("Give exactly one of --gqa FOLDER, --csv FILE, --jsonl FILE, --dataset FOLDER and --easy-vqa.")
     ((reader, path),) = given.items()
-    if isinstance(path, list):
-        return reader, [str(one.resolve()) for one in path]
-    return reader, str(path.resolve()) if isinstance(path, Path) else None
+    paths = path if isinstance(path, list) else [path] if isinstance(path, Path) else []
+    return reader, [str(one.resolve()) for one in paths] or None
 
 
 def _load(
