@@ -12,7 +12,7 @@ from extraction.errors import SampleError
 from extraction.families import Family
 from extraction.images import read_image
 from extraction.prompts import render_prompt
-from extraction.spans import find_groups
+from extraction.spans import check_question, find_groups
 from extraction.tokens import WHOLE_TEXT
 
 if TYPE_CHECKING:
@@ -124,9 +124,10 @@ class Encoder:
                 f"token {highest} ({self.processor.tokenizer.convert_ids_to_tokens(highest)!r}) is outside of the "
                 f"model's embedding of {self.embedding_rows} rows: change the text, or resize the embedding",
             )
-        plain = self.processor.tokenizer(prompt.text, **self._how(prompt.text))["offset_mapping"]
-        shift = int(offsets[:, 1].max()) - max(end for _, end in plain)
+        plain = self.processor.tokenizer(prompt.text, **self._how(prompt.text))
+        shift = int(offsets[:, 1].max()) - max(end for _, end in plain["offset_mapping"])
         codes = find_groups(prompt, input_ids, offsets, shift, self.image_token_id)
+        check_question(prompt, plain, input_ids[codes == GROUPS.index("question")], self.processor.tokenizer)
         if lacking := [role for role in self.roles if not (codes == GROUPS.index(role)).any()]:
             raise SampleError(
                 "prompt", f"the prompt has no token of the role {lacking[0]!r}: leave it out of the roles"

@@ -59,12 +59,25 @@ FAMILIES = {
         ),
         Family(
             model_type="idefics3",
-            title="Idefics3 and SmolVLM",
+            title="Idefics3 and the first SmolVLM",
             model_class="Idefics3ForConditionalGeneration",
             processor_class="Idefics3Processor",
             decoder=(("model", "text_model"),),
         ),
     )
+}
+
+
+# Relatives of these families that their names may be mistaken for, by `config.model_type`.
+_RELATIVES = {
+    "idefics2": "Idefics2",
+    "llava_next_video": "LLaVA-NeXT-Video",
+    "llava_onevision": "LLaVA-OneVision",
+    "qwen2_5_vl": "Qwen2.5-VL",
+    "qwen3_vl": "Qwen3-VL",
+    "smolvlm": "SmolVLM2",
+    "video_llava": "Video-LLaVA",
+    "vipllava": "ViP-LLaVA",
 }
 
 
@@ -76,8 +89,10 @@ def family_of(model_type: str, name: str) -> Family:
     """
     if model_type not in FAMILIES:
         known = ", ".join(f"{family.title} ({family.model_type!r})" for family in FAMILIES.values())
+        title = f"{_RELATIVES[model_type]} ({model_type!r})" if model_type in _RELATIVES else repr(model_type)
         raise ValueError(
-            f"model {name!r} is a {model_type!r}; wanted one of {known}. A family whose image tokens stand in the "
-            "stream of a causal decoder takes one entry in extraction/families.py."
+            f"model {name!r} is of the family {title}, which is not supported; wanted one of {known}. "
+            "A family whose image tokens stand in the stream of a causal decoder takes one entry in "
+            "extraction/families.py."
         )
     return FAMILIES[model_type]

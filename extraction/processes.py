@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from pid_jax.launch import find_process
+
 
 @dataclass(frozen=True, kw_only=True)
 class Process:
@@ -12,29 +14,24 @@ class Process:
     Attributes:
         rank: Its number among all, from 0.
         world_size: How many there are.
-        local_rank: Its number on its machine, which chooses the accelerator; None outside of a launcher.
+        local_rank: Its number on its machine, which chooses the accelerator; None if no variable states it.
+        launcher: Name of the launcher that started it; empty if none did.
     """
 
     rank: int = 0
     world_size: int = 1
     local_rank: int | None = None
+    launcher: str = ""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Process":
-        """Read RANK, WORLD_SIZE and LOCAL_RANK, as `torchrun` and `accelerate launch` set them.
+        """Read the variables of torchrun (`accelerate launch` sets the same), mpirun or srun, in this order.
 
         Raises:
-            ValueError: If they are no numbers, or the rank is not below the world size.
+            ValueError: If they are incomplete, no numbers, or the rank is not below the number of processes.
         """
-        values = {name: environment.get(name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
-        for name, value in values.items():
-            if value is not None and not value.isdecimal():
-                raise ValueError(f"{name} must be a number, as torchrun sets it, got {value!r}: unset it to run alone.")
-        rank, world_size = int(values["RANK"] or 0), int(values["WORLD_SIZE"] or 1)
-        if not rank < world_size:
-            raise ValueError(f"RANK {rank} must be below WORLD_SIZE {world_size}: start every process by one launcher.")
-        local = values["LOCAL_RANK"]
-        return cls(rank=rank, world_size=world_size, local_rank=None if local is None else int(local))
+        launch = find_process(environment)
+        return cls(rank=launch.rank, world_size=launch.count, local_rank=launch.local_rank, launcher=launch.launcher)
 
     @property
     def is_first(self) -> bool:

@@ -1,9 +1,10 @@
 """Prompt templates: text with one image and one question, and where the question stands in it."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
-from extraction.errors import SampleError
+from extraction.errors import SampleError, shown
 from extraction.families import Family
 
 IMAGE = "<image>"
@@ -22,7 +23,9 @@ TEMPLATES = {
     ),
     "chatml": f"<|im_start|>user\n<image>\n{{q}}\n{_SHORT}<|im_end|>\n<|im_start|>assistant\n",
 }
-_SENTINEL = "\u2983question\u2984"
+# Stands for the question in a chat template; any change of case, blanks or signs shows.
+_SENTINEL = "\u2983wHat  Is <this> & 'that' ?\u2984"
+_BY_TEXT = "write the prompt out by --template, as a text such as 'USER: <image>\\n{q} ASSISTANT:'"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,11 @@ class Prompt:
     question_end: int
     is_image_first: bool
 
+    @property
+    def question(self) -> str:
+        """The question in it."""
+        return self.text[self.question_start : self.question_end]
+
 
 def resolve_template(template: str, processor: Any, family: Family) -> str:
     """Return the text of a template, with `{q}` for the question and the family's mark for the image.
@@ -52,9 +60,10 @@ def resolve_template(template: str, processor: Any, family: Family) -> str:
         family: The model's family.
 
     Raises:
-        ValueError: If the text lacks the image or the question, or repeats them, or ends with the question.
+        ValueError: If the text lacks the image or the question, or repeats them, or ends with the question; if a chat
+            template fails, or changes the question.
     """
-    text = _chat_template(processor) if template == "chat" else TEMPLATES.get(template, template)
+    text = _chat_template(processor, family) if template == "chat" else TEMPLATES.get(template, template)
     if family.image_mark not in text:
         text = text.replace(IMAGE, family.image_text)
     for part in (family.image_mark, QUESTION):
@@ -102,7 +111,29 @@ def render_prompt(template: str, question: str, family: Family, marks: frozenset
     )
 
 
-def _chat_template(processor: Any) -> str:
+def _chat_template(processor: Any, family: Family) -> str:
+    """Read a template off the processor's chat template.
+
+    Raises:
+        ValueError: If the chat template fails, leaves out the image, or does not show the question once and unchanged.
+    """
     content = [{"type": "image"}, {"type": "text", "text": _SENTINEL}]
-    text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    try:
+        text = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    except Exception as error:  # a chat template is a program that comes with the checkpoint
+        raise ValueError(
+            "template 'chat' needs a chat template that takes a list of an image and a text, but the processor's fails "
+            f"({type(error).__name__}: {shown(error)}): {_BY_TEXT}."
+        ) from error
+    if not (family.image_mark in text or IMAGE in text):
+        raise ValueError(
+            f"template 'chat' needs a chat template that writes {family.image_mark!r} for the image, got "
+            f"{shown(text)!r}: {_BY_TEXT}."
+        )
+    if (count := text.count(_SENTINEL)) != 1:
+        changed = re.search(f"{_SENTINEL[0]}.*?{_SENTINEL[-1]}", text, re.DOTALL)
+        what = f"writes the question {count} times" if count else "leaves the question out"
+        if not count and changed:
+            what = f"changes the text of the question, {_SENTINEL!r} to {changed[0]!r}"
+        raise ValueError(f"template 'chat' cannot be used, since the chat template {what}: {_BY_TEXT}.")
     return text.replace(_SENTINEL, QUESTION)

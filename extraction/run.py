@@ -285,11 +285,9 @@ def _by_length(prepared: list[Prepared]) -> list[Prepared]:
 
 
 def _tensors(states: np.ndarray, plan: ForwardPlan, settings: RunSettings) -> dict[str, np.ndarray]:
-    """Name the slices of (rows, slots, roles, width); float16 only where nothing overflows."""
+    """Name the slices of (rows, slots, roles, width), each in the type that it has on disk."""
     if not len(states) or not settings.roles:
         return {}
-    if settings.dtype == "float16" and np.abs(states).max() < _LARGEST_FLOAT16:
-        states = states.astype(np.float16)
     tensors = {
         tensor_name(role, layer): states[:, slot, r]
         for slot, layer in enumerate(plan.states.layers)
@@ -297,4 +295,9 @@ def _tensors(states: np.ndarray, plan: ForwardPlan, settings: RunSettings) -> di
     }
     if "last" in settings.roles:
         tensors[tensor_name("last", NORM)] = states[:, -1, settings.roles.index("last")]
-    return tensors
+    return tensors if settings.dtype == "float32" else {name: _halved(values) for name, values in tensors.items()}
+
+
+def _halved(values: np.ndarray) -> np.ndarray:
+    """Convert to float16, unless a value would overflow: a few layers of large models have states that do."""
+    return values.astype(np.float16) if np.abs(values).max() < _LARGEST_FLOAT16 else values

@@ -15,7 +15,9 @@ from extraction.processes import Process
 from extraction.settings import ModelSettings, RunSettings, from_manifest, parse_layers
 from extraction.store_commands import report_accuracies, report_failures
 from extraction.tiny import SHIPPED
+from pid_jax.atomic import check_folder
 from pid_jax.console import err, out, parse_names, progress_bar, working
+from pid_jax.storage import LocalFolder, open_folder
 from pid_jax.store import ActivationStore
 
 if TYPE_CHECKING:
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
     from extraction.selftest import KnockoutProof
 
 Out = Annotated[str, typer.Option("--out", help="The store: a folder or a URL; an unfinished store is continued.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda:1, ...; LOCAL_RANK's, or the first, if not given.")]
+Device = Annotated[
+    str | None, typer.Option(help="cpu, cuda:1, ...; the launcher's choice, or the first, if not given.")
+]
 DeviceMap = Annotated[str | None, typer.Option(help="auto, balanced, ...: spread the model, by accelerate.")]
 Local = Annotated[bool, typer.Option("--local-files-only", help="Never ask the Hugging Face hub.")]
 Workers = Annotated[int | None, typer.Option(help="Processes that decode images; 0 without an accelerator, else 4.")]
@@ -40,7 +44,7 @@ def run(
     ] = "tiny",
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
     gqa: Annotated[Path | None, typer.Option(help="Folder of GQA as downloaded: questions and images.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="GQA questions as CSV; needs --images.")] = None,
+    csv: Annotated[list[Path] | None, typer.Option(help="GQA questions as CSV, with --images; repeatable.")] = None,
     jsonl: Annotated[Path | None, typer.Option(help="Samples, one {id, image, question, answer, task} a line.")] = None,
     dataset: Annotated[Path | None, typer.Option(help="Folder of GQA as a Hugging Face data set.")] = None,
     easy_vqa: Annotated[bool, typer.Option("--easy-vqa", help="Use easy-VQA.")] = False,
@@ -84,6 +88,7 @@ def run(
     local_files_only: Local = False,
 ) -> None:
     """Extract the baseline: states of every layer, answers, token counts."""
+    _check_out(out_dir)
     reader, path = _data_source(gqa=gqa, csv=csv, jsonl=jsonl, dataset=dataset, easy_vqa=easy_vqa)
     data = DataSettings(
         reader=reader,
@@ -141,6 +146,7 @@ def knockout(
     local_files_only: Local = False,
 ) -> None:
     """Extract again with attention edges cut: one store a window, each proved on real samples first."""
+    _check_out(out_dir)
     pairs = parse_edges(edges)
     base = ActivationStore.open(baseline)
     settings = from_manifest(dict(base.manifest.settings))
@@ -160,19 +166,29 @@ def knockout(
     how.compare(base, list(stores.values()))
 
 
-def _data_source(**options: Path | bool | None) -> tuple[str, str | None]:
-    """Return the reader and the path of the one data set that was asked for."""
+def _check_out(out_dir: str) -> None:
+    """Refuse a folder that cannot be written to before a model is loaded; a URL shows when it is written to."""
+    folder = open_folder(out_dir)
+    if isinstance(folder, LocalFolder):
+        check_folder(folder.path, "--out")
+
+
+def _data_source(**options: Path | list[Path] | bool | None) -> tuple[str, list[str] | None]:
+    """Return the reader and the paths of the one data set that was asked for."""
     given = {name.replace("_", "-"): path for name, path in options.items() if path}
     if len(given) != 1:
         raise ValueError("Give exactly one of --gqa FOLDER, --csv FILE, --jsonl FILE, --dataset FOLDER and --easy-vqa.")
     ((reader, path),) = given.items()
-    return reader, str(path.resolve()) if isinstance(path, Path) else None
+    paths = path if isinstance(path, list) else [path] if isinstance(path, Path) else []
+    return reader, [str(one.resolve()) for one in paths] or None
 
 
 def load_for_command(
     model: ModelSettings, device: str | None, device_map: str | None, local_files_only: bool, process: Process
 ) -> "tuple[VisionLanguageModel, list[Checked]]":
     """Load a model and look it over."""
+    if process.is_first and process.world_size > 1:
+        err.print(f"{process.world_size} processes, started by {process.launcher}; process 0 reports for all.")
     with working(f"Loading {model.name}") if process.is_first else nullcontext():
         from transformers.utils import logging
 

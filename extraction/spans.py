@@ -1,12 +1,14 @@
 """Which positions of a tokenized prompt belong to what."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from extraction.edges import GROUPS
-from extraction.errors import SampleError
+from extraction.errors import SampleError, shown
 from extraction.prompts import Prompt
 
 PADDING = -1
@@ -86,7 +88,11 @@ def find_groups(
     start, end = offsets[:, 0], offsets[:, 1]
     is_question = (start < prompt.question_end + by) & (end > prompt.question_start + by) & (end > start) & ~is_image
     if not is_question.any():
-        raise SampleError("prompt", f"no token of the question was found in {prompt.text[:200]!r}")
+        raise SampleError(
+            "prompt",
+            f"the tokenizer or the processor drops the question {shown(prompt.question)!r}, no token of it was found: "
+            "check the processor, or leave the sample out",
+        )
     if is_question[-1]:
         raise SampleError("prompt", "the last position belongs to the question: the template must go on after it")
     after = np.cumsum(is_question) > 0
@@ -95,3 +101,27 @@ def find_groups(
     codes[is_question] = GROUPS.index("question")
     codes[-1] = GROUPS.index("last")
     return codes.astype(np.int64)
+
+
+def check_question(prompt: Prompt, plain: Mapping[str, Any], found: np.ndarray, tokenizer: Any) -> None:
+    """Compare the tokens found for the question with those of the prompt as it is without a processor.
+
+    Args:
+        prompt: The prompt.
+        plain: Its `input_ids` and `offset_mapping` by the tokenizer alone.
+        found: Ids of the tokens found, (tokens,).
+        tokenizer: The tokenizer, to write tokens as text.
+
+    Raises:
+        SampleError: If they differ: the processor changed the text, so that the tokens may be those of other text.
+    """
+    places = zip(plain["input_ids"], plain["offset_mapping"], strict=True)
+    ids = [
+        i for i, (start, end) in places if start < end and start < prompt.question_end and end > prompt.question_start
+    ]
+    if ids != found.tolist():
+        raise SampleError(
+            "prompt",
+            f"the processor changes the question {shown(prompt.question)!r}, whose tokens read "
+            f"{shown(tokenizer.decode(found))!r}: use a processor that leaves the text as it is",
+        )

@@ -11,6 +11,7 @@ import numpy as np
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _DAMAGED = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError)
+_LONGEST_SHOWN = 80
 _WANTED = "give one .npz that holds {}, or three files for them in this order, each .npy, .csv or .tsv"
 
 
@@ -74,8 +75,7 @@ def _reading(name: str) -> Iterator[None]:
 
 def _read_table(path: Path, delimiter: str) -> np.ndarray:
     """Read rows of numbers, after a line with the names of columns if there is one."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = [(line, row) for line, row in enumerate(csv.reader(file, delimiter=delimiter), start=1) if row]
+    rows = _read_rows(path, delimiter)
     if rows and not all(_is_number(cell) for cell in rows[0][1]):
         _, header = rows.pop(0)
         if not header[0].strip():
@@ -89,12 +89,34 @@ def _read_table(path: Path, delimiter: str) -> np.ndarray:
     for line, row in rows:
         bad = next((i for i, cell in enumerate(row) if not _is_number(cell)), None)
         if len(row) != width or bad is not None:
-            problem = f"{row[bad]!r} in column {bad}" if bad is not None else f"{len(row)} columns"
+            problem = f"{_short(row[bad])} in column {bad}" if bad is not None else f"{len(row)} columns"
             raise ValueError(
                 f"{path} has {problem} in line {line}, wanted {width} numbers: repair the line, or leave the sample "
                 "out of all variables."
             )
     return np.array([[float(cell) for cell in row] for _, row in rows])
+
+
+def _read_rows(path: Path, delimiter: str) -> list[tuple[int, list[str]]]:
+    """Read the rows that are not empty, and the line in which each begins."""
+    rows, line = [], 1
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        try:
+            for row in reader:
+                if row:
+                    rows.append((line, row))
+                line = reader.line_num + 1
+        except csv.Error as error:
+            remedy = "look for a quote that is not closed; numbers need none"
+            raise ValueError(f"{path} holds no row of a table from line {line} on ({error}): {remedy}.") from error
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} is no text in UTF-8 ({error}): write it as UTF-8, or as .npy.") from error
+    return rows
+
+
+def _short(cell: str) -> str:
+    return repr(cell if len(cell) <= _LONGEST_SHOWN else f"{cell[:_LONGEST_SHOWN]}...")
 
 
 def _is_number(cell: str) -> bool:

@@ -1,12 +1,27 @@
 """Files that are written whole or not at all."""
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 TEMPORARY_SUFFIX = ".partial"
+
+_REMEDIES = {
+    errno.ENOSPC: "free space on this disk",
+    errno.EDQUOT: "free space, or ask for a larger quota",
+    errno.EFBIG: "allow larger files (`ulimit -f`), or choose another disk",
+    errno.EROFS: "choose another place",
+    errno.EACCES: "change the permissions, or choose another place",
+    errno.EPERM: "change the permissions, or choose another place",
+    errno.EIO: "check the disk",
+}
+
+
+class WriteError(OSError):
+    """A file cannot be written; the message names the file, the reason and the remedy."""
 
 
 @contextmanager
@@ -15,17 +30,25 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     A reader sees the old file or the new one, never a part of one, also when the process is killed. What a killed
     process leaves ends in `.partial` and is ignored by every reader.
+
+    Raises:
+        WriteError: If the disk is full or read-only, or the file must not be written; nothing is left then.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}{TEMPORARY_SUFFIX}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         _flush(temporary)
         temporary.replace(path)
         _flush(path.parent)
+    except OSError as error:
+        if error.errno not in _REMEDIES or isinstance(error, WriteError):
+            raise
+        raise _write_error(path, error.errno) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def check_file(path: Path, option: str) -> None:
@@ -54,8 +77,22 @@ def check_folder(path: Path, option: str) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically, in UTF-8."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
+
+
+def _write_error(path: Path, number: int) -> WriteError:
+    made = WriteError(
+        f"{path} cannot be written ({os.strerror(number)}): {_REMEDIES[number]}, then run the same command again. "
+        "Files that are complete are kept."
+    )
+    made.errno = number
+    return made
 
 
 def _flush(path: Path) -> None:

@@ -187,7 +187,7 @@ def _study(
     """Run a study. Of several processes the first one alone prints, draws and writes the results."""
     from pid_jax.launch import Launch, find_launch
 
-    launch = find_launch() if is_distributed else Launch(rank=0, count=1)
+    launch = find_launch() if is_distributed else Launch()
     is_first = launch.rank == 0
     with working("Starting JAX", is_shown=is_first):
         from pid_jax.compilation_cache import keep_compiled
@@ -198,7 +198,8 @@ def _study(
 
         keep_compiled()
     if is_first and launch.count > 1:
-        err.print(f"Waiting for {launch.count - 1} more processes, {WAITING_SECONDS // 60} minutes at most.")
+        more = f"{launch.count - 1} more processes of {launch.launcher}"
+        err.print(f"Waiting for {more}, {WAITING_SECONDS // 60} minutes at most.")
     tell = out.print if is_first else lambda line: None
     with join_processes(launch) as processes:
         with fraction_bar("Decomposing", is_shown=is_first) as progress:

@@ -5,6 +5,14 @@ from pathlib import Path
 import xarray as xr
 
 
+def encode_dataset(data: xr.Dataset) -> bytes:
+    """Write a dataset as the bytes of a netCDF file.
+
+    They are made in memory, since HDF5 that meets a full disk may end the whole process.
+    """
+    return bytes(data.to_netcdf(engine="h5netcdf"))
+
+
 def read_dataset(path: str | Path, schema: str, writer: str) -> xr.Dataset:
     """Read a netCDF file into memory.
 

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
-from pid_jax.atomic import atomic_write
+from pid_jax.atomic import write_bytes
 from pid_jax.checks import check_key, check_positive_int, check_same_labels, check_samples
 from pid_jax.flow.apply import invert_variables, map_variables
 from pid_jax.flow.objective import log_density
@@ -144,8 +144,7 @@ class FlowFit:
             "samples": self.samples,
             "spec": spec_to_dict(self.spec),
         }
-        with atomic_write(path) as temporary:
-            save_file(arrays, temporary, metadata={"pid_jax": json.dumps(header)})
+        write_bytes(path, save(arrays, metadata={"pid_jax": json.dumps(header)}))
         return path
 
     @classmethod

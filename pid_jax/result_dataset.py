@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, Union, get_args, get_orig
 import jax
 import numpy as np
 
-from pid_jax.atomic import atomic_write
+from pid_jax.atomic import write_bytes
 from pid_jax.gaussian.information import Information
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.pid.quantities import PIDQuantities
@@ -154,9 +154,10 @@ class Result:
 
     def save(self, path: str | Path) -> Path:
         """Write the result to one netCDF file, whole or not at all; without flows, see `FlowFit.save`."""
+        from pid_jax.dataset_file import encode_dataset  # xarray takes as long to import as JAX does
+
         path = Path(path)
-        with atomic_write(path) as temporary:
-            self.to_xarray().to_netcdf(temporary, engine="h5netcdf")
+        write_bytes(path, encode_dataset(self.to_xarray()))
         return path
 
     @classmethod

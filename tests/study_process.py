@@ -5,6 +5,7 @@ verdicts and another universe), or an accident: process 1 is "killed" while it w
 "full" there, or has "other" settings than process 0.
 """
 
+import errno
 import json
 import os
 import signal
@@ -68,7 +69,7 @@ def plan_accident(kind: str) -> None:
             if len(written) == 2 and kind == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
             if len(written) == 2:
-                raise OSError("No space left on device")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         flush(path)
 
     atomic._flush = stopped

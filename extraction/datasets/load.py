@@ -19,41 +19,43 @@ class Reader:
     """How a kind of data is read.
 
     Attributes:
-        read: Takes the path, the folder of images and the split.
+        read: Takes the paths, one unless `takes_several`, the folder of images and the split.
         split: Split if none is asked for; None if such data have no splits.
         tasks: Names of its tasks; None if the data decide.
         needs_path: Whether it reads from a path.
         takes_images: Whether the folder of images can be given.
+        takes_several: Whether it reads from several paths, too.
     """
 
-    read: Callable[[Path, Path | None, str], list[Sample]]
+    read: Callable[[Sequence[Path], Path | None, str], list[Sample]]
     split: str | None = None
     tasks: tuple[str, ...] | None = None
     needs_path: bool = True
     takes_images: bool = True
+    takes_several: bool = False
 
 
-def _given_by_caller(path: Path, images: Path | None, split: str) -> list[Sample]:
+def _given_by_caller(paths: Sequence[Path], images: Path | None, split: str) -> list[Sample]:
     raise ValueError("These samples were given from Python: give them again, by `extraction.extract_with_knockouts`.")
 
 
 READERS = {
     "easy-vqa": Reader(
-        read=lambda path, images, split: easy_vqa.load_easy_vqa(split),
+        read=lambda paths, images, split: easy_vqa.load_easy_vqa(split),
         split="test",
         tasks=easy_vqa.TASKS,
         needs_path=False,
         takes_images=False,
     ),
-    "jsonl": Reader(read=lambda path, images, split: load_jsonl(path, images)),
+    "jsonl": Reader(read=lambda paths, images, split: load_jsonl(paths[0], images)),
     "gqa": Reader(
-        read=lambda path, images, split: gqa.load_gqa(path, split, images),
+        read=lambda paths, images, split: gqa.load_gqa(paths[0], split, images),
         split=gqa.DEFAULT_SPLIT,
         tasks=gqa_tasks.TASKS,
     ),
-    "csv": Reader(read=lambda path, images, split: load_csv(path, images), tasks=gqa_tasks.TASKS),
+    "csv": Reader(read=lambda paths, images, split: load_csv(paths, images), tasks=gqa_tasks.TASKS, takes_several=True),
     "dataset": Reader(
-        read=lambda path, images, split: load_hub(path, split),
+        read=lambda paths, images, split: load_hub(paths[0], split),
         split=gqa.DEFAULT_SPLIT,
         tasks=gqa_tasks.TASKS,
         takes_images=False,
@@ -68,7 +70,8 @@ class DataSettings:
 
     Attributes:
         reader: One of `READERS`.
-        path: File or folder of the data; none for "easy-vqa".
+        path: File or folder of the data; None for "easy-vqa". Several files of "csv" are a tuple; a sequence of one is
+            stored as that one.
         images: Folder of the images where the data do not say it.
         tasks: Tasks wanted; all if None.
         per_task: Samples a task at most, chosen by `seed`.
@@ -79,7 +82,7 @@ class DataSettings:
     """
 
     reader: str
-    path: str | None = None
+    path: str | Sequence[str] | None = None
     images: str | None = None
     tasks: tuple[str, ...] | None = None
     per_task: int | None = None
@@ -92,8 +95,11 @@ class DataSettings:
         if self.reader not in READERS:
             raise ValueError(f"reader must be one of {sorted(READERS)}, got {self.reader!r}.")
         reader = READERS[self.reader]
+        object.__setattr__(self, "path", _one_or_several(self.path))
         if reader.needs_path != (self.path is not None):
             raise ValueError(f"{self.reader} data need {'a' if reader.needs_path else 'no'} path, got {self.path!r}.")
+        if isinstance(self.path, tuple) and not reader.takes_several:
+            raise ValueError(f"{self.reader} data are read from one path, got {len(self.path)}: give one.")
         if self.images is not None and not reader.takes_images:
             raise ValueError(f"{self.reader} data hold their images: leave images ({self.images!r}) out.")
         if self.split is not None and reader.split is None:
@@ -109,6 +115,15 @@ class DataSettings:
                 raise ValueError(f"tasks must be among {list(reader.tasks or ())}, got {unknown}: check the spelling.")
 
 
+def _one_or_several(path: str | Sequence[str] | None) -> str | tuple[str, ...] | None:
+    """Return several paths as a tuple, and one as itself, so that the settings of one path are always the same."""
+    if path is None or isinstance(path, str):
+        return path
+    if not isinstance(path, Sequence) or not path or not all(isinstance(one, str) for one in path):
+        raise ValueError(f"path must be a text, or a sequence of texts, got {path!r}: give at least one path.")
+    return path[0] if len(path) == 1 else tuple(path)
+
+
 def load_samples(data: DataSettings) -> list[Sample]:
     """Read and select the samples.
 
@@ -116,7 +131,8 @@ def load_samples(data: DataSettings) -> list[Sample]:
         ValueError: If the data or a task is not there.
     """
     read = READERS[data.reader].read
-    samples = read(Path(data.path or ""), Path(data.images) if data.images else None, data.split or "")
+    paths = [data.path or ""] if data.path is None or isinstance(data.path, str) else data.path
+    samples = read([Path(path) for path in paths], Path(data.images) if data.images else None, data.split or "")
     return select(samples, data)
 
 

@@ -38,6 +38,10 @@ class Records:
         self._ids: set[str] = set()
         self._nameless: list[tuple[str, str]] = []
 
+    def __len__(self) -> int:
+        """Count the samples, those with a problem among them."""
+        return len(self._samples)
+
     def add(
         self, place: str, record: object, build: Callable[[Mapping[str, object]], Draft | None], id_field: str = "id"
     ) -> None:
@@ -78,6 +82,22 @@ class Records:
         self._ids.add(name)
         self._samples.append(Sample(id=name, image=None, question="", answer=None, task="", problem=problem))
 
+    def require(self, origin: Path, wanted: str, start: int = 0) -> None:
+        """Refuse an origin without any record that can be used.
+
+        Args:
+            origin: What was read, for the message.
+            wanted: What it should hold, for the message.
+            start: How many samples there were before it was read.
+
+        Raises:
+            ValueError: If none of the samples after the first `start` can be used.
+        """
+        problems = [sample.problem for sample in self._samples[start:]]
+        if all(problems):
+            first = f" {len(problems)} records cannot be used; {problems[0]}." if problems else ""
+            raise ValueError(f"{shown(origin)} holds no {wanted}.{first} Check that it is the right file or folder.")
+
     def finish(self, origin: Path, wanted: str, *, by_image: bool = False) -> list[Sample]:
         """Return the samples.
 
@@ -89,11 +109,9 @@ class Records:
         Raises:
             ValueError: If no record can be used.
         """
+        self.require(origin, wanted)
         nameless = iter(self._nameless)
         samples = [s if s.id else self._named(s, *next(nameless)) for s in self._samples]
-        if all(sample.problem for sample in samples):
-            first = f" {len(samples)} records cannot be used; {samples[0].problem}." if samples else ""
-            raise ValueError(f"{shown(origin)} holds no {wanted}.{first} Check that it is the right file or folder.")
         if by_image:
             samples.sort(key=lambda sample: (sample.problem is not None, sample.image_key, sample.id))
         return samples

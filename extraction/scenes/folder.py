@@ -10,7 +10,7 @@ from extraction.scenes.drawing import encode_jpeg
 from extraction.scenes.question import describe_question
 from extraction.scenes.questions import ask_questions
 from extraction.scenes.scene import IMAGES, image_ids, make_scene
-from pid_jax.atomic import TEMPORARY_SUFFIX, atomic_write
+from pid_jax.atomic import TEMPORARY_SUFFIX, write_bytes
 
 TRAIN_FILES = 10
 """Files that the published training questions are split into."""
@@ -64,8 +64,7 @@ def write_gqa_folder(out: Path, *, images: int = IMAGES, seed: int = 0) -> GQAFo
         if (out / name).read_bytes() != files[name]:
             raise _not_the_same(out, name)
     for name in [name for name in files if name not in found]:
-        with atomic_write(out / name) as temporary:
-            temporary.write_bytes(files[name])
+        write_bytes(out / name, files[name])
     return GQAFolder(
         path=out,
         images={split: len(ids) for split, ids in splits.items()},

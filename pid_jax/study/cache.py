@@ -11,7 +11,7 @@ from typing import Any
 
 import xarray as xr
 
-from pid_jax.atomic import atomic_write
+from pid_jax.atomic import write_bytes
 from pid_jax.spec import spec_to_dict
 from pid_jax.storage import LocalFolder
 from pid_jax.store_readout_file import READOUT
@@ -57,9 +57,7 @@ class CellCache:
     def write(self, digest: str, cell: xr.Dataset) -> None:
         """Keep a cell, whole or not at all."""
         if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with atomic_write(self._path(self._folder, digest)) as temporary:
-                temporary.write_bytes(encode_cell(digest, cell))
+            write_bytes(self._path(self._folder, digest), encode_cell(digest, cell))
 
     @staticmethod
     def _path(folder: Path, digest: str) -> Path:

@@ -5,16 +5,15 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from pid_jax.atomic import atomic_write
-from pid_jax.dataset_file import read_dataset
+from pid_jax.atomic import write_bytes
+from pid_jax.dataset_file import encode_dataset, read_dataset
 
 SCHEMA = "pid_jax.study/2"
 
 
 def save_study(results: xr.Dataset, path: Path) -> Path:
     """Write a study to one netCDF file, whole or not at all."""
-    with atomic_write(path) as temporary:
-        results.to_netcdf(temporary, engine="h5netcdf")
+    write_bytes(path, encode_dataset(results))
     return path
 
 

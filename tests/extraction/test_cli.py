@@ -1,5 +1,6 @@
 """`pid-extract` as a user meets it: runs, resumes, verifies, and fails in one line."""
 
+import errno
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import pytest
 from extraction.cli import main
 from extraction.tiny import WEIGHTS
 from pid_jax.store import ActivationStore
+from tests.process_environments import SLURM
 
 
 @pytest.fixture
@@ -176,20 +178,58 @@ def test_options_that_make_no_sense(pid_extract, data, tmp_path, options, messag
     assert _one_line(err)
 
 
-def test_two_processes_as_a_launcher_starts_them(data, tmp_path):
-    """Only the first one speaks; together they make every shard."""
+@pytest.mark.parametrize("launcher", ["torchrun", "srun"])
+def test_two_processes_as_a_launcher_starts_them(data, tmp_path, launcher):
+    """Only the first one speaks, and says which launcher it found; together they make every shard."""
+    names = {
+        "torchrun": ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
+        "srun": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
+    }
+    common = SLURM if launcher == "srun" else {}
     command = [sys.executable, "-m", "extraction.cli", "run", "--jsonl", str(data), "--out", str(tmp_path / "s")]
     command += ["--shard-size", "2", "--max-new-tokens", "2"]
-    environments = [{**os.environ, "RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)} for rank in (0, 1)]
+    numbers = [dict(zip(names[launcher], (str(rank), "2", str(rank)), strict=True)) for rank in (0, 1)]
+    environments = [{**os.environ, **common, **one} for one in numbers]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     running = [subprocess.Popen(command, env=environment, **pipes) for environment in environments]
     texts = [process.communicate(timeout=120) for process in running]
     assert [process.returncode for process in running] == [0, 0], texts
     assert "accuracy 1.0000 on 5 questions" in texts[0][0]
-    assert texts[1][0] == ""
+    assert f"2 processes, started by {launcher}" in texts[0][1]
+    assert texts[1] == ("", "")
     store = ActivationStore.open(tmp_path / "s")
     assert store.verify() == []
     assert len(store.ids) == 10
+
+
+def test_a_full_disk_is_one_line_and_the_same_command_goes_on(pid_extract, data, tmp_path, monkeypatch):
+    """At the second shard, in the thread that writes; at the manifest, before anything."""
+
+    def flush_or_fail(path):
+        if full in path.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    command = ("run", "--jsonl", data, "--out", tmp_path / "s", "--shard-size", 2, "--max-new-tokens", 2)
+    for full, left in (("manifest", set()), ("shard-00001", {"manifest.json", "shard-00000.safetensors"})):
+        with monkeypatch.context() as patch:
+            patch.setattr("pid_jax.atomic._flush", flush_or_fail)
+            code, _, err = pid_extract(*command)
+        assert code == 1
+        assert f"{full}." in err
+        assert "cannot be written (No space left on device): free space on this disk, then run the same command" in err
+        assert _one_line(err)
+        assert {path.name for path in (tmp_path / "s").iterdir()} == left
+    assert pid_extract(*command)[0] == 0
+    assert ActivationStore.open(tmp_path / "s").verify() == []
+
+
+@pytest.mark.parametrize("command", [("run", "--jsonl", "q.jsonl"), ("knockout", "--baseline", "none")])
+def test_a_place_that_cannot_be_written_is_refused_before_data_are_read(pid_extract, tmp_path, command):
+    (tmp_path / "file").touch()
+    code, _, err = pid_extract(*command, "--out", tmp_path / "file" / "s")
+    assert code == 1
+    assert "cannot be a folder" in err
+    assert _one_line(err)
 
 
 def test_gqa_in_one_command(pid_extract, tmp_path):

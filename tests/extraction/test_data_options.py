@@ -74,6 +74,39 @@ def test_every_kind_of_data_is_extracted(pid_extract, data, tmp_path, kind):
     assert len(everything) == 4
 
 
+def test_several_csv_files(pid_extract, data, tmp_path):
+    """One a task, as the field publishes them, with a line break in a question."""
+    rows = list(csv.reader((data / "q.csv").open(newline="")))
+    at = rows[0].index("question")
+    for name, part in (("a", rows[1:9]), ("b", rows[9:])):
+        part[0][at] = "\r\n".join(part[0][at].split(" ", 1))
+        with (tmp_path / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([rows[0], *part])
+    two = "--csv", tmp_path / "a.csv", "--csv", tmp_path / "b.csv"
+    arguments = ("run", "--images", data / "images", "--max-new-tokens", 2, "--layers", "0", "--out", tmp_path / "s")
+    code, _, err = pid_extract(*arguments, *two)
+    assert code == 0, err
+    store = ActivationStore.open(tmp_path / "s")
+    assert (len(store.ids), store.failures) == (18, [])
+    settings = from_manifest(dict(store.manifest.settings)).data
+    assert settings.path == (str(tmp_path / "a.csv"), str(tmp_path / "b.csv"))
+    assert [sample.id for sample in load_samples(settings)] == list(store.manifest.ids)
+    assert pid_extract(*arguments, *two)[0] == 0  # the store is continued
+    code, _, err = pid_extract("knockout", "--baseline", tmp_path / "s", "--out", tmp_path / "k")
+    assert code == 0, err
+    code, _, err = pid_extract(*arguments, *two, "--csv", data / "q.csv")
+    assert code == 1
+    assert "question_id '00000' is in" in err
+
+
+def test_one_path_is_written_as_before():
+    one, listed = (DataSettings(reader="csv", path=path, images="i") for path in ("a.csv", ["a.csv"]))
+    assert one == listed
+    assert json.dumps(dataclasses.asdict(listed))[:34] == '{"reader": "csv", "path": "a.csv",'
+    several = DataSettings(reader="csv", path=["a.csv", "b.csv"], images="i")
+    assert DataSettings(**json.loads(json.dumps(dataclasses.asdict(several)))) == several
+
+
 def test_every_form_holds_the_same_samples(data):
     settings = (
         DataSettings(reader="gqa", path=str(data)),
@@ -102,12 +135,14 @@ def test_every_form_holds_the_same_samples(data):
         (("--csv", "{data}/q.csv"), "give it by --images"),
         (("--csv", "{data}/none.csv", "--images", "{data}"), "does not exist"),
         (("--csv", "{data}/q.csv", "--images", "{data}/images", "--split", "val"), "csv data have no splits"),
+        (("--csv", "{data}/q.csv", "--csv", "{data}/q.csv", "--images", "{data}"), "q.csv is given twice"),
+        (("--csv", "{data}/q.csv", "--jsonl", "{data}/q.jsonl"), "exactly one of"),
         (("--jsonl", "{data}/q.jsonl", "--limit", "0"), "limit must be at least 1"),
         (("--jsonl", "{data}/q.jsonl", "--tasks", "x"), "tasks must be among ['ChooseAttr'"),
         (("--easy-vqa", "--split", "val"), "split must be one of ('train', 'test'), got 'val'"),
         (("--easy-vqa", "--images", "{data}"), "leave images"),
     ],
-    ids=range(15),
+    ids=range(17),
 )
 def test_wrong_choices_end_in_one_line(pid_extract, data, tmp_path, arguments, match):
     code, _, err = pid_extract("run", *(a.format(data=data) for a in arguments), "--out", tmp_path / "s")

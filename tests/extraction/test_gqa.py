@@ -181,7 +181,7 @@ def test_missing_folders_and_splits(download, tmp_path):
 
 @pytest.mark.parametrize("chunk", [1, 7, 64, 1 << 22])
 def test_entries_come_one_by_one_whatever_is_read_at_once(tmp_path, monkeypatch, chunk):
-    content = {"a": 1234567, "b": {"c": [1, 2.5e-3, '}\\"\u00e9\U0001f600']}, "": None, "d": True, "e": -12}
+    content = {"a": 1234567, "b": {"c": [1, 2.5e-3, '}\\"\u00e9\U0001f600']}, "": None, "d": True, "e\u2028\x85": -12}
     path = tmp_path / "x.json"
     monkeypatch.setattr(json_stream, "_CHUNK", chunk)
     for text in (json.dumps(content, indent=1), "\ufeff " + json.dumps(content, ensure_ascii=False) + "\n\n"):

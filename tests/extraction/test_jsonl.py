@@ -35,6 +35,17 @@ def test_rows(file, tmp_path):
     assert load_jsonl(file, tmp_path / "other")[3].image.path == tmp_path / "other" / "3.jpg"
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_only_the_end_of_a_line_ends_it(tmp_path, end):
+    """Not what other programs take for one: U+2028 and the like are text, and a line break is written as \\n."""
+    question = "Is it\u2028left,\u2029or\nright\r\n?"
+    text = json.dumps({"id": "1", "image": "a.png", "question": question}, ensure_ascii=False)
+    assert "\u2028" in text
+    (tmp_path / "d.jsonl").write_bytes(end.join([text, GOOD, ""]).encode())
+    first, second = load_jsonl(tmp_path / "d.jsonl")
+    assert (first.question, first.problem, second.id) == (question, None, "good")
+
+
 def test_answer_and_task_are_optional(tmp_path):
     (sample,) = _load(tmp_path, GOOD)
     assert (sample.answer, sample.task) == (None, "all")
@@ -57,6 +68,8 @@ def test_questions_of_one_image_share_it(tmp_path):
 @pytest.mark.parametrize(
     ("line", "name", "match"),
     [
+        (GOOD.replace("good", "b").replace('"q"', '"a\x85b"'), "b", r"question holds the character U\+0085"),
+        (GOOD.replace("good", "b").replace('"q"', '"a\x0bb"'), "line-000002", "it is not valid JSON"),
         ("not json", "line-000002", "line-000002: it is not valid JSON"),
         ('{"id": "x", ', "line-000002", "not valid JSON"),
         (b'{"id": "x\xff", "image": "a", "question": "q"}', "line-000002", "not valid JSON"),
@@ -81,7 +94,7 @@ def test_questions_of_one_image_share_it(tmp_path):
         ('{"id": "7", "image": "a", "question": "q", "answer": {}}', "7", "answer must be one text"),
         ('{"id": "7", "image": "a", "question": "q", "task": 3}', "7", "task must be a text"),
     ],
-    ids=range(23),
+    ids=range(25),
 )
 def test_a_line_that_cannot_be_used_is_a_problem(tmp_path, line, name, match):
     good, bad = _load(tmp_path, GOOD, line)

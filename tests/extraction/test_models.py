@@ -5,8 +5,10 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from extraction.batch import make_batch
+from extraction.families import family_of
 from extraction.models import load_model, wrap_model
 from extraction.tiny import WEIGHTS
 from tests.extraction.conftest import encoder_of
@@ -61,7 +63,7 @@ def test_folder_without_weights(tmp_path):
 
 def test_another_architecture(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(ValueError, match=r"is a 'bert'; wanted one of LLaVA-1\.5.*one entry in extraction/families"):
+    with pytest.raises(ValueError, match=r"'bert', .*wanted one of LLaVA-1\.5.*one entry in extraction/families"):
         load_model(str(tmp_path), local_files_only=True)
 
 
@@ -72,7 +74,7 @@ def test_unknown_options(option, value):
 
 
 def test_model_of_no_family():
-    with pytest.raises(ValueError, match="'Linear' is a 'None'; wanted one of"):
+    with pytest.raises(ValueError, match=r"'Linear' is of the family 'None', .*wanted one of"):
         wrap_model(torch.nn.Linear(1, 1), None)
 
 
@@ -122,3 +124,13 @@ def test_attention_without_a_mask_is_refused():
 def test_device_that_is_not_there():
     with pytest.raises(ValueError, match="device 'cuda:0' cannot be used here"):
         load_model("tiny", device="cuda:0")
+
+
+@pytest.mark.parametrize(
+    ("model_type", "title"),
+    [("smolvlm", "SmolVLM2"), ("llava_onevision", "LLaVA-OneVision"), ("qwen2_5_vl", r"Qwen2\.5-VL")],
+)
+def test_a_relative_of_a_family_is_refused_by_its_name(model_type, title):
+    assert model_type in CONFIG_MAPPING_NAMES
+    with pytest.raises(ValueError, match=rf"family {title} \('{model_type}'\), .*the first SmolVLM \('idefics3'\)"):
+        family_of(model_type, "a/b")

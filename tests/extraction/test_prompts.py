@@ -1,10 +1,12 @@
 """Templates and where the question stands in them."""
 
 import pytest
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from extraction.errors import SampleError
 from extraction.families import FAMILIES
 from extraction.prompts import TEMPLATES, render_prompt, resolve_template
+from tests.extraction.random_models import random_llava
 
 LLAVA, QWEN = FAMILIES["llava"], FAMILIES["qwen2_vl"]
 
@@ -29,6 +31,73 @@ def test_chat_template_of_the_processor():
             return f"[INST] <image>\n{text} [/INST]"
 
     assert resolve_template("chat", Processor(), LLAVA) == "[INST] <image>\n{q} [/INST]"
+
+
+IN_TURN = "{% for m in messages %}[INST] {% for part in m['content'] %}"
+OUT_OF_TURN = "{% endfor %} [/INST]{% endfor %}"
+SHOWN = "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text']FILTER }}{% endif %}"
+
+
+class WithTemplate:
+    """A processor with a chat template."""
+
+    def __init__(self, template):
+        self._template = ImmutableSandboxedEnvironment().from_string(template)
+
+    def apply_chat_template(self, messages, add_generation_prompt):
+        return self._template.render(messages=messages, add_generation_prompt=add_generation_prompt)
+
+
+def chat_template(filter_):
+    return WithTemplate(IN_TURN + SHOWN.replace("FILTER", filter_) + OUT_OF_TURN)
+
+
+@pytest.mark.parametrize("filter_", ["", " | trim", " | string"])
+def test_chat_templates_that_leave_the_question_as_it_is(filter_):
+    assert resolve_template("chat", chat_template(filter_), LLAVA) == "[INST] <image>{q} [/INST]"
+
+
+@pytest.mark.parametrize(
+    ("filter_", "match"),
+    [
+        (" | upper", "changes the text of the question, .* to .*WHAT  IS"),
+        (" | lower", "changes the text of the question"),
+        (" | capitalize", "changes the text of the question"),
+        (" | title", "changes the text of the question"),
+        (" | escape", "changes the text of the question"),
+        (".split() | join(' ')", "changes the text of the question"),
+        (".replace('?', '')", "changes the text of the question"),
+        (" * 2", "writes the question 2 times"),
+        (" | truncate(0, True, '')", "leaves the question out"),
+    ],
+)
+def test_chat_templates_that_change_the_question(filter_, match):
+    with pytest.raises(ValueError, match=rf"template 'chat' .*{match}.*by --template"):
+        resolve_template("chat", chat_template(filter_), LLAVA)
+
+
+@pytest.mark.parametrize(
+    ("template", "match"),
+    [
+        ("{% for m in messages %}{{ '[INST] ' + m['content'] }}{% endfor %}", "fails .TypeError"),  # wants one text
+        ("{% for m in messages %}{{ m['content'] | trim }} A:{% endfor %}", "writes '<image>' for the image"),
+        ("{{ messages[0].content[1].text }} A:", "writes '<image>' for the image"),
+        ("{{ messages[1]['content'] }}", "fails .UndefinedError"),
+        ("{{ messages[0]['role'] / 2 }}", "fails .TypeError"),
+    ],
+)
+def test_chat_templates_that_take_no_image(template, match):
+    with pytest.raises(ValueError, match=rf"template 'chat' .*{match}.*by --template"):
+        resolve_template("chat", WithTemplate(template), LLAVA)
+
+
+def test_a_processor_without_a_chat_template():
+    processor = random_llava().processor
+    processor.chat_template = processor.tokenizer.chat_template = None
+    with pytest.raises(ValueError, match=r"template 'chat' .*fails \(ValueError: .*by --template"):
+        resolve_template("chat", processor, LLAVA)
+    processor.chat_template = IN_TURN + SHOWN.replace("FILTER", "") + OUT_OF_TURN
+    assert resolve_template("chat", processor, LLAVA) == "[INST] <image>{q} [/INST]"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from extraction.datasets.sample import Sample
 from extraction.edges import Knockout
 from extraction.errors import TooManyFailuresError
 from extraction.fingerprint import fingerprint
+from extraction.forward import run_batch
 from extraction.jobs import extract_baseline, extract_knockouts, keep_correct
 from extraction.prompts import resolve_template
 from extraction.run import RunOptions
@@ -137,7 +138,35 @@ def test_float16_on_disk_unless_it_overflows(llava, samples, settings, tmp_path)
     assert store.read(role="last", layer=1).dtype == np.float16
     loud = random_llava()
     loud.model.get_input_embeddings().weight.data[:] *= 1e6
-    assert _fill(loud, samples, half, tmp_path / "l").read(role="image", layer=0).dtype == np.float32
+    loud_store = _fill(loud, samples, half, tmp_path / "l")
+    assert loud_store.read(role="question", layer=0).dtype == np.float32
+    assert loud_store.read(role="image", layer=0).dtype == np.float16
+
+
+def test_only_the_tensor_that_overflows_is_wider(llava, samples, settings, tmp_path, monkeypatch):
+    """Massive activations of one role at one layer; a shard that is made again has the same bytes."""
+
+    def with_massive_activation(vlm, part, plan, conditions):
+        results = run_batch(vlm, part, plan, conditions)
+        rows = [i for i, prepared in enumerate(part) if prepared.sample.id == "001"]
+        for result in results:
+            result.states[rows, 2, settings.roles.index("image"), 5] = 70_000.0
+        return results
+
+    monkeypatch.setattr("extraction.run.run_batch", with_massive_activation)
+    half = dataclasses.replace(settings, dtype="float16")
+    store = _fill(llava, _renamed(samples, 7), half, tmp_path / "s")
+    wide = [[name for name, place in store.header(i).places.items() if place.dtype == np.float32] for i in (0, 1)]
+    assert wide == [["002/image"], []]
+    states = store.read(role="image", layer=2)
+    assert states.dtype == np.float32
+    assert states[1, 5] == 70_000
+    assert store.read(role="image", layer=3).dtype == store.read(role="question", layer=2).dtype == np.float16
+    assert store.verify() == []
+    before = store.shard_path(0).read_bytes()
+    store.shard_path(0).unlink()
+    again = _fill(llava, _renamed(samples, 7), half, tmp_path / "s")
+    assert again.shard_path(0).read_bytes() == before
 
 
 def test_settings_survive_the_manifest(llava, samples, settings, tmp_path):

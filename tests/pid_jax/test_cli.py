@@ -105,7 +105,7 @@ def test_a_file_for_each_variable(pid_jax, one_each, tmp_path):
     code, text, err = pid_jax("estimate", *one_each, *QUICK)
     assert code == 0, err
     assert pid_jax("estimate", tmp_path / "whole.npz", *QUICK)[1] == text
-    frame = pd.DataFrame(np.load(one_each[0]), columns=["a", "b, c", "d"])
+    frame = pd.DataFrame(np.load(one_each[0]), columns=["a", "b, c", "d\n(e)"])
     frame.to_csv(tmp_path / "frame.csv", index=False)
     assert pid_jax("estimate", tmp_path / "frame.csv", *one_each[1:], *QUICK)[1] == text
 
@@ -117,12 +117,17 @@ def test_a_file_for_each_variable(pid_jax, one_each, tmp_path):
         ("1,2\n3\n", "1 columns in line 2, wanted 2 numbers"),
         ("1,2\n3,\n", "'' in column 1 in line 2"),
         ("a,b\n", "has no row of numbers"),
+        ('"a\n\nb",c\n1,2\n\n3,x\n', r"'x' in column 1 in line 6, wanted 2 numbers"),
+        ('a,b\n1,2\n"3,4\n5,6\n', r"holds no row of a table from line 3 on \(unexpected end of data\)"),
+        (f"1,2\n{'x' * 200_000},2\n", r"holds no row of a table from line 2 on \(field larger"),
+        (f"1,2\n{'x' * 500},2\n", r"'x{80}\.\.\.' in column 0 in line 2"),
+        (b"1,2\n3,\xe9\n", "is no text in UTF-8"),
         (",a\n0,1.5\n1,2.5\n", r"a first column without a name, .* to_csv\(index=False\)"),
     ],
 )
 def test_tables_that_hold_no_numbers(pid_jax, one_each, tmp_path, table, message):
     path = tmp_path / "bad.csv"
-    path.write_text(table)
+    path.write_bytes(table if isinstance(table, bytes) else table.encode())
     code, _, err = pid_jax("estimate", one_each[0], path, one_each[2])
     assert code == 1
     assert re.search(rf"bad\.csv has {message}|bad\.csv {message}", " ".join(err.split()))

@@ -191,7 +191,11 @@ def test_torchrun_itself(folder, alone):
 @pytest.mark.parametrize(
     ("accident", "own", "other"),
     [
-        ("full", "Process 1 of 2 failed: No space left on device", "No space left on device"),
+        (
+            "full",
+            "nc cannot be written (No space left on device): free space",
+            "nc cannot be written (No space left on device)",
+        ),
         ("other", "Process 1 has other models, stores or settings than process 0", "Process 1 has other models"),
     ],
 )

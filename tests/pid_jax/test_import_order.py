@@ -149,7 +149,7 @@ def test_pid_jax_knows_nothing_of_the_other_half(module):
 @pytest.mark.parametrize("module", EXTRACTION)
 def test_extraction_meets_pid_jax_in_the_store_only(module):
     names = EXTRACTION[module]
-    allowed = ("pid_jax.store", "pid_jax.storage", "pid_jax.console", "pid_jax.atomic")
+    allowed = ("pid_jax.store", "pid_jax.storage", "pid_jax.console", "pid_jax.atomic", "pid_jax.launch")
     assert {name for name in names if name == "pid_jax" or name.startswith("pid_jax.")} <= {
         name for name in names if name.startswith(allowed)
     }

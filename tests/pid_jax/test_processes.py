@@ -14,7 +14,7 @@ from pid_jax.launch import Launch, find_launch
 from pid_jax.processes import ALONE, ProcessError, Processes, join_processes
 from pid_jax.scores import read_scores
 from pid_jax.spec import PCA, NoReduction
-from tests.process_environments import SLURM, TORCHRUN
+from tests.process_environments import OPEN_MPI, PMI, SLURM, TORCHRUN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,11 +135,11 @@ def test_arrays_arrive_as_they_are(value):
 
 
 def test_slurm():
-    assert find_launch(SLURM) == Launch(rank=3, count=4, local_rank=1)
+    assert find_launch(SLURM) == Launch(rank=3, count=4, local_rank=1, launcher="srun")
 
 
 def test_torchrun():
-    assert find_launch(TORCHRUN) == Launch(rank=1, count=2, local_rank=0, coordinator="h:29500")
+    assert find_launch(TORCHRUN) == Launch(rank=1, count=2, local_rank=0, launcher="torchrun", coordinator="h:29500")
     listening = TORCHRUN | {"TORCHELASTIC_USE_AGENT_STORE": "True"}
     assert find_launch(listening).coordinator == "h:29501"
     by_hand = {name: value for name, value in TORCHRUN.items() if name != "LOCAL_RANK"}
@@ -150,12 +150,27 @@ def test_torchrun_inside_of_slurm_counts():
     assert find_launch(SLURM | TORCHRUN) == find_launch(TORCHRUN)
 
 
+def test_mpirun():
+    """Processes of mpirun meet where MASTER_ADDR and MASTER_PORT say; so do those of another mpiexec."""
+    place = {"MASTER_ADDR": "h", "MASTER_PORT": "29500"}
+    by_mpirun = Launch(rank=5, count=8, local_rank=2, launcher="mpirun", coordinator="h:29500")
+    assert find_launch(OPEN_MPI | place) == by_mpirun
+    assert find_launch(SLURM | OPEN_MPI | place) == by_mpirun  # it starts one helper a machine by srun
+    by_mpiexec = Launch(rank=6, count=9, local_rank=3, launcher="mpiexec", coordinator="h:29500")
+    assert find_launch(PMI | place) == find_launch(SLURM | PMI | place) == by_mpiexec
+
+
+def test_srun_that_sets_the_numbers_of_pmi_too():
+    assert find_launch(SLURM | {"PMI_RANK": "3", "PMI_SIZE": "4"}) == find_launch(SLURM)
+
+
 @pytest.mark.parametrize(
     ("environment", "match"),
     [
         ({}, r"neither RANK.* nor SLURM_JOB_ID.* are set\. Start every process with `srun`"),
         ({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}, "--distributed needs a launcher"),  # a batch script without srun
-        ({"RANK": "0"}, "WORLD_SIZE, MASTER_ADDR, MASTER_PORT must be set beside RANK, as torchrun does"),
+        ({"RANK": "0"}, "WORLD_SIZE, MASTER_ADDR, MASTER_PORT must be set beside RANK, which torchrun sets"),
+        (OPEN_MPI, "MASTER_ADDR, MASTER_PORT must be set beside OMPI_COMM_WORLD_RANK, OMPI_COMM_WORLD_SIZE"),
         (TORCHRUN | {"MASTER_ADDR": ""}, "MASTER_ADDR must be set beside RANK"),
         (TORCHRUN | {"RANK": "2"}, "RANK 2 must be below WORLD_SIZE 2"),
         (TORCHRUN | {"RANK": "-1"}, "RANK must be a whole number, got '-1'"),
