@@ -123,6 +123,7 @@ def byte_encoder(normalizer=None, template="plain"):
         template=resolve_template(template, processor, FAMILIES["llava"]),
         image_token_id=processor.image_token_id,
         max_positions=2048,
+        embedding_rows=len(processor.tokenizer),
     )
 
 
