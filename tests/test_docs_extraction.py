@@ -103,7 +103,8 @@ def test_a_model_and_masks_of_your_own(run_block, tmp_path, monkeypatch):
     assert results["cut_last"].values.tolist() == [[-1, 6, 6]]
     _check_figures(one_model(results, "baseline"))
     page = Path("study/report.html").read_text(encoding="utf-8")
-    labels = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])["labels"]
+    (block,) = re.findall(r'id="data">(.*?)</script>', page, re.DOTALL)
+    labels = json.loads(block)["labels"]
     assert labels["edges"] == {"image-question": "Image→Question", "first-patch": "first-patch"}
     shown = ["Baseline", "Image→Question cut, layers 0–6", "first-patch cut, layers 0–6"]
     assert list(labels["condition"].values()) == shown
