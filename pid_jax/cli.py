@@ -208,23 +208,26 @@ def _study(
                 results, problems = run_full_study(config, processes=processes, **places)
         if is_first:
             save_study(results, out_dir / RESULTS)
-            _print_table(results)
-            _draw(results, out_dir)
             for line in problems:
                 err.print(f"Left out: {line}")
+            _print_table(results)
+            _draw(results, out_dir)
         if problems and is_strict:
             raise ValueError(f"{len(problems)} parts of the study had to be left out; see above.")
 
 
 def _draw(results: "xr.Dataset", out_dir: Path) -> None:
-    with working("Drawing the figures and the page"):
-        from pid_jax.plot.files import save_figures
+    """Write the page, which has all that the study says, and then the figures."""
+    with working("Writing the page"):
         from pid_jax.report.page import write_report
 
-        save_figures(results, out_dir / FIGURES)
         page = write_report(results, out_dir / PAGE)
-    out.print(f"Figures: {out_dir / FIGURES}")
     out.print(f"Page: {page.resolve()}")
+    with working("Drawing the figures"):
+        from pid_jax.plot.files import save_figures
+
+        save_figures(results, out_dir / FIGURES)
+    out.print(f"Figures: {out_dir / FIGURES}")
 
 
 def _print_table(results: "xr.Dataset") -> None:

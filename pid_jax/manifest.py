@@ -25,7 +25,7 @@ class Manifest:
         ids: Ids of all samples wanted, in the order of extraction.
         shard_size: Samples a shard; shard k holds ids[k * shard_size : (k + 1) * shard_size].
         tensors: Names of the tensors of every shard, see `tensor_name`.
-        condition: What was done to the model: name, edges cut, window of layers.
+        condition: What was done to the model: name, label, edges cut or title of the mask, first and last block.
         settings: Model, prompt, data, pooling and versions, JSON-ready.
         evidence: What self-tests measured before the run, JSON-ready. It decides nothing, so it is neither compared nor
             part of `digest`, and a store that is resumed keeps the evidence it has.

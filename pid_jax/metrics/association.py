@@ -16,6 +16,7 @@ from pid_jax.metrics.labels import with_ends
 from pid_jax.metrics.sources import Sources
 from pid_jax.metrics.trajectory import METRICS, Smooth
 from pid_jax.study.differences import LEVEL
+from pid_jax.study.results import cut_names
 
 # The metric behind each property of a task; it changes smoothly with the atoms.
 PROPERTIES = {"vision_dependence": "vision_share_early", "redundancy": "redundancy_share_last"}
@@ -36,18 +37,18 @@ def associations(results: xr.Dataset, models: Sequence[ModelDraws]) -> xr.Datase
         results: A study.
         models: What `read_models` reads of it.
     """
-    names = [str(name) for name in results["edges"].values]
+    names, every = cut_names(results), [str(window) for window in results["window"].values]
     edges = list(dict.fromkeys(name for name in names if name))
-    windows = list(dict.fromkeys(str(w) for w in results["window"].values if str(w)))
+    windows = list(dict.fromkeys(window for name, window in zip(names, every, strict=True) if name))
     sources = Sources.of(results)
     properties = known_properties(sources)
     shape = (len(models), len(edges), len(windows), len(effect_labels(sources)), len(properties))
     found = np.full((4, *shape), np.nan)
     for model, draws in enumerate(models):
         effects, of_tasks = drawn_effects(draws, results["cut_last"].values[model]), _drawn_properties(draws)
-        for condition, (edge, window) in enumerate(zip(names, results["window"].values, strict=True)):
+        for condition, (edge, window) in enumerate(zip(names, every, strict=True)):
             if edge:
-                place = (model, edges.index(edge), windows.index(str(window)))
+                place = (model, edges.index(edge), windows.index(window))
                 for pair in np.ndindex(shape[3:]):
                     found[(slice(None), *place, *pair)] = associate(
                         effects[:, :, condition, pair[0]], of_tasks[:, :, pair[1]]

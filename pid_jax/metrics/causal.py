@@ -103,23 +103,27 @@ def drawn_effects(model: ModelDraws, last_cut: np.ndarray) -> np.ndarray:
 
     Args:
         model: What was found in it.
-        last_cut: Last decoder block cut by every condition; -1 for the baseline and where there is no such knockout.
+        last_cut: Last decoder block cut by every condition; -1 for the baseline, and where it is not known.
 
     Returns:
         Estimate and replicates (draw, task, condition, effect); NaN for the baseline and where there is no knockout.
+        Where the last block is not known, what is behind it is NaN, and the effects at the end are not.
     """
     of_atoms, atoms = model.sources.known(ATOM_EFFECTS), model.arranged.atoms
     effects = np.full((*atoms.shape[:3], len(of_atoms) + 1), np.nan)
     layers, change = model.layers, atoms - atoms[:, :, :1]
     of_answers = model.accuracy - model.accuracy[:, :, :1]
-    for condition, last in enumerate(last_cut):
-        if last >= 0:
-            behind, final = np.moveaxis(at_depth(change[:, :, condition], layers, [last + 1, layers[-1]]), -1, 0)
-            for place, effect in enumerate(of_atoms.values()):
-                effects[:, :, condition, place] = effect.of(final if effect.is_final else behind)
-            # Without replicates of the answers, or of the atoms, there is only the estimate.
-            count = min(len(of_answers), len(effects))
-            effects[:count, :, condition, -1] = of_answers[:count, :, condition]
+    for condition in range(1, len(last_cut)):
+        last = last_cut[condition]
+        if last < 0 and not np.isfinite(atoms[:, :, condition]).any():
+            continue  # there is no such knockout
+        where = [last + 1 if last >= 0 else np.inf, layers[-1]]
+        behind, final = np.moveaxis(at_depth(change[:, :, condition], layers, where), -1, 0)
+        for place, effect in enumerate(of_atoms.values()):
+            effects[:, :, condition, place] = effect.of(final if effect.is_final else behind)
+        # Without replicates of the answers, or of the atoms, there is only the estimate.
+        count = min(len(of_answers), len(effects))
+        effects[:count, :, condition, -1] = of_answers[:count, :, condition]
     return effects
 
 

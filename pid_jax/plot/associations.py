@@ -22,6 +22,7 @@ from pid_jax.plot.style import (
     series_style,
     wrap,
 )
+from pid_jax.study.results import cut_names
 
 _VARIABLES = ("effect", "effect_lower", "effect_upper", "association", "metric")
 _DIMENSIONS = ("task", "condition", "effect_name", "property", "metric_name", "edges_name", "window_name")
@@ -124,7 +125,7 @@ def _with_reach(cell: xr.Dataset, name: str, factor: float) -> tuple[np.ndarray,
 
 def _association_text(results: xr.Dataset, effect: str, cut: int, name: str) -> tuple[str, ...]:
     """Write Spearman's correlation over tasks, with its interval and p-value."""
-    edges, window = (str(results[kind].values[cut]) for kind in ("edges", "window"))
+    edges, window = cut_names(results)[cut], str(results["window"].values[cut])
     if edges not in names_of(results, "edges_name") or window not in names_of(results, "window_name"):
         return ("ρ not available",)
     place = {

@@ -7,8 +7,9 @@ from matplotlib.figure import Figure
 
 from pid_jax.plot.lines import mark_empty
 from pid_jax.plot.quantities import in_unit, names_of, with_unit
-from pid_jax.plot.selection import edge_sets
+from pid_jax.plot.selection import edge_labels, window_labels
 from pid_jax.plot.style import SMALL_TEXT_SIZE, add_legend, series_style, small_ticks, wrap
+from pid_jax.study.results import cut_names
 
 EFFECTS = ("trapped_vision", "compensatory_synergy", "information_cost", "accuracy_change")
 LARGEST_P = 0.05
@@ -43,8 +44,8 @@ def draw_effects(figure: Figure, panels: np.ndarray, results: xr.Dataset, unit: 
         results: one model of the dataset made by `pid_jax.study`.
         unit: "bits" or "nats".
     """
-    sets = edge_sets(results)
-    windows = list(dict.fromkeys(window for window in names_of(results, "window") if window))
+    labels = edge_labels(results)
+    sets, windows = list(labels), list(dict.fromkeys(window for window in window_labels(results) if window))
     for row, name in enumerate(shown_effects(results)):
         factor, _ = effect_unit(results, name, unit)
         for column in range(panels.shape[1]):
@@ -60,14 +61,14 @@ def draw_effects(figure: Figure, panels: np.ndarray, results: xr.Dataset, unit: 
             _name_windows(axes, windows, is_last=row == len(panels) - 1)
         panels[row, 0].set_ylabel(effect_axis_label(results, name, unit), fontsize=SMALL_TEXT_SIZE)
     if len(sets) > 1:
-        add_legend(figure, handles, sets)
+        add_legend(figure, handles, list(labels.values()))
 
 
 def _draw_set(axes: Axes, cells: xr.Dataset, edge: str, windows: list[str], factor: float, sets: list[str]):
     """Draw one effect of all windows of one set of edges."""
-    chosen = cells.isel(condition=[c for c, e in enumerate(names_of(cells, "edges")) if e == edge])
+    chosen = cells.isel(condition=[c for c, name in enumerate(cut_names(cells)) if name == edge])
     place = sets.index(edge)
-    x = np.array([windows.index(window) for window in names_of(chosen, "window")])
+    x = np.array([windows.index(window) for window in window_labels(chosen)])
     x = x + 0.5 * ((place + 0.5) / len(sets) - 0.5)
     value = chosen["effect"].values * factor
     ends = np.stack([value - chosen["effect_lower"].values * factor, chosen["effect_upper"].values * factor - value])

@@ -4,10 +4,14 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.plot.quantities import condition_labels, names_of
+from pid_jax.study.conditions import WHOLE_WINDOW
+from pid_jax.study.results import cut_names
 
 MOST_CONDITIONS = 4
 MOST_CUTS = 2
-WHOLE_WINDOW = "all"
+UNKNOWN_WINDOW = "unknown"
+# What stands in a label behind the name of what is cut.
+_CUT = " cut, "
 
 
 def shown_conditions(results: xr.Dataset, most: int = MOST_CONDITIONS) -> list[int]:
@@ -24,25 +28,33 @@ def shown_conditions(results: xr.Dataset, most: int = MOST_CONDITIONS) -> list[i
     count = results.sizes["condition"]
     if count <= most:
         return list(range(count))
-    edges, windows = names_of(results, "edges"), names_of(results, "window")
-    widths = (results["cut_last"] - results["cut_first"]).values
+    names, windows = cut_names(results), names_of(results, "window")
+    widths = (results["cut_last"] - results["cut_first"]).where(results["cut_first"] >= 0, -1).values
 
     def width(place: int) -> float:
         return np.inf if windows[place] == WHOLE_WINDOW else float(widths[place])
 
-    widest = [max((i for i, e in enumerate(edges) if e == edge), key=width) for edge in edge_sets(results)]
+    widest = [max((i for i, other in enumerate(names) if other == name), key=width) for name in edge_sets(results)]
     return [0, *sorted(widest[: most - 1])]
 
 
 def edge_sets(results: xr.Dataset) -> list[str]:
     """Name what knockouts cut, each once and in order."""
-    return list(dict.fromkeys(edge for edge in names_of(results, "edges") if edge))
+    return list(dict.fromkeys(name for name in cut_names(results) if name))
 
 
-def edge_label(results: xr.Dataset, condition: int) -> str:
-    """Name the edges that a condition cuts as its label does, without the window."""
-    label = condition_labels(results)[condition]
-    return label.split(" cut")[0] if " cut" in label else str(results["edges"].values[condition])
+def edge_labels(results: xr.Dataset) -> dict[str, str]:
+    """Name what knockouts cut as their labels do, without the window; as `edge_sets` does if labels do not say more."""
+    firsts = {name: cut_names(results).index(name) for name in edge_sets(results)}
+    heads = {name: condition_labels(results)[place].partition(_CUT) for name, place in firsts.items()}
+    labels = {name: head if cut and not name.startswith(head) else name for name, (head, cut, _) in heads.items()}
+    return {name: label if list(labels.values()).count(label) == 1 else name for name, label in labels.items()}
+
+
+def window_labels(results: xr.Dataset) -> list[str]:
+    """Name the blocks that every condition cuts: "" for the baseline, "unknown" where the dataset does not say."""
+    windows = zip(cut_names(results), names_of(results, "window"), strict=True)
+    return [(window or UNKNOWN_WINDOW) if name else "" for name, window in windows]
 
 
 def left_out(results: xr.Dataset, shown: list[int], where: str = "in the heat map of windows") -> str:

@@ -10,7 +10,7 @@ from pid_jax.plot.effects import LARGEST_P, draw_effects, shown_effects
 from pid_jax.plot.heat import add_color_bar_above, draw_heat, name_rows
 from pid_jax.plot.lines import mark_empty
 from pid_jax.plot.quantities import PER_NAT, atom_labels, check_results, names_of
-from pid_jax.plot.selection import edge_label, edge_sets
+from pid_jax.plot.selection import edge_labels, edge_sets, window_labels
 from pid_jax.plot.style import (
     DIFFERENCE_MAP,
     FEWEST_LAYERS_WITHOUT_MARKERS,
@@ -22,6 +22,7 @@ from pid_jax.plot.style import (
     small_ticks,
     wrap,
 )
+from pid_jax.study.results import cut_names
 
 _TESTED = ("difference", "difference_family_wise")
 # Heights of a row of cells: comfortable, and the least that can be told apart; of a heat map and of a row of effects.
@@ -51,7 +52,7 @@ def plot_windows(results: xr.Dataset, *, unit: str = "bits") -> Figure:
         got = names_of(results, "condition")
         raise ValueError(f"results must hold a knockout besides the baseline, got {got}; add a cut or leave it out")
     sets, effects = edge_sets(results), shown_effects(results)
-    places = [[c for c, e in enumerate(names_of(results, "edges")) if e == edge] for edge in sets]
+    places = [[c for c, name in enumerate(cut_names(results)) if name == edge] for edge in sets]
     change = results[list(_TESTED)].sel(quantity="unique_1").transpose("task", "condition", "layer")
     values = change["difference"].values[:, 1:] * PER_NAT[unit]
     reach = float(np.abs(values[np.isfinite(values)]).max(initial=0.0)) or 1.0
@@ -64,7 +65,7 @@ def plot_windows(results: xr.Dataset, *, unit: str = "bits") -> Figure:
         for map_row, rows in enumerate(places):
             for column in range(columns):
                 mesh = _draw_map(panels[map_row, column], change.isel(task=column, condition=rows), unit, reach)
-            _label_maps(panels[map_row], results, rows, heights[map_row])
+            _label_maps(panels[map_row], results, rows, heights[map_row], edge_labels(results)[sets[map_row]])
         for axes in panels[len(sets) - 1]:
             axes.set_xlabel("layer")
         for column, task in enumerate(results["task"].values):
@@ -104,10 +105,8 @@ def _draw_map(axes: Axes, cells: xr.Dataset, unit: str, reach: float):
     return mesh
 
 
-def _label_maps(panels: np.ndarray, results: xr.Dataset, rows: list[int], inches: float) -> None:
+def _label_maps(panels: np.ndarray, results: xr.Dataset, rows: list[int], inches: float, edges: str) -> None:
     """Name windows, edges and layers of a row of heat maps."""
-    windows = [names_of(results, "window")[place] for place in rows]
-    name_rows(panels[0], windows, inches)
+    name_rows(panels[0], [window_labels(results)[place] for place in rows], inches)
     panels[0].tick_params(left=True, labelleft=True)
-    name = wrap(f"{edge_label(results, rows[0])} in blocks", max(14, int(inches * 14)))
-    panels[0].set_ylabel(name, fontsize=SMALL_TEXT_SIZE)
+    panels[0].set_ylabel(wrap(f"{edges} in blocks", max(14, int(inches * 14))), fontsize=SMALL_TEXT_SIZE)

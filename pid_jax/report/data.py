@@ -8,7 +8,7 @@ import xarray as xr
 
 from pid_jax.plot.choices import SAME_AGAIN, changed_choices
 from pid_jax.plot.quantities import MAP_NAMES, atom_labels, condition_labels, measure_name, names_of
-from pid_jax.plot.selection import edge_label, edge_sets
+from pid_jax.plot.selection import UNKNOWN_WINDOW, edge_labels
 
 # What stands in front of a choice that could be taken for something else.
 _KINDS = {"universe_target": "target: ", "universe_measure": "measure "}
@@ -76,21 +76,14 @@ def _labels(results: xr.Dataset) -> dict[str, dict[str, str]]:
         "gaussianizer": {name: MAP_NAMES.get(name, name) for name in maps},
         "quantity": atoms | QUANTITY_NAMES,
         "condition": dict(zip(conditions, condition_labels(results), strict=True)),
-        "edges": _edge_labels(results),
+        "edges": edge_labels(results),
+        "window_name": {"": UNKNOWN_WINDOW},
         "universe": _universe_labels(results),
         "source": {
             "source_1": str(results.attrs.get("source_1_label", "source 1")),
             "source_2": str(results.attrs.get("source_2_label", "source 2")),
         },
     }
-
-
-def _edge_labels(results: xr.Dataset) -> dict[str, str]:
-    """Name what is cut as the labels of conditions do."""
-    if "edges" not in results.coords:
-        return {}
-    edges = names_of(results, "edges")
-    return {edge: edge_label(results, edges.index(edge)) for edge in edge_sets(results)}
 
 
 def _universe_labels(results: xr.Dataset) -> dict[str, str]:

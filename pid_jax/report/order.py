@@ -4,26 +4,30 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.plot.quantities import names_of
-from pid_jax.plot.selection import WHOLE_WINDOW, edge_sets
+from pid_jax.plot.selection import edge_sets
+from pid_jax.study.conditions import WHOLE_WINDOW
+from pid_jax.study.results import cut_names
 
 # What the claims are about stands first.
 FIRST_EDGES = "image-question"
-_NEEDED = ("edges", "window", "cut_first", "cut_last")
+_NEEDED = ("window", "cut_first", "cut_last")
 
 
 def for_page(results: xr.Dataset) -> xr.Dataset:
     """Leave out replicates, which are not shown, and put the conditions in the order of the page.
 
     The baseline stands first; then come the cuts, one set of edges after the other, each with the window "all" first
-    and the others by their first block. Without the coordinates that say what was cut, the order stays.
+    and the others by their first block. Without the coordinates that say where was cut, the order stays. Conditions of
+    which the dataset does not say what they cut have their own names in `edges`.
 
     Args:
         results: The dataset made by `pid_jax.study`.
     """
     kept = results.drop_vars([name for name, values in results.variables.items() if "replicate" in values.dims])
+    kept = kept.assign_coords(edges=("condition", cut_names(kept)))
     if not all(name in kept.coords for name in _NEEDED):
         return kept
-    edges, windows = names_of(kept, "edges"), names_of(kept, "window")
+    edges, windows = cut_names(kept), names_of(kept, "window")
     sets = sorted(edge_sets(kept), key=lambda edge: edge != FIRST_EDGES)
     first, last = (_blocks(kept, name) for name in ("cut_first", "cut_last"))
 

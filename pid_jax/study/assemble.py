@@ -9,8 +9,8 @@ import xarray as xr
 
 from pid_jax.bias import INTERVAL_LEVEL
 from pid_jax.spec import is_pca, spec_to_dict
-from pid_jax.store import ActivationStore
 from pid_jax.study.cache import package_versions
+from pid_jax.study.conditions import Cut, cut_of, labels_of, tell_apart
 from pid_jax.study.differences import LEVEL, add_differences
 from pid_jax.study.model import StudyModel, TaskRows, condition_name, describe_answers
 from pid_jax.study.results import SCHEMA
@@ -118,25 +118,25 @@ def _answers(tasks: Mapping[str, Mapping[str, TaskRows]], names: Mapping[str, li
 
 def _describe(models: Sequence[StudyModel], conditions: Sequence[str], layers: np.ndarray) -> dict[str, Any]:
     """Describe conditions and depths."""
-    stores: dict[str, ActivationStore] = {}
-    cut = {end: np.full((len(models), len(conditions)), -1) for end in ("first", "last")}
+    described: dict[str, Mapping[str, Any]] = {}
+    cuts: dict[str, list[Cut]] = {name: [] for name in conditions}
+    blocks = np.full((2, len(models), len(conditions)), -1)
     for row, model in enumerate(models):
         for store in model.stores:
-            name = condition_name(store)
-            stores.setdefault(name, store)
-            for end, blocks in cut.items():
-                blocks[row, conditions.index(name)] = int(store.manifest.condition.get(end, -1))
+            name, cut = condition_name(store), cut_of(store.manifest.condition)
+            described.setdefault(name, store.manifest.condition)
+            cuts[name].append(cut)
+            blocks[:, row, conditions.index(name)] = cut.first, cut.last
     last = np.array([model.last_layer for model in models])
     has_layer = np.array([np.isin(layers, model.baseline.layers) for model in models])
     depth = layers / np.maximum(last, 1)[:, None]
-    parts = [name.partition("@") for name in conditions]
-    is_cut = [bool(stores[name].manifest.condition.get("edges")) for name in conditions]
+    names = list(tell_apart(cuts).values())
     return {
-        "condition_label": ("condition", [str(stores[n].manifest.condition.get("label", n)) for n in conditions]),
-        "edges": ("condition", [part[0] if cut else "" for part, cut in zip(parts, is_cut, strict=True)]),
-        "window": ("condition", [part[2] if cut else "" for part, cut in zip(parts, is_cut, strict=True)]),
-        "cut_first": (("model", "condition"), cut["first"]),
-        "cut_last": (("model", "condition"), cut["last"]),
+        "condition_label": ("condition", labels_of([described[name] for name in conditions])),
+        "edges": ("condition", [name for name, _ in names]),
+        "window": ("condition", [window for _, window in names]),
+        "cut_first": (("model", "condition"), blocks[0]),
+        "cut_last": (("model", "condition"), blocks[1]),
         "last_layer": ("model", last),
         "depth": (("model", "layer"), np.where(has_layer, depth, np.nan), {"units": "1"}),
     }

@@ -10,9 +10,9 @@ from pid_jax.manifest import describe_differences
 from pid_jax.shard import StoreError
 from pid_jax.spec import is_shrunk
 from pid_jax.store import ActivationStore
+from pid_jax.study.conditions import BASELINE, name_of
 from pid_jax.study.spec import StudySpec
 
-BASELINE = "baseline"
 _COLUMNS = ("task", "gold", "correct")
 
 
@@ -43,7 +43,7 @@ class StudyModel:
 
 def condition_name(store: ActivationStore) -> str:
     """Name the condition of a store: "unnamed" if nobody did."""
-    return str(store.manifest.condition.get("name", "unnamed"))
+    return name_of(store.manifest.condition)
 
 
 def check_model(model: StudyModel) -> tuple[StudyModel, list[str]]:

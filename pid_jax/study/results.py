@@ -7,6 +7,7 @@ import xarray as xr
 
 from pid_jax.atomic import write_bytes
 from pid_jax.dataset_file import encode_dataset, read_dataset
+from pid_jax.study.conditions import BASELINE
 
 SCHEMA = "pid_jax.study/2"
 
@@ -46,3 +47,14 @@ def one_model(results: xr.Dataset, name: str) -> xr.Dataset:
     has_condition = (chosen["cell"] != "absent").any("task").values
     has_layer = np.isfinite(chosen["depth"].values)
     return chosen.isel(condition=np.flatnonzero(has_condition), layer=np.flatnonzero(has_layer))
+
+
+def cut_names(results: xr.Dataset) -> list[str]:
+    """Name what every condition cuts: "" for the baseline, and its own name where the dataset does not say.
+
+    Args:
+        results: A study, or a model of it.
+    """
+    conditions = [str(name) for name in results["condition"].values]
+    known = [str(name) for name in results["edges"].values] if "edges" in results.coords else [""] * len(conditions)
+    return ["" if own == BASELINE else name or own for name, own in zip(known, conditions, strict=True)]

@@ -252,6 +252,23 @@ def test_what_is_left_out_is_one_line_each(pid_jax, study_folder):
     assert "1 parts of the study had to be left out" in " ".join(err.split())
 
 
+def test_a_figure_that_fails_hides_nothing_that_was_found(pid_jax, study_folder, monkeypatch):
+    def fails(*given, **options):
+        raise ValueError("no figure")
+
+    monkeypatch.setattr("pid_jax.plot.catalog.plot_windows", fails)
+    content = (SETTINGS + STUDY).replace('"k"]', '"k", "o"]')
+    (study_folder / "other.toml").write_text(content)
+    out = study_folder / "out4"
+    code, text, err = pid_jax("study", study_folder / "other.toml", "--out", out)
+    assert code == 1
+    err = " ".join(err.split())
+    assert err.index("is left out: it was not made like") < err.index("error: no figure")
+    assert "What this study says of five claims" in text
+    assert load_study(out / "results.nc").attrs["problems"] != "[]"
+    assert "it was not made like" in (out / "report.html").read_text()
+
+
 def test_a_study_needs_one_description(pid_jax, tmp_path):
     for given, what in (((), "neither"), ((tmp_path / "x.toml", "--store", "b"), "both")):
         code, _, err = pid_jax("study", *given, "--out", tmp_path / "o")

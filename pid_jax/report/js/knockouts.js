@@ -1,7 +1,7 @@
 // What cuts change: layer by layer, as one number per cut, and together with properties of tasks.
 
 const cutsOf = (model) => conditionsOf(model).filter((c) => c !== 0);
-const edgesOf = (condition) => (has("edges") ? valueAt("edges", { condition }) : "");
+const edgesOf = (condition) => valueAt("edges", { condition });
 const edgeSets = (model) => [...new Set(cutsOf(model).map(edgesOf))];
 // Cuts of the chosen edges.
 const chosenCuts = (s) => cutsOf(s.model).filter((c) => edgesOf(c) === s.edges);

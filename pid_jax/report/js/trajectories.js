@@ -83,9 +83,9 @@ const MOST_CUTS = 3;
 
 function firstConditions(all) {
   if (all.length <= 1 + MOST_CUTS) return all;
-  if (!["edges", "window", "cut_first", "cut_last"].every(has)) return all.slice(0, 1 + MOST_CUTS);
+  if (!["window", "cut_first", "cut_last"].every(has)) return all.slice(0, 1 + MOST_CUTS);
   const width = (condition) => {
-    const [first, last] = windowOf(state.model, condition) ?? [0, 0];
+    const [first, last] = windowOf(state.model, condition) ?? [0, -1];
     return valueAt("window", { condition }) === "all" ? Infinity : last - first;
   };
   const widest = (edges) => all.filter((c) => edgesOf(c) === edges).reduce((a, b) => (width(b) > width(a) ? b : a));
