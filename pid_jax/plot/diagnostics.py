@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from pid_jax.plot.heat import edges_around
 from pid_jax.plot.lines import mark_empty
 from pid_jax.plot.quantities import check_results, condition_labels, default_measure
 from pid_jax.plot.style import (
@@ -143,13 +144,14 @@ def _used(shown: xr.Dataset) -> list[int]:
 def _draw_status(axes: Axes, cell: xr.Dataset) -> None:
     """Draw whether estimates are there, by condition and layer; failures carry a cross."""
     states = _states(cell.transpose("condition", "layer", ...))
-    rows, columns = states.shape
+    rows = len(states)
     norm = BoundaryNorm([-0.5, 0.5, 1.5, 2.5], 3)
-    edges = np.arange(columns + 1) - 0.5 + float(cell["layer"].values[0])
+    layers = cell["layer"].values
     colors = ListedColormap(_STATUS_COLORS)
-    axes.pcolormesh(edges, np.arange(rows + 1) - 0.5, states, cmap=colors, norm=norm, edgecolors="white", linewidth=0.3)
+    sides = edges_around(layers), edges_around(np.arange(rows))
+    axes.pcolormesh(*sides, states, cmap=colors, norm=norm, edgecolors="white", linewidth=0.3)
     failed = np.argwhere(states == 2)
-    axes.scatter(failed[:, 1] + edges[0] + 0.5, failed[:, 0], marker="x", s=6, color="black", linewidths=0.6)
+    axes.scatter(layers[failed[:, 1]], failed[:, 0], marker="x", s=6, color="black", linewidths=0.6)
     axes.set_ylim(rows - 0.5, -0.5)
     step = -(-rows // 5)
     names = ["baseline" if i == 0 else str(i) for i in range(len(condition_labels(cell)))]

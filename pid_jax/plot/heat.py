@@ -1,4 +1,4 @@
-"""Heat maps: cells centered at whole numbers, the first row on top, and a color bar with a unit."""
+"""Heat maps: cells around the numbers of their rows and columns, the first row on top, and a color bar with a unit."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,7 +16,15 @@ _NAME_INCHES = 0.11
 _BAR_INCHES, _BAR_ASPECT, _GAP_INCHES = 0.09, 36, 0.1
 
 
-def draw_heat(axes: Axes, values: np.ndarray, limits: tuple[float, float], color_map: str) -> QuadMesh:
+def edges_around(places: np.ndarray) -> np.ndarray:
+    """Return the edges of cells around rising numbers, (n + 1,): halfway between them, and half a unit outside."""
+    places = np.asarray(places, dtype=float)
+    return np.concatenate([[places[0] - 0.5], (places[:-1] + places[1:]) / 2, [places[-1] + 0.5]])
+
+
+def draw_heat(
+    axes: Axes, values: np.ndarray, limits: tuple[float, float], color_map: str, at: np.ndarray | None = None
+) -> QuadMesh:
     """Draw a matrix; cells without a value show the hatching behind them.
 
     Args:
@@ -24,14 +32,16 @@ def draw_heat(axes: Axes, values: np.ndarray, limits: tuple[float, float], color
         values: rows and columns.
         limits: values at the two ends of the color map.
         color_map: its name.
+        at: rising numbers of the columns, such as layers; 0, 1, ... if not given.
 
     Returns:
         The mesh, for the color bar.
     """
     rows, columns = values.shape
+    edges = edges_around(np.arange(columns) if at is None else at)
     axes.patch.set(**MISSING_LOOK, linewidth=0)
     mesh = axes.pcolormesh(
-        np.arange(columns + 1) - 0.5,
+        edges,
         np.arange(rows + 1) - 0.5,
         np.ma.masked_invalid(values),
         vmin=limits[0],
@@ -41,7 +51,7 @@ def draw_heat(axes: Axes, values: np.ndarray, limits: tuple[float, float], color
         linewidth=0.1,
     )
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
-    axes.set_xlim(-0.5, columns - 0.5)
+    axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(rows - 0.5, -0.5)
     return mesh
 

@@ -43,7 +43,7 @@ def plot_spectra(results: xr.Dataset, *, unit: str = "bits") -> Figure:
             label_row(panels[row, 0], task, "direction (rank)")
             for column, name in enumerate(shown):
                 axes = panels[row, column]
-                mesh = draw_heat(axes, values[name][row], (0.0, top), AMOUNT_MAP)
+                mesh = draw_heat(axes, values[name][row], (0.0, top), AMOUNT_MAP, results["layer"].values)
                 axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True, min_n_ticks=1))
                 axes.yaxis.set_major_formatter(lambda place, _: f"{place + 1:.0f}")
                 if not np.isfinite(values[name][row]).any():

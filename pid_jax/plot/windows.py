@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from pid_jax.plot.effects import LARGEST_P, draw_effects, shown_effects
-from pid_jax.plot.heat import add_color_bar_above, draw_heat, name_rows
+from pid_jax.plot.heat import add_color_bar_above, draw_heat, edges_around, name_rows
 from pid_jax.plot.lines import mark_empty
 from pid_jax.plot.quantities import PER_NAT, atom_labels, check_results, names_of
 from pid_jax.plot.selection import edge_labels, edge_sets, window_labels
@@ -89,19 +89,23 @@ def _map_inches(rows: int) -> float:
 def _draw_map(axes: Axes, cells: xr.Dataset, unit: str, reach: float):
     """Draw one task's changes by window and layer."""
     values = cells["difference"].values * PER_NAT[unit]
-    mesh = draw_heat(axes, values, (-reach, reach), DIFFERENCE_MAP)
+    layers = cells["layer"].values
+    mesh = draw_heat(axes, values, (-reach, reach), DIFFERENCE_MAP, layers)
     small_ticks(axes)
     axes.tick_params(left=False, labelleft=False)
     if not np.isfinite(values).any():
         mark_empty(axes)
     unclear = np.argwhere(np.isfinite(values) & ~(cells["difference_family_wise"].values < LARGEST_P))
     size = 1.6 if values.shape[1] < FEWEST_LAYERS_WITHOUT_MARKERS else 0.6
-    axes.scatter(unclear[:, 1], unclear[:, 0], s=size, color="#4D4D4D", linewidths=0, gid="not significant")
+    axes.scatter(layers[unclear[:, 1]], unclear[:, 0], s=size, color="#4D4D4D", linewidths=0, gid="not significant")
+    sides = edges_around(layers)
     for row in range(cells.sizes["condition"]):
         first, last = (int(cells[name].values[row]) for name in ("cut_first", "cut_last"))
-        if first >= 0:
-            corner, width = (first + 0.5, row - 0.5), last - first + 1
-            axes.add_patch(Rectangle(corner, width, 1.0, fill=False, edgecolor="black", linewidth=0.7))
+        inside = np.flatnonzero((layers > first) & (layers <= last + 1))  # layer l is the output of block l - 1
+        if first >= 0 and len(inside):
+            left, right = sides[inside[0]], sides[inside[-1] + 1]
+            frame = Rectangle((left, row - 0.5), right - left, 1.0, fill=False, edgecolor="black", linewidth=0.7)
+            axes.add_patch(frame)
     return mesh
 
 

@@ -151,6 +151,23 @@ def test_windows_outline_the_outputs_of_blocks_cut_and_dot_what_is_not_significa
     assert sorted(map(tuple, dots.get_offsets())) == sorted((c, r) for r, c in np.argwhere(adjusted >= 0.05))
 
 
+def test_maps_of_some_layers_stand_at_the_numbers_of_these(model):
+    """Stores may hold every third layer only."""
+    some = model.assign_coords(layer=3 * model["layer"].values)
+    some["cut_first"], some["cut_last"] = (("condition", 3 * model[name].values) for name in ("cut_first", "cut_last"))
+    layers = some["layer"].values
+    sides = [-0.5, *(layers[1:] - 1.5), layers[-1] + 0.5]
+    axes = plot_windows(some).axes[0]
+    np.testing.assert_allclose(axes.collections[0].get_coordinates()[0, :, 0], sides)
+    for patch, first, last in zip(axes.patches, some["cut_first"].values[1:], some["cut_last"].values[1:], strict=True):
+        inside = [layer for layer in layers if first < layer <= last + 1]
+        assert patch.get_x() == inside[0] - 1.5
+        assert patch.get_x() + patch.get_width() == min(inside[-1] + 1.5, sides[-1])
+    (dots,) = [c for c in axes.collections if c.get_gid() == "not significant"]
+    assert {x for x, _ in dots.get_offsets()} <= set(layers)
+    np.testing.assert_allclose(first_mesh(plot_spectra(some).axes[0]).get_coordinates()[0, :, 0], sides)
+
+
 def test_effects_are_drawn_with_intervals_and_hollow_where_not_significant(model):
     figure = plot_windows(model)
     axes = figure.axes[3 + 3]  # first task: trapped vision, then synergy
