@@ -103,7 +103,7 @@ def _draw_map(axes: Axes, cells: xr.Dataset, unit: str, reach: float):
         first, last = (int(cells[name].values[row]) for name in ("cut_first", "cut_last"))
         inside = np.flatnonzero((layers > first) & (layers <= last + 1))  # layer l is the output of block l - 1
         if first >= 0 and len(inside):
-            left, right = sides[inside[0]], sides[inside[-1] + 1]
+            left, right = float(sides[inside[0]]), float(sides[inside[-1] + 1])
             frame = Rectangle((left, row - 0.5), right - left, 1.0, fill=False, edgecolor="black", linewidth=0.7)
             axes.add_patch(frame)
     return mesh
