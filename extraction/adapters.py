@@ -49,7 +49,7 @@ def refuse_wrapped(model: Any) -> None:
     kind = type(model)
     if hasattr(model, "peft_config") and hasattr(model, "get_base_model"):
         remedy = "give model.merge_and_unload(), which adds the adapter to the weights"
-    elif getattr(model, "_hf_peft_config_loaded", False):
+    elif getattr(model, "_hf_peft_config_loaded", False) or getattr(model, "peft_config", None):
         remedy = "load it by peft.PeftModel.from_pretrained(base, adapter) and give its merge_and_unload()"
     elif kind.__name__ in ("DataParallel", "DistributedDataParallel"):
         remedy = "give model.module"

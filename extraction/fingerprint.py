@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 from extraction.models import VisionLanguageModel
+from extraction.processors import handed_on
 
 _SPREAD = 4096
 _INCIDENTAL = {"_name_or_path", "transformers_version", "torch_dtype", "dtype"}
@@ -38,8 +39,5 @@ def _processor_hash(processor: Any) -> str:
     image = {k: v for k, v in processor.image_processor.to_dict().items() if k not in _INCIDENTAL}
     text = json.loads(processor.tokenizer.backend_tokenizer.to_str())
     text = {k: v for k, v in text.items() if k not in ("padding", "truncation")}  # `WHOLE_TEXT` overrides them
-    # transformers hands settings of the tokenizer on to the image processor, if they have a name that it knows.
-    names = getattr(getattr(processor.image_processor, "valid_kwargs", None), "__annotations__", {})
-    handed_on = {k: v for k, v in processor.tokenizer.init_kwargs.items() if k in names}
-    parts = [own, image, text, handed_on]
+    parts = [own, image, text, handed_on(processor)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()

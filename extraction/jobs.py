@@ -46,7 +46,10 @@ def extract_baseline(
     options = options or RunOptions()
     manifest = plan_store(vlm, samples, settings, None)
     store = _start(manifest, out, lambda: _prove_prefix(vlm, samples, settings))
-    fill(vlm, samples, settings, [Target(store=store)], options)
+    images = None
+    if settings.keep == "correct":  # what was answered is what is extracted
+        images = KnownImages(ActivationStore.open(answers_path(out)), samples)
+    fill(vlm, samples, settings, [Target(store=store)], options, images)
     ensure_readout(vlm, store, settings, options.say if options.process.is_first else lambda line: None)
     return store
 

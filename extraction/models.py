@@ -14,7 +14,7 @@ from extraction.adapters import refuse_adapter_files, refuse_wrapped
 from extraction.checked import Checked
 from extraction.families import Family, family_of
 from extraction.image_settings import complete_image_settings
-from extraction.processors import load_processor
+from extraction.processors import check_handed_on, load_processor
 from extraction.tiny import SHIPPED
 from extraction.tokens import check_tokenizer, pad_token
 
@@ -197,7 +197,7 @@ def wrap_model(model: Any, processor: Any, checked: tuple[Checked, ...] = ()) ->
         family=family,
         decoder=decoder,
         image_token_id=image_token_id,
-        checked=(*checked, *settings, *text),
+        checked=(*checked, *settings, *text, *check_handed_on(processor)),
     )
 
 

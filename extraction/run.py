@@ -18,7 +18,7 @@ from extraction.fingerprint import fingerprint
 from extraction.forward import BatchResult, ForwardPlan, describe_sample, run_batch
 from extraction.models import VisionLanguageModel
 from extraction.processes import Process
-from extraction.same_images import KnownImages
+from extraction.same_images import IMAGE_HASH, KnownImages
 from extraction.settings import RunSettings, to_manifest
 from extraction.workers import Outcome, preparing
 from extraction.write_behind import WriteBehind
@@ -45,7 +45,7 @@ class RunOptions:
     Attributes:
         workers: Processes that decode images; 0 for none besides this one.
         max_errors: Failures of samples after which the run stops; None for no limit.
-        process: Which of several processes this is.
+        process: Which of several processes this is, `Process.from_environment()` under a launcher; alone if not given.
         progress: Called with the number of samples of all stores that are there.
         say: Called with what a user should know, a line each.
     """
@@ -128,7 +128,8 @@ def fill(
     )
     by_id = {sample.id: sample for sample in samples}
     missing = sorted({index for target in targets for index in target.store.missing_shards()})
-    images = images or KnownImages(targets[0].store, samples)
+    own = KnownImages(targets[0].store, samples)
+    images = images or own
     runner = _Runner(vlm, plan, settings.batch_size, options.say, images)
 
     def wanted() -> Iterator[tuple[int, list[Sample]]]:
@@ -149,6 +150,7 @@ def fill(
                 writing.wait()
             count.tell(at_once=has_failed)
     count.tell(at_once=True)
+    own.check_rows()
 
 
 def _write(
@@ -211,13 +213,13 @@ class _Rows:
         self.columns: list[dict[str, object]] = []
         self._states: list[np.ndarray] = []
 
-    def add(self, part: Sequence[Prepared], result: BatchResult, images: KnownImages) -> None:
+    def add(self, part: Sequence[Prepared], result: BatchResult) -> None:
         """Keep the samples of a batch; those whose states are not finite are failures."""
         is_good = np.asarray(np.isfinite(result.states).all(axis=(1, 2, 3)))
         for prepared, good, text in zip(part, is_good, result.answers, strict=True):
             if good:
                 self.ids.append(prepared.sample.id)
-                self.columns.append(describe_sample(prepared, text) | images.describe(prepared))
+                self.columns.append({**describe_sample(prepared, text), IMAGE_HASH: prepared.image_hash})
             else:
                 message = "the model's states are NaN or infinite: run it in float32 or bfloat16"
                 self.failures.append(Failure(id=prepared.sample.id, stage="states", message=message))
@@ -251,7 +253,7 @@ class _Runner:
             results = self._try(part, conditions)
             if results is not None:
                 for condition_rows, result in zip(rows, results, strict=True):
-                    condition_rows.add(part, result, self.images)
+                    condition_rows.add(part, result)
                 at += len(part)
             elif len(part) == 1:
                 message = "one sample alone does not fit into the memory of the device: use a larger one, or device_map"

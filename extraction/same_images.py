@@ -1,8 +1,7 @@
 """Whether images are still those that a store was extracted from: by hashes of their content, kept with the rows."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from functools import cached_property
-from typing import Any
 
 from extraction.datasets.sample import Sample
 from extraction.encode import Prepared
@@ -17,7 +16,7 @@ class KnownImages:
     """Content of images, by the rows of a store when it is first needed, and by what was read since.
 
     Args:
-        store: A baseline, or the store that is being filled; only shards that exist are read.
+        store: A baseline, its answers, or the store that is being filled; only shards that exist are read.
         samples: Samples of the store.
     """
 
@@ -31,31 +30,32 @@ class KnownImages:
             ValueError: If the content of an image has changed.
         """
         for one in outcomes:
-            if not isinstance(one, Prepared):
-                continue
-            if self._hashes.setdefault(one.sample.image_key, one.image_hash) != one.image_hash:
-                raise ValueError(
-                    f"image {shown(one.sample.image_place)!r} of sample {shown(one.sample.id)!r} has other content "
-                    f"than when {self._store.path} was extracted, so their states could not be compared: restore the "
-                    "images, or extract that store again into another folder."
-                )
+            if isinstance(one, Prepared):
+                self._remember(self._hashes, one.sample, one.image_hash)
 
-    def describe(self, prepared: Prepared) -> dict[str, object]:
-        """Return the column `IMAGE_HASH` of a sample; none for stores whose rows lack it, made by earlier versions."""
-        return {IMAGE_HASH: prepared.image_hash} if self._has_hashes else {}
+    def check_rows(self) -> None:
+        """Check that all rows of an image saw the same content, also those that other processes wrote.
 
-    @cached_property
-    def _rows(self) -> list[tuple[str, Mapping[str, Any]]]:
-        missing = set(self._store.missing_shards())
-        there = [index for index in range(self._store.manifest.shard_count) if index not in missing]
-        headers = self._store.headers_of(there).values()
-        return [row for header in headers for row in zip(header.ids, header.columns, strict=True)]
-
-    @cached_property
-    def _has_hashes(self) -> bool:
-        return not self._rows or IMAGE_HASH in self._rows[0][1]
+        Raises:
+            ValueError: If they did not.
+        """
+        KnownImages(self._store, self._samples)._hashes  # noqa: B018 - reading them checks them
 
     @cached_property
     def _hashes(self) -> dict[Hashable, object]:
-        keys = {sample.id: sample.image_key for sample in self._samples}
-        return {keys[i]: row[IMAGE_HASH] for i, row in self._rows if IMAGE_HASH in row and i in keys}
+        by_id, found = {sample.id: sample for sample in self._samples}, {}
+        missing = set(self._store.missing_shards())
+        there = [index for index in range(self._store.manifest.shard_count) if index not in missing]
+        for header in self._store.headers_of(there).values():
+            for name, columns in zip(header.ids, header.columns, strict=True):
+                if name in by_id:
+                    self._remember(found, by_id[name], columns[IMAGE_HASH])
+        return found
+
+    def _remember(self, hashes: dict[Hashable, object], sample: Sample, content: object) -> None:
+        if hashes.setdefault(sample.image_key, content) != content:
+            raise ValueError(
+                f"image {shown(sample.image_place)!r} of sample {shown(sample.id)!r} has other content than when "
+                f"{self._store.path} was extracted, so their states could not be compared: restore the images, or "
+                "extract that store again into another folder."
+            )

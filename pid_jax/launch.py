@@ -126,6 +126,9 @@ def find_launch(environment: Mapping[str, str] = os.environ) -> Launch:
 
 def _launcher_in(environment: Mapping[str, str]) -> _Launcher | None:
     found = [launcher for launcher in _LAUNCHERS if any(sign in environment for sign in launcher.signs)]
+    found = [one for one in found if environment.get(one.rank) or environment.get(one.count) != "1"]
+    # A script may set WORLD_SIZE for itself and start its processes by srun: a launcher whose numbers are there counts.
+    found = [one for one in found if environment.get(one.rank) and environment.get(one.count)] or found
     # srun may set PMI's numbers too, and then both agree; mpiexec starts one helper a machine by srun, and they differ.
     if found == [_SRUN, _PMI] and environment.get(_SRUN.count) != environment.get(_PMI.count):
         return _PMI

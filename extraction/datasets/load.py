@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from extraction.datasets import easy_vqa, gqa, gqa_tasks
 from extraction.datasets.csv_form import load_csv
@@ -82,8 +83,8 @@ class DataSettings:
     """
 
     reader: str
-    path: str | Sequence[str] | None = None
-    images: str | None = None
+    path: str | Path | Sequence[str | Path] | None = None
+    images: str | Path | None = None
     tasks: tuple[str, ...] | None = None
     per_task: int | None = None
     seed: int = 0
@@ -96,6 +97,7 @@ class DataSettings:
             raise ValueError(f"reader must be one of {sorted(READERS)}, got {self.reader!r}.")
         reader = READERS[self.reader]
         object.__setattr__(self, "path", _one_or_several(self.path))
+        object.__setattr__(self, "images", None if self.images is None else str(self.images))
         if reader.needs_path != (self.path is not None):
             raise ValueError(f"{self.reader} data need {'a' if reader.needs_path else 'no'} path, got {self.path!r}.")
         if isinstance(self.path, tuple) and not reader.takes_several:
@@ -114,14 +116,21 @@ class DataSettings:
             if unknown:
                 raise ValueError(f"tasks must be among {list(reader.tasks or ())}, got {unknown}: check the spelling.")
 
+    @property
+    def paths(self) -> list[Path]:
+        """Where the data are; one path that leads nowhere for data that need none."""
+        several = self.path if isinstance(self.path, tuple) else (self.path or "",)
+        return [Path(str(path)) for path in several]
 
-def _one_or_several(path: str | Sequence[str] | None) -> str | tuple[str, ...] | None:
+
+def _one_or_several(path: str | Path | Sequence[str | Path] | None) -> str | tuple[str, ...] | None:
     """Return several paths as a tuple, and one as itself, so that the settings of one path are always the same."""
-    if path is None or isinstance(path, str):
-        return path
-    if not isinstance(path, Sequence) or not path or not all(isinstance(one, str) for one in path):
-        raise ValueError(f"path must be a text, or a sequence of texts, got {path!r}: give at least one path.")
-    return path[0] if len(path) == 1 else tuple(path)
+    if path is None:
+        return None
+    paths: Any = [path] if isinstance(path, str | Path) else path
+    if not isinstance(paths, Sequence) or not paths or not all(isinstance(one, str | Path) for one in paths):
+        raise ValueError(f"path must be a path or a sequence of paths, got {path!r}: give at least one.")
+    return str(paths[0]) if len(paths) == 1 else tuple(str(one) for one in paths)
 
 
 def load_samples(data: DataSettings) -> list[Sample]:
@@ -131,8 +140,7 @@ def load_samples(data: DataSettings) -> list[Sample]:
         ValueError: If the data or a task is not there.
     """
     read = READERS[data.reader].read
-    paths = [data.path or ""] if data.path is None or isinstance(data.path, str) else data.path
-    samples = read([Path(path) for path in paths], Path(data.images) if data.images else None, data.split or "")
+    samples = read(data.paths, Path(data.images) if data.images else None, data.split or "")
     return select(samples, data)
 
 

@@ -176,6 +176,10 @@ def test_models_with_adapters(llava):
     injected._hf_peft_config_loaded = True
     with pytest.raises(ValueError, match=r"model.*PeftModel\.from_pretrained.*merge_and_unload\(\)"):
         wrap_model(injected, llava.processor)
+    around = copy.copy(llava.model)  # the base that get_peft_model has put its layers into
+    around.peft_config = {"default": object()}
+    with pytest.raises(ValueError, match=r"model.*'default'.*PeftModel\.from_pretrained"):
+        wrap_model(around, llava.processor)
     with pytest.raises(ValueError, match=r"model.*DataParallel.*model\.module"):
         wrap_model(torch.nn.DataParallel(llava.model), llava.processor)
 

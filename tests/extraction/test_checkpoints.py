@@ -208,7 +208,7 @@ def test_siglip_tower(tmp_path):
     [
         (
             {"processor_class": "PixtralProcessor"},
-            "it names PixtralProcessor, and .* LLaVA-1.5 are extracted with LlavaProcessor",
+            "names the processor PixtralProcessor, and .* LLaVA-1.5 are extracted with LlavaProcessor",
         ),
         ({"image_processor": {"image_processor_type": "MyImageProcessor"}}, "has no processor that loads"),
     ],
@@ -288,12 +288,46 @@ def test_checkpoint_without_a_processor_file_of_its_own(plain, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("patch_size", 8), ("vision_feature_select_strategy", "full"), ("num_additional_image_tokens", 2)],
+    ("changes", "match"),
+    [
+        ({"patch_size": 8}, "processor has patch_size 8, .* the model's configuration has patch_size 16"),
+        ({"vision_feature_select_strategy": "full"}, "counts 1 tokens beside those of the patches; .* makes 0"),
+        ({"num_additional_image_tokens": 2}, "counts 1 tokens beside those of the patches; .* makes 0"),
+    ],
 )
-def test_processor_that_contradicts_the_model_is_refused(name, value, tmp_path):
-    with pytest.raises(ValueError, match=f"processor has {name} .*{value}.* the model's configuration"):
-        load(altered(tmp_path, processor_config=lambda f: f.update({name: value})))
+def test_processor_that_contradicts_the_model_is_refused(changes, match, tmp_path):
+    with pytest.raises(ValueError, match=match):
+        load(altered(tmp_path, processor_config=lambda f: f.update(changes)))
+
+
+def test_processor_that_counts_alike_in_another_way(plain, tmp_path):
+    """No token before the patches, and none dropped: as many as the model makes."""
+    other = {"vision_feature_select_strategy": "full", "num_additional_image_tokens": 0}
+    vlm = load(altered(tmp_path, processor_config=lambda f: f.update(other)))
+    torch.testing.assert_close(logits(vlm, [SAMPLE]), logits(plain, [SAMPLE]), rtol=0, atol=0)
+    assert not found(vlm, "image settings").is_notable
+
+
+def test_tokenizer_that_changes_pixels_is_reported_and_hashed(plain, tmp_path):
+    vlm = load(altered(tmp_path, tokenizer_config=lambda f: f.update(do_normalize=False)))
+    check = found(vlm, "tokenizer")
+    assert check.is_notable
+    assert "do_normalize False" in check.finding
+    assert fingerprint(vlm) != fingerprint(plain)
+    assert all(check.subject != "tokenizer" for check in look_over(plain))
+
+
+def test_other_pixels_than_those_of_auto_processor_are_refused(tmp_path, monkeypatch):
+    load_auto = transformers.AutoProcessor.from_pretrained
+
+    def without_normalization(*args, **options):
+        made = load_auto(*args, **options)
+        made.image_processor.do_normalize = False
+        return made
+
+    monkeypatch.setattr(transformers.AutoProcessor, "from_pretrained", without_normalization)
+    with pytest.raises(ValueError, match=r"gives other pixel_values on a test image than AutoProcessor"):
+        load(altered(tmp_path))
 
 
 def test_image_of_another_size_is_refused(tmp_path):
@@ -325,7 +359,7 @@ def test_check_command(command_line, tmp_path):
     for part in (
         "model            LLaVA-1.5, 8 blocks of width 128, float16 on cpu",
         "adapter          none",
-        "image processor  CLIPImageProcessorPil; on a test image all values equal those of AutoProcessor",
+        "image processor  CLIPImageProcessorPil; values of a test image equal those of AutoProcessor",
         "! truncation       saved, to 6 tokens; not applied, prompts are never cut",
         "pad token        none",
         "vocabulary       36 tokens, highest id 35; 36 rows of the embedding",

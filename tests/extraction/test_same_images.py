@@ -14,7 +14,7 @@ from extraction.datasets.hub import load_hub
 from extraction.datasets.load import DataSettings
 from extraction.edges import Knockout
 from extraction.images import open_image
-from extraction.jobs import extract_baseline, extract_knockouts
+from extraction.jobs import extract_baseline, extract_knockouts, keep_correct
 from extraction.prompts import resolve_template
 from extraction.run import RunOptions
 from extraction.same_images import IMAGE_HASH
@@ -104,32 +104,43 @@ def test_a_resumed_baseline_wants_the_images_that_it_began_with(llava, samples, 
     assert base.missing_shards() == [1]
 
 
-def _forget_hashes(store: ActivationStore, path) -> ActivationStore:
-    """Write a store as an earlier version did."""
-    old = ActivationStore.create(path, store.manifest)
-    for index, header in store.headers.items():
-        first = store.ids.tolist().index(header.ids[0])
-        tensors = {}
-        for name in store.manifest.tensors:
-            layer, role = name.split("/")
-            states = store.read(role=role, layer=layer if layer == "norm" else int(layer))
-            tensors[name] = states[first : first + len(header.ids)]
-        columns = [{k: v for k, v in row.items() if k != IMAGE_HASH} for row in header.columns]
-        order = [header.ids.index(i) for i in sorted(header.ids)]
-        old.write_shard(index, sorted(header.ids), [columns[i] for i in order], tensors)
-    return old
+def test_processes_that_saw_different_images(llava, samples, settings, tmp_path):
+    """Two processes fill a store, and an image is replaced in between: the rows say so."""
+    shutil.copy(samples[0].image, tmp_path / "a.png")
+    twice = [dataclasses.replace(samples[i % 2], id=f"{i}", image=tmp_path / "a.png") for i in range(4)]
+    base = extract_baseline(llava, twice, settings, tmp_path / "b")
+    (tmp_path / "a.png").write_bytes(_png(9))
+    other = extract_baseline(llava, twice, settings, tmp_path / "other")
+    shutil.copy(other.shard_path(1), base.shard_path(1))
+    for images in ((tmp_path / "a.png").read_bytes(), samples[0].image.read_bytes()):
+        (tmp_path / "a.png").write_bytes(images)
+        with pytest.raises(ValueError, match=r"a\.png.*'2'"):
+            extract_baseline(llava, twice, settings, tmp_path / "b")
+        with pytest.raises(ValueError, match=r"a\.png.*'2'"):
+            extract_knockouts(llava, twice, ActivationStore.open(base.path), CUTS, tmp_path)
 
 
-def test_stores_of_earlier_versions_are_told_by_their_states(llava, own, settings, tmp_path):
-    old = _forget_hashes(extract_baseline(llava, own, settings, tmp_path / "b"), tmp_path / "old")
-    cut = extract_knockouts(llava, own, old, CUTS, tmp_path)[CUTS[0].name]
-    assert IMAGE_HASH not in cut.columns
-    old.shard_path(3).unlink()
-    resumed = extract_baseline(llava, own, settings, old.path)
-    assert IMAGE_HASH not in resumed.columns, "a store has the same columns in all rows"
+def test_answers_and_states_are_of_the_same_images(llava, own, settings, tmp_path):
+    answers = extract_baseline(llava, own, dataclasses.replace(settings, roles=()), tmp_path / "first")
+    golds = dict(zip(answers.ids, answers.columns["predicted"], strict=True))
+    asked = [dataclasses.replace(sample, answer=golds[sample.id]) for sample in own]
+    settings = dataclasses.replace(settings, keep="correct")
+    right = keep_correct(llava, asked, settings, tmp_path / "b")
+    assert len(right) == COUNT
+    extract_baseline(llava, right, settings, tmp_path / "b")
+    shutil.rmtree(tmp_path / "b")
+    own[5].image.write_bytes(_png(99))
+    with pytest.raises(ValueError, match=r"images/5\.png.*b\.answers"):
+        extract_baseline(llava, right, settings, tmp_path / "b")
+
+
+def test_replaced_images_change_the_states_too(llava, own, settings, tmp_path, monkeypatch):
+    """Were the hashes not there, the self-test would see it."""
+    base = extract_baseline(llava, own, settings, tmp_path / "b")
     own[1].image.write_bytes(_png(99))
+    monkeypatch.setattr("extraction.jobs.KnownImages.check", lambda self, outcomes: None)
     with pytest.raises(KnockoutError, match=r"'000', '001'.*Images") as caught:
-        extract_knockouts(llava, own, resumed, CUTS, tmp_path / "new")
+        extract_knockouts(llava, own, base, CUTS, tmp_path / "new")
     assert "role 'image'" in str(caught.value)
     assert not ActivationStore.exists(tmp_path / "new" / CUTS[0].name)
 

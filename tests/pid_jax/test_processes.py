@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from pid_jax.launch import Launch, find_launch
+from pid_jax.launch import Launch, find_launch, find_process
 from pid_jax.processes import ALONE, ProcessError, Processes, join_processes
 from pid_jax.scores import read_scores
 from pid_jax.spec import PCA, NoReduction
@@ -148,6 +148,14 @@ def test_torchrun():
 
 def test_torchrun_inside_of_slurm_counts():
     assert find_launch(SLURM | TORCHRUN) == find_launch(TORCHRUN)
+
+
+def test_a_script_that_sets_world_size_and_uses_srun():
+    """Scripts set it, and MASTER_ADDR, for another library."""
+    assert find_launch(SLURM | {"WORLD_SIZE": "4", "MASTER_ADDR": "n1", "MASTER_PORT": "29500"}) == find_launch(SLURM)
+    assert find_process({"WORLD_SIZE": "1"}) == Launch()
+    with pytest.raises(ValueError, match="RANK must be set beside WORLD_SIZE"):
+        find_process({"WORLD_SIZE": "4"})
 
 
 def test_mpirun():
