@@ -17,8 +17,8 @@ from pid_jax import BROJA, Independence, gaussian_pid
 from pid_jax.gaussian.wishart import numpy_generator
 from pid_jax.inference.permuted import draw_permutations, permuted_quantities
 from pid_jax.inference.replicates import gaussian_replicates, row_replicates
-from pid_jax.layout import laid_out
-from pid_jax.progress import no_progress
+from pid_jax.runtime.devices import laid_out
+from pid_jax.runtime.progress import no_progress
 from pid_jax.testing.problems import random_channel
 
 PACKAGES = ("pid_jax", "jax", "numpy", "scipy")

@@ -12,9 +12,9 @@ import numpy as np
 from benchmarks.pages import write_page
 from benchmarks.timing import circumstances
 from pid_jax import BROJA, IndirectInference, ParametricBootstrap, gaussian_pid
-from pid_jax.bias import sampling_errors, subtract_sampling
-from pid_jax.decompose import solve_pid
-from pid_jax.result import ATOMS
+from pid_jax.bias.sampling import sampling_errors, subtract_sampling
+from pid_jax.decompose.pid import solve_pid
+from pid_jax.decompose.result import ATOMS
 from pid_jax.testing.problems import Problem, random_channel, random_latent, random_readout
 from pid_jax.testing.systems import parallel_channels
 

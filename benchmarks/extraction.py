@@ -18,19 +18,19 @@ from benchmarks.live_tensors import LiveTensors
 from benchmarks.pages import Row, write_page
 from benchmarks.random_llava import SIZES, build, make_samples
 from benchmarks.timing import circumstances
-from extraction.batch import make_batch
-from extraction.capture import StatesPlan
 from extraction.datasets.easy_vqa import load_easy_vqa
 from extraction.datasets.load import DataSettings
-from extraction.edges import Knockout
-from extraction.encode import Encoder, Prepared
-from extraction.forward import ForwardPlan, run_batch
-from extraction.knockout import cutting
-from extraction.models import VisionLanguageModel, load_model
-from extraction.prompts import TEMPLATES
-from extraction.run import Target, fill, plan_store
-from extraction.settings import ModelSettings, RunSettings
-from extraction.workers import Preparation
+from extraction.model.load import VisionLanguageModel, load_model
+from extraction.model.prompts import TEMPLATES
+from extraction.passes.batch import make_batch
+from extraction.passes.capture import StatesPlan
+from extraction.passes.edges import Knockout
+from extraction.passes.encode import Encoder, Prepared
+from extraction.passes.forward import ForwardPlan, run_batch
+from extraction.passes.knockout import cutting
+from extraction.run.fill import Target, fill, plan_store
+from extraction.run.settings import ModelSettings, RunSettings
+from extraction.run.workers import Preparation
 from pid_jax.store import ActivationStore
 
 REPEATS = 3

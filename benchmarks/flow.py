@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.pages import RESULTS, write_page
 from benchmarks.timing import circumstances
 from pid_jax import Auto, Copula, NoGaussianization, NoReduction, PIDSpec, RealNVP, estimate_pid, gaussian_pid
-from pid_jax.result import ATOMS, PIDEstimate
+from pid_jax.decompose.result import ATOMS, PIDEstimate
 from pid_jax.testing.warps import WARPS, WarpedGaussian, warped_gaussian
 
 PACKAGES = ("pid_jax", "jax", "flax", "optax", "distrax", "numpy")

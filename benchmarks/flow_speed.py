@@ -50,8 +50,8 @@ def pid_jax(train: list[np.ndarray], test: list[np.ndarray], objective: str = "J
     """Fit all layers."""
     import jax
 
-    from pid_jax.fit import fit_flow
-    from pid_jax.gaussianizers import Joint, Marginal, RealNVP, Standardize
+    from pid_jax.flow.fit import fit_flow
+    from pid_jax.settings.gaussianize import Joint, Marginal, RealNVP, Standardize
 
     goal = {"Marginal": Marginal(), "Joint": Joint()}[objective]
     fit = fit_flow(*train, spec=RealNVP(marginals=Standardize(), objective=goal, **OWN), key=jax.random.key(0))

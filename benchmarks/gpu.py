@@ -36,9 +36,9 @@ from pid_jax import (
     gaussian_pid,
 )
 from pid_jax.inference.replicates import gaussian_replicates, row_replicates
-from pid_jax.layout import laid_out
-from pid_jax.precision import double_precision, single_precision
-from pid_jax.progress import no_progress
+from pid_jax.runtime.devices import laid_out
+from pid_jax.runtime.precision import double_precision, single_precision
+from pid_jax.runtime.progress import no_progress
 
 PACKAGES = ("pid_jax", "jax", "jaxlib", "flax", "optax", "distrax", "numpy")
 RUNS, PRODUCT, PRODUCTS = 2, 8192, 10

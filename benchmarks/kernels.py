@@ -20,17 +20,17 @@ from threadpoolctl import threadpool_limits
 from benchmarks.scipy_loop import decompose_all
 from benchmarks.workloads import DIM, covariances
 from pid_jax import BROJA, MMI, PCA, Exact, IndirectInference, gaussian_pid, unique_spectrum
-from pid_jax.bias import sampling_errors
-from pid_jax.decompose import solve_pid
+from pid_jax.bias.sampling import sampling_errors
+from pid_jax.decompose.pid import solve_pid
 from pid_jax.flow.train import Samples, Training, advance_fit, start_fit
 from pid_jax.flow.weights import Architecture, init_weights
 from pid_jax.gaussian.full_rank import whiten_full_rank
 from pid_jax.inference.replicates import gaussian_replicates
-from pid_jax.precision import double_precision, single_precision
-from pid_jax.progress import no_progress
 from pid_jax.reduce.solve import fit_reduction
+from pid_jax.runtime.precision import double_precision, single_precision
+from pid_jax.runtime.progress import no_progress
+from pid_jax.runtime.threads import one_blas_thread
 from pid_jax.store import ActivationStore, Manifest
-from pid_jax.threads import one_blas_thread
 
 Call = Callable[[], object]
 DIMS = (DIM, DIM, DIM)

@@ -118,10 +118,10 @@ def flow_information(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarr
     import jax
 
     from pid_jax import RealNVP
-    from pid_jax.fit import fit_flow
-    from pid_jax.flow_fit import latents_of
-    from pid_jax.progress import no_progress
-    from pid_jax.refit import refit_covariances
+    from pid_jax.flow.fit import fit_flow
+    from pid_jax.flow.fitted import latents_of
+    from pid_jax.flow.refit import refit_covariances
+    from pid_jax.runtime.progress import no_progress
 
     fit = fit_flow(x, y, spec=RealNVP(intervals=False), key=jax.random.key(0))
     refit = refit_covariances(fit, (x, y), jax.random.key(1), no_progress)

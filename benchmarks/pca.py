@@ -22,10 +22,10 @@ from benchmarks.pages import write_page
 from benchmarks.reduction import against_cca
 from benchmarks.timing import PAUSE, circumstances
 from pid_jax import PCA
-from pid_jax.precision import double_precision
 from pid_jax.reduce.pca import project
 from pid_jax.reduce.solve import fit_reduction
-from pid_jax.threads import one_blas_thread
+from pid_jax.runtime.precision import double_precision
+from pid_jax.runtime.threads import one_blas_thread
 
 LAYERS, SAMPLES, FEATURES, DIM = 33, 5000, 4096, 16
 # The exact components of one layer take half a minute: they are computed for every eighth.

@@ -20,7 +20,7 @@ from pid_jax import (
     PIDSpec,
     permutation_test,
 )
-from pid_jax.resampling import Null
+from pid_jax.settings.inference import Null
 
 PACKAGES = ("pid_jax", "jax", "numpy", "scipy")
 DATA_SETS, LAYERS, RESAMPLES, LEVEL = 2000, 33, 199, 0.05

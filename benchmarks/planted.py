@@ -28,15 +28,15 @@ from benchmarks.planted_system import (
     stacked,
 )
 from benchmarks.timing import circumstances
-from pid_jax.bias import sampling_errors, subtract_sampling
-from pid_jax.decompose import solve_pid
+from pid_jax.bias.calibration import LEAST_SHARE
+from pid_jax.bias.sampling import sampling_errors, subtract_sampling
+from pid_jax.decompose.pid import solve_pid
+from pid_jax.decompose.result import ATOMS
 from pid_jax.inference.influence import influence_of_rows
-from pid_jax.metrics.add import add_metrics
-from pid_jax.metrics.claims import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED
-from pid_jax.pid.calibrated import LEAST_SHARE
-from pid_jax.result import ATOMS
-from pid_jax.spec import BROJA, IndirectInference
-from pid_jax.threads import one_blas_thread
+from pid_jax.runtime.threads import one_blas_thread
+from pid_jax.settings.estimate import BROJA, IndirectInference
+from pid_jax.study.metrics.add import add_metrics
+from pid_jax.study.metrics.claims import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED
 
 PACKAGES = ("pid_jax", "jax", "numpy", "scipy", "xarray")
 RUNS, STORED_RUNS, SAMPLES, REPLICATES = 200, 40, 1000, 200

@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.pages import write_page
 from benchmarks.timing import circumstances
 from pid_jax import NoGaussianization, NoReduction, PIDSpec, bootstrap_pid, gaussian_pid, samples_needed
-from pid_jax.result import ATOMS
+from pid_jax.decompose.result import ATOMS
 from pid_jax.testing.problems import Problem, random_channel, random_readout
 from pid_jax.testing.systems import parallel_channels
 

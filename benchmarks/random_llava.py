@@ -8,7 +8,7 @@ import transformers
 from PIL import Image
 
 from extraction.datasets.sample import Sample
-from extraction.models import VisionLanguageModel, wrap_model
+from extraction.model.load import VisionLanguageModel, wrap_model
 from extraction.tiny.tokenizer import build_tokenizer
 
 # Width, MLP width, decoder blocks, heads, and width, MLP width and blocks of the vision tower.

@@ -22,7 +22,7 @@ from pid_jax import (
     estimate_pid,
     gaussian_pid,
 )
-from pid_jax.result import ATOMS
+from pid_jax.decompose.result import ATOMS
 from pid_jax.testing.problems import Problem, apply_maps, random_channel, random_latent, random_readout
 from pid_jax.testing.systems import parallel_channels
 

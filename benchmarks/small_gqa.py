@@ -15,12 +15,12 @@ from typing import Any
 from benchmarks.pages import write_page
 from benchmarks.timing import circumstances
 from extraction.datasets.sample import Sample
-from extraction.edges import Knockout
-from extraction.models import load_model
+from extraction.model.load import load_model
+from extraction.model.shipped import SHIPPED
+from extraction.passes.edges import Knockout
 from extraction.scenes.folder import scene_samples, write_gqa_folder
 from extraction.scenes.questions import ASK, ask_questions
 from extraction.scenes.scene import IMAGES, image_ids, make_scene
-from extraction.tiny import SHIPPED
 from extraction.tiny.evaluate import evaluate_tiny
 
 MODELS = ("tiny-gqa-8", "tiny-gqa-6")

@@ -141,7 +141,7 @@ def floor(folder: Path, threads: int) -> dict[str, Any]:
     """Time what no way can do without: reading and checking; conversion to float64; products of what is in cache."""
     from scipy.linalg.blas import dsyrk
 
-    from pid_jax.moments import TILE_BYTES
+    from pid_jax.stream.moments import TILE_BYTES
 
     blocks = blocks_of(folder)
     (block, *_), rows = iter(blocks), TILE_BYTES // (24 * WIDTH)

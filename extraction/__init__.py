@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from extraction.api import extract, extract_with_knockouts
     from extraction.datasets.sample import Sample
-    from extraction.edges import Knockout
-    from extraction.models import load_model
-    from extraction.run import RunOptions
+    from extraction.model.load import load_model
+    from extraction.passes.edges import Knockout
+    from extraction.run.fill import RunOptions
 
 __all__ = ["Knockout", "RunOptions", "Sample", "extract", "extract_with_knockouts", "load_model"]
 

@@ -4,7 +4,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from extraction.arguments import (
+from extraction.datasets.load import DataSettings
+from extraction.datasets.sample import Sample
+from extraction.model.prompts import resolve_template
+from extraction.passes.edges import Knockout
+from extraction.proof.preflight import look_over, say_notable
+from extraction.run.arguments import (
     read_baseline,
     read_knockouts,
     read_model,
@@ -12,14 +17,9 @@ from extraction.arguments import (
     read_place,
     read_samples,
 )
-from extraction.datasets.load import DataSettings
-from extraction.datasets.sample import Sample
-from extraction.edges import Knockout
-from extraction.jobs import extract_baseline, extract_knockouts, keep_correct
-from extraction.preflight import look_over, say_notable
-from extraction.prompts import resolve_template
-from extraction.run import RunOptions
-from extraction.settings import ModelSettings, RunSettings
+from extraction.run.fill import RunOptions
+from extraction.run.jobs import extract_baseline, extract_knockouts, keep_correct
+from extraction.run.settings import ModelSettings, RunSettings
 from pid_jax.store import ActivationStore
 
 
@@ -43,12 +43,12 @@ def extract(
     """Extract the hidden states of a model on samples into an activation store; go on with one that was begun.
 
     Args:
-        model: A model of one of `extraction.families`, from transformers, on its device and in its precision. It is set
-            to evaluation mode.
+        model: A model of one of `extraction.model.families`, from transformers, on its device and in its precision. It
+            is set to evaluation mode.
         processor: Its processor, with a fast tokenizer.
         samples: Questions about images; ids are unique.
         store: Where the store goes: a folder or a URL.
-        template: Name or text of the prompt template, see `extraction.prompts`.
+        template: Name or text of the prompt template, see `extraction.model.prompts`.
         roles: Token groups to record.
         layers: 0 for the embeddings, l for the output of decoder block l; negative numbers count from the last block,
             -1. All if None.

@@ -21,9 +21,9 @@ from pid_jax import (
     bootstrap_pid,
     estimate_pid,
     fit_flow,
-    fit_loops,
     gaussian_pid,
 )
+from pid_jax.flow import loops as fit_loops
 
 PROBLEMS, SAMPLES, DIM = 5, 600, 2
 FLOW = RealNVP(couplings=2, width=8, epochs=2)

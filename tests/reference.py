@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from pid_jax.result import PIDEstimate
-from pid_jax.spec import BROJA, MMI, Redundancy
+from pid_jax.decompose.result import PIDEstimate
+from pid_jax.settings.estimate import BROJA, MMI, Redundancy
 from pid_jax.testing.problems import Problem
 from tests.shapes import LARGE, decompose
 

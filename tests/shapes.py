@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from pid_jax.decompose import gaussian_pid
-from pid_jax.result import PIDEstimate
-from pid_jax.spec import BROJA, Redundancy
+from pid_jax.decompose.pid import gaussian_pid
+from pid_jax.decompose.result import PIDEstimate
+from pid_jax.settings.estimate import BROJA, Redundancy
 from pid_jax.testing.problems import Dims, Problem, pad
 
 SMALL: Dims = (4, 4, 4)

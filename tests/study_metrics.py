@@ -3,7 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from pid_jax.result import ATOMS
+from pid_jax.decompose.result import ATOMS
 
 METRICS = {
     "peak_layer": ("layer", "layer where vision-unique peaks"),

@@ -14,17 +14,17 @@ from pathlib import Path
 
 import xarray as xr
 
-from pid_jax import atomic
-from pid_jax.full_study import run_full_study
-from pid_jax.launch import find_launch
-from pid_jax.processes import ALONE, Processes, join_processes
-from pid_jax.spec import MMI, PCA, NoCorrection, NoGaussianization, PIDSpec
+from pid_jax.runtime import files as atomic
+from pid_jax.runtime.launch import find_launch
+from pid_jax.runtime.processes import ALONE, Processes, join_processes
+from pid_jax.settings.estimate import MMI, PCA, NoCorrection, NoGaussianization, PIDSpec
 from pid_jax.store import ActivationStore
+from pid_jax.study.config import read_config
+from pid_jax.study.full import run_full_study
 from pid_jax.study.model import StudyModel
 from pid_jax.study.results import save_study
 from pid_jax.study.run import run_study
 from pid_jax.study.spec import StudySpec
-from pid_jax.study_config import read_config
 
 # Little is compiled for this.
 PID = PIDSpec(reduction=PCA(dim=(3, 3, 2)), gaussianize=NoGaussianization(), bias_correction=NoCorrection())

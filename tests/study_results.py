@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
-from pid_jax.result import ATOMS
-from pid_jax.result_dataset import STATUS_FLAGS
+from pid_jax.decompose.dataset import STATUS_FLAGS
+from pid_jax.decompose.result import ATOMS
 from pid_jax.study.results import SCHEMA
 
 CELL = ("model", "task", "condition")

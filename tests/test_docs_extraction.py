@@ -15,19 +15,19 @@ pytest.importorskip("transformers")
 
 from PIL import Image
 
-import extraction.cli
-import pid_jax.cli
+import extraction.cli.main
+import pid_jax.cli.main
 from pid_jax.plot.trajectories import plot_trajectories
 from pid_jax.plot.windows import plot_windows
-from pid_jax.spec import NoGaussianization
+from pid_jax.settings.estimate import NoGaussianization
 from pid_jax.store import ActivationStore
+from pid_jax.study.config import read_config
 from pid_jax.study.results import load_study, one_model
-from pid_jax.study_config import read_config
 from tests.extraction import random_models
 from tests.study_process import QUICK
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = {"pid-extract": extraction.cli.main, "pid-jax": pid_jax.cli.main}
+COMMANDS = {"pid-extract": extraction.cli.main.main, "pid-jax": pid_jax.cli.main.main}
 IMAGES = 60  # all studies have as many samples, so that little is compiled
 TASKS = ("ChooseAttr", "LogicalObj")
 # What a guide names, and what stands in for it here.
@@ -55,7 +55,7 @@ def blocks(page: str, kind: str, heading: str = "") -> list[str]:
 def run_block(command_line, monkeypatch):
     """Make a function that runs the lines of a console block one after the other, small, and returns their output."""
     spec = dataclasses.replace(QUICK, tested=NoGaussianization(), tasks=TASKS)
-    monkeypatch.setattr("pid_jax.study_config.study_spec", lambda **options: spec)
+    monkeypatch.setattr("pid_jax.study.config.study_spec", lambda **options: spec)
 
     def run(block: str) -> str:
         for long, short in IN_SMALL.items():

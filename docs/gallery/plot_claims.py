@@ -16,7 +16,7 @@ import numpy as np
 
 from extraction import Knockout, extract, extract_with_knockouts
 from extraction.datasets.gqa import load_gqa
-from extraction.models import load_model
+from extraction.model.load import load_model
 from extraction.scenes.folder import write_gqa_folder
 from pid_jax import (
     MMI,

@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 
 from extraction import Knockout, extract, extract_with_knockouts
 from extraction.datasets.gqa import load_gqa
-from extraction.models import load_model
+from extraction.model.load import load_model
 from extraction.scenes.folder import write_gqa_folder
 from pid_jax import PCA, Copula, PIDSpec, StudyModel, StudySpec, add_metrics, load_study, run_study, save_study
 from pid_jax.plot.trajectories import plot_trajectories

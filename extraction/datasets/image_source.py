@@ -1,4 +1,4 @@
-"""Where the image of a sample is: a file, a row of a data set, or memory. Opening is in `extraction.images`."""
+"""Where the image of a sample is: a file, a row of a data set, or memory. Opening is in `extraction.passes.images`."""
 
 import contextlib
 import hashlib

@@ -10,7 +10,7 @@ from extraction.scenes.drawing import encode_jpeg
 from extraction.scenes.question import describe_question
 from extraction.scenes.questions import ask_questions
 from extraction.scenes.scene import IMAGES, image_ids, make_scene
-from pid_jax.atomic import TEMPORARY_SUFFIX, write_bytes
+from pid_jax.runtime.files import TEMPORARY_SUFFIX, write_bytes
 
 TRAIN_FILES = 10
 """Files that the published training questions are split into."""

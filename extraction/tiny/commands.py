@@ -9,7 +9,7 @@ import typer
 
 from extraction.datasets.sample import Sample
 from extraction.scenes.scene import IMAGES, image_ids
-from pid_jax.console import err, out, working
+from pid_jax.runtime.console import err, out, working
 
 
 class Data(StrEnum):

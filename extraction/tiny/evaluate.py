@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from extraction.answers import is_correct
-from extraction.capture import StatesPlan
 from extraction.datasets.sample import Sample
-from extraction.edges import Knockout
-from extraction.encode import Encoder
-from extraction.forward import ForwardPlan, run_batch
-from extraction.models import VisionLanguageModel, load_model
+from extraction.model.load import VisionLanguageModel, load_model
+from extraction.passes.capture import StatesPlan
+from extraction.passes.edges import Knockout
+from extraction.passes.encode import Encoder
+from extraction.passes.forward import ForwardPlan, run_batch
 from extraction.tiny.threads import single_thread
 from extraction.tiny.tokenizer import PROMPT
 

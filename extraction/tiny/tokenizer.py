@@ -9,7 +9,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import LlavaProcessor, PreTrainedTokenizerFast
 from transformers.image_processing_utils import BaseImageProcessor
 
-from extraction.prompts import QUESTION, TEMPLATES
+from extraction.model.prompts import QUESTION, TEMPLATES
 from extraction.scenes import scene
 from extraction.tiny.architecture import IMAGE_SIZE, IMAGE_TOKENS, PATCH_SIZE, SELECT_STRATEGY
 

@@ -10,7 +10,7 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 from extraction.datasets.easy_vqa import load_easy_vqa
 from extraction.datasets.sample import Sample
-from extraction.images import open_image
+from extraction.passes.images import open_image
 from extraction.tiny.architecture import build_model
 from extraction.tiny.attributes import group_by_image, read_attributes
 from extraction.tiny.decoder import DECODER, packed_accuracy, shuffled_batches, train_decoder

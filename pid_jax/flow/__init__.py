@@ -1,1 +1,1 @@
-"""Maps that bring samples to a Gaussian shape, each variable by itself."""
+"""Maps that make samples Gaussian: fitted, applied, diagnosed."""

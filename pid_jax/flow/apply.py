@@ -12,8 +12,8 @@ from jaxtyping import Array
 
 from pid_jax.flow.variable import VariableFlow, variable_forward, variable_inverse
 from pid_jax.flow.weights import Architecture
-from pid_jax.layout import in_threads
-from pid_jax.precision import single_precision
+from pid_jax.runtime.devices import in_threads
+from pid_jax.runtime.precision import single_precision
 
 
 def map_variables(

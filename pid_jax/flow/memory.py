@@ -12,7 +12,7 @@ BYTES = 4
 def memory_of_fit(training: Training, samples: int) -> float:
     """Estimate the bytes of one fit on an accelerator, from above.
 
-    The figures hold for programs compiled with jax 0.9 (tests/pid_jax/test_layout.py compares).
+    The figures hold for programs compiled with jax 0.9 (tests/pid_jax/runtime/test_layout.py compares).
 
     Args:
         training: Shape of the program.

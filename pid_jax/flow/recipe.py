@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from pid_jax.gaussianizers import RealNVP, Separate
+from pid_jax.settings.gaussianize import RealNVP, Separate
 
 
 def choose_settings(spec: RealNVP, samples: int, dims: tuple[int, ...]) -> RealNVP:

@@ -1,1 +1,1 @@
-"""Jointly Gaussian variables: blocks, covariance estimators, information."""
+"""One jointly Gaussian problem: covariances, whitening, information, status."""

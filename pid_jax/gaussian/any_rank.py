@@ -6,8 +6,8 @@ from jaxtyping import Array, Bool, Float
 
 from pid_jax.gaussian.joint import Correlation, block_slices, standardize
 from pid_jax.gaussian.linalg import cholesky, symmetric_eigen
+from pid_jax.gaussian.status import Status
 from pid_jax.gaussian.whitened import WhitenedGaussian, masked
-from pid_jax.status import Status
 
 # Negative eigenvalues of the joint correlation matrix down to this pass for rounding of a zero: measured on singular
 # matrices assembled in float64, whose smallest eigenvalues stay above -1e-14 up to 384 dimensions ...

@@ -6,8 +6,8 @@ from jaxtyping import Array, Bool, Float
 
 from pid_jax.gaussian.joint import block_slices, unit_scale
 from pid_jax.gaussian.linalg import cholesky, invert_lower, solve_lower
+from pid_jax.gaussian.status import Status
 from pid_jax.gaussian.whitened import WhitenedGaussian, masked
-from pid_jax.status import Status
 
 # How far above the rank cut and above rounding the smallest eigenvalue has to be.
 CLEARANCE = 100.0

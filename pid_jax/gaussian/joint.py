@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from pid_jax.status import Status
+from pid_jax.gaussian.status import Status
 
 
 @jax.tree_util.register_dataclass

@@ -9,7 +9,7 @@ from jaxtyping import Bool
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.joint import block_slices
 from pid_jax.gaussian.wishart import information_bias
-from pid_jax.precision import double_precision
+from pid_jax.runtime.precision import double_precision
 
 # Correlation matrices with a smaller eigenvalue count as singular here.
 SINGULAR = 1e-9

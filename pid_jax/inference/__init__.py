@@ -1,1 +1,1 @@
-"""How sure atoms are: bootstrap intervals."""
+"""Intervals, tests, comparisons, posteriors and sample sizes."""

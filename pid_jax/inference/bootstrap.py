@@ -10,29 +10,28 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
-from pid_jax.after_ranks import with_rank_errors
-from pid_jax.by_type import by_type
-from pid_jax.checks import check_key
-from pid_jax.estimate import check_spec, check_variables, reduce_variables
-from pid_jax.estimate_reduced import (
+from pid_jax.decompose.dataset import Result
+from pid_jax.decompose.result import ATOMS, PIDEstimate
+from pid_jax.estimate.after_ranks import with_rank_errors
+from pid_jax.estimate.gaussianize import Latents
+from pid_jax.estimate.latents import (
     estimate_latents,
     estimate_reduced,
     leave_out,
     map_to_latents,
 )
-from pid_jax.gaussianize import Latents
+from pid_jax.estimate.samples import check_spec, check_variables, reduce_variables
 from pid_jax.inference.acceleration import acceleration_of_gaussians, acceleration_of_rows
 from pid_jax.inference.intervals import check_enough_draws, interval_from
 from pid_jax.inference.neighbors import choose_length
 from pid_jax.inference.normal import deviations
 from pid_jax.inference.replicates import gaussian_replicates, row_replicates
-from pid_jax.layout import laid_out
 from pid_jax.pid.atoms import PIDAtoms
-from pid_jax.progress import Progress, no_progress, part_of
-from pid_jax.resampling import Basic, BCa, Block, Calibrated, Interval, Kind, Pairs, Parametric, Percentile
-from pid_jax.result import ATOMS, PIDEstimate
-from pid_jax.result_dataset import Result
-from pid_jax.spec import (
+from pid_jax.runtime.by_type import by_type
+from pid_jax.runtime.checks import check_key
+from pid_jax.runtime.devices import laid_out
+from pid_jax.runtime.progress import Progress, no_progress, part_of
+from pid_jax.settings.estimate import (
     IndirectInference,
     NoCorrection,
     ParametricBootstrap,
@@ -42,6 +41,7 @@ from pid_jax.spec import (
     spec_from_dict,
     spec_to_dict,
 )
+from pid_jax.settings.inference import Basic, BCa, Block, Calibrated, Interval, Kind, Pairs, Parametric, Percentile
 
 _SO = "intervals are too short; use kind=Block(length) with blocks many times longer than the dependence lasts"
 

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int
 
 from pid_jax.gaussian.linalg import cholesky, invert_lower, solve_lower
 from pid_jax.gaussian.student import student_scatter
-from pid_jax.likelihoods import LKJ, InverseWishart
+from pid_jax.settings.posterior import LKJ, InverseWishart
 
 # Chains start normally distributed around what the latents show, with these times the posterior's standard deviation.
 START_SPREAD = 2.0

@@ -10,7 +10,17 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
-from pid_jax.checks import (
+from pid_jax.decompose.dataset import Result
+from pid_jax.decompose.result import VARIABLES, PIDEstimate
+from pid_jax.estimate.latents import estimate_latents, leave_out, map_to_latents
+from pid_jax.estimate.samples import check_spec, reduce_variables
+from pid_jax.gaussian.status import Status
+from pid_jax.inference.differences import infer_differences
+from pid_jax.inference.neighbors import choose_length
+from pid_jax.inference.shown import describe_status, range_of
+from pid_jax.pid.quantities import QUANTITIES, PIDQuantities
+from pid_jax.reduce.pca import Reduced
+from pid_jax.runtime.checks import (
     check_between,
     check_key,
     check_positive_int,
@@ -18,20 +28,10 @@ from pid_jax.checks import (
     check_same_labels,
     read_samples,
 )
-from pid_jax.estimate import check_spec, reduce_variables
-from pid_jax.estimate_reduced import estimate_latents, leave_out, map_to_latents
-from pid_jax.inference.differences import infer_differences
-from pid_jax.inference.neighbors import choose_length
-from pid_jax.inference.shown import describe_status, range_of
-from pid_jax.layout import laid_out
-from pid_jax.pid.quantities import QUANTITIES, PIDQuantities
-from pid_jax.progress import Progress, no_progress, part_of
-from pid_jax.reduce.pca import Reduced
-from pid_jax.resampling import Block
-from pid_jax.result import VARIABLES, PIDEstimate
-from pid_jax.result_dataset import Result
-from pid_jax.spec import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
-from pid_jax.status import Status
+from pid_jax.runtime.devices import laid_out
+from pid_jax.runtime.progress import Progress, no_progress, part_of
+from pid_jax.settings.estimate import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
+from pid_jax.settings.inference import Block
 
 # Fewer replicates tell a standard error to 10 % or worse.
 FEWEST_RESAMPLES = 50

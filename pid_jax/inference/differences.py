@@ -6,18 +6,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from pid_jax.after_ranks import errors_of_differences
-from pid_jax.gaussianize import Latents
+from pid_jax.bias.calibration import LEAST_SHARE
+from pid_jax.decompose.result import PIDEstimate
+from pid_jax.estimate.after_ranks import errors_of_differences
+from pid_jax.estimate.gaussianize import Latents
 from pid_jax.inference.influence import influence_of_rows
 from pid_jax.inference.multiplicity import ROUNDING, false_discovery_rate, family_wise_by_maximum
 from pid_jax.inference.normal import deviations, error_or_size, in_errors, p_value_of, reach_of
 from pid_jax.inference.replicates import row_replicates
 from pid_jax.pid.atoms import PIDAtoms
-from pid_jax.pid.calibrated import LEAST_SHARE
 from pid_jax.pid.quantities import PIDQuantities, quantities_of
-from pid_jax.progress import Progress, part_of
-from pid_jax.result import PIDEstimate
-from pid_jax.spec import Redundancy, is_mmi
+from pid_jax.runtime.progress import Progress, part_of
+from pid_jax.settings.estimate import Redundancy, is_mmi
 
 
 def infer_differences(

@@ -10,8 +10,8 @@ from pid_jax.gaussian.joint import JointGaussian
 from pid_jax.pid.broja import pid_broja
 from pid_jax.pid.mmi import pid_mmi
 from pid_jax.pid.quantities import PIDQuantities, quantities_of
-from pid_jax.precision import double_precision
-from pid_jax.threads import one_blas_thread
+from pid_jax.runtime.precision import double_precision
+from pid_jax.runtime.threads import one_blas_thread
 
 
 def influence_of_rows(

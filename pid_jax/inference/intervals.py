@@ -5,8 +5,8 @@ import math
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from pid_jax.checks import check_between, check_positive_int
-from pid_jax.resampling import Basic, BCa, Percentile
+from pid_jax.runtime.checks import check_between, check_positive_int
+from pid_jax.settings.inference import Basic, BCa, Percentile
 
 # Replicates or draws that have to lie beyond either end of an interval.
 FEWEST_BEYOND = 5

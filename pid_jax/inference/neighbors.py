@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import rankdata
 
-from pid_jax.resampling import Block
+from pid_jax.settings.inference import Block
 
 # Standard errors 1/√n by which no column of independent rows is correlated with the row before: chance is 4e-6 for a
 # hundred columns.

@@ -10,11 +10,11 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
-from pid_jax.checks import check_key, check_positive_int
-from pid_jax.estimate import check_spec, check_variables, reduce_variables
-from pid_jax.estimate_reduced import estimate_latents, estimate_reduced, leave_out, map_to_latents
+from pid_jax.decompose.dataset import Result
+from pid_jax.estimate.gaussianize import COPULA
+from pid_jax.estimate.latents import estimate_latents, estimate_reduced, leave_out, map_to_latents
+from pid_jax.estimate.samples import check_spec, check_variables, reduce_variables
 from pid_jax.gaussian.wishart import numpy_generator
-from pid_jax.gaussianize import COPULA
 from pid_jax.inference.multiplicity import (
     exceedance,
     false_discovery_rate,
@@ -26,13 +26,13 @@ from pid_jax.inference.neighbors import choose_length
 from pid_jax.inference.permuted import draw_permutations, permuted_quantities
 from pid_jax.inference.reranked import find_close, rest_quantities
 from pid_jax.inference.shown import describe_status, range_of, smallest_of
-from pid_jax.layout import laid_out
 from pid_jax.pid.quantities import QUANTITIES, PIDQuantities, quantities_of
-from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.reduce.pca import Reduced
-from pid_jax.resampling import Block, ConditionalIndependence, Independence, Null
-from pid_jax.result_dataset import Result
-from pid_jax.spec import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
+from pid_jax.runtime.checks import check_key, check_positive_int
+from pid_jax.runtime.devices import laid_out
+from pid_jax.runtime.progress import Progress, no_progress, part_of
+from pid_jax.settings.estimate import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
+from pid_jax.settings.inference import Block, ConditionalIndependence, Independence, Null
 
 # The smallest p-value that can be, 1 / (resamples + 1), has to be below .05.
 FEWEST_RESAMPLES = 20

@@ -6,16 +6,16 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from pid_jax.by_type import by_type
-from pid_jax.decompose import solve_pid
+from pid_jax.decompose.pid import solve_pid
 from pid_jax.gaussian.joint import block_slices
 from pid_jax.inference.replicates import blocks_within
-from pid_jax.layout import current_layout
 from pid_jax.pid.quantities import PIDQuantities, quantities_of
-from pid_jax.progress import Progress
-from pid_jax.resampling import ConditionalIndependence, Independence, Null
-from pid_jax.spec import Redundancy
-from pid_jax.threads import one_blas_thread
+from pid_jax.runtime.by_type import by_type
+from pid_jax.runtime.devices import current_layout
+from pid_jax.runtime.progress import Progress
+from pid_jax.runtime.threads import one_blas_thread
+from pid_jax.settings.estimate import Redundancy
+from pid_jax.settings.inference import ConditionalIndependence, Independence, Null
 
 # Directions of a variable with less than this part of its largest variance do not exist.
 RANK_CUT = 1e-12

@@ -9,21 +9,27 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pid_jax.after_ranks import without_noise_in_rows
-from pid_jax.by_type import by_type
-from pid_jax.checks import check_key
-from pid_jax.diagnose import describe_problems, diagnose_latents
-from pid_jax.discrete_values import refuse_impossible
-from pid_jax.estimate import check_spec, reduce_variables
-from pid_jax.estimate_reduced import leave_out, map_to_latents
+from pid_jax.decompose.dataset import Result
+from pid_jax.decompose.result import ATOMS, INFORMATION, VARIABLES, span
+from pid_jax.estimate.after_ranks import without_noise_in_rows
+from pid_jax.estimate.discrete_values import refuse_impossible
+from pid_jax.estimate.gaussianize import RAW, Latents
+from pid_jax.estimate.latents import leave_out, map_to_latents
+from pid_jax.estimate.samples import check_spec, reduce_variables
+from pid_jax.flow.diagnose import describe_problems, diagnose_latents
 from pid_jax.gaussian.information import Information
-from pid_jax.gaussianize import RAW, Latents
 from pid_jax.inference.mixing import effective_draws, potential_scale_reduction
 from pid_jax.inference.neighbors import notice_neighbors
 from pid_jax.inference.posterior_checks import check_full_rank, check_settings
 from pid_jax.inference.posterior_draws import Draws, draw_problem
-from pid_jax.layout import laid_out
-from pid_jax.likelihoods import (
+from pid_jax.pid.quantities import QUANTITIES, PIDQuantities
+from pid_jax.reduce.discrete import DiscreteValues
+from pid_jax.runtime.by_type import by_type
+from pid_jax.runtime.checks import check_key
+from pid_jax.runtime.devices import laid_out
+from pid_jax.runtime.progress import Progress, no_progress, part_of
+from pid_jax.settings.estimate import PIDSpec, spec_to_dict
+from pid_jax.settings.posterior import (
     NUTS,
     Conjugate,
     GaussianLikelihood,
@@ -33,12 +39,6 @@ from pid_jax.likelihoods import (
     Sampler,
     StudentTLikelihood,
 )
-from pid_jax.pid.quantities import QUANTITIES, PIDQuantities
-from pid_jax.progress import Progress, no_progress, part_of
-from pid_jax.reduce.discrete import DiscreteValues
-from pid_jax.result import ATOMS, INFORMATION, VARIABLES, span
-from pid_jax.result_dataset import Result
-from pid_jax.spec import PIDSpec, spec_to_dict
 
 # R̂ above which chains do not agree (Vehtari et al. 2021).
 LARGEST_R_HAT = 1.01

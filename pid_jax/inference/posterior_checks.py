@@ -8,7 +8,9 @@ from pid_jax.gaussian.range import is_singular
 from pid_jax.gaussian.student import student_scatter
 from pid_jax.inference.chains import FRAME
 from pid_jax.inference.intervals import check_enough_draws
-from pid_jax.likelihoods import (
+from pid_jax.runtime.precision import double_precision
+from pid_jax.settings.estimate import PIDSpec, SampleCovariance
+from pid_jax.settings.posterior import (
     LKJ,
     NUTS,
     Conjugate,
@@ -17,8 +19,6 @@ from pid_jax.likelihoods import (
     Likelihood,
     StudentTLikelihood,
 )
-from pid_jax.precision import double_precision
-from pid_jax.spec import PIDSpec, SampleCovariance
 
 # Draws that a chain needs for its R̂ to be defined.
 FEWEST_OF_A_CHAIN = 4

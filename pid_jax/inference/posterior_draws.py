@@ -8,13 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pid_jax.by_type import by_type
-from pid_jax.decompose import solve_pid
+from pid_jax.decompose.pid import solve_pid
 from pid_jax.gaussian.information import Information
+from pid_jax.gaussian.status import Status
 from pid_jax.gaussian.student import tail_information
 from pid_jax.gaussian.wishart import WhiteFactors
 from pid_jax.inference.chains import gaussian_evidence, run_chains, student_evidence
-from pid_jax.likelihoods import (
+from pid_jax.pid.quantities import PIDQuantities, quantities_of
+from pid_jax.runtime.by_type import by_type
+from pid_jax.runtime.precision import double_precision
+from pid_jax.runtime.threads import one_blas_thread
+from pid_jax.settings.estimate import Redundancy
+from pid_jax.settings.posterior import (
     NUTS,
     Conjugate,
     GaussianLikelihood,
@@ -24,11 +29,6 @@ from pid_jax.likelihoods import (
     Sampler,
     StudentTLikelihood,
 )
-from pid_jax.pid.quantities import PIDQuantities, quantities_of
-from pid_jax.precision import double_precision
-from pid_jax.spec import Redundancy
-from pid_jax.status import Status
-from pid_jax.threads import one_blas_thread
 
 # Memory for decompositions that exist at a time, and arrays as large as all their covariances.
 BUDGET_BYTES, COPIES = 5e8, 30

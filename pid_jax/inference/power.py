@@ -11,23 +11,23 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtri
 
-from pid_jax.bias import sample_covariances, sampling_errors
-from pid_jax.checks import check_at_least, check_between, check_key, check_positive_int
-from pid_jax.decompose import solve_pid
+from pid_jax.bias.rank_errors import rank_errors
+from pid_jax.bias.sampling import sample_covariances, sampling_errors
+from pid_jax.decompose.dataset import Result
+from pid_jax.decompose.pid import solve_pid
+from pid_jax.decompose.result import ATOMS, PIDEstimate
+from pid_jax.estimate.gaussianize import COPULA
 from pid_jax.gaussian.channels import joint_covariance
 from pid_jax.gaussian.range import is_singular
 from pid_jax.gaussian.wishart import WhiteFactors
-from pid_jax.gaussianize import COPULA
 from pid_jax.inference.replicates import typical_channels
-from pid_jax.layout import laid_out
 from pid_jax.pid.atoms import PIDAtoms
-from pid_jax.precision import double_precision
-from pid_jax.progress import Progress, no_progress
-from pid_jax.rank_errors import rank_errors
-from pid_jax.result import ATOMS, PIDEstimate
-from pid_jax.result_dataset import Result
-from pid_jax.spec import IndirectInference, Redundancy, spec_from_dict, spec_to_dict
-from pid_jax.threads import one_blas_thread
+from pid_jax.runtime.checks import check_at_least, check_between, check_key, check_positive_int
+from pid_jax.runtime.devices import laid_out
+from pid_jax.runtime.precision import double_precision
+from pid_jax.runtime.progress import Progress, no_progress
+from pid_jax.runtime.threads import one_blas_thread
+from pid_jax.settings.estimate import IndirectInference, Redundancy, spec_from_dict, spec_to_dict
 
 # The first number of samples for each coordinate of all variables, and the step to the next number.
 FIRST, STEP = 2, 1.5

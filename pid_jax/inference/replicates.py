@@ -9,22 +9,22 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
-from pid_jax.bias import sample_covariances
-from pid_jax.covariances import COPIES
-from pid_jax.decompose import solve_pid
+from pid_jax.bias.model import sampled_amounts
+from pid_jax.bias.sampling import sample_covariances
+from pid_jax.bias.typical import find_typical
+from pid_jax.decompose.covariances import COPIES
+from pid_jax.decompose.pid import solve_pid
 from pid_jax.gaussian.channels import Channels
 from pid_jax.gaussian.range import groups_on_range, is_singular
+from pid_jax.gaussian.status import Status
 from pid_jax.gaussian.wishart import WhiteFactors, numpy_generator
 from pid_jax.inference.weighted import weighted_covariances
-from pid_jax.layout import current_layout, map_problems, one_each, over_devices
 from pid_jax.pid.atoms import PIDAtoms, compose_atoms
-from pid_jax.pid.typical import find_typical
-from pid_jax.pid.unsampled import sampled_amounts
-from pid_jax.precision import double_precision
-from pid_jax.progress import Progress
-from pid_jax.spec import Redundancy, is_mmi
-from pid_jax.status import Status
-from pid_jax.threads import one_blas_thread
+from pid_jax.runtime.devices import current_layout, map_problems, one_each, over_devices
+from pid_jax.runtime.precision import double_precision
+from pid_jax.runtime.progress import Progress
+from pid_jax.runtime.threads import one_blas_thread
+from pid_jax.settings.estimate import Redundancy, is_mmi
 
 # Draws for the search of the model whose samples look like the data.
 SEARCH_DRAWS = 50

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pid_jax.status import Status
+from pid_jax.gaussian.status import Status
 
 
 def range_of(values: np.ndarray, form: str = ".4f") -> str:

@@ -8,8 +8,8 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
-from pid_jax.layout import map_problems, one_each, over_devices
-from pid_jax.precision import double_precision
+from pid_jax.runtime.devices import map_problems, one_each, over_devices
+from pid_jax.runtime.precision import double_precision
 
 # Products of pairs of coordinates that exist at a time: 20 MB.
 PRODUCTS = 2_500_000

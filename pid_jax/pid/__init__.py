@@ -1,1 +1,1 @@
-"""Redundancy measures, one a file."""
+"""Redundancy measures of a Gaussian problem, one a file."""

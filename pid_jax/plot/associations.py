@@ -6,7 +6,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pid_jax.metrics.association import PROPERTIES
 from pid_jax.plot.effects import effect_axis_label, effect_unit, shown_effects
 from pid_jax.plot.lines import mark_empty
 from pid_jax.plot.quantities import check_results, condition_labels, names_of
@@ -22,6 +21,7 @@ from pid_jax.plot.style import (
     series_style,
     wrap,
 )
+from pid_jax.study.metrics.association import PROPERTIES
 from pid_jax.study.results import cut_names
 
 _VARIABLES = ("effect", "effect_lower", "effect_upper", "association", "metric")

@@ -5,9 +5,9 @@ from pathlib import Path
 import xarray as xr
 from matplotlib.figure import Figure
 
-from pid_jax.atomic import atomic_write
 from pid_jax.plot.catalog import planned_figures
 from pid_jax.plot.style import figure_style
+from pid_jax.runtime.files import atomic_write
 
 PNG_DOTS_PER_INCH = 200
 # No dates and no program names: the same numbers give the same bytes.

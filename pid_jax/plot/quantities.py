@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import xarray as xr
 
-from pid_jax.result import ATOMS, INFORMATION
+from pid_jax.decompose.result import ATOMS, INFORMATION
 
 PER_NAT = {"bits": 1.0 / math.log(2.0), "nats": 1.0}
 MEASURE_NAMES = {"broja": "BROJA", "mmi": "MMI"}

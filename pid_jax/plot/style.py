@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pid_jax.metrics.claims import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED
+from pid_jax.study.metrics.claims import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED
 
 # Okabe and Ito (2008), "Color Universal Design": distinct under the common forms of color blindness.
 # Line style and marker repeat the distinction for black-and-white print.

@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from pid_jax.metrics.claims import NOT_TESTABLE
 from pid_jax.plot.choices import SAME_AGAIN, changed_choices, universe_choices
 from pid_jax.plot.lines import mark_empty
 from pid_jax.plot.quantities import check_results, in_unit, names_of, with_unit
@@ -23,6 +22,7 @@ from pid_jax.plot.style import (
     small_ticks,
     wrap,
 )
+from pid_jax.study.metrics.claims import NOT_TESTABLE
 
 VARIABLES = ("universe_value", "universe_lower", "universe_upper", "universe_verdict")
 _ROW_INCHES, _TALLEST_BLOCK_INCHES = 0.24, 3.6

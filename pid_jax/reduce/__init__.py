@@ -1,1 +1,1 @@
-"""Dimension reduction."""
+"""Fewer columns: PCA, and what stands before it."""

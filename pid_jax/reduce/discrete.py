@@ -7,8 +7,8 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pid_jax.arrays import to_numpy
-from pid_jax.checks import DISTINCT_VALUES, is_discrete
+from pid_jax.runtime.arrays import to_numpy
+from pid_jax.runtime.checks import DISTINCT_VALUES, is_discrete
 
 # A few values count as few, whatever the samples, if each has four on average.
 FEW_VALUES, FEWEST_EACH = 10, 4

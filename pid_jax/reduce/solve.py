@@ -3,10 +3,10 @@
 import jax
 from jaxtyping import Array, Float
 
-from pid_jax.by_type import by_type
 from pid_jax.reduce.krylov import fit_basis_randomized
 from pid_jax.reduce.pca import Basis, fit_basis
-from pid_jax.spec import PCA, Exact, Randomized
+from pid_jax.runtime.by_type import by_type
+from pid_jax.settings.estimate import PCA, Exact, Randomized
 
 # Up to this many features or samples the exact components of 5000 rows cost .14 s (docs/decisions/0011-reduction.md).
 SMALL = 512

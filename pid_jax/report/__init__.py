@@ -1,1 +1,1 @@
-"""The report of a study: one HTML page that holds its figures, numbers and settings."""
+"""The page of a study."""

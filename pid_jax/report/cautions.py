@@ -3,9 +3,9 @@
 import numpy as np
 import xarray as xr
 
+from pid_jax.decompose.result import ATOMS
 from pid_jax.plot.quantities import condition_labels, default_measure, has_intervals
 from pid_jax.report.formats import counted, percent
-from pid_jax.result import ATOMS
 
 # Below one half, most of what varies is not looked at.
 SMALLEST_VARIANCE = 0.5

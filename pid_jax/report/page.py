@@ -9,7 +9,6 @@ import jinja2
 import numpy as np
 import xarray as xr
 
-from pid_jax.atomic import write_text
 from pid_jax.plot.associations import property_labels
 from pid_jax.plot.choices import universe_choices
 from pid_jax.plot.quantities import (
@@ -30,6 +29,7 @@ from pid_jax.report.diagnostics import diagnostics, flatten, read_json
 from pid_jax.report.order import for_page
 from pid_jax.report.summary import limits, summarize
 from pid_jax.report.verdicts import claims, headline
+from pid_jax.runtime.files import write_text
 from pid_jax.study.results import one_model
 
 _NEEDED = (*ATOMS, *INFORMATION, "accuracy", "n_samples", "answer_entropy", "majority_rate", "status", "gap", "cell")

@@ -4,8 +4,8 @@ import re
 
 import xarray as xr
 
-from pid_jax.metrics.claims import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED
 from pid_jax.report.formats import counted, interval, joined, with_unit
+from pid_jax.study.metrics.claims import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED
 
 SYMBOLS = {SUPPORTED: "✓", NOT_SUPPORTED: "✗", NOT_TESTABLE: "○"}
 

@@ -1,1 +1,1 @@
-"""From activation stores to a labeled dataset: models x tasks x conditions x layers."""
+"""Models, tasks, conditions and layers: cells, metrics, verdicts."""

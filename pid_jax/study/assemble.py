@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pid_jax.bias import INTERVAL_LEVEL
-from pid_jax.spec import is_pca, spec_to_dict
+from pid_jax.bias.sampling import INTERVAL_LEVEL
+from pid_jax.settings.estimate import is_pca, spec_to_dict
 from pid_jax.study.cache import package_versions
 from pid_jax.study.conditions import Cut, cut_of, labels_of, tell_apart
 from pid_jax.study.differences import LEVEL, add_differences

@@ -4,25 +4,25 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from pid_jax.atomic import write_bytes
-from pid_jax.spec import spec_to_dict
-from pid_jax.storage import LocalFolder
-from pid_jax.store_readout_file import READOUT
+from pid_jax.runtime.files import write_bytes
+from pid_jax.settings.estimate import spec_to_dict
+from pid_jax.store.folder import LocalFolder
+from pid_jax.store.readout_file import READOUT
+from pid_jax.store.targets import FinalNorm
+from pid_jax.study.closure import code_digest
 from pid_jax.study.model import StudyModel, TaskRows
 from pid_jax.study.spec import StudySpec
-from pid_jax.targets import FinalNorm
 
 SCHEMA = "pid_jax.study_cell/3"
 _PACKAGES = ("pid_jax", "jax", "jaxlib", "numpy", "scipy", "xarray", "distrax", "flax", "numpyro", "optax")
-# Code that comes after the cells.
-_AFTERWARDS = ("metrics", "plot", "report", "testing")
+# Modules that compute cells, with all that they import.
+_COMPUTING = tuple(f"pid_jax.study.{name}" for name in ("cell", "prepare", "sampling", "scores"))
 _CHECKSUM = hashlib.sha256
 _ENGINE = "scipy"
 
@@ -109,7 +109,7 @@ def cell_digest(
     settings = spec_to_dict(spec)
     del settings["tasks"], settings["keep"]  # they decide which samples there are, and those are hashed
     stores = [digests[str(store.path)] for store in (model.baseline, model.stores[place])]
-    return _hash([_source_digest(), stores, digests.get(READOUT), task, rows.ids.tolist(), settings, seed])
+    return _hash([_numerics_digest(), stores, digests.get(READOUT), task, rows.ids.tolist(), settings, seed])
 
 
 def package_versions() -> dict[str, str]:
@@ -117,14 +117,9 @@ def package_versions() -> dict[str, str]:
     return {name: version(name) for name in _PACKAGES}
 
 
-@cache
-def _source_digest() -> str:
+def _numerics_digest() -> str:
     """Hash the code that cells come from, which may change while its version stays, and the versions of packages."""
-    root = Path(__file__).parents[1]
-    files = [path.relative_to(root) for path in root.rglob("*.py")]
-    used = sorted(path.as_posix() for path in files if path.parts[0] not in _AFTERWARDS)
-    sources = [(name, _CHECKSUM((root / name).read_bytes()).hexdigest()) for name in used]
-    return _hash([SCHEMA, sources, package_versions()])
+    return _hash([SCHEMA, code_digest(_COMPUTING), package_versions()])
 
 
 def _hash(content: Any) -> str:

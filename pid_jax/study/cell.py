@@ -10,23 +10,23 @@ import jax
 import numpy as np
 import xarray as xr
 
-from pid_jax.checks import check_enough_samples
-from pid_jax.discrete_values import exceeds_entropy
-from pid_jax.estimate_reduced import estimate_latents, estimate_reduced, map_to_latents
-from pid_jax.gaussianize import Latents
-from pid_jax.gaussianizers import Gaussianizer
+from pid_jax.decompose.dataset import STATUS_FLAGS
+from pid_jax.decompose.result import ATOMS, INFORMATION, PIDEstimate
+from pid_jax.decompose.spectrum import unique_spectrum
+from pid_jax.estimate.discrete_values import exceeds_entropy
+from pid_jax.estimate.gaussianize import Latents
+from pid_jax.estimate.latents import estimate_latents, estimate_reduced, map_to_latents
 from pid_jax.inference.permutation import permute_reduced
-from pid_jax.progress import Progress, no_progress, part_of
 from pid_jax.reduce.discrete import find_discrete
 from pid_jax.reduce.pca import Reduced
-from pid_jax.resampling import ConditionalIndependence
-from pid_jax.result import ATOMS, INFORMATION, PIDEstimate
-from pid_jax.result_dataset import STATUS_FLAGS
-from pid_jax.scores import Scores
-from pid_jax.spec import NoCorrection, is_shrunk
-from pid_jax.spectrum import unique_spectrum
+from pid_jax.runtime.checks import check_enough_samples
+from pid_jax.runtime.progress import Progress, no_progress, part_of
+from pid_jax.settings.estimate import NoCorrection, is_shrunk
+from pid_jax.settings.gaussianize import Gaussianizer
+from pid_jax.settings.inference import ConditionalIndependence
 from pid_jax.study.sampling import mean_of_replicates
 from pid_jax.study.scatter import scatter_of_atoms
+from pid_jax.study.scores import Scores
 from pid_jax.study.spec import StudySpec
 
 PERMUTATIONS = 400

@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from pid_jax.decompose.result import ATOMS
 from pid_jax.inference.multiplicity import family_wise_by_rows
 from pid_jax.inference.normal import (
     SINGLE_ROUNDING,
@@ -13,7 +14,6 @@ from pid_jax.inference.normal import (
     without_rounding,
 )
 from pid_jax.pid.quantities import QUANTITIES
-from pid_jax.result import ATOMS
 
 LEVEL = 0.95
 _DIMS = ("model", "task", "condition", "quantity", "layer")

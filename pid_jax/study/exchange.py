@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from pid_jax.processes import Processes
+from pid_jax.runtime.processes import Processes
 from pid_jax.study.cache import decode_cell, encode_cell
 
 Cell = xr.Dataset | str

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from pid_jax.manifest import describe_differences
-from pid_jax.shard import StoreError
-from pid_jax.spec import is_shrunk
+from pid_jax.settings.estimate import is_shrunk
 from pid_jax.store import ActivationStore
+from pid_jax.store.manifest import describe_differences
+from pid_jax.store.shard import StoreError
 from pid_jax.study.conditions import BASELINE, name_of
 from pid_jax.study.spec import StudySpec
 

@@ -10,11 +10,10 @@ import numpy as np
 import xarray as xr
 from jax.sharding import Mesh
 
-from pid_jax.layout import laid_out
-from pid_jax.named_key import named_key
-from pid_jax.processes import ALONE, Processes
-from pid_jax.progress import Progress, no_progress, part_of
-from pid_jax.scores import Read, Scores, read_scores
+from pid_jax.runtime.devices import laid_out
+from pid_jax.runtime.named_key import named_key
+from pid_jax.runtime.processes import ALONE, Processes
+from pid_jax.runtime.progress import Progress, no_progress, part_of
 from pid_jax.store import ActivationStore
 from pid_jax.study.assemble import Place, assemble
 from pid_jax.study.cache import CellCache
@@ -23,6 +22,7 @@ from pid_jax.study.exchange import Cell, CellKey, gather_cells
 from pid_jax.study.model import StudyModel, answered, check_names, condition_name
 from pid_jax.study.prepare import ReadyModel, prepare_together
 from pid_jax.study.sampling import draw_weights
+from pid_jax.study.scores import Read, Scores, read_scores
 from pid_jax.study.spec import StudySpec
 
 # JAX would take two numbers that differ by a multiple of this for one seed.

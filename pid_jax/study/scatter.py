@@ -3,15 +3,15 @@
 import jax
 import numpy as np
 
-from pid_jax.after_ranks import with_rank_errors
-from pid_jax.gaussianize import Latents
+from pid_jax.bias.calibration import LEAST_SHARE
+from pid_jax.decompose.result import ATOMS, PIDEstimate
+from pid_jax.estimate.after_ranks import with_rank_errors
+from pid_jax.estimate.gaussianize import Latents
 from pid_jax.inference.influence import influence_of_rows
 from pid_jax.inference.replicates import weighted_replicates
 from pid_jax.pid.atoms import PIDAtoms
-from pid_jax.pid.calibrated import LEAST_SHARE
-from pid_jax.progress import no_progress
-from pid_jax.result import ATOMS, PIDEstimate
-from pid_jax.spec import Redundancy, is_mmi
+from pid_jax.runtime.progress import no_progress
+from pid_jax.settings.estimate import Redundancy, is_mmi
 
 # The errors of ranks are drawn alike in all conditions, which have most of them in common.
 RANKS_SEED = 0

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from pid_jax.checks import check_positive_int
-from pid_jax.gaussianizers import Copula, Gaussianizer, NoGaussianization, RealNVP
-from pid_jax.spec import BROJA, MMI, PCA, PIDSpec, Redundancy, is_pca, is_shrunk
-from pid_jax.targets import FinalNorm, Target
+from pid_jax.runtime.checks import check_positive_int
+from pid_jax.settings.estimate import BROJA, MMI, PCA, PIDSpec, Redundancy, is_pca, is_shrunk
+from pid_jax.settings.gaussianize import Copula, Gaussianizer, NoGaussianization, RealNVP
+from pid_jax.store.targets import FinalNorm, Target
 
 # What readers call the sources that are these token groups.
 MODALITIES = {"image": "vision", "question": "language"}

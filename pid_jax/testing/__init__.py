@@ -1,1 +1,1 @@
-"""Validate a decomposition: random problems, systems with known atoms, and laws, for estimators of any origin."""
+"""Laws, problems and systems for tests of any estimator."""

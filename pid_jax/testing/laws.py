@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from pid_jax.result import ATOMS
+from pid_jax.decompose.result import ATOMS
 from pid_jax.testing.channels import channels, coupled_covariance, coupled_information, optimal_coupling
 from pid_jax.testing.problems import (
     Decompose,

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from pid_jax.metrics.add import add_metrics
 from pid_jax.report.page import write_report
+from pid_jax.study.metrics.add import add_metrics
 from tests.browser.browsers import draw_all, open_page
 from tests.study_results import planted
 

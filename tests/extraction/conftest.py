@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from extraction.batch import make_batch
 from extraction.datasets.sample import Sample
-from extraction.encode import Encoder
-from extraction.prompts import resolve_template
+from extraction.model.prompts import resolve_template
+from extraction.passes.batch import make_batch
+from extraction.passes.encode import Encoder
 from tests.extraction.random_models import RANDOM_MODELS
 
 QUESTIONS = ("what is the color of the circle ?", "Is there a red or blue thing on the left ?", "what is this ?")

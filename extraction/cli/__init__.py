@@ -1,0 +1,1 @@
+"""`pid-extract`: the command line."""

@@ -1,0 +1,24 @@
+"""`pid-extract`: from models and images to activation stores."""
+
+import os
+
+from extraction.cli.check import check
+from extraction.cli.gqa_demo import gqa_demo
+from extraction.cli.run import knockout, run
+from extraction.cli.store import info, merge, verify
+from extraction.tiny.commands import make_gqa, train_tiny
+from pid_jax.runtime.console import make_app, run_app
+
+app = make_app("Extract hidden states of vision-language models into activation stores, with attention knockouts.")
+for command in (run, knockout, check, verify, info, merge, make_gqa, train_tiny, gqa_demo):
+    app.command(command.__name__.replace("_", "-"))(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    run_app(app)
+
+
+if __name__ == "__main__":
+    main()

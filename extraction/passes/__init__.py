@@ -1,0 +1,1 @@
+"""From samples to states: batches, positions, recording, knockouts."""

@@ -1,0 +1,58 @@
+"""Greedy answers, token by token, from where a pass over the prompts ended."""
+
+from typing import Any
+
+import torch
+
+from extraction.model.load import VisionLanguageModel
+from extraction.passes.knockout import mask_in_form
+from extraction.passes.prompt_pass import PromptPass, to_cache
+
+
+def answer(vlm: VisionLanguageModel, prompts: PromptPass, max_new_tokens: int) -> list[str]:
+    """Take the most likely token again and again, until the end mark or the longest answer.
+
+    The text is that of `generate(do_sample=False)` without the options that a checkpoint's generation settings may add
+    (penalties on repetition, forced tokens): greedy in the plain sense.
+
+    Args:
+        vlm: The model.
+        prompts: The pass over the prompts. Knockouts end at the prompt: what was cut in it reaches the new tokens
+            through keys and values.
+        max_new_tokens: Longest answer.
+
+    Returns:
+        One text a row, without special tokens and blanks around it.
+    """
+    end = torch.tensor(_end_tokens(vlm), device=prompts.logits.device)
+    tokens = [prompts.logits.argmax(dim=-1)]
+    is_done = torch.isin(tokens[0], end)
+    cache, is_token = to_cache(prompts.memory), prompts.groups.is_token
+    position = prompts.positions[..., -1:]
+    while len(tokens) < max_new_tokens and not is_done.all():
+        position = position + 1
+        is_token = torch.cat([is_token, is_token.new_ones(len(is_token), 1)], dim=1)
+        embedded = vlm.model.get_input_embeddings()(tokens[-1][:, None])
+        hidden = vlm.decoder(
+            inputs_embeds=embedded,
+            # Every token before, however the row is padded: a sliding window would count the padding.
+            attention_mask=mask_in_form(vlm, is_token[:, None, None, :], embedded.dtype).to(embedded.device),
+            position_ids=position.to(embedded.device),
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+        tokens.append(vlm.head(hidden[:, -1]).argmax(dim=-1).to(end.device))
+        is_done |= torch.isin(tokens[-1], end)
+    return [_decode(vlm, row, set(end.tolist())) for row in torch.stack(tokens, dim=1).tolist()]
+
+
+def _decode(vlm: VisionLanguageModel, tokens: list[int], end: set[int]) -> str:
+    length = next((i for i, token in enumerate(tokens) if token in end), len(tokens))
+    return vlm.processor.tokenizer.decode(tokens[:length], skip_special_tokens=True).strip()
+
+
+def _end_tokens(vlm: VisionLanguageModel) -> list[int]:
+    known: Any = vlm.model.generation_config.eos_token_id
+    if known is None:
+        known = vlm.processor.tokenizer.eos_token_id
+    return [known] if isinstance(known, int) else list(known or [])

@@ -1,0 +1,108 @@
+"""Cut attention edges between positions while the model runs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from extraction.model.load import VisionLanguageModel
+from extraction.passes.edges import Edge, Knockout
+from extraction.passes.spans import TokenGroups
+
+
+def edge_mask(groups: TokenGroups, edges: tuple[Edge, ...]) -> torch.Tensor:
+    """Mark the (query, key) pairs to cut: (batch, 1, queries, keys)."""
+    pairs = [groups.mask(to)[:, :, None] & groups.mask(source)[:, None, :] for source, to in edges]
+    return torch.stack(pairs).any(dim=0)[:, None]
+
+
+def cut_of(knockout: Knockout, groups: TokenGroups) -> torch.Tensor:
+    """Mark the (query, key) pairs that a knockout cuts: (batch, 1, queries, keys).
+
+    Raises:
+        ValueError: If a mask given by the caller has another shape or type, or takes a token's own position from it.
+    """
+    if knockout.mask is None:
+        return edge_mask(groups, knockout.edges)
+    cut = knockout.mask(groups)
+    batch, size = groups.codes.shape
+    if not isinstance(cut, torch.Tensor) or cut.dtype != torch.bool or tuple(cut.shape) != (batch, size, size):
+        got = f"{cut.dtype} {tuple(cut.shape)}" if isinstance(cut, torch.Tensor) else type(cut).__name__
+        raise ValueError(
+            f"mask of the knockout {knockout.name} must return booleans of shape (batch, queries, keys) = "
+            f"{(batch, size, size)}, got {got}."
+        )
+    cut = cut.to(groups.codes.device)
+    if (cut.diagonal(dim1=1, dim2=2) & groups.is_token).any():
+        raise ValueError(
+            f"mask of the knockout {knockout.name} cuts a position from itself; leave the diagonal out, or a token may "
+            "have nothing to attend to."
+        )
+    return cut[:, None]
+
+
+@contextmanager
+def cutting(vlm: VisionLanguageModel, knockout: Knockout | None, groups: TokenGroups) -> Iterator[None]:
+    """Cut the edges in every forward pass of the whole model over the prompt; without a knockout nothing is attached.
+
+    This is the plain way, by hooks on a pass from the first block to the last. `extraction.passes.tail` does the same
+    on the part of the model that a knockout changes, and is tested against this.
+
+    Args:
+        vlm: The model, with sdpa or eager attention.
+        knockout: What to cut.
+        groups: Groups of the batch, on the model's device.
+    """
+    if knockout is None:
+        yield
+        return
+    cut = cut_of(knockout, groups)
+
+    def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        hidden = args[0] if args else kwargs["hidden_states"]
+        mask = cut_attention_mask(kwargs.get("attention_mask"), cut.to(hidden.device), hidden.shape[1])
+        return args, kwargs | {"attention_mask": mask}
+
+    window = range(knockout.first, knockout.last + 1)
+    handles = [vlm.attention(i).register_forward_pre_hook(before, with_kwargs=True) for i in window]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def cut_attention_mask(mask: torch.Tensor | None, cut: torch.Tensor, queries: int) -> torch.Tensor:
+    """Return the attention mask without the cut edges.
+
+    Args:
+        mask: None (plain causal attention), boolean (True = attend) or additive, (batch, 1, queries, keys).
+        cut: The edges, (batch, 1, S, S).
+        queries: Number of queries of this pass.
+
+    Raises:
+        RuntimeError: If the pass or the form of the mask is not the one the edges were made for.
+    """
+    if queries != cut.shape[-1] or (
+        mask is not None and (mask.ndim != 4 or tuple(mask.shape[-2:]) != tuple(cut.shape[-2:]))
+    ):
+        shape = None if mask is None else tuple(mask.shape)
+        raise RuntimeError(
+            f"The knockout was made for {cut.shape[-1]} positions, got {queries} queries and a mask of shape {shape}. "
+            "Use sdpa or eager attention, and a cache that is not static."
+        )
+    if mask is None:
+        causal = torch.ones(cut.shape[-2:], dtype=torch.bool, device=cut.device).tril()
+        return causal & ~cut
+    if mask.dtype == torch.bool:
+        return mask & ~cut
+    return mask.masked_fill(cut, torch.finfo(mask.dtype).min)
+
+
+def mask_in_form(vlm: VisionLanguageModel, allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Bring a mask of allowed pairs to the form that the model's attention takes."""
+    if not vlm.is_eager:
+        return allowed
+    return torch.zeros_like(allowed, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)

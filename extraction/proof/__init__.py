@@ -1,0 +1,1 @@
+"""Self-tests on the real model, before anything is written."""

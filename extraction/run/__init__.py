@@ -1,0 +1,1 @@
+"""Whole extractions: settings, jobs, workers, stores."""

@@ -1,0 +1,210 @@
+"""Whole extractions: choose the samples, prove what will be done on the real model, fill the stores."""
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from extraction.datasets.sample import Sample
+from extraction.errors import SampleError
+from extraction.model.load import VisionLanguageModel
+from extraction.passes.batch import make_batch
+from extraction.passes.edges import BASELINE, Knockout, describe_condition
+from extraction.passes.encode import Encoder, Prepared
+from extraction.passes.knockout import cut_of
+from extraction.proof.baseline import prove_baseline
+from extraction.proof.knockout import KnockoutProof, prove_knockout
+from extraction.proof.prefix import prove_prefix
+from extraction.run.fill import RunOptions, Target, fill, plan_store
+from extraction.run.readout import ensure_readout
+from extraction.run.same_images import KnownImages
+from extraction.run.settings import RunSettings, from_manifest
+from pid_jax.store import ActivationStore, Manifest, describe_differences
+from pid_jax.store.folder import join_path
+
+_LOOKED_AT = 200  # samples tried to find some for the self-tests
+_CANDIDATES = 6  # of which one pair must have finite states
+
+
+def extract_baseline(
+    vlm: VisionLanguageModel,
+    samples: Sequence[Sample],
+    settings: RunSettings,
+    out: str | Path,
+    options: RunOptions | None = None,
+) -> ActivationStore:
+    """Extract the states of all samples into one store, or go on with one that was begun.
+
+    The model's readout is written beside them (docs/store.md), also into a store that is complete but for it.
+
+    Raises:
+        PrefixError: If questions were to share passes over images whose states depend on the question.
+    """
+    options = options or RunOptions()
+    manifest = plan_store(vlm, samples, settings, None)
+    store = _start(manifest, out, lambda: _prove_prefix(vlm, samples, settings))
+    images = None
+    if settings.keep == "correct":  # what was answered is what is extracted
+        images = KnownImages(ActivationStore.open(answers_path(out)), samples)
+    fill(vlm, samples, settings, [Target(store=store)], options, images)
+    ensure_readout(vlm, store, settings, options.say if options.process.is_first else lambda line: None)
+    return store
+
+
+def extract_knockouts(
+    vlm: VisionLanguageModel,
+    samples: Sequence[Sample],
+    baseline: ActivationStore,
+    knockouts: Sequence[Knockout],
+    out: str | Path,
+    options: RunOptions | None = None,
+    proved: Callable[[Knockout, KnockoutProof], None] = lambda knockout, proof: None,
+) -> dict[str, ActivationStore]:
+    """Extract the samples of a baseline again under each knockout: one store each, in a folder named by what is cut.
+
+    All that are missing are filled together: the model runs once over the prompts, and each knockout starts from there.
+
+    Args:
+        vlm: The model.
+        samples: The samples of the baseline, in its order.
+        baseline: Its store, complete; knockouts have its settings.
+        knockouts: What to cut, with different names.
+        out: Where the folders go.
+        options: How the run goes.
+        proved: Called after each self-test.
+
+    Returns:
+        The stores by name.
+
+    Raises:
+        KnockoutError: If a knockout does not do what it says, or the model's states are not those of the baseline;
+            nothing is extracted then.
+        ValueError: If names repeat, a window leaves the model, or model, samples, images, versions or settings are not
+            those of the baseline.
+        StoreError: If the baseline is not complete.
+    """
+    _check(vlm, knockouts)
+    settings = from_manifest(dict(baseline.manifest.settings))
+    manifest, targets = _plan_again(vlm, samples, settings, baseline), []
+    images, there = KnownImages(baseline, samples), set(baseline.ids.tolist())
+    pair = pick_samples(Encoder.of(vlm, settings.template), [s for s in samples if s.id in there], 2)
+    if not pair:
+        raise ValueError("No sample could be prepared to test the knockout on: check images and questions.")
+    images.check(pair)
+    compare = cache(lambda: prove_baseline(vlm, pair, baseline))
+    for knockout in knockouts:
+
+        def prove(knockout: Knockout = knockout) -> dict[str, Any]:
+            proof = replace(prove_knockout(vlm, knockout, pair), baseline_error=compare())
+            proved(knockout, proof)
+            return {"knockout": asdict(proof)}
+
+        condition = {**describe_condition(knockout), **_about_mask(vlm, knockout, pair)}
+        store = _start(replace(manifest, condition=condition), join_path(out, knockout.name), prove)
+        targets.append(Target(store=store, knockout=knockout))
+    fill(vlm, samples, settings, targets, options, images)
+    return {str(target.store.manifest.condition["name"]): target.store for target in targets}
+
+
+def _plan_again(
+    vlm: VisionLanguageModel, samples: Sequence[Sample], settings: RunSettings, baseline: ActivationStore
+) -> Manifest:
+    """Plan the store of a baseline again; refuse where it would be another one now."""
+    if (name := baseline.manifest.condition.get("name")) != BASELINE:
+        raise ValueError(f"baseline {baseline.path} holds states under {name!r}: give the store without a knockout.")
+    manifest = plan_store(vlm, samples, settings, None)
+    if different := describe_differences(baseline.manifest.settings, manifest.settings):
+        raise ValueError(
+            f"{baseline.path} was made under other circumstances ({different}), so a knockout made now could not be "
+            "compared with it: restore them, or extract the baseline again."
+        )
+    return manifest
+
+
+def keep_correct(
+    vlm: VisionLanguageModel,
+    samples: Sequence[Sample],
+    settings: RunSettings,
+    out: str | Path,
+    options: RunOptions | None = None,
+) -> list[Sample]:
+    """Answer all samples, and return those that are answered correctly.
+
+    The answers are a store of their own, without states, beside the one that is to come: this stage is as safe to kill
+    as the other, and shared by several processes.
+
+    Raises:
+        ValueError: If no answer is correct.
+    """
+    path = answers_path(out)
+    answers_only = replace(settings, roles=(), keep="all")
+    manifest = plan_store(vlm, samples, answers_only, None)
+    store = _start(manifest, path, lambda: _prove_prefix(vlm, samples, settings))
+    fill(vlm, samples, answers_only, [Target(store=store)], options)
+    good = set(store.ids[store.columns["correct"].astype(bool)].tolist()) if len(store.ids) else set()
+    if not good:
+        raise ValueError(
+            f"keep='correct' leaves nothing: none of {len(samples)} answers is correct (see {path}). Check the "
+            "template, or the gold answers."
+        )
+    return [sample for sample in samples if sample.id in good]
+
+
+def answers_path(out: str | Path) -> str:
+    """Say where the answers that `keep_correct` looks at are stored."""
+    return f"{str(out).rstrip('/')}.answers"
+
+
+def pick_samples(encoder: Encoder, samples: Sequence[Sample], count: int) -> list[Prepared]:
+    """Prepare the first samples with different questions; fewer if there are not so many."""
+    found: list[Prepared] = []
+    tries = 0
+    for sample in samples:
+        if sample.question in {prepared.sample.question for prepared in found}:
+            continue
+        with contextlib.suppress(SampleError):
+            found.append(encoder.prepare(sample))
+        tries += 1
+        if len(found) == count or tries == _LOOKED_AT:
+            break
+    return found
+
+
+def _prove_prefix(vlm: VisionLanguageModel, samples: Sequence[Sample], settings: RunSettings) -> dict[str, Any]:
+    if not settings.share_images:
+        return {}
+    encoder = Encoder.of(vlm, settings.template)
+    proof = prove_prefix(vlm, encoder, pick_samples(encoder, samples, _CANDIDATES))
+    return {} if proof is None else {"prefix": asdict(proof)}
+
+
+def _start(manifest: Manifest, path: str | Path, prove: Callable[[], dict[str, Any]]) -> ActivationStore:
+    """Open the store of a condition; unless it is complete, prove what will be done before."""
+    if ActivationStore.exists(path):
+        store = ActivationStore.create(path, manifest)
+        if not store.is_complete:
+            prove()
+        return store
+    return ActivationStore.create(path, replace(manifest, evidence=prove()))
+
+
+def _about_mask(vlm: VisionLanguageModel, knockout: Knockout, pair: Sequence[Prepared]) -> dict[str, Any]:
+    """Tell masks of one title apart by what they cut of two samples."""
+    if knockout.mask is None:
+        return {}
+    cut = cut_of(knockout, make_batch(vlm, pair).groups).cpu().numpy()
+    return {"mask_sha256": hashlib.sha256(cut.tobytes()).hexdigest()}
+
+
+def _check(vlm: VisionLanguageModel, knockouts: Sequence[Knockout]) -> None:
+    if not knockouts:
+        raise ValueError("knockouts is empty: give at least one Knockout.")
+    names = [knockout.name for knockout in knockouts]
+    if double := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"knockouts must have different names, got {sorted(double)} more than once.")
+    for knockout in knockouts:
+        if knockout.last >= len(vlm.layers):
+            raise ValueError(f"{knockout.name} ends behind the last block {len(vlm.layers) - 1} of the model.")

@@ -1,0 +1,110 @@
+"""Decode and preprocess images ahead of the model, in processes of their own."""
+
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import TypeVar
+
+from extraction.datasets.sample import Sample
+from extraction.errors import SampleError
+from extraction.passes.encode import Encoder, Prepared
+from pid_jax.store import Failure
+
+Outcome = Prepared | Failure
+Result = TypeVar("Result")
+_CHUNK = 8  # samples a message
+_AHEAD = 2  # shards prepared while the model is busy with one
+
+
+def prepare(encoder: Encoder, samples: Sequence[Sample]) -> list[Outcome]:
+    """Make samples ready; those that cannot be are failures. Keeps the order."""
+    return [_prepare_one(encoder, sample) for sample in samples]
+
+
+@contextmanager
+def preparing(encoder: Encoder, workers: int) -> Iterator["Preparation"]:
+    """Prepare shards in order, ahead of their use if there are workers.
+
+    Args:
+        encoder: The encoder; workers get a copy when they start.
+        workers: Number of processes; 0 prepares in this one.
+    """
+    if workers < 0:
+        raise ValueError(f"num_workers must be 0 or more, got {workers}.")
+    if workers == 0:
+        yield Preparation(encoder, None)
+        return
+    # Spawned, not forked: a copy of a process that runs PyTorch's threads may hang.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(encoder,)) as pool:
+        try:
+            yield Preparation(encoder, pool)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+class Preparation:
+    """Turns shards of samples into shards of prepared samples."""
+
+    def __init__(self, encoder: Encoder, pool: ProcessPoolExecutor | None) -> None:
+        self._encoder = encoder
+        self._pool = pool
+
+    def shards(self, shards: Iterable[tuple[int, Sequence[Sample]]]) -> Iterator[tuple[int, list[Outcome]]]:
+        """Yield (index, outcomes) for each shard, in order; `shards` is read no further ahead than is prepared.
+
+        Raises:
+            RuntimeError: If a worker died.
+        """
+        if self._pool is None:
+            for index, samples in shards:
+                yield index, prepare(self._encoder, samples)
+            return
+        waiting: deque[tuple[int, list[Future[list[Outcome]]]]] = deque()
+        for index, samples in shards:
+            waiting.append((index, _submit(self._pool, samples)))
+            if len(waiting) > _AHEAD:
+                yield _collect(*waiting.popleft())
+        while waiting:
+            yield _collect(*waiting.popleft())
+
+
+def _submit(pool: ProcessPoolExecutor, samples: Sequence[Sample]) -> list[Future[list[Outcome]]]:
+    chunks = [samples[at : at + _CHUNK] for at in range(0, len(samples), _CHUNK)]
+    return _guard(lambda: [pool.submit(_prepare_chunk, chunk) for chunk in chunks])
+
+
+def _collect(index: int, futures: list[Future[list[Outcome]]]) -> tuple[int, list[Outcome]]:
+    return index, _guard(lambda: [outcome for future in futures for outcome in future.result()])
+
+
+def _guard(action: Callable[[], Result]) -> Result:
+    """Say what to do when a worker has died."""
+    try:
+        return action()
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            "A worker process that decodes images died, perhaps for want of memory: use fewer (--num-workers) and run "
+            "the same command again; it goes on where it stopped."
+        ) from error
+
+
+_encoder: list[Encoder] = []  # of this worker process
+
+
+def _start(encoder: Encoder) -> None:
+    _encoder.append(encoder)
+
+
+def _prepare_chunk(samples: Sequence[Sample]) -> list[Outcome]:
+    return prepare(_encoder[0], samples)
+
+
+def _prepare_one(encoder: Encoder, sample: Sample) -> Outcome:
+    try:
+        return encoder.prepare(sample)
+    except SampleError as error:
+        return Failure(id=sample.id, stage=error.stage, message=str(error))

@@ -1,0 +1,1 @@
+"""What sampling does to atoms: biases, corrections, noise of ranks."""

@@ -1,0 +1,1 @@
+"""`pid-jax`: the command line."""

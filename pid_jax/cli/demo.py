@@ -1,0 +1,90 @@
+"""Small trained LLaVAs from images to stores: the demonstration on easy-VQA, and the study on generated scenes."""
+
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+from pid_jax.runtime.files import write_text
+
+EDGES = "image-question"
+WINDOWS = ("all", "0-2")
+SMALL_STUDY = "small_study.toml"
+# Models of the small study, and what is cut.
+SMALL_MODELS = ("tiny-gqa-8", "tiny-gqa-6")
+SMALL_EDGES, SMALL_WINDOWS = ("image-question", "image-last", "question-last"), "all,sliding:3"
+
+
+def demo_stores(folder: Path) -> list[Path]:
+    """Where the stores of the demonstration are: the baseline first."""
+    stores = folder / "stores"
+    return [stores / "baseline", *(stores / f"{EDGES}@{window}" for window in WINDOWS)]
+
+
+def extract_demo(folder: Path, per_task: int) -> list[Path]:
+    """Extract the baseline and both knockouts with `pid-extract`, each in a process of its own.
+
+    PyTorch and JAX meet only on disk. What is complete is reused; what was interrupted goes on.
+
+    Args:
+        folder: Output folder.
+        per_task: Questions of each task, each about another image; there are 1000 images.
+
+    Returns:
+        The stores.
+
+    Raises:
+        RuntimeError: If an extraction fails.
+    """
+    baseline, *_ = paths = demo_stores(folder)
+    data = ("--easy-vqa", "--one-per-image", "--per-task", str(per_task))
+    _pid_extract("run", "--model", "tiny", *data, "--out", str(baseline))
+    _pid_extract(
+        "knockout",
+        "--baseline",
+        str(baseline),
+        "--edges",
+        EDGES,
+        "--windows",
+        ",".join(WINDOWS),
+        "--out",
+        str(baseline.parent),
+    )
+    return paths
+
+
+def extract_small_study(folder: Path, per_task: int) -> Path:
+    """Extract two small LLaVAs on generated scenes with six tasks, whole and under knockouts in windows of blocks.
+
+    Args:
+        folder: Output folder. What is complete is reused; what was interrupted goes on.
+        per_task: Questions of each task.
+
+    Returns:
+        The study file in the folder, a copy of the shipped one unless there is one already.
+
+    Raises:
+        RuntimeError: If an extraction fails.
+    """
+    data = folder / "gqa"
+    _pid_extract("make-gqa", "--out", str(data))  # writes what is missing
+    for model in SMALL_MODELS:
+        stores = folder / "stores" / model
+        options = ("--per-task", str(per_task), "--max-new-tokens", "2")
+        _pid_extract("run", "--model", model, "--gqa", str(data), *options, "--out", str(stores / "baseline"))
+        given = ("--baseline", str(stores / "baseline"), "--windows", SMALL_WINDOWS, "--out", str(stores))
+        for edges in SMALL_EDGES:
+            _pid_extract("knockout", *given, "--edges", edges)
+    config = folder / SMALL_STUDY
+    if not config.exists():
+        write_text(config, files("pid_jax").joinpath(SMALL_STUDY).read_text(encoding="utf-8"))
+    return config
+
+
+def _pid_extract(*arguments: str) -> None:
+    command = [sys.executable, "-m", "extraction.cli.main", *arguments]
+    finished = subprocess.run(command, check=False)
+    if finished.returncode:
+        raise RuntimeError(
+            f"`pid-extract {' '.join(arguments)}` failed with exit code {finished.returncode}; its message is above."
+        )

@@ -1,0 +1,288 @@
+"""`pid-jax`: from activation stores and arrays to atoms, figures and a page."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from enum import StrEnum
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from pid_jax.runtime.console import err, fraction_bar, make_app, out, parse_names, run_app, working
+from pid_jax.runtime.files import check_file, check_folder
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from pid_jax.settings.estimate import PCA
+    from pid_jax.settings.gaussianize import Gaussianizer
+    from pid_jax.study.config import StudyConfig
+
+# Options that a study file has entries for.
+_IN_FILE = ("knockout", "dims", "keep", "tasks", "gaussianize", "seed")
+LARGEST_SEED = 2**32 - 1
+RESULTS, PAGE, FIGURES, CELLS = "results.nc", "report.html", "figures", "cells"
+
+app = make_app("Partial information decomposition of what a model's modalities tell about its prediction.")
+
+
+class GaussianizeBy(StrEnum):
+    """Maps of the variables to Gaussian latents, by their names on the command line."""
+
+    FLOW = "flow"
+    COPULA = "copula"
+    NOTHING = "nothing"
+    AUTO = "auto"
+
+
+Dims = Annotated[str, typer.Option(help="PCA components of source_1, source_2 and target.")]
+Keep = Annotated[str, typer.Option(help="'all' samples, or those answered 'correct' under the baseline.")]
+Tasks = Annotated[str, typer.Option(help="'all' or task names with commas.")]
+Way = Annotated[
+    GaussianizeBy, typer.Option("--gaussianize", help="Flows, rank copula, nothing, or the best on held-out samples.")
+]
+Seed = Annotated[int, typer.Option(help="Seed of everything random, from 0 to 2**32 - 1.")]
+
+
+@app.command()
+def demo(
+    out_dir: Annotated[Path, typer.Option("--out", help="Output folder; what is already there is reused.")] = Path(
+        "demo"
+    ),
+    per_task: Annotated[int, typer.Option(help="Questions of each of the two tasks, of 1000 images.")] = 950,
+) -> None:
+    """Run the main job on the small trained LLaVA and easy-VQA: extract, decompose, draw."""
+    _check_folder(out_dir)
+    from pid_jax.cli.demo import extract_demo
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        pool.submit(import_module, "pid_jax.study.config")  # JAX is loaded while other processes extract
+        baseline, *knockouts = (str(path) for path in extract_demo(out_dir, per_task))
+    from pid_jax.study.config import ModelConfig, StudyConfig, study_spec
+
+    model = ModelConfig(name="tiny", store=baseline, knockouts=tuple(knockouts))
+    _study(StudyConfig(models=(model,), spec=study_spec()), out_dir, is_strict=True)
+
+
+@app.command()
+def small_study(
+    out_dir: Annotated[Path, typer.Option("--out", help="Output folder; what is already there is reused.")] = Path(
+        "study"
+    ),
+    per_task: Annotated[int, typer.Option(help="Questions of each of the six tasks.")] = 1000,
+) -> None:
+    """Run a whole study on two small LLaVAs and generated images: six tasks, knockouts in windows, verdicts, report."""
+    _check_folder(out_dir)
+    from pid_jax.cli.demo import extract_small_study
+    from pid_jax.study.config import read_config
+
+    _study(read_config(extract_small_study(out_dir, per_task)), out_dir, is_strict=True)
+
+
+@app.command()
+def study(
+    context: typer.Context,
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the results, the figures and the page.")],
+    config: Annotated[Path | None, typer.Argument(help="A study file (TOML), for several models or choices.")] = None,
+    store: Annotated[str | None, typer.Option(help="Without a file: store of the baseline, a folder or a URL.")] = None,
+    knockout: Annotated[list[str] | None, typer.Option(help="Store of a knockout; may be repeated.")] = None,
+    dims: Dims = "12,12,8",
+    keep: Keep = "all",
+    tasks: Tasks = "all",
+    gaussianize: Way = GaussianizeBy.FLOW,
+    seed: Seed = 0,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail if anything had to be left out.")] = False,
+    distributed: Annotated[
+        bool, typer.Option("--distributed", help="Share the work with all processes that `srun` or `torchrun` started.")
+    ] = False,
+    budget_gb: Annotated[
+        float, typer.Option(help="Memory for the arrays of a stage that exist at a time, in GB.")
+    ] = 2.0,
+) -> None:
+    """Decompose every task, condition and layer of activation stores, and write results, figures and a page."""
+    _check_folder(out_dir)
+    _check_seed(seed)
+    from pid_jax.study.config import ModelConfig, StudyConfig, read_config, study_spec
+
+    if (config is None) == (store is None):
+        given = "neither" if config is None else "both"
+        raise ValueError(f"pid-jax study needs a study file or --store, got {given}.")
+    if config is not None:
+        sources = {name: context.get_parameter_source(name) for name in _IN_FILE}
+        given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+        if given:
+            raise ValueError(f"--{given[0]} and a study file were given: set it in {config}, whose settings count.")
+        _study(read_config(config), out_dir, strict, distributed, budget_gb)
+        return
+    spec = study_spec(dims=_dims(dims), gaussianize=gaussianize.value, keep=keep, tasks=parse_names(tasks))
+    model = ModelConfig(name=Path(str(store)).resolve().name, store=str(store), knockouts=tuple(knockout or ()))
+    _study(StudyConfig(models=(model,), spec=spec, seed=seed), out_dir, strict, distributed, budget_gb)
+
+
+@app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="A results.nc written by `pid-jax study`.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for the figures and the page.")],
+) -> None:
+    """Draw the figures and the page of a study again."""
+    _check_folder(out_dir)
+    from pid_jax.study.results import load_study
+
+    _draw(load_study(results), out_dir)
+
+
+@app.command()
+def estimate(
+    arrays: Annotated[
+        list[Path],
+        typer.Argument(
+            help="An .npz with source_1, source_2 and target, each (..., n, p) or (n,); or three files for them in "
+            "this order, each .npy, .csv or .tsv."
+        ),
+    ],
+    out_file: Annotated[Path | None, typer.Option("--out", help="Write the result to this netCDF file.")] = None,
+    dims: Dims = "16,16,16",
+    gaussianize: Way = GaussianizeBy.FLOW,
+    bits: Annotated[bool, typer.Option("--bits", help="Report in bits.")] = False,
+    seed: Seed = 0,
+) -> None:
+    """Decompose what two arrays tell about a third."""
+    if out_file is not None:
+        check_file(out_file, "--out")
+    _check_seed(seed)
+    import jax
+    import numpy as np
+
+    from pid_jax.cli.compilation_cache import keep_compiled
+    from pid_jax.decompose.result import VARIABLES
+    from pid_jax.estimate.samples import estimate_pid
+    from pid_jax.gaussian.status import Status
+    from pid_jax.runtime.array_files import read_variables
+    from pid_jax.settings.estimate import PIDSpec
+
+    values = read_variables(arrays, VARIABLES)
+    spec = PIDSpec(reduction=_pca(dims), gaussianize=_gaussianizer(gaussianize))
+    keep_compiled()
+    with fraction_bar("Decomposing") as progress:
+        found = estimate_pid(*values, spec=spec, key=jax.random.key(seed), progress=progress)
+    found = found.in_bits() if bits else found
+    out.print(repr(found))
+    for code in np.unique(found.status[found.status != Status.OK]):
+        err.print(f"{Status(code).name}: {Status(code).message}")
+    if out_file is not None:
+        out.print(f"Written to {found.save(out_file)}.")
+    if (found.status != Status.OK).all():
+        raise ValueError(f"No problem of {', '.join(map(str, arrays))} could be decomposed.")
+
+
+def _study(
+    config: "StudyConfig",
+    out_dir: Path,
+    is_strict: bool,
+    is_distributed: bool = False,
+    budget_gb: float | None = None,
+) -> None:
+    """Run a study. Of several processes the first one alone prints, draws and writes the results."""
+    from pid_jax.runtime.launch import Launch, find_launch
+
+    launch = find_launch() if is_distributed else Launch()
+    is_first = launch.rank == 0
+    with working("Starting JAX", is_shown=is_first):
+        from pid_jax.cli.compilation_cache import keep_compiled
+        from pid_jax.runtime.devices import laid_out
+        from pid_jax.runtime.processes import WAITING_SECONDS, join_processes
+        from pid_jax.study.full import run_full_study
+        from pid_jax.study.results import save_study
+
+        keep_compiled()
+    if is_first and launch.count > 1:
+        more = f"{launch.count - 1} more processes of {launch.launcher}"
+        err.print(f"Waiting for {more}, {WAITING_SECONDS // 60} minutes at most.")
+    tell = out.print if is_first else lambda line: None
+    with join_processes(launch) as processes:
+        with fraction_bar("Decomposing", is_shown=is_first) as progress:
+            places: dict[str, Any] = {"cells": out_dir / CELLS, "progress": progress, "tell": tell}
+            with laid_out(budget_gb=budget_gb):
+                results, problems = run_full_study(config, processes=processes, **places)
+        if is_first:
+            save_study(results, out_dir / RESULTS)
+            for line in problems:
+                err.print(f"Left out: {line}")
+            _print_table(results)
+            _draw(results, out_dir)
+        if problems and is_strict:
+            raise ValueError(f"{len(problems)} parts of the study had to be left out; see above.")
+
+
+def _draw(results: "xr.Dataset", out_dir: Path) -> None:
+    """Write the page, which has all that the study says, and then the figures."""
+    with working("Writing the page"):
+        from pid_jax.report.page import write_report
+
+        page = write_report(results, out_dir / PAGE)
+    out.print(f"Page: {page.resolve()}")
+    with working("Drawing the figures"):
+        from pid_jax.plot.files import save_figures
+
+        save_figures(results, out_dir / FIGURES)
+    out.print(f"Figures: {out_dir / FIGURES}")
+
+
+def _print_table(results: "xr.Dataset") -> None:
+    """Print what the study says of every claim, or, without claims, where the results are."""
+    if "verdict" not in results:
+        return
+    table = Table(title="What this study says of five claims", box=None, padding=(0, 1, 0, 0))
+    for title in ("model", "claim", "value", "verdict"):
+        table.add_column(title, no_wrap=title != "claim", justify="right" if title == "value" else "left")
+    for model in results.model.values:
+        for row, claim in enumerate(results.claim.values):
+            cell = results.sel(model=model, claim=claim)
+            ends = [float(cell[f"claim_{end}"]) for end in ("value", "lower", "upper")]
+            value = "" if any(end != end for end in ends) else "{:.3g} ({:.3g} to {:.3g})".format(*ends)
+            head = str(model) if row == 0 else ""
+            table.add_row(head, str(cell.claim_text.item()), value, str(cell.verdict.item()))
+    out.print(table)
+
+
+def _check_folder(out_dir: Path) -> None:
+    check_folder(out_dir, "--out")
+    for name in (RESULTS, PAGE):
+        check_file(out_dir / name, "--out")
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed <= LARGEST_SEED:
+        raise ValueError(f"--seed needs a whole number from 0 to {LARGEST_SEED}, got {seed}.")
+
+
+def _gaussianizer(way: GaussianizeBy) -> "Gaussianizer":
+    from pid_jax.study.config import GAUSSIANIZERS
+
+    return GAUSSIANIZERS[way.value]
+
+
+def _pca(dims: str) -> "PCA":
+    from pid_jax.settings.estimate import PCA
+
+    return PCA(dim=_dims(dims))
+
+
+def _dims(dims: str) -> tuple[int, int, int]:
+    parts = dims.split(",")
+    if len(parts) != 3 or not all(part.strip().isdigit() for part in parts):
+        raise ValueError(f"--dims needs three whole numbers with commas, such as 12,12,8, got {dims!r}.")
+    return int(parts[0]), int(parts[1]), int(parts[2])
+
+
+def main() -> None:
+    """Run the command line."""
+    # XLA warns at length about every program that it finds compiled; errors of JAX are raised all the same.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    run_app(app)
+
+
+if __name__ == "__main__":
+    main()

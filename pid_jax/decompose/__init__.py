@@ -1,0 +1,1 @@
+"""Covariances in, typed results out."""

@@ -1,0 +1,1 @@
+"""Samples in, typed results out: reduction, map, covariance, atoms, correction."""

@@ -1,0 +1,109 @@
+"""What is not Gaussian in the latents of all problems: numbers, and sentences about them."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+
+from pid_jax.flow.deviation import Deviation
+from pid_jax.flow.diagnostics import Diagnostics, diagnose
+from pid_jax.flow.sentences import (
+    describe_fits,
+    describe_parts,
+    describe_size,
+    describe_triple,
+    find_significant,
+    group_sentences,
+)
+from pid_jax.runtime.threads import one_blas_thread
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from pid_jax.flow.fitted import FlowFit
+
+
+def diagnose_latents(latents: np.ndarray, dims: tuple[int, int, int]) -> Diagnostics:
+    """Measure what is not Gaussian in latents (problems, n, D), one problem after the other.
+
+    Args:
+        latents: Latents of all variables side by side.
+        dims: Coordinates of each.
+    """
+    with one_blas_thread(latents.shape[-1]):
+        each = [diagnose(one, dims) for one in latents]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *each)
+
+
+def describe_problems(diagnostics: Diagnostics, labels: Sequence[str], problem: str) -> tuple[str, ...]:
+    """Return sentences about what is not Gaussian, with a small chance of any where all problems are Gaussian.
+
+    Args:
+        diagnostics: Of all problems.
+        labels: What both sources and the target are called.
+        problem: What a problem is called; "layer 3: ...".
+    """
+    found = find_significant(diagnostics)
+    count = len(np.asarray(found.triple.z))
+    each = [jax.tree.map(lambda leaf, place=place: leaf[place], found) for place in range(count)]
+    return (
+        *describe_triple(found.triple, labels, problem),
+        *group_sentences([describe_parts(one, labels) for one in each], problem),
+    )
+
+
+def describe_flows(
+    fit: "FlowFit", fitted: np.ndarray, is_used: np.ndarray, dims: tuple[int, int, int], problem: str
+) -> tuple[str, ...]:
+    """Return sentences about flows that have over-fitted or have few samples, among those whose latents are used.
+
+    Args:
+        fit: The flows, of those problems that have one.
+        fitted: Which problems these are.
+        is_used: Of all problems, which have the latents of their flow.
+        dims: Coordinates of each variable.
+        problem: What a problem is called.
+    """
+    if not is_used.any():
+        return ()
+    train, held_out = np.full((2, len(is_used)), np.nan)
+    train[fitted], held_out[fitted] = _last(fit.train_curve), _last(fit.validation_curve)
+    train[~is_used] = np.nan
+    return (
+        *describe_size(fit.samples, dims, is_flow=True),
+        *describe_fits(train, held_out, sum(dims), problem),
+    )
+
+
+def _last(curves: np.ndarray) -> np.ndarray:
+    """Find the last value of each curve that is not NaN."""
+    flat = curves.reshape(-1, curves.shape[-1])
+    return flat[np.arange(len(flat)), (~np.isnan(flat)).sum(axis=-1) - 1]
+
+
+def flatten(diagnostics: Diagnostics) -> Iterator[tuple[str, list[str], np.ndarray, dict[str, str]]]:
+    """Name every array of diagnostics, its axes after the leading ones and its unit."""
+    for field_ in dataclasses.fields(diagnostics):
+        value = getattr(diagnostics, field_.name)
+        axes = {"triple": [], "pair": ["pair"]}.get(field_.name.split("_")[0], ["variable"])
+        if isinstance(value, Deviation):
+            yield f"{field_.name}_z", axes, np.asarray(value.z), {"units": "1"}
+            yield f"{field_.name}_divergence", axes, np.asarray(value.nats), {"units": "nats"}
+        else:
+            yield field_.name, axes, np.asarray(value), {}
+
+
+def unflatten(data: "xr.Dataset") -> Diagnostics | None:
+    """Read diagnostics from a data set, if it has them; NaN for a check that was added after it was written."""
+    if "coordinate_at" not in data:
+        return None
+    at = data["coordinate_at"].values
+    unknown = np.full(at.shape[:-1], np.nan)
+    found = {}
+    for name in (f.name for f in dataclasses.fields(Diagnostics) if f.name != "coordinate_at"):
+        parts = (data.get(f"{name}_{part}") for part in ("z", "divergence"))
+        z, nats = (unknown if part is None else part.values for part in parts)
+        found[name] = Deviation(z=z, nats=nats)
+    return Diagnostics(**found, coordinate_at=at)

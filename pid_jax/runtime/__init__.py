@@ -1,0 +1,1 @@
+"""How a call runs: precision, threads, devices, processes, files, checks of arguments. Nothing about information."""

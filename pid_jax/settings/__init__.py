@@ -1,0 +1,1 @@
+"""What a user can choose: frozen dataclasses with a default for every field."""

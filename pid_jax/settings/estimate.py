@@ -1,0 +1,293 @@
+"""Settings: frozen, hashable dataclasses with a default for every field. A method is chosen by its type."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
+
+from pid_jax.runtime.by_type import by_type
+from pid_jax.runtime.checks import check_fraction, check_positive_int
+from pid_jax.settings.gaussianize import (
+    Auto,
+    Copula,
+    Gaussianizer,
+    Joint,
+    Marginal,
+    NoGaussianization,
+    RealNVP,
+    Separate,
+    Shared,
+    Standardize,
+)
+
+
+@dataclass(frozen=True)
+class Exact:
+    """Principal components by the eigendecomposition of the smaller of covariance and Gram matrix."""
+
+
+@dataclass(frozen=True)
+class Randomized:
+    """Principal components from a block Krylov space; exact ones where that is as cheap, up to 512 features or samples.
+
+    Attributes:
+        oversample: Columns of a block beyond the components wanted.
+        power_iterations: Products with the covariance before the components found are judged.
+        tolerance: Angle to the exact subspace in radians, by its bound, above which the search goes on from them.
+        restarts: How often it goes on at most. The bound that was reached is in the basis.
+    """
+
+    oversample: int = 4
+    power_iterations: int = 7
+    tolerance: float = 1e-3
+    restarts: int = 3
+
+    def __post_init__(self) -> None:
+        for name in ("oversample", "power_iterations", "restarts"):
+            check_positive_int(f"Randomized({name}=...)", getattr(self, name))
+        check_fraction("Randomized(tolerance=...)", self.tolerance)
+
+
+Solver = Exact | Randomized
+
+
+@dataclass(frozen=True)
+class PCA:
+    """Reduce each variable to its leading principal components.
+
+    A variable with no more columns than components keeps its columns as they are, unless some nearly repeat others:
+    these are rotated to their principal axes, and repetitions are dropped. The result notes whatever was left out.
+
+    Attributes:
+        dim: Components kept: one number for all, or (source_1, source_2, target). A variable of lower rank keeps
+            its rank; the result reports both.
+        rank_cut: Components with at most this fraction of the leading variance count as rounding noise. The default
+            is a relative amplitude of 1e-5, above the noise of states computed in float32.
+        standardize: Whether columns count in units of their standard deviations. It is wise where columns have
+            different units, or a few have most of the variance, as in the residual streams of language models, whose
+            few huge coordinates take whole components without it. It is not where scales mean something: small
+            columns may be noise, which then counts as much as the others.
+        solver: `Randomized` or `Exact`.
+    """
+
+    dim: int | tuple[int, int, int] = 16
+    rank_cut: float = 1e-10
+    standardize: bool = False
+    solver: Solver = field(default_factory=Randomized)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.dim, list):
+            object.__setattr__(self, "dim", tuple(self.dim))
+        dims = self.dim if isinstance(self.dim, tuple) else (self.dim,) * 3
+        if len(dims) != 3:
+            raise ValueError(
+                f"PCA(dim=...) needs one number or three (source_1, source_2, target), got {len(dims)} numbers."
+            )
+        for value in dims:
+            check_positive_int("PCA(dim=...)", value)
+        check_fraction("PCA(rank_cut=...)", self.rank_cut)
+        if not isinstance(self.standardize, bool):
+            raise TypeError(f"PCA(standardize=...) needs True or False, got {self.standardize!r}.")
+        if not isinstance(self.solver, Exact | Randomized):
+            raise TypeError(f"PCA(solver=...) needs Randomized() or Exact(), got {self.solver!r}.")
+
+    @property
+    def dims(self) -> tuple[int, int, int]:
+        """Components asked for, for (source_1, source_2, target)."""
+        return self.dim if isinstance(self.dim, tuple) else (self.dim, self.dim, self.dim)
+
+
+@dataclass(frozen=True)
+class NoReduction:
+    """Use every variable as it comes."""
+
+
+@dataclass(frozen=True)
+class SampleCovariance:
+    """The unbiased sample covariance."""
+
+
+@dataclass(frozen=True)
+class LedoitWolf:
+    """Sample covariance shrunk towards a multiple of the identity, by the amount of Ledoit & Wolf (2004).
+
+    It exists for any number of samples, also fewer than dimensions. All coordinates are shrunk alike, so they should
+    have comparable units: after `Copula` they have.
+    """
+
+
+@dataclass(frozen=True)
+class OAS:
+    """Sample covariance shrunk by the oracle approximating amount of Chen, Wiesel, Eldar & Hero (2010).
+
+    Closer to the truth than `LedoitWolf` if the samples are Gaussian. The same remark on units holds.
+    """
+
+
+@dataclass(frozen=True)
+class ParametricBootstrap:
+    """Estimate the bias of the atoms by decomposing sample covariances drawn from the estimated one, and subtract it.
+
+    Corrected atoms can be slightly negative. Shrunk covariances are not corrected: their bias is not that of sampling.
+
+    Attributes:
+        draws: Number of sample covariances.
+    """
+
+    draws: int = 100
+
+    def __post_init__(self) -> None:
+        check_positive_int("ParametricBootstrap(draws=...)", self.draws)
+
+
+@dataclass(frozen=True)
+class IndirectInference:
+    """Estimate bias and intervals from models among whose samples the data are typical, and subtract the bias.
+
+    Sample covariances of such models spread the contrast between the sources as far as the data show; those of the
+    sample covariance itself, which the bootstrap draws, spread it twice. Corrected atoms can be slightly negative.
+    Shrunk covariances are not corrected: their bias is not that of sampling.
+
+    Attributes:
+        draws: Number of sample covariances of each model.
+    """
+
+    draws: int = 100
+
+    def __post_init__(self) -> None:
+        check_positive_int("IndirectInference(draws=...)", self.draws)
+
+
+@dataclass(frozen=True)
+class NoCorrection:
+    """Report the decomposition of the estimated covariance itself, which reads high at small n."""
+
+
+@dataclass(frozen=True)
+class MMI:
+    """Minimum mutual information: redundancy is the smaller of the two informations (Barrett 2015).
+
+    Attributes:
+        rank_cut: Directions of a variable whose variance is below this fraction of its largest are dropped.
+    """
+
+    rank_cut: float = 1e-13
+
+    def __post_init__(self) -> None:
+        check_fraction("MMI(rank_cut=...)", self.rank_cut)
+
+
+@dataclass(frozen=True)
+class BROJA:
+    """Unique information of Bertschinger et al. (2014), exact for jointly Gaussian variables.
+
+    Attributes:
+        rank_cut: Directions of a variable whose variance is below this fraction of its largest are dropped.
+        dtype: "float64", or "float32": the eigenvectors in single precision. The certificate stays in float64, and
+            problems in which it exceeds 2e-5 nats are solved again in float64, so that atoms differ from those of
+            float64 by less than 1e-4 nats; see docs/theory.md.
+    """
+
+    rank_cut: float = 1e-13
+    dtype: str = "float64"
+
+    def __post_init__(self) -> None:
+        check_fraction("BROJA(rank_cut=...)", self.rank_cut)
+        if self.dtype not in ("float64", "float32"):
+            raise ValueError(f'BROJA(dtype=...) needs "float64" or "float32", got {self.dtype!r}.')
+
+
+Reduction = PCA | NoReduction
+CovarianceEstimator = SampleCovariance | LedoitWolf | OAS
+BiasCorrection = IndirectInference | ParametricBootstrap | NoCorrection
+Redundancy = MMI | BROJA
+
+
+@dataclass(frozen=True)
+class PIDSpec:
+    """All settings of `estimate_pid`, one stage a field.
+
+    Attributes:
+        reduction: `PCA` or `NoReduction`.
+        gaussianize: `RealNVP`, `Copula`, `NoGaussianization`, or `Auto` to choose for each problem.
+        covariance: `SampleCovariance`, `LedoitWolf` or `OAS`.
+        redundancy: `BROJA` or `MMI`.
+        bias_correction: `IndirectInference`, `ParametricBootstrap` or `NoCorrection`.
+
+    Example:
+        >>> from pid_jax import PCA, PIDSpec, RealNVP
+        >>> spec = PIDSpec(reduction=PCA(dim=(12, 12, 8)), gaussianize=RealNVP())
+        >>> spec.redundancy
+        BROJA(rank_cut=1e-13, dtype='float64')
+    """
+
+    reduction: Reduction = field(default_factory=PCA)
+    gaussianize: Gaussianizer = field(default_factory=Copula)
+    covariance: CovarianceEstimator = field(default_factory=SampleCovariance)
+    redundancy: Redundancy = field(default_factory=BROJA)
+    bias_correction: BiasCorrection = field(default_factory=IndirectInference)
+
+    def __post_init__(self) -> None:
+        for name, allowed in _STAGES.items():
+            value = getattr(self, name)
+            if not isinstance(value, allowed):
+                wanted = " or ".join(f"{cls.__name__}()" for cls in allowed)
+                raise TypeError(f"PIDSpec({name}=...) needs {wanted}, got {value!r}.")
+
+
+_STAGES: dict[str, tuple[type, ...]] = {
+    "reduction": (PCA, NoReduction),
+    "gaussianize": (RealNVP, Copula, NoGaussianization, Auto),
+    "covariance": (SampleCovariance, LedoitWolf, OAS),
+    "redundancy": (MMI, BROJA),
+    "bias_correction": (IndirectInference, ParametricBootstrap, NoCorrection),
+}
+
+
+def spec_to_dict(spec: Any) -> dict[str, Any]:
+    """Describe a spec as plain JSON-ready values; the class name stands under "method"."""
+    return {"method": type(spec).__name__} | {f.name: _plain(getattr(spec, f.name)) for f in dataclasses.fields(spec)}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return spec_to_dict(value)
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def spec_from_dict(description: Mapping[str, Any]) -> Any:
+    """Make a flow's settings, or a redundancy measure, from what `spec_to_dict` wrote.
+
+    Raises:
+        TypeError: If the method is none of these.
+    """
+    method = description["method"]
+    if method not in _BY_NAME:
+        raise TypeError(f"settings need a method among {', '.join(_BY_NAME)} here, got {method!r}.")
+    fields = {
+        name: spec_from_dict(value) if isinstance(value, Mapping) else value
+        for name, value in description.items()
+        if name != "method"
+    }
+    return _BY_NAME[method](**fields)
+
+
+_BY_NAME = {cls.__name__: cls for cls in (Copula, Joint, Marginal, RealNVP, Separate, Shared, Standardize, MMI, BROJA)}
+
+
+def is_mmi(redundancy: Redundancy) -> bool:
+    """Return whether a measure is MMI, and not BROJA; a TypeError for any other.
+
+    Biases, intervals and derivatives are known for these two measures only.
+    """
+    return by_type("redundancy", redundancy, {MMI: True, BROJA: False})
+
+
+def is_pca(reduction: Reduction) -> TypeGuard[PCA]:
+    """Return whether variables are reduced; a TypeError for an unknown reduction."""
+    return by_type("reduction", reduction, {PCA: True, NoReduction: False})
+
+
+def is_shrunk(covariance: CovarianceEstimator) -> bool:
+    """Return whether a covariance is shrunk; a TypeError for an unknown estimator."""
+    return by_type("covariance", covariance, {SampleCovariance: False, LedoitWolf: True, OAS: True})

@@ -1,0 +1,1 @@
+"""Samples that do not fit in memory: moments of blocks."""

@@ -1,0 +1,259 @@
+"""The file that describes a study."""
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pid_jax.settings.estimate import BROJA, MMI, PCA, PIDSpec, Redundancy
+from pid_jax.settings.gaussianize import Auto, Copula, Gaussianizer, NoGaussianization, RealNVP
+from pid_jax.store import ActivationStore
+from pid_jax.store.targets import TARGETS
+from pid_jax.study.model import StudyModel
+from pid_jax.study.multiverse import Multiverse
+from pid_jax.study.spec import StudySpec
+
+# By the names that files and command lines take.
+GAUSSIANIZERS: dict[str, Gaussianizer] = {
+    "flow": RealNVP(intervals=True),
+    "copula": Copula(),
+    "nothing": NoGaussianization(),
+    "auto": Auto(RealNVP(intervals=True)),
+}
+MEASURES: dict[str, Redundancy] = {"broja": BROJA(), "mmi": MMI()}
+DIMS = (12, 12, 8)
+_URL = "://"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Where the stores of a model are.
+
+    Attributes:
+        name: What it is called in figures and tables.
+        store: Store of the baseline: a folder or a URL.
+        knockouts: Stores of knockouts.
+    """
+
+    name: str
+    store: str
+    knockouts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyConfig:
+    """A study as a file describes it.
+
+    Attributes:
+        models: Its models.
+        spec: Its settings.
+        multiverse: Choices to be tried beside; None tries none.
+        seed: Seed of everything random.
+    """
+
+    models: tuple[ModelConfig, ...]
+    spec: StudySpec = field(default_factory=StudySpec)
+    multiverse: Multiverse | None = None
+    seed: int = 0
+
+
+def study_spec(
+    *,
+    dims: tuple[int, int, int] = DIMS,
+    gaussianize: str = "flow",
+    tested: str = "copula",
+    measures: Sequence[str] = tuple(MEASURES),
+    **others: Any,
+) -> StudySpec:
+    """Make the settings of a study from the names that files and command lines take.
+
+    Args:
+        dims: Components of source_1, source_2 and target.
+        gaussianize: One of `GAUSSIANIZERS`.
+        tested: The same, or "none".
+        measures: Some of `MEASURES`; the first is tested.
+        others: Other fields of `StudySpec`.
+    """
+    way = GAUSSIANIZERS[gaussianize]
+    others.setdefault("compared", tuple(GAUSSIANIZERS[n] for n in ("copula", "nothing") if n != gaussianize))
+    return StudySpec(
+        pid=PIDSpec(reduction=PCA(dim=dims), gaussianize=way),
+        tested=None if tested == "none" else GAUSSIANIZERS[tested],
+        measures=tuple(MEASURES[name] for name in measures),
+        **others,
+    )
+
+
+def read_config(path: Path) -> StudyConfig:
+    """Read a study from a TOML file; docs/study.md says what may stand in it.
+
+    Raises:
+        ValueError: If the file is missing, is no TOML, or has an entry that is not known or of the wrong kind.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist: give a study file, or --store.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ValueError(f"{path} is no TOML file that can be read: {error}.") from error
+    try:
+        return _parse(content, path.parent)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def open_models(configs: Sequence[ModelConfig]) -> tuple[list[StudyModel], list[str]]:
+    """Open the stores of all models.
+
+    Returns:
+        The models that have a baseline, and a line on every store that cannot be opened.
+    """
+    models, problems = [], []
+    for config in configs:
+        opened = []
+        for place, path in enumerate((config.store, *config.knockouts)):
+            try:
+                opened.append(ActivationStore.open(path))
+            except (ValueError, OSError, ModuleNotFoundError) as error:
+                problems.append(f"model {config.name!r}: {error}")
+                if place == 0:
+                    break
+        else:
+            models.append(StudyModel(name=config.name, baseline=opened[0], knockouts=tuple(opened[1:])))
+    return models, problems
+
+
+def _parse(content: dict[str, Any], folder: Path) -> StudyConfig:
+    tables = content.pop("models", [])
+    if not isinstance(tables, list) or not tables or not all(isinstance(one, dict) for one in tables):
+        raise ValueError("needs at least one [[models]] with name and store.")
+    models = tuple(_model(_take(one, _MODEL, f"models[{i}]"), folder, i) for i, one in enumerate(tables))
+    table = content.pop("multiverse", None)
+    given = _take(content, _STUDY, "the study")
+    seed = given.pop("seed", 0)
+    multiverse = None
+    if table is not None:
+        if not isinstance(table, dict):
+            raise ValueError(f"multiverse needs a table [multiverse], got {table!r}.")
+        multiverse = Multiverse(**_take(table, _MULTIVERSE, "multiverse"))
+    return StudyConfig(models=models, spec=study_spec(**given), multiverse=multiverse, seed=seed)
+
+
+def _model(given: dict[str, Any], folder: Path, place: int) -> ModelConfig:
+    missing = [name for name in ("name", "store") if name not in given]
+    if missing:
+        raise ValueError(f"models[{place}] needs {' and '.join(missing)}.")
+    knockouts = [path for pattern in given.get("knockouts", ()) for path in _matches(pattern, folder)]
+    once = tuple(dict.fromkeys(knockouts))
+    return ModelConfig(name=given["name"], store=_join(given["store"], folder), knockouts=once)
+
+
+def _join(path: str, folder: Path) -> str:
+    return path if _URL in path else str(folder / Path(path).expanduser())
+
+
+def _matches(pattern: str, folder: Path) -> list[str]:
+    """Find the folders that a pattern such as stores/image-question@* means; URLs stand for themselves."""
+    if _URL in pattern or not any(sign in pattern for sign in "*?["):
+        return [_join(pattern, folder)]
+    whole = Path(pattern).expanduser()
+    start = Path(whole.anchor) if whole.is_absolute() else folder
+    found = sorted(str(path) for path in start.glob(str(whole.relative_to(whole.anchor))) if path.is_dir())
+    if not found:
+        raise ValueError(f"knockouts: no folder matches {pattern!r} in {folder}: check the folder, or leave it out.")
+    return found
+
+
+def _take(content: Mapping[str, Any], known: Mapping[str, Callable[[str, Any], Any]], where: str) -> dict[str, Any]:
+    """Check every entry of a table, and refuse those that are not known."""
+    unknown = [name for name in content if name not in known]
+    if unknown:
+        raise ValueError(f"{where} has no entry {unknown[0]!r}; there are {', '.join(known)}.")
+    return dict(known[name](name, value) for name, value in content.items())
+
+
+Entry = tuple[str, Any]
+
+
+def _text(name: str, value: Any) -> Entry:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name} needs a text, got {value!r}.")
+    return name, value
+
+
+def _texts(name: str, value: Any) -> Entry:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise ValueError(f'{name} needs a list of texts such as ["a", "b"], got {value!r}.')
+    return name, tuple(value)
+
+
+def _whole(name: str, value: Any) -> Entry:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{name} needs a whole number, got {value!r}.")
+    return name, value
+
+
+def _truth(name: str, value: Any) -> Entry:
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} needs true or false, got {value!r}.")
+    return name, value
+
+
+def _dims(name: str, value: Any) -> Entry:
+    if not isinstance(value, list) or len(value) != 3 or not all(type(one) is int and one > 0 for one in value):
+        raise ValueError(f"{name} needs three whole numbers above 0 such as [12, 12, 8], got {value!r}.")
+    return name, tuple(value)
+
+
+def _several_dims(name: str, value: Any) -> Entry:
+    if not isinstance(value, list):
+        raise ValueError(f"{name} needs a list such as [[8, 8, 4]], got {value!r}.")
+    return name, tuple(_dims(f"{name}[{i}]", one)[1] for i, one in enumerate(value))
+
+
+def _one_of(known: Mapping[str, Any], is_value: bool, *more: str) -> Callable[[str, Any], Entry]:
+    """Take one name, or what it stands for."""
+
+    def take(name: str, value: Any) -> Entry:
+        if value not in (*known, *more):
+            raise ValueError(f"{name} needs one of {[*known, *more]}, got {value!r}.")
+        return name, known[value] if is_value else value
+
+    return take
+
+
+def _some_of(known: Mapping[str, Any], is_value: bool, as_name: str | None = None) -> Callable[[str, Any], Entry]:
+    """Take a list of names, or what they stand for."""
+
+    def take(name: str, value: Any) -> Entry:
+        _, texts = _texts(name, value)
+        one = _one_of(known, is_value)
+        return as_name or name, tuple(one(f"{name}[{i}]", text)[1] for i, text in enumerate(texts))
+
+    return take
+
+
+_MODEL = {"name": _text, "store": _text, "knockouts": _texts}
+_STUDY = {
+    "seed": _whole,
+    "dims": _dims,
+    "gaussianize": _one_of(GAUSSIANIZERS, False),
+    "tested": _one_of(GAUSSIANIZERS, False, "none"),
+    "compared": _some_of(GAUSSIANIZERS, True),
+    "measures": _some_of(MEASURES, False),
+    "target": _one_of(TARGETS, True),
+    "replicates": _whole,
+    "keep": _one_of({"all": 0, "correct": 0}, False),
+    "tasks": _texts,
+    "source_1_role": _text,
+    "source_2_role": _text,
+}
+_MULTIVERSE = {
+    "targets": _some_of(TARGETS, True),
+    "dims": _several_dims,
+    "gaussianize": _some_of(GAUSSIANIZERS, True, "gaussianizers"),
+    "measures": _some_of(MEASURES, True),
+    "conditions": _texts,
+    "full": lambda name, value: ("is_full", _truth(name, value)[1]),
+}

@@ -1,0 +1,27 @@
+"""Everything that is derived from the estimates of a study, in one call."""
+
+import xarray as xr
+
+from pid_jax.study.metrics.association import associations
+from pid_jax.study.metrics.causal import causal_metrics
+from pid_jax.study.metrics.correlation import correlations
+from pid_jax.study.metrics.draws import read_models
+from pid_jax.study.metrics.fingerprint import fingerprints
+from pid_jax.study.metrics.trajectory import trajectory_metrics
+from pid_jax.study.metrics.verdicts import judge
+
+
+def add_metrics(results: xr.Dataset) -> xr.Dataset:
+    """Add metrics, effects, fingerprints, correlations, associations and verdicts with their intervals.
+
+    Args:
+        results: Estimates, and replicates if there are any; docs/study_dataset.md has the names.
+
+    Returns:
+        The same with everything that the sections Metrics and Verdicts there name, but other universes.
+    """
+    parts = (trajectory_metrics, causal_metrics, fingerprints, correlations, associations)
+    models = read_models(results)
+    found = xr.merge([part(results, models) for part in parts], compat="equals", join="exact")
+    results = results.merge(found, compat="no_conflicts")
+    return results.merge(judge(results), compat="no_conflicts")
