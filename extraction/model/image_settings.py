@@ -25,7 +25,6 @@ def complete_image_settings(processor: Any, config: Any) -> list[Checked]:
         return []
     tower, filled = config.vision_config, []
     strategy, added = config.vision_feature_select_strategy, _ADDED_BY_TOWER.get(tower.model_type)
-    given = processor.vision_feature_select_strategy is not None
     known = {"patch_size": getattr(tower, "patch_size", None), "vision_feature_select_strategy": strategy}
     for name, value in known.items():
         if getattr(processor, name, None) is None and value is not None:
@@ -36,7 +35,7 @@ def complete_image_settings(processor: Any, config: Any) -> list[Checked]:
         filled.append(f"num_additional_image_tokens {added}")
     own = _beside_patches(processor.num_additional_image_tokens, processor.vision_feature_select_strategy)
     wanted = None if added is None else _beside_patches(added, strategy)
-    if known["patch_size"] not in (None, processor.patch_size) or (given and wanted not in (None, own)):
+    if known["patch_size"] not in (None, processor.patch_size) or wanted not in (None, own):
         raise ValueError(
             f"processor has patch_size {processor.patch_size}, and counts {own} tokens beside those of the patches; "
             f"the model's configuration has patch_size {known['patch_size']}, and makes {wanted}: the count of image "

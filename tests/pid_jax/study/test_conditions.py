@@ -148,7 +148,8 @@ def test_maps_have_a_row_and_legends_an_entry_for_every_condition(many):
         f"{name} in blocks" for name in ("image-question", "patch", "image-question (mask)", "heads off")
     ]
     assert [texts(axes) for axes in rows] == [["0-0"], ["0-0", "1-1"], ["1-1"], ["unknown"]]
-    assert [len(axes.patches) for axes in rows] == [1, 2, 1, 0]  # outlines of the blocks cut
+    # Outlines of the blocks cut whose outputs the stores have: the embeddings and block 0.
+    assert [len(axes.patches) for axes in rows] == [1, 1, 0, 0]
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == list(dict.fromkeys(NAMES[1:]))
     ticks = [label.get_text() for label in figure.axes[8 + 2 * 3].get_xticklabels()]
