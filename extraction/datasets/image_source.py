@@ -107,8 +107,24 @@ class ImageFile:
         return resolved
 
 
+class _WithoutFile:
+    """What has no place but memory, and is told apart by a hash of its content, its name."""
+
+    name: Any  # a cached property of each kind
+
+    @property
+    def folder_name(self) -> str:
+        """The same for all."""
+        return "memory"
+
+    @property
+    def key(self) -> Hashable:
+        """Its name."""
+        return self.name
+
+
 @dataclass(frozen=True)
-class MemoryImage:
+class MemoryImage(_WithoutFile):
     """An image that is already decoded."""
 
     image: Image.Image
@@ -127,19 +143,9 @@ class MemoryImage:
             pixels.update(repr(view).encode())
         return pixels.hexdigest()[:32]
 
-    @property
-    def folder_name(self) -> str:
-        """The same for all."""
-        return "memory"
-
-    @property
-    def key(self) -> Hashable:
-        """Hash of its pixels."""
-        return self.name
-
 
 @dataclass(frozen=True)
-class EncodedImage:
+class EncodedImage(_WithoutFile):
     """The bytes of an image file."""
 
     content: bytes
@@ -148,16 +154,6 @@ class EncodedImage:
     def name(self) -> str:
         """Hash of the bytes."""
         return hashlib.sha256(self.content).hexdigest()[:32]
-
-    @property
-    def folder_name(self) -> str:
-        """The same for all."""
-        return "memory"
-
-    @property
-    def key(self) -> Hashable:
-        """Hash of the bytes."""
-        return self.name
 
     def read(self) -> bytes:
         """Return the bytes.

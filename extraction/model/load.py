@@ -124,12 +124,7 @@ def load_model(
         ValueError: If there is no such model, its family is not known, or its processor is missing.
     """
     precision = _dtype(dtype)
-    if attn_implementation not in ATTENTION:
-        raise ValueError(
-            f"attn_implementation must be 'sdpa' or 'eager', got {attn_implementation!r}: others take no mask."
-        )
-    if device is not None and device_map is not None:
-        raise ValueError(f"Give device ({device!r}) or device_map ({device_map!r}), not both.")
+    _check_choices(attn_implementation, device, device_map)
     is_shipped = name in SHIPPED
     path = str(SHIPPED.get(name, name))
     # Refused, not asked about: code of a checkpoint never runs.
@@ -141,6 +136,7 @@ def load_model(
     adapter = refuse_adapter_files(path, options)
     config = _load(path, lambda: transformers.AutoConfig.from_pretrained(path, **options))
     family = family_of(config.model_type, name)
+    processor, image_processor = load_processor(path, family, options)  # before the weights, which take minutes
     model, info = _load(
         path,
         lambda: getattr(transformers, family.model_class).from_pretrained(
@@ -157,7 +153,6 @@ def load_model(
     _refuse_missing(path, info)
     if device_map is None:
         model = _move(model, device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    processor, image_processor = load_processor(path, family, options)
     return wrap_model(model, processor, (adapter, image_processor))
 
 
@@ -199,6 +194,15 @@ def wrap_model(model: Any, processor: Any, checked: tuple[Checked, ...] = ()) ->
         image_token_id=image_token_id,
         checked=(*checked, *settings, *text, *check_handed_on(processor)),
     )
+
+
+def _check_choices(attn_implementation: str, device: str | None, device_map: str | None) -> None:
+    if attn_implementation not in ATTENTION:
+        raise ValueError(
+            f"attn_implementation must be 'sdpa' or 'eager', got {attn_implementation!r}: others take no mask."
+        )
+    if device is not None and device_map is not None:
+        raise ValueError(f"Give device ({device!r}) or device_map ({device_map!r}), not both.")
 
 
 def _load(path: str, action: Callable[[], Any]) -> Any:

@@ -150,7 +150,8 @@ def fill(
                 writing.wait()
             count.tell(at_once=has_failed)
     count.tell(at_once=True)
-    own.check_rows()
+    if images is own:
+        own.check_rows()
 
 
 def _write(

@@ -39,10 +39,14 @@ class KnownImages:
         Raises:
             ValueError: If they did not.
         """
-        KnownImages(self._store, self._samples)._hashes  # noqa: B018 - reading them checks them
+        self._read_rows()
 
     @cached_property
     def _hashes(self) -> dict[Hashable, object]:
+        return self._read_rows()
+
+    def _read_rows(self) -> dict[Hashable, object]:
+        """Collect the content of every image from the rows that are there."""
         by_id, found = {sample.id: sample for sample in self._samples}, {}
         missing = set(self._store.missing_shards())
         there = [index for index in range(self._store.manifest.shard_count) if index not in missing]
