@@ -29,6 +29,7 @@ from .pid.atoms import PIDAtoms as PIDAtoms
 from .pid.broja import pid_broja as pid_broja
 from .pid.mmi import pid_mmi as pid_mmi
 from .pid.quantities import PIDQuantities as PIDQuantities
+from .runtime.devices import use_devices as use_devices
 from .settings.estimate import BROJA as BROJA
 from .settings.estimate import MMI as MMI
 from .settings.estimate import OAS as OAS
@@ -75,7 +76,6 @@ from .store.targets import LogitLens as LogitLens
 from .stream.block_sums import stream_moments as stream_moments
 from .stream.moments import Moments as Moments
 from .stream.pid import stream_pid as stream_pid
-from .stream.sharded import sharded_moments as sharded_moments
 from .study.metrics.add import add_metrics as add_metrics
 from .study.model import StudyModel as StudyModel
 from .study.multiverse import Multiverse as Multiverse

@@ -22,6 +22,7 @@ from pid_jax import (
     estimate_pid,
     fit_flow,
     gaussian_pid,
+    use_devices,
 )
 from pid_jax.flow import loops as fit_loops
 
@@ -45,17 +46,21 @@ def covariances() -> np.ndarray:
 def exact(mesh: Mesh | None = None) -> dict[str, np.ndarray]:
     """Decompose covariances: all, one, and in parts."""
     cov, dims = covariances(), (DIM, DIM, DIM)
-    return {
-        "gaussian": stacked(gaussian_pid(cov, dims, mesh=mesh)),
-        "one": stacked(gaussian_pid(cov[0], dims, mesh=mesh)),
-        "parts": stacked(gaussian_pid(cov, dims, mesh=mesh, budget_gb=1e-7)),
-    }
+    with use_devices(mesh):
+        found = {"gaussian": stacked(gaussian_pid(cov, dims)), "one": stacked(gaussian_pid(cov[0], dims))}
+    with use_devices(mesh, budget_gb=1e-7):
+        return found | {"parts": stacked(gaussian_pid(cov, dims))}
 
 
 def sampled(mesh: Mesh | None = None) -> dict[str, np.ndarray]:
     """Estimate from samples, with every stage that runs on devices."""
-    data, key, linear = draw(), jax.random.key(0), PIDSpec(gaussianize=NoGaussianization())
-    options = {"key": key, "mesh": mesh}
+    with use_devices(mesh):
+        return _sampled()
+
+
+def _sampled() -> dict[str, np.ndarray]:
+    data, linear = draw(), PIDSpec(gaussianize=NoGaussianization())
+    options = {"key": jax.random.key(0)}
     draws = {"spec": linear, "resamples": 200, "interval": Basic(), **options}
     estimate = estimate_pid(*data, spec=PIDSpec(gaussianize=Copula()), **options)
     wide = [np.concatenate([x, np.random.default_rng(1).normal(size=(*x.shape[:2], 520))], axis=-1) for x in data]
@@ -70,7 +75,8 @@ def sampled(mesh: Mesh | None = None) -> dict[str, np.ndarray]:
 
 def fitted(mesh: Mesh | None = None) -> np.ndarray:
     """Fit flows; covariances of the latents."""
-    return fit_flow(*draw(), spec=FLOW, key=jax.random.key(0), mesh=mesh).cov
+    with use_devices(mesh):
+        return fit_flow(*draw(), spec=FLOW, key=jax.random.key(0)).cov
 
 
 def stacked(estimate: PIDEstimate) -> np.ndarray:

@@ -24,10 +24,10 @@ FUNCTIONS = (
     "pid_mmi",
     "posterior_pid",
     "samples_needed",
-    "sharded_moments",
     "stream_moments",
     "stream_pid",
     "unique_spectrum",
+    "use_devices",
 )
 
 

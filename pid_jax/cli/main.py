@@ -191,7 +191,7 @@ def _study(
     is_first = launch.rank == 0
     with working("Starting JAX", is_shown=is_first):
         from pid_jax.cli.compilation_cache import keep_compiled
-        from pid_jax.runtime.devices import laid_out
+        from pid_jax.runtime.devices import use_devices
         from pid_jax.runtime.processes import WAITING_SECONDS, join_processes
         from pid_jax.study.full import run_full_study
         from pid_jax.study.results import save_study
@@ -204,7 +204,7 @@ def _study(
     with join_processes(launch) as processes:
         with fraction_bar("Decomposing", is_shown=is_first) as progress:
             places: dict[str, Any] = {"cells": out_dir / CELLS, "progress": progress, "tell": tell}
-            with laid_out(budget_gb=budget_gb):
+            with use_devices(budget_gb=budget_gb):
                 results, problems = run_full_study(config, processes=processes, **places)
         if is_first:
             save_study(results, out_dir / RESULTS)

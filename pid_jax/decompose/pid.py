@@ -2,7 +2,6 @@
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
 from pid_jax.decompose.covariances import check_covariances, solve_again, solve_covariances
@@ -13,7 +12,7 @@ from pid_jax.pid.atoms import PIDSolution
 from pid_jax.pid.broja import broja_of, broja_of_in_float32
 from pid_jax.pid.mmi import mmi_of
 from pid_jax.runtime.checks import check_sample_count
-from pid_jax.runtime.devices import laid_out
+from pid_jax.runtime.devices import use_devices
 from pid_jax.settings.estimate import BROJA, MMI, Redundancy, is_mmi, spec_to_dict
 
 # Errors of eigenvectors in float32 move an atom by at most about twice the gap that they leave.
@@ -26,8 +25,6 @@ def gaussian_pid(
     *,
     redundancy: Redundancy | None = None,
     samples: int | None = None,
-    mesh: Mesh | None = None,
-    budget_gb: float | None = None,
 ) -> PIDEstimate:
     """Decompose what two sources tell about a target, all jointly Gaussian.
 
@@ -36,8 +33,6 @@ def gaussian_pid(
         dims: (d1, d2, dt), with D = d1 + d2 + dt.
         redundancy: `BROJA()` (default) or `MMI()`.
         samples: Number of samples behind the covariance, kept in the result; None if unknown.
-        mesh: Devices to divide the problems among; all of this process if not given.
-        budget_gb: Memory for what is computed at a time, in GB; 2 if not given.
 
     Returns:
         The decomposition in nats. A bad problem of a batch has a status and NaN, and leaves the others as they are.
@@ -61,7 +56,7 @@ def gaussian_pid(
     array, checked = check_covariances(cov, dims, "pid_broja or pid_mmi")
     check_sample_count(samples)
     d1, d2, dt = checked
-    with laid_out(mesh, budget_gb):
+    with use_devices():
         solved = solve_pid(array, checked, redundancy)
     return PIDEstimate(
         **vars(solved),

@@ -26,7 +26,7 @@ from pid_jax.runtime.checks import (
     check_paired,
     read_samples,
 )
-from pid_jax.runtime.devices import laid_out, map_problems, over_devices
+from pid_jax.runtime.devices import map_problems, over_devices, use_devices
 from pid_jax.runtime.precision import double_precision
 from pid_jax.runtime.progress import Progress, no_progress
 from pid_jax.settings.estimate import PIDSpec, is_pca, is_shrunk
@@ -43,8 +43,6 @@ def estimate_pid(
     *,
     spec: PIDSpec | None = None,
     key: jax.Array,
-    mesh: Mesh | None = None,
-    budget_gb: float | None = None,
     progress: Progress = no_progress,
 ) -> PIDEstimate:
     """Decompose what two sources tell about a target, from samples.
@@ -59,8 +57,6 @@ def estimate_pid(
         target: Samples (..., n, pt). Any variable may leave out the leading axes: it is then the same for all.
         spec: The settings of every stage, `PIDSpec()` if not given.
         key: A JAX random key.
-        mesh: Devices to divide the problems among; all of this process if not given.
-        budget_gb: Memory for the arrays of a stage that exist at a time, in GB; 2 if not given.
         progress: Called with steps done and all there are, while flows are fitted.
 
     Returns:
@@ -92,7 +88,7 @@ def estimate_pid(
     variables are discrete.
     """
     spec = check_spec(spec)
-    with laid_out(mesh, budget_gb):
+    with use_devices():
         reduced, leading, for_estimate = reduce_variables(source_1, source_2, target, spec, key)
         (found,) = estimate_reduced(reduced, spec, (spec.redundancy,), for_estimate, progress)
     return found.reshape(leading)

@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
 from pid_jax.flow.fitted import FlowFit, architectures_of, covariance_of, latents_of
@@ -25,7 +24,7 @@ from pid_jax.runtime.checks import (
     check_samples,
     is_discrete,
 )
-from pid_jax.runtime.devices import laid_out
+from pid_jax.runtime.devices import use_devices
 from pid_jax.runtime.progress import Progress, no_progress
 from pid_jax.runtime.threads import one_blas_thread
 from pid_jax.settings.gaussianize import Joint, Marginal, RealNVP, Separate, Shared
@@ -37,8 +36,6 @@ def fit_flow(
     *variables: ArrayLike,
     spec: RealNVP | None = None,
     key: jax.Array,
-    mesh: Mesh | None = None,
-    budget_gb: float | None = None,
     progress: Progress = no_progress,
 ) -> FlowFit:
     """Fit one flow a variable, so that all variables together become Gaussian.
@@ -51,8 +48,6 @@ def fit_flow(
             the same in all problems may leave out the leading axes.
         spec: Settings, `RealNVP()` if not given; what is None there is chosen from n and the dims.
         key: A JAX random key.
-        mesh: Devices to divide the problems among; all of this process if not given.
-        budget_gb: Memory for the fits that exist at a time, in GB; 2 if not given.
         progress: Called with the number of evaluations done, and of all, as the fit goes on.
 
     Returns:
@@ -80,7 +75,7 @@ def fit_flow(
         check_not_redundant(name, array)
     arrays = [array.reshape(-1, *array.shape[-2:]) for _, array in named]
     spec = choose_settings(spec, count, tuple(array.shape[-1] for array in arrays))
-    with laid_out(mesh, budget_gb):
+    with use_devices():
         return fit_arrays(arrays, leading, _find_free(arrays), spec, key, progress)
 
 

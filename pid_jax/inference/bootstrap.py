@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
 from pid_jax.decompose.dataset import Result
@@ -29,7 +28,7 @@ from pid_jax.inference.replicates import gaussian_replicates, row_replicates
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.runtime.by_type import by_type
 from pid_jax.runtime.checks import check_key
-from pid_jax.runtime.devices import laid_out
+from pid_jax.runtime.devices import use_devices
 from pid_jax.runtime.progress import Progress, no_progress, part_of
 from pid_jax.settings.estimate import (
     IndirectInference,
@@ -103,8 +102,6 @@ def bootstrap_pid(
     level: float = 0.95,
     kind: Kind | None = None,
     interval: Interval | None = None,
-    mesh: Mesh | None = None,
-    budget_gb: float | None = None,
     progress: Progress = no_progress,
 ) -> PIDBootstrap:
     """Decompose what two sources tell about a target, from samples, and say how sure every atom is.
@@ -120,8 +117,6 @@ def bootstrap_pid(
         kind: `Parametric()` (default), `Pairs()`, or `Block(length)` for rows that depend on their neighbors.
         interval: `Calibrated()` (default with `Parametric()` and `IndirectInference()`), `BCa()` (default otherwise),
             `Basic()` or `Percentile()`.
-        mesh: Devices to divide the problems among; all of this process if not given.
-        budget_gb: Memory for the arrays of a stage that exist at a time, in GB; 2 if not given.
         progress: Called with steps done and all there are.
 
     Returns:
@@ -152,7 +147,7 @@ def bootstrap_pid(
     kind = Parametric() if kind is None else kind
     interval = _default_interval(spec, kind) if interval is None else interval
     _check(spec, kind, interval, resamples, level)
-    with laid_out(mesh, budget_gb):
+    with use_devices():
         for_estimate, for_replicates = jax.random.split(key)
         reduced, leading, rest = reduce_variables(source_1, source_2, target, spec, for_estimate)
         latents, for_bias = map_to_latents(reduced, spec, rest, part_of(progress, 0, 2))

@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
 from pid_jax.decompose.dataset import Result
@@ -28,7 +27,7 @@ from pid_jax.runtime.checks import (
     check_same_labels,
     read_samples,
 )
-from pid_jax.runtime.devices import laid_out
+from pid_jax.runtime.devices import use_devices
 from pid_jax.runtime.progress import Progress, no_progress, part_of
 from pid_jax.settings.estimate import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
 from pid_jax.settings.inference import Block
@@ -119,8 +118,6 @@ def compare_pid(
     resamples: int = 400,
     level: float = 0.95,
     blocks: Block | None = None,
-    mesh: Mesh | None = None,
-    budget_gb: float | None = None,
     progress: Progress = no_progress,
 ) -> PIDComparison:
     """Say how far the atoms of two conditions of the same samples differ: of a knockout, or of two models.
@@ -141,8 +138,6 @@ def compare_pid(
         resamples: How often rows are drawn.
         level: Probability that an interval is to hold the truth.
         blocks: `Block(length)` to draw blocks of consecutive rows, for rows that depend on their neighbors.
-        mesh: Devices to divide the problems among; all of this process if not given.
-        budget_gb: Memory for the arrays of a stage that exist at a time, in GB; 2 if not given.
         progress: Called with steps done and all there are.
 
     Returns:
@@ -174,7 +169,7 @@ def compare_pid(
     _check(spec, blocks, resamples, level)
     before, after = _check_conditions(baseline, intervention, ids, share_reduction)
     options: dict[str, Any] = {"resamples": resamples, "level": level, "blocks": blocks, "progress": progress}
-    with laid_out(mesh, budget_gb):
+    with use_devices():
         for_estimate, for_rows = jax.random.split(key)
         reduced, leading, rest = reduce_variables(*before, spec=spec, key=for_estimate, condition="baseline ")
         base = before if share_reduction else None

@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
 from pid_jax.decompose.dataset import Result
@@ -29,7 +28,7 @@ from pid_jax.inference.shown import describe_status, range_of, smallest_of
 from pid_jax.pid.quantities import QUANTITIES, PIDQuantities, quantities_of
 from pid_jax.reduce.pca import Reduced
 from pid_jax.runtime.checks import check_key, check_positive_int
-from pid_jax.runtime.devices import laid_out
+from pid_jax.runtime.devices import use_devices
 from pid_jax.runtime.progress import Progress, no_progress, part_of
 from pid_jax.settings.estimate import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
 from pid_jax.settings.inference import Block, ConditionalIndependence, Independence, Null
@@ -104,8 +103,6 @@ def permutation_test(
     null: Null | None = None,
     blocks: Block | None = None,
     refit: bool = False,
-    mesh: Mesh | None = None,
-    budget_gb: float | None = None,
     progress: Progress = no_progress,
 ) -> PIDTest:
     """Test whether atoms and informations are larger than chance makes them.
@@ -126,8 +123,6 @@ def permutation_test(
         blocks: `Block(length)` to permute blocks of consecutive rows, for rows that depend on their neighbors.
         refit: Whether reduction and maps are fitted again to every permutation: needed where flows are fitted to all
             variables jointly, and slow. Reduction and ranks of single variables are the same for every permutation.
-        mesh: Devices to divide the problems among; all of this process if not given.
-        budget_gb: Memory for the arrays of a stage that exist at a time, in GB; 2 if not given.
         progress: Called with steps done and all there are.
 
     Returns:
@@ -158,7 +153,7 @@ def permutation_test(
     _check(spec, null, blocks, resamples, refit)
     plain = dataclasses.replace(spec, bias_correction=NoCorrection())
     options: dict[str, Any] = {"null": null, "resamples": resamples, "blocks": blocks, "progress": progress}
-    with laid_out(mesh, budget_gb):
+    with use_devices():
         for_estimate, for_rows = jax.random.split(key)
         reduced, leading, rest = reduce_variables(source_1, source_2, target, plain, for_estimate)
         again = _refit_to(source_1, source_2, target, plain, for_estimate) if refit else None

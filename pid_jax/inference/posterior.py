@@ -26,7 +26,7 @@ from pid_jax.pid.quantities import QUANTITIES, PIDQuantities
 from pid_jax.reduce.discrete import DiscreteValues
 from pid_jax.runtime.by_type import by_type
 from pid_jax.runtime.checks import check_key
-from pid_jax.runtime.devices import laid_out
+from pid_jax.runtime.devices import use_devices
 from pid_jax.runtime.progress import Progress, no_progress, part_of
 from pid_jax.settings.estimate import PIDSpec, spec_to_dict
 from pid_jax.settings.posterior import (
@@ -180,7 +180,7 @@ def posterior_pid(
     check_settings(spec, likelihood, prior, sampler, draws, level)
     options: dict[str, Any] = {"likelihood": likelihood, "prior": prior, "sampler": sampler, "draws": int(draws)}
     each, told = [], part_of(progress, 1, 2)
-    with laid_out():
+    with use_devices():
         for_estimate, for_draws = jax.random.split(key)
         reduced, leading, rest = reduce_variables(source_1, source_2, target, spec, for_estimate)
         latents, _ = map_to_latents(reduced, spec, rest, part_of(progress, 0, 2))

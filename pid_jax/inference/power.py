@@ -23,7 +23,7 @@ from pid_jax.gaussian.wishart import WhiteFactors
 from pid_jax.inference.replicates import typical_channels
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.runtime.checks import check_at_least, check_between, check_key, check_positive_int
-from pid_jax.runtime.devices import laid_out
+from pid_jax.runtime.devices import use_devices
 from pid_jax.runtime.precision import double_precision
 from pid_jax.runtime.progress import Progress, no_progress
 from pid_jax.runtime.threads import one_blas_thread
@@ -129,7 +129,7 @@ def samples_needed(
     numbers = _numbers_to_try(sum(dims), most)
     maps = np.full(len(cov), "") if estimate.gaussianizer is None else np.ravel(estimate.gaussianizer)
     is_ranked = maps == COPULA
-    with laid_out():
+    with use_devices():
         for_search, for_sets = jax.random.split(key)
         models = cov if estimate.samples is None else _models(cov, dims, estimate.samples, for_search)
         tried, found = _try_numbers(simulate, models, is_ranked, numbers, in_nats, for_sets, progress)

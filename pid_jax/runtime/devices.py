@@ -47,24 +47,37 @@ _layout: ContextVar[Layout | None] = ContextVar("layout", default=None)
 
 
 @contextmanager
-def laid_out(mesh: Mesh | None = None, budget_gb: float | None = None) -> Iterator[Layout]:
-    """Solve problems on some devices, within some memory and by our rules inside the block, on this thread.
+def use_devices(mesh: Mesh | None = None, budget_gb: float | None = None) -> Iterator[Layout]:
+    """Choose the devices and the memory of every computation inside the block, in the current thread.
+
+    Numbers do not depend on either. Blocks may be nested.
 
     Args:
-        mesh: Devices; None for those of the block around this one, or else all devices of this process.
-        budget_gb: Memory in GB; None for that of the block around this one, or else `BUDGET_GB`.
+        mesh: Devices of this process among which problems (layers, tasks, replicates) are divided, whatever the axes of
+            the mesh are called. By default those of the enclosing block, or else all devices of the process.
+        budget_gb: Memory in GB for the arrays of a stage that exist at one time on all devices together; arrays that
+            are passed or returned are not counted. By default that of the enclosing block, or else 2.
 
     Raises:
         TypeError: If `mesh` is no `jax.sharding.Mesh`.
         ValueError: If the mesh holds devices of other processes, or the budget is not positive.
         RuntimeError: In a process that was forked after JAX had started.
+
+    Example:
+        >>> import jax
+        >>> import numpy as np
+        >>> from pid_jax import gaussian_pid, use_devices
+        >>> with use_devices(jax.make_mesh((1,), ("layers",)), budget_gb=0.5):
+        ...     estimate = gaussian_pid(np.broadcast_to(np.eye(3), (33, 3, 3)), (1, 1, 1))
+        >>> estimate.atoms.synergy.shape
+        (33,)
     """
     if budget_gb is not None:
         check_at_least("budget_gb", budget_gb, 0, is_open=True)
     with our_rules():
         outer = current_layout()
         budget_bytes = outer.budget_bytes if budget_gb is None else 1e9 * budget_gb
-        layout = Layout(outer.mesh if mesh is None else _check_own(check_mesh(mesh)), budget_bytes)
+        layout = Layout(outer.mesh if mesh is None else _check_mesh(mesh), budget_bytes)
         token = _layout.set(layout)
         try:
             with _default(layout.devices[0]):  # what is not divided is computed there
@@ -83,7 +96,7 @@ def in_threads(function: Callable[[_T], _R], items: Iterable[_T]) -> list[_R]:
     layout = current_layout()
 
     def call(item: _T) -> _R:
-        with laid_out(layout.mesh, layout.budget_bytes / 1e9):  # a new thread has no layout
+        with use_devices(layout.mesh, layout.budget_bytes / 1e9):  # a new thread has no layout
             return function(item)
 
     return map_in_threads(call, items)
@@ -265,17 +278,13 @@ def _default_device() -> Any:
     return chosen
 
 
-def check_mesh(mesh: object) -> Mesh:
-    """Refuse what is no mesh."""
+def _check_mesh(mesh: object) -> Mesh:
+    """Refuse what is not a mesh of devices of this process."""
     if not isinstance(mesh, Mesh):
         raise TypeError(
             f"mesh needs a jax.sharding.Mesh, got {type(mesh).__name__}: jax.make_mesh((4,), ('problems',)) makes one "
             "of four devices."
         )
-    return mesh
-
-
-def _check_own(mesh: Mesh) -> Mesh:
     others = [device for device in mesh.devices.flat if device.process_index != jax.process_index()]
     if others:
         raise ValueError(

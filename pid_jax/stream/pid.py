@@ -23,14 +23,13 @@ from pid_jax.reduce.pca import Basis, basis_of_covariance
 from pid_jax.reduce.sentences import describe_reduction
 from pid_jax.reduce.solve import cut_of
 from pid_jax.runtime.checks import (
-    check_at_least,
     check_enough_samples,
     check_key,
     check_not_constant,
     check_positive_int,
     note_few_samples,
 )
-from pid_jax.runtime.devices import laid_out
+from pid_jax.runtime.devices import current_layout, use_devices
 from pid_jax.runtime.precision import double_precision
 from pid_jax.runtime.threads import one_blas_thread, usable_cores
 from pid_jax.settings.estimate import PCA, PIDSpec, SampleCovariance, is_pca, spec_to_dict
@@ -49,7 +48,6 @@ def stream_pid(
     *,
     spec: PIDSpec | None = None,
     key: jax.Array,
-    budget_gb: float = 0.5,
     threads: int | None = None,
 ) -> PIDEstimate:
     """Decompose what two sources tell about a target, from blocks of samples of which one is in memory at a time.
@@ -57,9 +55,10 @@ def stream_pid(
     The joint moments of all columns are added up in one pass; components, the covariance of the scores and all that
     follows come from them. The result is that of `estimate_pid` with the same settings on all samples at once.
 
-    A second pass, over the scores, is made where the joint moments do not fit into the budget, or where a component
-    that is kept has less than 1e-5 of the variance of the leading one. An iterator can be read only once: it is refused
-    in the first case, and such components are known to fewer digits in the second.
+    A second pass, over the scores, is made where the joint moments and the blocks on their way exceed the memory that
+    `use_devices` sets (2 GB by default), or where a component that is kept has less than 1e-5 of the variance of the
+    leading one. An iterator can be read only once: it is refused in the first case, and such components are known to
+    fewer digits in the second.
 
     Args:
         blocks: Blocks (source_1, source_2, target) of paired samples (n, p) or (n,): `StoreBlocks`, a list, an
@@ -67,8 +66,6 @@ def stream_pid(
         spec: The settings, `PIDSpec(gaussianize=NoGaussianization())` if not given. Ranks, flows and shrinkage need all
             samples at once and are refused. Components are always computed exactly.
         key: A JAX random key.
-        budget_gb: Memory for what is added up and for the blocks on their way, in GB. What the blocks come from is not
-            counted.
         threads: Blocks that are added at the same time; one a core if not given, or as many as fit into the budget.
 
     Returns:
@@ -95,10 +92,10 @@ def stream_pid(
         >>> print(f"{estimate.samples} samples, {estimate.information.i_1:.1f} nats from source_1")
         10000 samples, 0.7 nats from source_1
     """
-    spec = _check_settings(spec, key, budget_gb, threads)
+    spec = _check_settings(spec, key, threads)
     tally = DiscreteTally(blocks, len(VARIABLES))
-    with laid_out():
-        found = _moments_of_scores(tally.watch(), spec, budget_gb, usable_cores() if threads is None else threads)
+    with use_devices():
+        found = _moments_of_scores(tally.watch(), spec, usable_cores() if threads is None else threads)
         decomposed = _decompose(found, spec, key)
     estimate = PIDEstimate(
         **refuse_impossible(decomposed, tally.values(), VARIABLES),
@@ -136,7 +133,7 @@ class _Scores:
     notes: tuple[str, ...] = ()
 
 
-def _check_settings(spec: PIDSpec | None, key: jax.Array, budget_gb: float, threads: int | None) -> PIDSpec:
+def _check_settings(spec: PIDSpec | None, key: jax.Array, threads: int | None) -> PIDSpec:
     spec = PIDSpec(gaussianize=NoGaussianization()) if spec is None else check_spec(spec)
     for stage, wanted in (("gaussianize", NoGaussianization), ("covariance", SampleCovariance)):
         given = getattr(spec, stage)
@@ -147,7 +144,6 @@ def _check_settings(spec: PIDSpec | None, key: jax.Array, budget_gb: float, thre
                 "ActivationStore.read(rows=...)) and give them to estimate_pid."
             )
     check_key(key)
-    check_at_least("budget_gb", budget_gb, 0, is_open=True)
     if threads is not None:
         check_positive_int("threads", threads)
     return spec
@@ -165,14 +161,14 @@ def _decompose(scores: _Scores, spec: PIDSpec, key: jax.Array) -> dict[str, Any]
     )
 
 
-def _moments_of_scores(blocks: Iterable[Block], spec: PIDSpec, budget_gb: float, threads: int) -> _Scores:
+def _moments_of_scores(blocks: Iterable[Block], spec: PIDSpec, threads: int) -> _Scores:
     """Find the covariance of the scores, in one pass if that is exact and fits in the budget."""
     iterator = iter(blocks)
     is_once = iterator is blocks
     first, rest = look_ahead(iterator)
     arrays = check_block(VARIABLES, first, 0)
     raw = [array.shape[1] for array in arrays]
-    is_joint, threads = _plan(raw, sum(array.nbytes for array in arrays), spec, budget_gb, threads, is_once)
+    is_joint, threads = _plan(raw, sum(array.nbytes for array in arrays), spec, threads, is_once)
     del arrays, first  # the first block need not stay in memory
     make = partial(JointSum if is_joint else MarginalSum, VARIABLES)
     found = add_blocks(rest, make, sum(raw) if is_joint else max(raw), threads)
@@ -253,14 +249,13 @@ def _places(widths: Sequence[int]) -> list[slice]:
     return [slice(a, b) for a, b in pairwise(np.cumsum([0, *widths]).tolist())]
 
 
-def _plan(
-    raw: Sequence[int], block_bytes: int, spec: PIDSpec, budget_gb: float, threads: int, is_once: bool
-) -> tuple[bool, int]:
+def _plan(raw: Sequence[int], block_bytes: int, spec: PIDSpec, threads: int, is_once: bool) -> tuple[bool, int]:
     """Choose between joint moments and those of each variable, and how many threads fit in the budget."""
+    budget = current_layout().budget_bytes
     is_split_allowed = is_pca(spec.reduction) and not is_once
     needs = [(True, memory_needed(sum(raw)))] + ([(False, memory_needed(*raw))] if is_split_allowed else [])
     for is_joint, need in needs:
-        fitting = int((budget_gb * 1e9 - 2 * block_bytes) // (need + block_bytes))
+        fitting = int((budget - 2 * block_bytes) // (need + block_bytes))
         if fitting >= 1:
             return is_joint, min(threads, fitting)
     least = (needs[-1][1] + 3 * block_bytes) / 1e9
@@ -270,8 +265,9 @@ def _plan(
     elif is_once:
         remedy = ", or give blocks that can be read twice, such as a list or StoreBlocks"
     raise ValueError(
-        f"budget_gb={budget_gb:g} is too small for the moments of {' + '.join(map(str, raw))} columns and blocks of "
-        f"{block_bytes / 1e6:.0f} MB, which need {least:.2g} GB: raise it, or make the blocks smaller{remedy}."
+        f"budget_gb={budget / 1e9:g} is too small for the moments of {' + '.join(map(str, raw))} columns and blocks of "
+        f"{block_bytes / 1e6:.0f} MB, which need {least:.2g} GB: raise it by use_devices(budget_gb=...), or make the "
+        f"blocks smaller{remedy}."
     )
 
 

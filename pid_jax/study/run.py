@@ -8,9 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 import xarray as xr
-from jax.sharding import Mesh
 
-from pid_jax.runtime.devices import laid_out
+from pid_jax.runtime.devices import use_devices
 from pid_jax.runtime.named_key import named_key
 from pid_jax.runtime.processes import ALONE, Processes
 from pid_jax.runtime.progress import Progress, no_progress, part_of
@@ -38,8 +37,6 @@ def run_study(
     seed: int = 0,
     cells: Path | None = None,
     problems: Sequence[str] = (),
-    mesh: Mesh | None = None,
-    budget_gb: float | None = None,
     progress: Progress = no_progress,
     tell: Callable[[str], None] = lambda line: None,
     processes: Processes = ALONE,
@@ -61,8 +58,6 @@ def run_study(
         seed: Seed of everything random.
         cells: Folder for the cells; nothing is kept without one.
         problems: Lines on what was left out before, for the result.
-        mesh: Devices to divide the layers of a cell among; all of this process if not given.
-        budget_gb: Memory for the arrays of a stage that exist at a time, in GB; 2 if not given.
         progress: Called with steps done and all there are.
         tell: Called with a line on what is there already.
         processes: Those that share the work: all call this with the same arguments, and all return the same. Each reads
@@ -82,7 +77,7 @@ def run_study(
     ready, lines = prepare_together(models, spec, seed, problems, processes)
     cache = CellCache(cells)
     found: dict[Place, Cell] = {}
-    with laid_out(mesh, budget_gb):
+    with use_devices():
         for place, one in enumerate(ready):
             told = part_of(progress, place, len(ready))
             found |= _run_model(one, spec, seed, cache, processes, told, tell)

@@ -28,7 +28,6 @@ from pid_jax import (
     optimal_coupling,
     permutation_test,
     posterior_pid,
-    sharded_moments,
     stream_moments,
     stream_pid,
     unique_spectrum,
@@ -165,7 +164,6 @@ OF_SAMPLES = {
     "stream_moments": lambda *x: stream_moments([x]).scatter,
     "stream_moments of one": lambda *x: stream_moments([x[0], x[1]]).scatter,
     "Moments.of": lambda *x: Moments.of(x[0]).scatter,
-    "sharded_moments": lambda *x: sharded_moments(x[0], jax.make_mesh((1,), ("rows",))).scatter,
 }
 OF_FLOWS = {
     "fit_flow": lambda fit, *x: fit_flow(*x, spec=FLOW, key=K).cov,

@@ -17,11 +17,11 @@ pytestmark = pytest.mark.skipif(jax.default_backend() != "gpu", reason="JAX sees
 OUT_OF_MEMORY = """
 import warnings
 import numpy as np
-from pid_jax import gaussian_pid
+from pid_jax import gaussian_pid, use_devices
 covs = np.tile(np.eye(96) + .1, (8192, 1, 1))
-with warnings.catch_warnings(record=True) as caught:
+with warnings.catch_warnings(record=True) as caught, use_devices(budget_gb=1e6):
     warnings.simplefilter("always")
-    found = gaussian_pid(covs, (32, 32, 32), budget_gb=1e6).atoms.redundancy
+    found = gaussian_pid(covs, (32, 32, 32)).atoms.redundancy
 assert found.shape == (8192,) and np.ptp(found) < 1e-12, np.ptp(found)
 print(*[str(one.message) for one in caught], sep="\\n")
 """

@@ -67,7 +67,6 @@ HOST = {
     "posterior_pid": lambda: pid_jax.posterior_pid(*SAMPLES, spec=SPEC, key=K, draws=200).mean.synergy,
     "samples_needed": lambda: pid_jax.samples_needed(ESTIMATE, width=1.0, key=K, simulations=10).samples.synergy,
     "stream_pid": lambda: pid_jax.stream_pid([SAMPLES], spec=STREAMED, key=K).atoms.redundancy,
-    "sharded_moments": lambda: pid_jax.sharded_moments(TARGET, jax.make_mesh((1,), ("rows",))).mean,
     "gaussian_pid": lambda: gaussian_pid(COV, (1, 1, 1)).atoms.redundancy,
     "gaussian_union": lambda: pid_jax.gaussian_union(COV, (1, 1, 1)).union,
     "optimal_coupling": lambda: pid_jax.optimal_coupling(COV, (1, 1, 1)).information,

@@ -1,10 +1,5 @@
 """Moments are those of all samples, however they are divided, and as exact as float64 can be."""
 
-import os
-import subprocess
-import sys
-import textwrap
-
 import jax
 import mpmath
 import numpy as np
@@ -12,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pid_jax import sharded_moments, stream_moments
+from pid_jax import stream_moments
+from pid_jax.stream import moments as module
 from pid_jax.stream.moments import Moments, MomentSum
-from pid_jax.stream.pid import moments as module
 
 # What is compared is in units of standard deviations.
 TOLERANCE = 1e-10
@@ -195,55 +190,13 @@ def test_an_error_in_a_thread_is_raised():
         stream_moments(blocks, threads=2)
 
 
-def test_one_device_is_as_good_as_none():
-    samples = np.random.default_rng(0).normal(size=(999, 4)) + 1e4
-    found = sharded_moments(samples, jax.make_mesh((1,), ("rows",)))
-    assert_moments(found, samples)
-    assert not jax.config.jax_enable_x64
-
-
-def test_several_devices_agree_with_one():
-    code = """
-        import jax, numpy as np
-        from pid_jax import Moments, sharded_moments
-        assert jax.device_count() == 4
-        for rows in (1003, 1000, 5, 3, 1):
-            samples = np.random.default_rng(0).normal(size=(rows, 5)).astype(np.float32) + np.float32(100)
-            one = sharded_moments(samples, jax.make_mesh((1,), ("rows",), devices=jax.devices()[:1]))
-            four, host = sharded_moments(samples, jax.make_mesh((4,), ("rows",))), Moments.of(samples)
-            for other in (one, host):
-                assert four.count == other.count == rows
-                assert np.abs(four.mean - other.mean).max() < 1e-12 * 100
-                assert np.abs(four.scatter - other.scatter).max() < 1e-12 * max(rows, other.scatter.max())
-        print("equal")
-    """
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        env=os.environ | flags,
-        timeout=120,
-    )
-    assert done.stdout.strip() == "equal", done.stderr
-
-
-def test_meshes_that_do_not_fit_are_refused():
-    with pytest.raises(TypeError, match=r"mesh needs a jax.sharding.Mesh, got list"):
-        sharded_moments(np.ones((2, 2)), [0])
-    with pytest.raises(ValueError, match=r"mesh needs one axis, that of samples, got \('a', 'b'\)"):
-        sharded_moments(np.ones((2, 2)), jax.make_mesh((1, 1), ("a", "b")))
-    with pytest.raises(ValueError, match=r"samples must have shape \(n, d\)"):
-        sharded_moments(np.ones((2, 2, 2)), jax.make_mesh((1,), ("a",)))
-
-
 @pytest.mark.parametrize("exponent", [-150, -100, 100, 150])
 def test_magnitudes_whose_squares_are_numbers(exponent):
     samples = np.random.default_rng(0).normal(size=(5000, 3)) + 3
     scaled = samples * 10.0**exponent
     wanted = np.corrcoef(samples.T)
     merged = stream_moments(np.array_split(scaled, 9), threads=3)
-    for found in (Moments.of(scaled), merged, sharded_moments(scaled, jax.make_mesh((1,), ("rows",)))):
+    for found in (Moments.of(scaled), merged):
         np.testing.assert_allclose(found.mean / 10.0**exponent, samples.mean(axis=0), rtol=1e-12)
         deviation = np.sqrt(np.diagonal(found.cov))
         np.testing.assert_allclose(found.cov / deviation / deviation[:, None], wanted, rtol=0, atol=1e-12)
@@ -254,9 +207,8 @@ def test_magnitudes_whose_squares_are_none(exponent, text):
     samples = np.random.default_rng(0).normal(size=(100, 3))
     samples[:, 1] *= 10.0**exponent
     samples[:, 2] = 10.0**exponent  # a constant column has a variance of zero at any magnitude
-    for function in (Moments.of, lambda x: sharded_moments(x, jax.make_mesh((1,), ("rows",)))):
-        with pytest.raises(ValueError, match=rf"samples in column 1: values .* {text} by a common number"):
-            function(samples)
+    with pytest.raises(ValueError, match=rf"samples in column 1: values .* {text} by a common number"):
+        Moments.of(samples)
     blocks = [(samples[i : i + 10, :1], samples[i : i + 10, 1:]) for i in range(0, 100, 10)]
     for threads in (1, 2):
         with pytest.raises(ValueError, match=rf"variable 1 in column 0: values .* {text}"):

@@ -1,0 +1,8 @@
+"""The public names of extraction, each with its home: the only list of them."""
+
+from .api import extract as extract
+from .api import extract_with_knockouts as extract_with_knockouts
+from .datasets.sample import Sample as Sample
+from .model.load import load_model as load_model
+from .passes.edges import Knockout as Knockout
+from .run.fill import RunOptions as RunOptions
