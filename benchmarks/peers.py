@@ -1,85 +1,11 @@
-"""What `make bench` has measured: the JSON files of benchmarks/results, and figures taken from them."""
+"""How pid_jax compares with other packages: figures taken from benchmarks/results."""
 
-import ast
-import json
 import statistics
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from benchmarks.pages import RESULTS, Row
-
-Tables = Mapping[str, list[Row]]
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One file of results.
-
-    Attributes:
-        name: Name of the file, and of the module that wrote it.
-        title: Headline.
-        tables: Rows by title of the table.
-        date: Day of the run.
-        processor: Name of the processor.
-        cores: How many it had.
-        card: Name of the GPU, if there was one.
-        given_command: The command, if it is not to run the module of this name.
-        speeds: What its floors are counted by, see `floors.speeds`.
-    """
-
-    name: str
-    title: str
-    tables: Tables
-    date: str
-    processor: str
-    cores: int
-    card: str | None = None
-    given_command: str | None = None
-    speeds: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def command(self) -> str:
-        """What to run to measure it again."""
-        own = f"python -m benchmarks.{self.name}" + (" --write" if self.name == "guard" else "")
-        return self.given_command or own
-
-    @property
-    def hardware(self) -> str:
-        return f"{self.card} and " * bool(self.card) + f"{self.processor}, {self.cores} cores"
-
-    @property
-    def purpose(self) -> str:
-        """The first paragraph of the docstring of the module, or the headline if there is none."""
-        name = self.command.split()[2].removeprefix("benchmarks.")
-        module = Path(__file__).with_name(f"{name}.py")
-        docstring = ast.get_docstring(ast.parse(module.read_text())) if module.exists() else None
-        return " ".join((docstring or self.title).split("\n\n")[0].split())
-
-    def table(self, start: str) -> list[Row]:
-        """Return the rows of the one table whose title starts so."""
-        (found,) = (rows for title, rows in self.tables.items() if title.startswith(start))
-        return found
-
-    def row(self, start: str, **where: Any) -> Row:
-        """Return the one row of a table with these entries; spaces in names of columns are underscores here."""
-        wanted = {name.replace("_", " "): value for name, value in where.items()}
-        (found,) = (r for r in self.table(start) if all(r[name] == value for name, value in wanted.items()))
-        return found
-
-
-def read_all(folder: Path = RESULTS) -> dict[str, Measured]:
-    """Read all results, in the order of their names."""
-    return {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
-
-
-def _read(path: Path) -> Measured:
-    found = json.loads(path.read_text())
-    title = found.get("title", path.stem.replace("_", " ").capitalize())
-    machine = found["date"], found["processor"], found["cores"]
-    options = {"card": found.get("card"), "given_command": found.get("command"), "speeds": found.get("speeds", {})}
-    return Measured(path.stem, title, found["tables"], *machine, **options)
+from benchmarks.record import Measured
+from benchmarks.tables import Row
 
 
 @dataclass(frozen=True)
