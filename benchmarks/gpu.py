@@ -50,7 +50,7 @@ BUDGET_GB = 32.0
 
 
 class Work(NamedTuple):
-    """What is measured: its name, a call that returns an array to compare, and the operations that it needs if known."""
+    """A call that returns an array to compare, its name, and the operations that it needs, if known."""
 
     name: str
     call: Callable[[], np.ndarray]

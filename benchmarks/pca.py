@@ -145,7 +145,7 @@ def one_spectrum(spectrum: str) -> Row:
 
 
 def peak_memory(way: str, spectrum: str) -> float:
-    """Return the largest memory above what this process held when a layer was drawn, in MB; the first layer compiles."""
+    """Return the most memory above what this process held when a layer was drawn, in MB; the first compiles."""
     layers = (draw_layer(index, spectrum) for index in range(4))
     return max([cost_of(partial(WAYS[way], layer)).peak for layer in layers][1:])
 

@@ -1,111 +1,82 @@
 """How pid_jax compares with other packages: figures taken from benchmarks/results."""
 
 import statistics
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from benchmarks.record import Measured
-from benchmarks.tables import Row
+
+Results = Mapping[str, Measured]
 
 
-@dataclass(frozen=True)
-class Peer:
+class Peer(NamedTuple):
     """How pid_jax does beside something else.
 
     Attributes:
         work: What both do.
-        peer: What it is compared with.
-        results: The file that it is in.
-        times: From the results to the CPU time of pid_jax over that of the peer.
+        beside: What it is compared with.
+        measured: The results that it is in.
+        times: CPU time of pid_jax over that of the other.
         floor: The same over the least that there could be; None where that was not measured.
     """
 
     work: str
-    peer: str
-    results: str
-    times: Callable[[Measured], float]
-    floor: Callable[[Measured], float | None] = lambda found: None
+    beside: str
+    measured: Measured
+    times: float
+    floor: float | None = None
+
+    @property
+    def label(self) -> str:
+        return f"{self.work}, against {self.beside}"
 
 
-def _gaussian(dim: int, problems: int) -> Peer:
-    def row(found: Measured) -> Row:
-        return found.row("BROJA", d=dim, problems=problems)
-
-    return Peer(
-        f"BROJA of {problems} problems, d = {dim}",
-        "SciPy loop, one BLAS thread",
-        "gaussian",
-        lambda found: row(found)["ratio to that"],
-        lambda found: row(found)["pid_jax ms"] / row(found)["floor ms"] if "floor ms" in row(found) else None,
-    )
+def peers_of(results: Results) -> list[Peer]:
+    """Take all comparisons from the results, in the order in which they are shown."""
+    parts = (_gaussian, _pca, _flows, _bootstrap, _extraction, _store)
+    names = ("gaussian", "pca", "flow_speed", "bootstrap", "extraction", "store")
+    return [peer for part, name in zip(parts, names, strict=True) for peer in part(results[name])]
 
 
-def _pca(way: str) -> Peer:
-    return Peer("PCA of 33 layers", way, "pca", lambda found: found.row("33 layers", way=way)["pid_jax / this"])
+def _gaussian(found: Measured) -> Iterator[Peer]:
+    for d, problems in ((16, 33), (16, 1000), (64, 33)):
+        row = found.row("BROJA", d=d, problems=problems)
+        floor = row["pid_jax ms"] / row["floor ms"] if "floor ms" in row else None
+        name = f"BROJA of {problems} problems, d = {d}"
+        yield Peer(name, "SciPy loop, one BLAS thread", found, row["ratio to that"], floor)
+    times = found.row("MMI", problems=33)["ratio"]
+    yield Peer("MMI of 33 problems from samples", "hoi, which compiles at every call", found, times)
 
 
-def _flow(library: str) -> Peer:
-    def cpu(found: Measured, name: str) -> float:
-        return found.row("99 flows", library=name)["CPU seconds"]
-
-    floor = "floor: matrix products at the speed of sgemm"
-    return Peer(
-        "99 flows of 33 layers",
-        library,
-        "flow_speed",
-        lambda found: cpu(found, "pid_jax") / cpu(found, library),
-        lambda found: cpu(found, "pid_jax") / cpu(found, floor),
-    )
+def _pca(found: Measured) -> Iterator[Peer]:
+    for way in ("scikit-learn, 1 BLAS thread", "scikit-learn, 1 BLAS thread, 16 iterations"):
+        yield Peer("PCA of 33 layers", way, found, found.row("33 layers", way=way)["pid_jax / this"])
 
 
-def _store(step: str, peer: str) -> Peer:
-    return Peer(
-        f"store: {step}",
-        peer,
-        "store",
-        lambda found: 1 / found.row("Write", step=step, way=peer)["throughput of pid_jax / this, CPU"],
-        lambda found: found.row("Write", step=step, way="pid_jax")["CPU s"] / found.row("Floor")["CPU s"],
-    )
+def _flows(found: Measured) -> Iterator[Peer]:
+    seconds = {row["library"]: row["CPU seconds"] for row in found.table("99 flows")}
+    own, floor = seconds["pid_jax"], seconds["floor: matrix products at the speed of sgemm"]
+    for library in ("flowjax", "zuko", "nflows"):
+        yield Peer("99 flows of 33 layers", library, found, own / seconds[library], own / floor)
 
 
-def _extraction(model: str) -> Peer:
-    def times(found: Measured) -> float:
+def _bootstrap(found: Measured) -> Iterator[Peer]:
+    times = statistics.median(row["ratio"] for row in found.table("CPU seconds"))
+    yield Peer("1000 bootstrap replicates", "1000 batched calls of gaussian_pid", found, times)
+
+
+def _extraction(found: Measured) -> Iterator[Peer]:
+    for model in ("small, 64 a batch", "0.3B, 576 image tokens, 2 a batch"):
         row = found.row("Overhead", model=model, tokens_answered=1)
-        return row["extraction and store"] / row["bare"]
-
-    return Peer(f"extraction, {model}", "the bare model", "extraction", times)
+        yield Peer(f"extraction, {model}", "the bare model", found, row["extraction and store"] / row["bare"])
 
 
-WRITE, READ = "write, without fsync", "read, page cache"
-PEERS = (
-    _gaussian(16, 33),
-    _gaussian(16, 1000),
-    _gaussian(64, 33),
-    Peer(
-        "MMI of 33 problems from samples",
-        "hoi, which compiles at every call",
-        "gaussian",
-        lambda found: found.row("MMI", problems=33)["ratio"],
-    ),
-    _pca("scikit-learn, 1 BLAS thread"),
-    _pca("scikit-learn, 1 BLAS thread, 16 iterations"),
-    _flow("flowjax"),
-    _flow("zuko"),
-    _flow("nflows"),
-    Peer(
-        "1000 bootstrap replicates",
-        "1000 batched calls of gaussian_pid",
-        "bootstrap",
-        lambda found: statistics.median(row["ratio"] for row in found.table("CPU seconds")),
-    ),
-    _extraction("small, 64 a batch"),
-    _extraction("0.3B, 576 image tokens, 2 a batch"),
-    _store(WRITE, "safetensors, whole files"),
-    _store(WRITE, "npy, a file a layer"),
-    _store(WRITE, "HDF5"),
-    _store(WRITE, "zarr"),
-    _store(READ, "safetensors, layer by layer"),
-    _store(READ, "npy, a file a layer"),
-    _store(READ, "HDF5"),
-    _store(READ, "zarr"),
-)
+def _store(found: Measured) -> Iterator[Peer]:
+    for step, first in (
+        ("write, without fsync", "safetensors, whole files"),
+        ("read, page cache", "safetensors, layer by layer"),
+    ):
+        floor = found.row("Write", step=step, way="pid_jax")["CPU s"] / found.row("Floor")["CPU s"]
+        for way in (first, "npy, a file a layer", "HDF5", "zarr"):
+            row = found.row("Write", step=step, way=way)
+            yield Peer(f"store: {step}", way, found, 1 / row["throughput of pid_jax / this, CPU"], floor)

@@ -1,12 +1,11 @@
 """Whether the metrics of a study recover what was planted, and whether their intervals hold it.
 
-Run `make bench`, or `python -m benchmarks.planted`. Prints tables and writes them to benchmarks/results/planted.json
-and planted.md. The seeds were not used while metrics and intervals were chosen.
+`python -m benchmarks.planted [runs]`. The seeds were not used while metrics and intervals were chosen.
 """
 
-import argparse
-import time
+import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -14,7 +13,7 @@ import jax
 import numpy as np
 import xarray as xr
 
-from benchmarks.pages import write_page
+from benchmarks.measure import Cost
 from benchmarks.planted_stores import stored_study
 from benchmarks.planted_system import (
     CONDITIONS,
@@ -27,7 +26,9 @@ from benchmarks.planted_system import (
     plant,
     stacked,
 )
-from benchmarks.timing import circumstances
+from benchmarks.problems import ZERO
+from benchmarks.record import write_results
+from benchmarks.tables import Row, by
 from pid_jax.bias.calibration import LEAST_SHARE
 from pid_jax.bias.sampling import sampling_errors, subtract_sampling
 from pid_jax.decompose.pid import solve_pid
@@ -38,8 +39,7 @@ from pid_jax.settings.estimate import BROJA, IndirectInference
 from pid_jax.study.metrics.add import add_metrics
 from pid_jax.study.metrics.claims import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED
 
-PACKAGES = ("pid_jax", "jax", "numpy", "scipy", "xarray")
-RUNS, STORED_RUNS, SAMPLES, REPLICATES = 200, 40, 1000, 200
+RUNS, SAMPLES, REPLICATES = 200, 1000, 200
 SEED = 3061
 CELL = ("model", "task", "condition")
 # Families of numbers: the variable, and the coordinate that tells its members apart.
@@ -70,16 +70,17 @@ def true_study() -> xr.Dataset:
     return _study(atoms, accuracy)
 
 
-def sampled_study(rng: np.random.Generator, samples: int = SAMPLES, replicates: int = REPLICATES) -> xr.Dataset:
+def sampled_study(run: int) -> xr.Dataset:
     """Draw samples, and estimate the study from them."""
+    rng = np.random.default_rng([SEED, run])
     shape = (len(MODELS), len(TASKS), len(CONDITIONS))
     atoms = np.full((4, *shape, LAYERS), np.nan)
-    drawn = np.full((4, *shape, LAYERS, replicates), np.nan, np.float32)
-    accuracy, of_replicates = np.empty(shape), np.empty((*shape, replicates))
+    drawn = np.full((4, *shape, LAYERS, REPLICATES), np.nan, np.float32)
+    accuracy, of_replicates = np.empty(shape), np.empty((*shape, REPLICATES))
     for task in range(len(TASKS)):
-        weights = rng.poisson(1.0, (replicates, samples)).astype(float)
-        weights *= samples / weights.sum(axis=1, keepdims=True)
-        cells = draw_task(task, samples, rng)
+        weights = rng.poisson(1.0, (REPLICATES, SAMPLES)).astype(float)
+        weights *= SAMPLES / weights.sum(axis=1, keepdims=True)
+        cells = draw_task(task, SAMPLES, rng)
         found, scatter = _estimate(np.concatenate([rows for rows, _ in cells.values()]), weights)
         first = 0
         for (model, condition), (rows, is_correct) in cells.items():
@@ -87,7 +88,7 @@ def sampled_study(rng: np.random.Generator, samples: int = SAMPLES, replicates: 
             atoms[at] = found[:, own]
             drawn[at] = found[:, own, None] + scatter[:, own]
             accuracy[model, task, condition] = is_correct.mean()
-            of_replicates[model, task, condition] = weights @ is_correct / samples
+            of_replicates[model, task, condition] = weights @ is_correct / SAMPLES
             first += len(rows)
     data: dict[str, Any] = {
         f"replicate_{name}": ((*CELL, "layer", "replicate"), drawn[i]) for i, name in enumerate(ATOMS)
@@ -145,34 +146,34 @@ def _study(atoms: np.ndarray, accuracy: np.ndarray) -> xr.Dataset:
     )
 
 
-def coverage(truth: xr.Dataset, found: xr.Dataset) -> Iterator[dict[str, Any]]:
+def coverage(truth: xr.Dataset, found: xr.Dataset) -> Iterator[Row]:
     """Compare all runs (dimension `run`) with the truth, number by number."""
     for family, along in FAMILIES.items():
         members = [(str(name), {along: name}) for name in truth[along].values] if along else [("", {})]
         for name, at in members:
             true = truth[family].sel(at).values
-            value, lower, upper = (found[f"{family}{end}"].sel(at).values for end in ("", "_lower", "_upper"))
             counts = np.isfinite(true) & _is_unknown(truth[family].sel(at))
-            true, value, lower, upper = true[counts], value[:, counts], lower[:, counts], upper[:, counts]
-            has_interval = np.isfinite(lower) & np.isfinite(upper)
-            rounding = 1e-9
-            holds = (lower - rounding <= true) & (true <= upper + rounding)
-            by_number = np.where(has_interval, holds, np.nan)
-            known = has_interval.any(axis=0)
-            spread = np.nanstd(value, axis=0)
-            off = np.abs(np.nanmean(value, axis=0) - true) / np.where(spread > 0, spread, 1)
-            yield {
-                "family": family,
-                "number": name,
-                "numbers": int(known.sum()),
-                "held": float(np.nanmean(by_number)),
-                "held, worst number": float(np.nanmean(by_number[:, known], axis=0).min()),
-                "misses above": float((true > upper + rounding)[has_interval].mean()),
-                "misses below": float((true < lower - rounding)[has_interval].mean()),
-                "largest bias, sd": float(off[known].max()),
-                "mean width": float(np.nanmean(upper - lower)),
-                "no interval": float(1 - has_interval.mean()),
-            }
+            ends = (found[f"{family}{end}"].sel(at).values[:, counts] for end in ("", "_lower", "_upper"))
+            yield {"family": family, "number": name, **_compared(true[counts], *ends)}
+
+
+def _compared(true: np.ndarray, value: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> Row:
+    has_interval = np.isfinite(lower) & np.isfinite(upper)
+    above, below = true > upper + ZERO, true < lower - ZERO
+    by_number = np.where(has_interval, ~(above | below), np.nan)
+    known = has_interval.any(axis=0)
+    spread = np.nanstd(value, axis=0)
+    off = np.abs(np.nanmean(value, axis=0) - true) / np.where(spread > 0, spread, 1)
+    return {
+        "numbers": known.sum(),
+        "held": np.nanmean(by_number),
+        "held, worst number": np.nanmean(by_number[:, known], axis=0).min(),
+        "misses above": above[has_interval].mean(),
+        "misses below": below[has_interval].mean(),
+        "largest bias, sd": off[known].max(),
+        "mean width": np.nanmean(upper - lower),
+        "no interval": 1 - has_interval.mean(),
+    }
 
 
 def _is_unknown(one: xr.DataArray) -> np.ndarray:
@@ -184,17 +185,13 @@ def _is_unknown(one: xr.DataArray) -> np.ndarray:
     return np.ones(one.shape, bool)
 
 
-def verdicts(truth: xr.Dataset, found: xr.Dataset) -> Iterator[dict[str, object]]:
+def verdicts(truth: xr.Dataset, found: xr.Dataset) -> Iterator[Row]:
     """Count verdicts over all runs, beside what is true."""
     for claim, model in product(truth["claim"].values, truth["model"].values):
         at = {"claim": claim, "model": model}
-        row: dict[str, object] = {
-            "claim": str(claim),
-            "model": str(model),
-            "true value": float(truth["claim_value"].sel(at)),
-        }
         given = found["verdict"].sel(at).values
-        yield row | {verdict: float((given == verdict).mean()) for verdict in (SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE)}
+        row = {"claim": str(claim), "model": str(model), "true value": truth["claim_value"].sel(at).values}
+        yield row | {verdict: (given == verdict).mean() for verdict in (SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE)}
 
 
 def run_all(make: Callable[[int], xr.Dataset], runs: int) -> xr.Dataset:
@@ -207,33 +204,25 @@ def run_all(make: Callable[[int], xr.Dataset], runs: int) -> xr.Dataset:
     return xr.concat(kept, "run")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=int, default=RUNS)
-    parser.add_argument("--stored", type=int, default=STORED_RUNS)
-    options = parser.parse_args()
+def main(runs: int) -> None:
     truth = add_metrics(true_study())
-    start = time.process_time()
-    direct = run_all(lambda run: sampled_study(np.random.default_rng([SEED, run])), options.runs)
-    tables = {f"{family}, {options.runs} runs": [] for family in FAMILIES}
-    for row in coverage(truth, direct):
-        tables[f"{row.pop('family')}, {options.runs} runs"].append(row)
-    tables[f"Verdicts, {options.runs} runs"] = list(verdicts(truth, direct))
-    if options.stored:
-        stored = run_all(
-            lambda run: stored_study(np.random.default_rng([SEED + 1, run]), SAMPLES, REPLICATES, run), options.stored
-        )
-        tables[f"Through stores and ranks, {options.stored} runs"] = list(coverage(truth, stored))
-    seconds = time.process_time() - start
-    write_page(
+    with Cost() as cost:
+        direct = run_all(sampled_study, runs)
+        stored = run_all(partial(stored_study, SEED + 1, SAMPLES, REPLICATES), runs)
+    tables = {
+        f"{family}, {runs} runs": [{name: x for name, x in row.items() if name != "family"} for row in rows]
+        for family, rows in by("family", coverage(truth, direct)).items()
+    }
+    tables[f"Verdicts, {runs} runs"] = list(verdicts(truth, direct))
+    tables[f"Through stores and ranks, {runs} runs"] = list(coverage(truth, stored))
+    write_results(
         "planted",
         "Metrics of a planted study",
         f"Studies of {len(MODELS)} models, {len(TASKS)} tasks and {len(CONDITIONS)} conditions, {SAMPLES} samples a "
-        f"task, {REPLICATES} replicates; 95 % intervals. {seconds:.0f} CPU seconds.",
+        f"task, {REPLICATES} replicates; 95 % intervals. {cost.cpu:.0f} CPU seconds.",
         tables,
-        circumstances(*PACKAGES),
     )
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else RUNS)

@@ -14,15 +14,9 @@ from pid_jax.study.run import run_study
 from pid_jax.study.spec import StudySpec
 
 
-def stored_study(rng: np.random.Generator, samples: int, replicates: int, seed: int) -> xr.Dataset:
-    """Draw samples, write them to stores, and make the study of the stores.
-
-    Args:
-        rng: Draws the samples.
-        samples: Samples of each task.
-        replicates: Replicates of the study.
-        seed: Seed of the study.
-    """
+def stored_study(seed: int, samples: int, replicates: int, run: int) -> xr.Dataset:
+    """Draw samples of each task, write them to stores, and make the study of the stores."""
+    rng = np.random.default_rng([seed, run])
     spec = StudySpec(
         pid=PIDSpec(reduction=NoReduction(), gaussianize=NoGaussianization()),
         compared=(),
@@ -34,14 +28,10 @@ def stored_study(rng: np.random.Generator, samples: int, replicates: int, seed: 
     with TemporaryDirectory() as folder:
         models = []
         for model, name in enumerate(MODELS):
-            stores = [
-                _write(
-                    Path(folder) / f"{model}-{condition}", model, condition, [task[model, condition] for task in drawn]
-                )
-                for condition in range(len(CONDITIONS))
-            ]
+            places = [(model, condition) for condition in range(len(CONDITIONS))]
+            stores = [_write(Path(folder) / f"{model}-{at[1]}", *at, [task[at] for task in drawn]) for at in places]
             models.append(StudyModel(name=name, baseline=stores[0], knockouts=tuple(stores[1:])))
-        return run_study(models, spec=spec, seed=seed).sel(task=list(TASKS))
+        return run_study(models, spec=spec, seed=run).sel(task=list(TASKS))
 
 
 def _write(path: Path, model: int, condition: int, tasks: list[Drawn]) -> ActivationStore:

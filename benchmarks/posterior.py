@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from benchmarks.measure import Cost
-from benchmarks.problems import ATOMS, QUANTITIES, draw, held, stacked, truth_of
+from benchmarks.problems import ATOMS, draw, held, stacked, truth_of
 from benchmarks.record import write_results
 from benchmarks.tables import Row, collect
 from pid_jax import (
@@ -22,6 +22,7 @@ from pid_jax import (
     estimate_pid,
     posterior_pid,
 )
+from pid_jax.pid.quantities import QUANTITIES
 from pid_jax.testing.problems import Problem, random_channel
 from pid_jax.testing.systems import parallel_channels
 
