@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -50,27 +50,25 @@ def _solve(count: int, redundancy: BROJA | MMI) -> Call:
     return partial(gaussian_pid, covariances(count, DIMS), DIMS, redundancy=redundancy)
 
 
-def _whiten() -> Call:
-    covs = covariances(LAYERS, DIMS)
-    compiled = jax.jit(jax.vmap(lambda cov: whiten_full_rank(cov, DIMS, 1e-13)))
+def _compiled(function: Callable, *arguments: Any, threads_by: int = DIM, precision: Any = double_precision) -> Call:
+    compiled = jax.jit(function)
 
     def call() -> object:
-        with double_precision(), one_blas_thread(3 * DIM):
-            return jax.block_until_ready(compiled(jnp.asarray(covs)))
+        with precision(), one_blas_thread(threads_by):
+            return jax.block_until_ready(compiled(*arguments))
 
     return call
+
+
+def _whiten() -> Call:
+    whiten = jax.vmap(lambda cov: whiten_full_rank(cov, DIMS, 1e-13))
+    return _compiled(whiten, covariances(LAYERS, DIMS), threads_by=3 * DIM)
 
 
 def _reduce(samples: int, features: int, spec: PCA) -> Call:
     drawn = np.random.default_rng(0).standard_normal((samples, features), dtype=np.float32)
     drawn *= np.arange(1, features + 1, dtype=np.float32) ** -0.5
-    compiled = jax.jit(lambda x, key: fit_reduction(x, DIM, spec, key))
-
-    def call() -> object:
-        with double_precision(), one_blas_thread(DIM):
-            return jax.block_until_ready(compiled(jnp.asarray(drawn), jax.random.key(0)))
-
-    return call
+    return _compiled(lambda x, key: fit_reduction(x, DIM, spec, key), drawn, jax.random.key(0))
 
 
 def _fit_step() -> Call:
@@ -89,13 +87,8 @@ def _fit_step() -> Call:
         flows = tuple(init_weights(jax.random.key(i), one) for i, one in enumerate(training.architectures))
         permutations = tuple(jnp.asarray(flow.permutation) for flow in flows)
         state = start_fit(jax.random.key(9), flows, samples, training)
-    compiled = jax.jit(advance_fit, static_argnums=3)
-
-    def call() -> object:
-        with single_precision(), one_blas_thread(DIM):
-            return jax.block_until_ready(compiled(state, permutations, samples, training))
-
-    return call
+    step = partial(advance_fit, training=training)
+    return _compiled(step, state, permutations, samples, precision=single_precision)
 
 
 def _calibrate() -> Call:

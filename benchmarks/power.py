@@ -1,4 +1,7 @@
-"""Numbers of samples by `samples_needed`, and how often fresh data sets of that size have intervals as narrow as asked."""
+"""Numbers of samples by `samples_needed`, and how often fresh data sets of that size have intervals as narrow as asked.
+
+Four systems, with an assurance of one half and of four fifths.
+"""
 
 import jax
 import numpy as np

@@ -6,14 +6,15 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from benchmarks.measured import Measured, read_all
 from benchmarks.page import IMAGES, PAGE, make_page
-from benchmarks.plots import PLOTS, digest, peers_of
+from benchmarks.peers import peers_of
+from benchmarks.plots import PLOTS, digest
+from benchmarks.record import Measured, read_results
 
 
 @pytest.fixture(scope="module")
 def results() -> dict[str, Measured]:
-    return read_all()
+    return read_results()
 
 
 def test_page_is_made_from_the_results(results):
@@ -40,7 +41,7 @@ def test_results_without_code_of_their_own_get_a_row(results):
 
 
 def test_ratios_beside_peers_are_those_of_the_results(results):
-    found = dict(peers_of(results))
+    found = {peer.label: peer.times for peer in peers_of(results)}
     flows = {row["library"]: row["CPU seconds"] for row in results["flow_speed"].table("99 flows")}
     assert found["99 flows of 33 layers, against zuko"] == pytest.approx(flows["pid_jax"] / flows["zuko"])
     (row,) = (r for r in results["gaussian"].table("BROJA") if (r["d"], r["problems"]) == (16, 33))
