@@ -7,14 +7,16 @@ import argparse
 import statistics
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from unittest import mock
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from benchmarks.live_tensors import LiveTensors
 from benchmarks.measure import apart
 from benchmarks.random_llava import SIZES, build, make_samples
 from benchmarks.record import write_results
@@ -205,6 +207,35 @@ def _fill(
 def _hooked(vlm: VisionLanguageModel, batch, cut: Knockout) -> None:
     with cutting(vlm, cut, batch.groups):
         vlm.model(**batch.inputs, use_cache=False, logits_to_keep=1)
+
+
+class LiveTensors(TorchDispatchMode):
+    """Adds up the bytes of tensors that live at once: the memory that a computation needs, with any allocator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live, self.peak = 0, 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        output = func(*args, **(kwargs or {}))
+        for value in tree_leaves(output):
+            if isinstance(value, torch.Tensor):
+                self._add(value.untyped_storage())
+        return output
+
+    def _add(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._known:
+            return
+        self._known.add(key)
+        self.live += size
+        self.peak = max(self.peak, self.live)
+        weakref.finalize(storage, self._drop, key, size)
+
+    def _drop(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.live -= size
 
 
 @torch.inference_mode()

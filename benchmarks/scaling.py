@@ -7,9 +7,8 @@ machine; one of them is also held to one core, since flows use all cores of a de
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -44,17 +43,8 @@ CORES, RUNS = os.cpu_count() or 1, 3
 ON_DEVICES = {"gaussian_pid": 1024, "estimate_pid": 64, "fit_flow": 16}
 
 
-@dataclass(frozen=True)
-class Way:
-    """What is called at every place of an axis, and the seconds that it takes at least.
-
-    Attributes:
-        name: Name of the function.
-        actions: A call for each place.
-        floor: From a place to seconds.
-        blocks: How many times each is measured.
-        seconds: Length of a block; 0 for one call each.
-    """
+class Way(NamedTuple):
+    """A function: a call for every place of an axis, the least seconds of each, and how often it is measured."""
 
     name: str
     actions: Mapping[int, Callable[[], object]]
