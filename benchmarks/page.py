@@ -107,24 +107,20 @@ def make_page(results: Results) -> str:
     accuracy, guard = results["known_information"], results["guard"]
     return TEXT.format(
         peers=_peers(results),
-        scaling_source=_source(scaling),
-        speeds=", ".join(f"{name} {value:.3g}" for name, value in scaling.speeds.items()),
+        scaling_source=scaling.source,
+        speeds=", ".join(f"{name} {value:.3g}" for name, value in scaling.record["speeds"].items()),
         growth=markdown_table(scaling.table("From an eighth")),
         most="\n\n".join(_most(scaling, *axis) for axis in AXES_OF_SCALING.items()),
         devices=markdown_table(scaling.table("Devices")),
-        gpu_source=_source(gpu),
+        gpu_source=gpu.source,
         gpu=markdown_table(gpu.table("Wall seconds")),
-        extraction_source=_source(extraction),
+        extraction_source=extraction.source,
         extraction=markdown_table(extraction.table("Overhead")),
-        accuracy_source=_source(accuracy),
-        guard_source=_source(guard),
+        accuracy_source=accuracy.source,
+        guard_source=guard.source,
         guard=markdown_table(guard.table("Ratios")),
         tables=markdown_table([_row(found) for found in results.values()]),
     )
-
-
-def _source(found: Measured) -> str:
-    return f"`{found.command}`; {found.date}, {found.hardware}."
 
 
 def _peers(results: Results) -> str:
@@ -136,7 +132,7 @@ def _peers(results: Results) -> str:
                 "CPU time of pid_jax / its": peer.times,
                 "/ the floor": "" if peer.floor is None else peer.floor,
                 "measured by": f"`{peer.measured.command}`",
-                "on": f"{peer.measured.date}, {peer.measured.hardware}",
+                "on": f"{peer.measured.record['date']}, {peer.measured.hardware}",
             }
             for peer in peers_of(results)
         ]
@@ -154,7 +150,7 @@ def _row(found: Measured) -> Row:
         "table": f"[{found.name}](../benchmarks/results/{found.name}.md)",
         "what is measured": found.purpose,
         "command": f"`{found.command}`",
-        "date": found.date,
+        "date": found.record["date"],
         "hardware": found.hardware,
     }
 

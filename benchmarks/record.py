@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
@@ -72,47 +72,36 @@ def _processor() -> str:
 
 @dataclass(frozen=True)
 class Measured:
-    """One file of results.
-
-    Attributes:
-        name: Name of the file, and of the module that wrote it.
-        title: Headline.
-        tables: Rows by title of the table.
-        date: Day of the run.
-        processor: Name of the processor.
-        cores: Number of its cores.
-        card: Name of the GPU, if there was one.
-        given_command: The command, unless it is to run the module of this name.
-        speeds: The speeds its floors are counted by, see `floors.speeds`.
-    """
+    """One file of results: its name, and what `write_results` wrote."""
 
     name: str
-    title: str
-    tables: Tables
-    date: str
-    processor: str
-    cores: int
-    card: str | None = None
-    given_command: str | None = None
-    speeds: Mapping[str, float] = field(default_factory=dict)
+    record: Mapping[str, Any]
+
+    @property
+    def tables(self) -> Tables:
+        return self.record["tables"]
 
     @property
     def command(self) -> str:
         """The command that measures it again."""
         own = f"python -m benchmarks.{self.name}" + (" --write" if self.name == "guard" else "")
-        return self.given_command or own
+        return self.record.get("command", own)
 
     @property
     def hardware(self) -> str:
-        return f"{self.card} and " * bool(self.card) + f"{self.processor}, {self.cores} cores"
+        card = f"{self.record['card']} and " if "card" in self.record else ""
+        return f"{card}{self.record['processor']}, {self.record['cores']} cores"
+
+    @property
+    def source(self) -> str:
+        return f"`{self.command}`; {self.record['date']}, {self.hardware}."
 
     @property
     def purpose(self) -> str:
-        """The first paragraph of the docstring of the module, or the headline if there is none."""
+        """The first paragraph of the docstring of the module."""
         name = self.command.split()[2].removeprefix("benchmarks.")
-        module = Path(__file__).with_name(f"{name}.py")
-        docstring = ast.get_docstring(ast.parse(module.read_text())) if module.exists() else None
-        return " ".join((docstring or self.title).split("\n\n")[0].split())
+        docstring = ast.get_docstring(ast.parse(Path(__file__).with_name(f"{name}.py").read_text()))
+        return " ".join((docstring or "").split("\n\n")[0].split())
 
     def table(self, start: str) -> Sequence[Row]:
         """Return the rows of the one table whose title starts so."""
@@ -128,12 +117,4 @@ class Measured:
 
 def read_results(folder: Path = RESULTS) -> dict[str, Measured]:
     """Read all results, in the order of their names."""
-    return {path.stem: _read(path) for path in sorted(folder.glob("*.json"))}
-
-
-def _read(path: Path) -> Measured:
-    found = json.loads(path.read_text())
-    title = found.get("title", path.stem.replace("_", " ").capitalize())
-    machine = found["date"], found["processor"], found["cores"]
-    options = {"card": found.get("card"), "given_command": found.get("command"), "speeds": found.get("speeds", {})}
-    return Measured(path.stem, title, found["tables"], *machine, **options)
+    return {path.stem: Measured(path.stem, json.loads(path.read_text())) for path in sorted(folder.glob("*.json"))}

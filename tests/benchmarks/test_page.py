@@ -31,13 +31,14 @@ def test_every_file_of_results_has_its_command_and_date(results):
     for found in results.values():
         row = next(line for line in text.splitlines() if f"results/{found.name}.md" in line)
         assert f"`{found.command}`" in row
-        assert found.date in row
+        assert found.record["date"] in row
 
 
-def test_results_without_code_of_their_own_get_a_row(results):
-    one = Measured("streaming", "Streaming", {"any": [{"a": 1}]}, "2026-01-01", "a processor", 2)
-    more = make_page(results | {"streaming": one})
-    assert "| [streaming](../benchmarks/results/streaming.md) |" in more
+def test_new_results_get_a_row(results):
+    more = dataclasses.replace(
+        results["power"], name="more", record=results["power"].record | {"command": "python -m benchmarks.power"}
+    )
+    assert "| [more](../benchmarks/results/more.md) |" in make_page(results | {"more": more})
 
 
 def test_ratios_beside_peers_are_those_of_the_results(results):
@@ -51,7 +52,7 @@ def test_ratios_beside_peers_are_those_of_the_results(results):
 def test_other_results_make_another_digest(results):
     row = results["scaling"].table("Layers")[0]
     tables = {"Layers": [{**row, "CPU ms": row["CPU ms"] + 1}]}
-    changed = dataclasses.replace(results["scaling"], tables=tables)
+    changed = dataclasses.replace(results["scaling"], record={"tables": tables})
     assert digest(results) != digest(results | {"scaling": changed})
 
 
