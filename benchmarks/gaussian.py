@@ -1,7 +1,7 @@
 """Gaussian PID of many problems at once, against a plain SciPy loop over the same LAPACK calls, and against hoi.
 
-Times are CPU seconds of all threads per call, after compilation; compare by the ratios, which are taken in one run. The stored table was measured when `BROJA(dtype="float32")` existed, and has a
-column of it.
+Times are CPU seconds of all threads per call, after compilation; compare by the ratios, which are taken in one run. The
+stored table has a column of `BROJA(dtype="float32")` too, an option that was removed.
 """
 
 from collections.abc import Callable
