@@ -1,8 +1,7 @@
 """How the cost grows with layers, samples, dims and devices, with the least that it could be beside it.
 
-About five minutes. CPU seconds of all threads per call, after compilation. Floors are the operations and bytes of
-`benchmarks.floors` at the speeds measured in the same run. Devices are virtual ones, which share the cores of one
-machine; one of them is also held to one core, since flows use all cores of a device anyway.
+About five minutes. Devices are virtual ones, which share the cores of one machine; one of them is also held to one core,
+since flows use all cores of a device anyway.
 """
 
 import os

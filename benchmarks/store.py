@@ -1,12 +1,7 @@
 """Writing an activation store and reading it by layer, against files of safetensors, npy, HDF5 and zarr.
 
-5525 samples, 34 layers of one role, 4096 values in float16 (1.5 GB), 128 samples a file. pid_jax checks every byte that
-it reads, the others none; npy and HDF5 files have one writer. Ids are in no order, so that rows have to be put in order
-when they are read. Every repeat is a process of its own that writes, reads and deletes; ways take turns.
-
-Writing is timed with the data on disk (fsync of file and folder after each file, for all), and again without any fsync
-for all. Reading comes right after writing, so that all files are in the page cache, and once more after the kernel was
-asked to forget them.
+Ids are in no order, so that rows have to be put in order when they are read. Reading comes right after writing, so that
+all files are in the page cache, and once more after the kernel was asked to forget them.
 """
 
 import os

@@ -1,10 +1,7 @@
 """Moments of a store that is read shard by shard, against the plain product of the same numbers in memory.
 
-1,000,000 samples of three variables with 64 values each, in float16 and in float32, in a store on disk that is deleted
-afterwards (384 and 768 MB). Streamed: every byte is read and checked, turned into float64, shifted and added to the
-joint moments. Plain: `X.T @ X` of the (1,000,000, 192) matrix of float64 that is in memory already, which NumPy gives
-to the symmetric BLAS product. Both have the same number of threads and take turns in one process; memory is measured in
-others.
+Streamed: every byte is read and checked, turned into float64, shifted and added to the joint moments. NumPy gives the
+plain product to the symmetric BLAS product.
 """
 
 import tempfile
