@@ -1,7 +1,7 @@
 """How the cost grows with layers, samples, dims and devices, with the least that it could be beside it.
 
-About five minutes. Devices are virtual ones, which share the cores of one machine; one of them is also held to one core,
-since flows use all cores of a device anyway.
+About five minutes. Devices are virtual ones, which share the cores of one machine; one of them is also held to one
+core, since flows use all cores of a device anyway.
 """
 
 import os
