@@ -36,7 +36,6 @@ format: $(VENV)/.dev ## Format the code
 
 bench: $(VENV)/.bench ## Run the benchmarks, and write their page
 	@for name in gaussian pca flow flow_speed known_information coverage ranks bootstrap permutation comparison power posterior store streaming extraction gqa small_gqa report planted scaling; do $(BIN)/python -m benchmarks.$$name || exit 1; done
-	@$(BIN)/python -m pytest benchmarks/test_kernels.py
 	@$(BIN)/python -m benchmarks.guard --write
 	@$(BIN)/python -m benchmarks.page
 

@@ -1,137 +1,102 @@
 """Paired differences: how often is a difference found where there is none, and how often a known one?
 
-Run `make bench`, or `python -m benchmarks.comparison`. Prints tables and writes them to
-benchmarks/results/comparison.json and comparison.md. The seeds were not used while the method was chosen.
+The seeds were not used while the method was chosen.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
 from scipy.optimize import brentq
 
-from benchmarks.pages import write_page
-from benchmarks.timing import circumstances
-from pid_jax import NoGaussianization, NoReduction, PIDSpec, compare_pid, gaussian_pid
-from pid_jax.pid.quantities import QUANTITIES, PIDQuantities, quantities_of
+from benchmarks.problems import is_inside, parallel, split, stacked, truth_of
+from benchmarks.record import write_results
+from benchmarks.tables import Row, collect
+from pid_jax import NoGaussianization, NoReduction, PIDSpec, compare_pid
+from pid_jax.pid.quantities import QUANTITIES
 from pid_jax.testing.problems import Problem, random_channel
 from pid_jax.testing.systems import parallel_channels
 
-PACKAGES = ("pid_jax", "jax", "numpy", "scipy")
 DATA_SETS, GROUP, RESAMPLES, LEVEL = 2000, 50, 200, 0.05
-# What both conditions share of the noise of every row.
+# The part of the noise of every row that both conditions share.
 CORRELATION = 0.9
 CHANGE = 0.05
 SPEC = PIDSpec(NoReduction(), NoGaussianization())
+# Signal-to-noise ratios of 8 coordinates, some better known by source_1 and some by source_2.
+SNR_1, SNR_2 = np.random.default_rng(2028).uniform(0.2, 2.0, (2, 8))
 
 
-def mixed() -> tuple[np.ndarray, np.ndarray]:
-    """Draw signal-to-noise ratios of 8 coordinates, some better known by source_1 and some by source_2."""
-    snr_1, snr_2 = np.random.default_rng(2028).uniform(0.2, 2.0, (2, 8))
-    return snr_1, snr_2
-
-
-def unchanged() -> tuple[Problem, Problem]:
-    problem = parallel_channels(*mixed(), 0.2).problem
+def same(problem: Problem) -> Sequence[Problem]:
     return problem, problem
 
 
-def less_unique() -> tuple[Problem, Problem]:
+def less_unique() -> Sequence[Problem]:
     """Take .05 nats from unique_1 where source_1 is most ahead; its noise correlation keeps the synergy as it was."""
-    snr_1, snr_2 = mixed()
-    place = int(np.argmax(snr_1 - snr_2))
-    changed = snr_1.copy()
-    changed[place] = (1 + snr_1[place]) * np.exp(-2 * CHANGE) - 1
+    place = int(np.argmax(SNR_1 - SNR_2))
+    changed = SNR_1.copy()
+    changed[place] = (1 + SNR_1[place]) * np.exp(-2 * CHANGE) - 1
 
     def synergy(snr: float, correlation: float) -> float:
-        return float(parallel_channels([snr], [snr_2[place]], correlation).atoms.synergy)
+        return float(parallel_channels([snr], [SNR_2[place]], correlation).atoms.synergy)
 
-    wanted = synergy(snr_1[place], 0.2)
-    least = np.sqrt(snr_2[place] / changed[place])  # without synergy
+    wanted = synergy(SNR_1[place], 0.2)
+    least = np.sqrt(SNR_2[place] / changed[place])  # without synergy
     correlation = np.full(8, 0.2)
     correlation[place] = brentq(lambda x: synergy(changed[place], x) - wanted, -0.9, least)
-    before, _ = unchanged()
-    return before, parallel_channels(changed, snr_2, correlation).problem
+    return parallel(SNR_1, SNR_2, 0.2), parallel(changed, SNR_2, correlation)
 
 
-def equal_sources() -> tuple[Problem, Problem]:
-    problem = parallel_channels(np.full(8, 1.0), 1.0, 0.2).problem
-    return problem, problem
-
-
-def one_ahead() -> tuple[Problem, Problem]:
-    problem = parallel_channels(np.full(8, 1.5), 1.3, 0.93).problem
-    return problem, problem
-
-
-def other_channels() -> tuple[Problem, Problem]:
-    first, second = (random_channel(np.random.default_rng(seed), (8, 8, 8), (0.3, 0.3)) for seed in (2029, 2030))
-    return first, second
-
-
-CASES: dict[str, tuple[int, Callable[[], tuple[Problem, Problem]]]] = {
-    "no change, d = 8": (2000, unchanged),
+# Samples of a data set, and the problem before and after.
+CASES: dict[str, tuple[int, Callable[[], Sequence[Problem]]]] = {
+    "no change, d = 8": (2000, lambda: same(parallel(SNR_1, SNR_2, 0.2))),
     "unique_1 smaller by .05, d = 8": (2000, less_unique),
-    "no change, equal sources, d = 8": (2000, equal_sources),
-    "no change, one source ahead, d = 8": (1000, one_ahead),
-    "other channels, d = 8": (1000, other_channels),
+    "no change, equal sources, d = 8": (2000, lambda: same(parallel(np.full(8, 1.0), 1.0, 0.2))),
+    "no change, one source ahead, d = 8": (1000, lambda: same(parallel(np.full(8, 1.5), 1.3, 0.93))),
+    "other channels, d = 8": (
+        1000,
+        lambda: [random_channel(np.random.default_rng(seed), (8, 8, 8), (0.3, 0.3)) for seed in (2029, 2030)],
+    ),
 }
 
 
-def _quantities(problem: Problem) -> PIDQuantities:
-    found = gaussian_pid(problem.cov, problem.dims)
-    return quantities_of(found.atoms, found.information)
-
-
-def measure(name: str) -> list[dict[str, object]]:
+def measure(name: str) -> list[Row]:
     """Compare both conditions in many data sets."""
     samples, make = CASES[name]
     before, after = make()
     rng = np.random.default_rng([2031, list(CASES).index(name)])
     roots = [np.linalg.cholesky(problem.cov) for problem in (before, after)]
-    cuts, size = np.cumsum(before.dims)[:2], len(before.cov)
-    found: dict[str, list[np.ndarray]] = {quantity: [] for quantity in QUANTITIES}
-    truth = {q: float(getattr(_quantities(after), q) - getattr(_quantities(before), q)) for q in QUANTITIES}
+    found = []
     for group in range(DATA_SETS // GROUP):
-        shared, own = rng.standard_normal((2, GROUP, samples, size))
+        shared, own = rng.standard_normal((2, GROUP, samples, len(before.cov)))
         noises = shared, CORRELATION * shared + np.sqrt(1 - CORRELATION**2) * own
-        pair = [np.split(noise @ root.T, cuts, axis=-1) for noise, root in zip(noises, roots, strict=True)]
+        pair = [split(noise @ root.T, before.dims) for noise, root in zip(noises, roots, strict=True)]
         key = jax.random.fold_in(jax.random.key(11), group)
         result = compare_pid(*pair, spec=SPEC, key=key, resamples=RESAMPLES)
-        for q in QUANTITIES:
-            parts = (result.difference, result.lower, result.upper, result.p_value)
-            found[q].append(np.stack([getattr(part, q) for part in parts]))
-    return [_row(name, samples, q, truth[q], np.concatenate(found[q], axis=-1)) for q in QUANTITIES]
-
-
-def _row(name: str, samples: int, quantity: str, truth: float, found: np.ndarray) -> dict[str, object]:
-    difference, lower, upper, p_value = found
-    error = 1e-9  # of the truth
-    return {
-        "conditions": name,
-        "n": samples,
-        "quantity": quantity,
+        parts = result.difference, result.lower, result.upper, result.p_value
+        found.append(np.stack([stacked(part, QUANTITIES) for part in parts]))
+    difference, lower, upper, p_value = np.concatenate(found, axis=1)
+    truth = truth_of(after, QUANTITIES) - truth_of(before, QUANTITIES)
+    columns = {
         "true difference": truth,
-        "bias": float(difference.mean() - truth),
-        "sd": float(difference.std()),
-        "p ≤ .05": float((p_value <= LEVEL).mean()),
-        "interval misses": float(((lower > truth + error) | (upper < truth - error)).mean()),
+        "bias": difference.mean(axis=0) - truth,
+        "sd": difference.std(axis=0),
+        "p ≤ .05": (p_value <= LEVEL).mean(axis=0),
+        "interval misses": 1 - is_inside(lower, upper, truth).mean(axis=0),
     }
+    return [
+        {"conditions": name, "n": samples, "quantity": quantity, **{key: values[i] for key, values in columns.items()}}
+        for i, quantity in enumerate(QUANTITIES)
+    ]
 
 
 def main() -> None:
-    rows: list[dict[str, object]] = []
-    for name in CASES:
-        rows += measure(name)
-        print(name, [(row["quantity"], row["p ≤ .05"], row["interval misses"]) for row in rows[-7:]], flush=True)
-    write_page(
+    write_results(
         "comparison",
         "Paired differences",
         f"{DATA_SETS} data sets a case, {RESAMPLES} resamples, 95 % intervals; the noise of both conditions is "
         f"correlated by {CORRELATION}. Standard error of a share near .05: "
         f"{np.sqrt(LEVEL * (1 - LEVEL) / DATA_SETS):.4f}.",
-        {"Differences": rows},
-        circumstances(*PACKAGES),
+        {"Differences": collect(measure, CASES)},
     )
 
 

@@ -5,19 +5,22 @@ python -m benchmarks.extraction [--device cuda --size 7B]
 
 import argparse
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from benchmarks.live_tensors import LiveTensors
-from benchmarks.pages import Row, write_page
+from benchmarks.measure import apart
 from benchmarks.random_llava import SIZES, build, make_samples
-from benchmarks.timing import circumstances
+from benchmarks.record import write_results
+from benchmarks.tables import Row
 from extraction.datasets.easy_vqa import load_easy_vqa
 from extraction.datasets.load import DataSettings
 from extraction.model.load import VisionLanguageModel, load_model
@@ -43,82 +46,59 @@ _IN_TURNS = (
 
 
 def main() -> None:
-    """Measure, and write benchmarks/results/extraction.json and .md."""
-    options = _options()
-    if options.memory:
-        _report_peak(options.memory, options.size, options.device)
-        return
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--size", default="0.3B", choices=SIZES)
+    options = parser.parse_args()
+    size, device = options.size, options.device
     torch.set_num_threads(1)
     tables = {
-        "Overhead over the bare model": overhead(options.size, options.device),
-        "Peak memory": memory(options.size, options.device),
-        "Forward time of knockouts, a window of 3 blocks": windows(options.size, options.device),
+        "Overhead over the bare model": overhead(size, device),
+        "Peak memory": memory(size, device),
+        "Forward time of knockouts, a window of 3 blocks": windows(size, device),
     }
-    text = f"Random LLaVA of {options.size} and the small trained one on {_place(options.device)}. {_IN_TURNS}"
-    name = "extraction" if options.device == "cpu" else f"extraction_{options.device}_{options.size}"
-    conditions = circumstances("torch", "transformers")
-    if options.device == "cuda":
-        command = f"python -m benchmarks.extraction --device {options.device} --size {options.size}"
-        conditions |= {"card": _place(options.device), "command": command}
-    write_page(name, "Extraction", text, tables, conditions)
+    name, place, more = "extraction", "a CPU", {}
+    if device == "cuda":
+        name, place = f"extraction_{device}_{size}", torch.cuda.get_device_name()
+        more = {"card": place, "command": f"python -m benchmarks.extraction --device {device} --size {size}"}
+    text = f"Random LLaVA of {size} and the small trained one on {place}. {_IN_TURNS}"
+    write_results(name, "Extraction", text, tables, **more)
 
 
 def overhead(size: str, device: str) -> list[Row]:
     """Compare filling a store with the bare model on the same batches, images decoded before."""
-    rows = []
+    rows, count = [], _per_batch(device, 2)
     with tempfile.TemporaryDirectory() as folder:
+        large, images = _build(size, device), make_samples(Path(folder), count, (336, 336))
         cases = [
             (load_model("tiny", device=device), "small, 64 a batch", load_easy_vqa(per_task=640), 64),
-            (
-                build(size, is_next=False, device=device, dtype=_dtype(device)),
-                f"{size}, 576 image tokens, {_per_batch(device, 2)} a batch",
-                make_samples(Path(folder), _per_batch(device, 2), (336, 336)),
-                _per_batch(device, 2),
-            ),
+            (large, f"{size}, 576 image tokens, {count} a batch", images, count),
         ]
         for vlm, name, samples, batch_size in cases:
+            prepared = _prepared(vlm, samples)
             for tokens in (1, 4):
-                prepared = _prepared(vlm, samples)
                 bare, ours = _in_turns(
-                    lambda: _bare(vlm, prepared, batch_size, tokens),  # noqa: B023
-                    lambda: _fill(vlm, samples, prepared, batch_size, tokens),  # noqa: B023
+                    partial(_bare, vlm, prepared, batch_size, tokens),
+                    partial(_fill, vlm, samples, prepared, batch_size, tokens),
                     device=device,
                 )
-                rows.append(
-                    {
-                        "model": name,
-                        "tokens answered": tokens,
-                        "bare": bare,
-                        "extraction and store": ours,
-                        "overhead": _percent(ours / bare - 1),
-                        "samples/s bare": len(samples) / bare,
-                    }
-                )
+                row = {"model": name, "tokens answered": tokens, "bare": bare, "extraction and store": ours}
+                rows.append(row | {"overhead": _percent(ours / bare - 1), "samples/s bare": len(samples) / bare})
     return rows
 
 
 def memory(size: str, device: str) -> list[Row]:
     """Compare peaks, each in a process of its own, of a LLaVA-1.6 with 1,464 image tokens and a long prompt."""
-    peaks = {}
-    for kind in ("bare", "output_hidden_states", "extraction"):
-        command = [sys.executable, "-m", "benchmarks.extraction", "--memory", kind, "--size", size, "--device", device]
-        finished = subprocess.run(command, check=True, capture_output=True, text=True)
-        peaks[kind] = float(finished.stdout.split()[-1])
-    over = {kind: peaks[kind] - peaks["bare"] for kind in ("output_hidden_states", "extraction")}
-    return [
-        {
-            "model": f"LLaVA-1.6, {size}",
-            "bare MB" + (" over the weights" if device == "cpu" else ""): peaks["bare"],
-            "output_hidden_states, more MB": over["output_hidden_states"],
-            "extraction, more MB": over["extraction"],
-            "ratio": over["extraction"] / over["output_hidden_states"],
-        }
-    ]
+    kinds = ("bare", "output_hidden_states", "extraction")
+    bare, hidden, ours = (apart(peak_memory, kind, size, device) for kind in kinds)
+    row = {"model": f"LLaVA-1.6, {size}", "bare MB" + (" over the weights" if device == "cpu" else ""): bare}
+    more = {"output_hidden_states, more MB": hidden - bare, "extraction, more MB": ours - bare}
+    return [row | more | {"ratio": (ours - bare) / (hidden - bare)}]
 
 
 def windows(size: str, device: str) -> list[Row]:
     """Compare a hooked pass of the whole model with what a knockout adds to the pass without a cut."""
-    vlm = build(size, is_next=False, device=device, dtype=_dtype(device))
+    vlm = _build(size, device)
     layers = len(vlm.layers)
     with tempfile.TemporaryDirectory() as folder:
         prepared = _prepared(vlm, make_samples(Path(folder), _per_batch(device, 1), (336, 336)))
@@ -130,50 +110,31 @@ def windows(size: str, device: str) -> list[Row]:
     def run(*cuts: Knockout) -> Callable[[], object]:
         return lambda: run_batch(vlm, prepared, plan, cuts or (None,))
 
-    whole, base, together, *singles = _in_turns(
-        lambda: _hooked(vlm, batch, some[0]), run(), run(*every), *(run(cut) for cut in some), device=device
+    whole, base, *shared = _in_turns(
+        lambda: _hooked(vlm, batch, some[0]), run(), *(run(cut) for cut in some), run(*every), device=device
     )
-    rows = [
+    names = [f"blocks {cut.first} to {cut.last} of {layers}" for cut in some]
+    names.append(f"all of 3 blocks, {len(every)} together")
+    counts = [1] * len(some) + [len(every)]
+    return [
         {
-            "window": f"blocks {cut.first} to {cut.last} of {layers}",
-            "whole pass with hooks": whole,
-            "after the shared pass": single - base,
-            "less": _percent(1 - (single - base) / whole),
-            "with the shared pass": single,
-            "windows": 1,
+            "window": name,
+            "whole pass with hooks": count * whole,
+            "after the shared pass": seconds - base,
+            "less": _percent(1 - (seconds - base) / whole / count),
+            "with the shared pass": seconds,
+            "windows": count,
         }
-        for cut, single in zip(some, singles, strict=True)
+        for name, count, seconds in zip(names, counts, shared, strict=True)
     ]
-    count = len(every)
-    all_rows = {
-        "window": f"all of 3 blocks, {count} together",
-        "whole pass with hooks": count * whole,
-        "after the shared pass": together - base,
-        "less": _percent(1 - (together - base) / whole / count),
-        "with the shared pass": together,
-        "windows": count,
-    }
-    return [*rows, all_rows]
 
 
 def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--size", default="0.3B", choices=SIZES)
-    parser.add_argument("--memory", help=argparse.SUPPRESS)
-    return parser.parse_args()
-
-
-def _place(device: str) -> str:
-    return torch.cuda.get_device_name() if device == "cuda" else "a CPU"
-
-
-def _dtype(device: str) -> torch.dtype:
-    return torch.bfloat16 if device == "cuda" else torch.float32
+def _build(size: str, device: str, is_next: bool = False) -> VisionLanguageModel:
+    return build(size, is_next, device, torch.bfloat16 if device == "cuda" else torch.float32)
 
 
 def _per_batch(device: str, on_cpu: int) -> int:
@@ -233,18 +194,13 @@ def _fill(
         share_images=False,
     )
     ready = {one.sample.id: one for one in prepared}
-    whole, Preparation.shards = (
-        Preparation.shards,
-        lambda self, shards: (  # images are decoded before in both
-            (index, [ready[sample.id] for sample in some]) for index, some in shards
-        ),
-    )
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            store = ActivationStore.create(Path(folder) / "s", plan_store(vlm, samples, settings, None))
-            fill(vlm, samples, settings, [Target(store=store)])
-    finally:
-        Preparation.shards = whole
+
+    def decoded(_: Preparation, shards: Iterable) -> Iterator:  # images are decoded before in both
+        return ((index, [ready[sample.id] for sample in some]) for index, some in shards)
+
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(Preparation, "shards", decoded):
+        store = ActivationStore.create(Path(folder) / "s", plan_store(vlm, samples, settings, None))
+        fill(vlm, samples, settings, [Target(store=store)])
 
 
 @torch.inference_mode()
@@ -253,11 +209,40 @@ def _hooked(vlm: VisionLanguageModel, batch, cut: Knockout) -> None:
         vlm.model(**batch.inputs, use_cache=False, logits_to_keep=1)
 
 
+class LiveTensors(TorchDispatchMode):
+    """Adds up the bytes of tensors that live at once: the memory that a computation needs, with any allocator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.live, self.peak = 0, 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        output = func(*args, **(kwargs or {}))
+        for value in tree_leaves(output):
+            if isinstance(value, torch.Tensor):
+                self._add(value.untyped_storage())
+        return output
+
+    def _add(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._known:
+            return
+        self._known.add(key)
+        self.live += size
+        self.peak = max(self.peak, self.live)
+        weakref.finalize(storage, self._drop, key, size)
+
+    def _drop(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.live -= size
+
+
 @torch.inference_mode()
-def _report_peak(kind: str, size: str, device: str) -> None:
-    """Print the peak of the tensors that live at once, in MB, of one way to run one batch."""
+def peak_memory(kind: str, size: str, device: str) -> float:
+    """Return the peak of the tensors that live at once, in MB, of one way to run one batch."""
     torch.set_num_threads(1)
-    vlm = build(size, is_next=True, device=device, dtype=_dtype(device))
+    vlm = _build(size, device, is_next=True)
     with tempfile.TemporaryDirectory() as folder:
         samples = make_samples(Path(folder), _per_batch(device, 2), (500, 333))
         prepared = _prepared(vlm, samples, TEMPLATES["vicuna_v1"])
@@ -271,7 +256,7 @@ def _report_peak(kind: str, size: str, device: str) -> None:
         else:
             inputs = make_batch(vlm, prepared).inputs
             vlm.model(**inputs, use_cache=False, logits_to_keep=1, output_hidden_states=kind == "output_hidden_states")
-    print((torch.cuda.max_memory_allocated() if device == "cuda" else live.peak) / 1e6)
+    return (torch.cuda.max_memory_allocated() if device == "cuda" else live.peak) / 1e6
 
 
 if __name__ == "__main__":

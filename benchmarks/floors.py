@@ -5,13 +5,14 @@ speeds are those of a large matrix product and of a scalar product of long vecto
 threads can be compared with them.
 """
 
-import time
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
+
+from benchmarks.measure import cpu_seconds
 
 PRODUCT_SIZE, VECTOR_BYTES, REPEATS = 1500, 2**30, 5
 
@@ -32,13 +33,7 @@ def read_rate() -> float:
 
 def _fastest(action: Callable[[], object]) -> float:
     with threadpool_limits(limits=1, user_api="blas"):
-        action()
-        times = []
-        for _ in range(REPEATS):
-            start = time.process_time()
-            action()
-            times.append(time.process_time() - start)
-    return min(times)
+        return cpu_seconds(action, blocks=REPEATS, seconds=0)[0]
 
 
 def floor_seconds(operations: float, data_bytes: float = 0.0, dtype: str = "float64") -> float:

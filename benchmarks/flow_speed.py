@@ -1,29 +1,26 @@
 """Fitting flows to 33 layers of three variables, against flowjax, zuko and nflows fitted one by one.
 
-Run `make bench`. All fit one RealNVP of the same size to every variable of every layer (16 dims, 5000 samples, maximum
-likelihood) and choose by a tenth of the samples that they hold out; what counts is the likelihood of 2000 samples more
-that no fit has seen, the same for all. Samples are normal scores, what pid_jax has in front of its flows. The peers fit
-a few of the 99, one after another as a loop over layers would, and their time is scaled up. CPU seconds of all threads,
-compilation included, each in a process of its own. Prints a table and writes it to benchmarks/results/flow_speed.json
-and flow_speed.md.
+All fit one RealNVP of the same size to every variable of every layer (16 dims, 5000 samples, maximum likelihood) and
+choose by a tenth of the samples that they hold out; what counts is the likelihood of 2000 samples more that no fit has
+seen, the same for all. Samples are normal scores, what pid_jax has in front of its flows. The peers fit a few of the
+99, one after another as a loop over layers would, and their time is scaled up. CPU seconds of all threads, compilation
+included, each in a process of its own. In the stored table each has the CPU seconds of its imports too, which were
+scaled up with those of the peers' fits (torch: about 30 of 136).
 """
 
-import json
-import resource
-import subprocess
-import sys
-import time
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtri
+from scipy.stats import multivariate_normal
 
 from benchmarks.floors import coupling_operations, floor_seconds
-from benchmarks.pages import write_page
-from benchmarks.timing import circumstances
+from benchmarks.measure import Cost, repeats_apart
+from benchmarks.record import write_results
 from pid_jax.testing.warps import warped_gaussian
 
-PACKAGES = ("pid_jax", "jax", "flax", "optax", "distrax", "flowjax", "zuko", "nflows", "torch", "numpy")
 LAYERS, SAMPLES, TEST, DIM = 33, 5000, 2000, 16
 COUPLINGS, WIDTH, BATCH, HELD_OUT = 6, 64, 256, 500
 # Chosen for the test likelihood on another draw (seed 0), for the peers among 6 to 20 epochs, rates of 5e-3 and 1e-2,
@@ -53,7 +50,7 @@ def pid_jax(train: list[np.ndarray], test: list[np.ndarray], objective: str = "J
     from pid_jax.flow.fit import fit_flow
     from pid_jax.settings.gaussianize import Joint, Marginal, RealNVP, Standardize
 
-    goal = {"Marginal": Marginal(), "Joint": Joint()}[objective]
+    goal = Marginal() if objective == "Marginal" else Joint()
     fit = fit_flow(*train, spec=RealNVP(marginals=Standardize(), objective=goal, **OWN), key=jax.random.key(0))
 
     def evaluate() -> float:
@@ -68,8 +65,6 @@ def pid_jax(train: list[np.ndarray], test: list[np.ndarray], objective: str = "J
 
 def _normal(z: np.ndarray, mean: np.ndarray, cov: np.ndarray) -> np.ndarray:
     """Compute log-densities of a normal in every layer."""
-    from scipy.stats import multivariate_normal
-
     return np.stack([multivariate_normal(m, c).logpdf(x) for x, m, c in zip(z, mean, cov, strict=True)])
 
 
@@ -196,12 +191,16 @@ FITTERS: dict[str, Callable[[list[np.ndarray], list[np.ndarray]], tuple[Evaluate
     "zuko": zuko,
     "nflows": nflows,
 }
+# Imported before the clock starts: the time of the few fits of a peer is scaled up, and an import is not one of them.
+IMPORTS = {
+    "flowjax": ("optax", "flowjax.flows", "flowjax.train"),
+    "zuko": ("torch", "zuko"),
+    "nflows": ("torch", "nflows.flows", "nflows.nn.nets"),
+}
 
 
 def data(seed: int = 100) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Draw layers that drift, every coordinate already normal by its ranks; samples to fit to, and others to test."""
-    from scipy.special import ndtri
-
     drawn = warped_gaussian("coupled", DIM, SAMPLES + TEST, seed, layers=LAYERS, strength=0.5)
     target = np.broadcast_to(drawn.target, drawn.source_1.shape)
     ranks = [x.argsort(axis=1).argsort(axis=1) for x in (drawn.source_1, drawn.source_2, target)]
@@ -214,26 +213,21 @@ def _chosen(scores: list[np.ndarray]) -> list[np.ndarray]:
     return [x[layer] for layer in PEER_LAYERS for x in scores]
 
 
-def child(name: str) -> None:
-    """Measure one way in this process; print what came out as JSON."""
+def measure(name: str) -> dict[str, float]:
+    """Measure one way in this process."""
+    for module in IMPORTS.get(name, ("pid_jax.flow.fit",)):
+        import_module(module)
     train, test = data()
-    before, cpu, wall = _memory(), time.process_time(), time.perf_counter()
-    evaluate, fits = FITTERS[name](train, test)
-    cpu, wall, memory = time.process_time() - cpu, time.perf_counter() - wall, _memory() - before
+    with Cost() as cost:
+        evaluate, fits = FITTERS[name](train, test)
     scale = 3 * LAYERS / fits
-    found = {
-        "CPU seconds": cpu * scale,
-        "wall seconds": wall * scale,
+    return {
+        "CPU seconds": cost.cpu * scale,
+        "wall seconds": cost.wall * scale,
         "fits": fits,
         "test nats": evaluate(),
-        "memory GB": memory / 1e6,
+        "memory GB": cost.peak / 1000,
     }
-    print(json.dumps(found))
-
-
-def _memory() -> float:
-    """Return the largest resident memory of this process so far, in kB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def floor() -> float:
@@ -243,20 +237,13 @@ def floor() -> float:
 
 
 def main() -> None:
-    """Measure all ways in turns, several times."""
-    rows: list[dict[str, Any]] = []
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in FITTERS}
-    for _ in range(REPEATS):
-        for name in FITTERS:
-            command = [sys.executable, "-m", "benchmarks.flow_speed", name]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            found[name].append(json.loads(done.stdout.splitlines()[-1]))
-            print(name, found[name][-1], flush=True)
+    found = repeats_apart(measure, FITTERS, REPEATS)
     own = np.array([one["CPU seconds"] for one in found["pid_jax"]])
+    rows: list[dict[str, Any]] = []
     for name, runs in found.items():
-        cpu = np.array([one["CPU seconds"] for one in runs])
-        ratios = f"{(cpu / own).min():.1f} to {(cpu / own).max():.1f}"
-        means = {key: float(np.mean([one[key] for one in runs])) for key in runs[0]}
+        times = np.array([one["CPU seconds"] for one in runs]) / own
+        means = {key: np.mean([one[key] for one in runs]) for key in runs[0]}
+        ratios = f"{times.min():.1f} to {times.max():.1f}"
         rows.append({"library": name, **means, "times pid_jax's CPU": ratios})
     rows.append({"library": "floor: matrix products at the speed of sgemm", "CPU seconds": floor()})
     text = (
@@ -264,11 +251,9 @@ def main() -> None:
         "too: compare by the ratios."
     )
     title = "Fitting flows to 33 layers of three variables"
-    write_page("flow_speed", title, text, {"99 flows": rows}, circumstances(*PACKAGES) | {"runs": found})
+    peers = ("flax", "optax", "distrax", "flowjax", "zuko", "nflows", "torch")
+    write_results("flow_speed", title, text, {"99 flows": rows}, *peers, runs=found)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        child(sys.argv[1])
-    else:
-        main()
+    main()

@@ -1,17 +1,13 @@
 """The same work on a GPU and on the CPUs beside it: seconds, share of the card's speed, and how far results differ.
 
-Run `python -m benchmarks.gpu` where JAX sees an NVIDIA GPU; three minutes. Wall seconds of calls of the package with
-`mesh=` of the one or the other, after one that compiles: transfers and what the host does are part of them. The share
-is that of a large matrix product of the same precision on the same card. Prints tables and writes them to
-benchmarks/results/gpu.json and gpu.md.
+Needs an NVIDIA GPU that JAX sees; three minutes. Wall seconds of calls of the package after one that compiles:
+transfers and what the host does are part of them. The share is that of a large matrix product of the same precision on
+the same card.
 """
 
 import os
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,10 +15,12 @@ import numpy as np
 from jax.sharding import Mesh
 
 from benchmarks import bootstrap, flow_speed
+from benchmarks.bootstrap import DIM, DIMS
 from benchmarks.floors import coupling_operations, covariance_operations, gaussian_operations
-from benchmarks.pages import Row, write_page
-from benchmarks.timing import circumstances
-from benchmarks.workloads import DIM, covariances
+from benchmarks.measure import Cost
+from benchmarks.problems import covariances, stacked
+from benchmarks.record import write_results
+from benchmarks.tables import Row, collect
 from pid_jax import (
     BROJA,
     PCA,
@@ -40,7 +38,6 @@ from pid_jax.runtime.devices import laid_out
 from pid_jax.runtime.precision import double_precision, single_precision
 from pid_jax.runtime.progress import no_progress
 
-PACKAGES = ("pid_jax", "jax", "jaxlib", "flax", "optax", "distrax", "numpy")
 RUNS, PRODUCT, PRODUCTS = 2, 8192, 10
 # A first call on the CPU that takes more seconds is not repeated: compiling is little of it.
 LONG = 10
@@ -48,75 +45,53 @@ LAYERS, RESAMPLES = 33, 1000
 WIDE_LAYERS, WIDE_SAMPLES, FEATURES = 4, 5000, 4096
 PLAIN = PIDSpec(PCA(dim=DIM), NoGaussianization(), bias_correction=NoCorrection())
 FLOW = RealNVP(marginals=Standardize(), **flow_speed.OWN)
-# Every call but that of components gets this much of the card, so that it is made in few parts.
+# Enough of the card that calls are made in few parts.
 BUDGET_GB = 32.0
 
 
-@dataclass(frozen=True)
-class Work:
-    """What is measured.
-
-    Attributes:
-        name: For the table.
-        call: The call on the devices of a mesh; returns an array to compare.
-        operations: Floating point operations that it needs; 0 where they are not counted.
-        dtype: Precision of them.
-    """
+class Work(NamedTuple):
+    """A call that returns an array to compare, its name, and the operations that it needs, if known."""
 
     name: str
-    call: Callable[[Mesh], np.ndarray]
-    operations: float = 0.0
+    call: Callable[[], np.ndarray]
+    operations: float | None
     dtype: str = "float64"
 
 
-def atoms(found: Any) -> np.ndarray:
-    return np.stack(jax.tree.leaves(found.atoms))
-
-
 def solve(problems: int, dim: int) -> Work:
-    covs = covariances(min(problems, 1024), dim)
+    dims = (dim, dim, dim)
+    covs = covariances(min(problems, 1024), dims)
     covs = np.tile(covs, (-(-problems // len(covs)), 1, 1))[:problems]
-    return Work(
-        f"gaussian_pid, {problems} problems, d = {dim}",
-        lambda mesh: atoms(gaussian_pid(covs, (dim, dim, dim), mesh=mesh, budget_gb=BUDGET_GB)),
-        problems * gaussian_operations(dim),
-    )
+    name = f"gaussian_pid, {problems} problems, d = {dim}"
+    return Work(name, lambda: stacked(gaussian_pid(covs, dims).atoms), problems * gaussian_operations(dim))
 
 
-def replicates() -> list[Work]:
-    rows = bootstrap.draw()
-    cov, key = np.stack([np.cov(one.T) for one in rows]), jax.random.key(0)
+def replicates(kind: str) -> Work:
+    rows, cov = bootstrap.data()
+    key, samples = jax.random.key(0), bootstrap.SAMPLES
+    operations = LAYERS * RESAMPLES * gaussian_operations(DIM)
+    if kind == "Pairs":
+        operations += LAYERS * RESAMPLES * covariance_operations(samples, 3 * DIM)
 
-    def laid(action: Callable[[], Any], mesh: Mesh) -> np.ndarray:
-        with laid_out(mesh, BUDGET_GB):
-            return np.stack(jax.tree.leaves(action()))
+    def call() -> np.ndarray:
+        if kind == "Pairs":
+            found = row_replicates(rows, DIMS, BROJA(), RESAMPLES, 1, key, no_progress)
+        else:
+            found = gaussian_replicates(cov, DIMS, samples, BROJA(), RESAMPLES, key, no_progress)
+        return np.stack(jax.tree.leaves(found))
 
-    samples, dims, decomposed = bootstrap.SAMPLES, bootstrap.DIMS, LAYERS * RESAMPLES * gaussian_operations(DIM)
-    model = partial(gaussian_replicates, cov, dims, samples, BROJA(), RESAMPLES, key, no_progress)
-    pairs = partial(row_replicates, rows, dims, BROJA(), RESAMPLES, 1, key, no_progress)
-    products = LAYERS * RESAMPLES * covariance_operations(samples, 3 * DIM)
-    return [
-        Work(f"{LAYERS} x {RESAMPLES} replicates, Parametric", partial(laid, model), decomposed),
-        Work(f"{LAYERS} x {RESAMPLES} replicates, Pairs", partial(laid, pairs), decomposed + products),
-    ]
+    return Work(f"{LAYERS} x {RESAMPLES} replicates, {kind}", call, operations)
 
 
 def fit_flows() -> Work:
     train, test = flow_speed.data()
+    seen = int(FLOW.epochs * flow_speed.SAMPLES * (1 - FLOW.validation_fraction))
+    operations = 3 * LAYERS * coupling_operations(DIM, FLOW.couplings, FLOW.width, seen)
 
-    def fit(mesh: Mesh) -> np.ndarray:
-        found = fit_flow(*train, spec=FLOW, key=jax.random.key(0), mesh=mesh, budget_gb=BUDGET_GB)
-        with laid_out(mesh):
-            return found.log_prob(*test).mean(axis=-1)
+    def call() -> np.ndarray:
+        return fit_flow(*train, spec=FLOW, key=jax.random.key(0)).log_prob(*test).mean(axis=-1)
 
-    name = f"fit_flow, {LAYERS} layers x 3 flows, n = {flow_speed.SAMPLES}"
-    return Work(name, fit, flow_operations(FLOW, flow_speed.SAMPLES), "float32")
-
-
-def flow_operations(spec: RealNVP, samples: int) -> float:
-    """Count the matrix products of all steps of three flows a layer."""
-    seen = int(spec.epochs * samples * (1 - spec.validation_fraction))
-    return 3 * LAYERS * coupling_operations(DIM, spec.couplings, spec.width, seen)
+    return Work(f"fit_flow, {LAYERS} layers x 3 flows, n = {flow_speed.SAMPLES}", call, operations, "float32")
 
 
 def components() -> Work:
@@ -126,8 +101,19 @@ def components() -> Work:
     target = wide[0][..., :DIM] + wide[1][..., :DIM]
     return Work(
         f"PCA of {WIDE_LAYERS} layers of 2 x {WIDE_SAMPLES} x {FEATURES}, and atoms",
-        lambda mesh: atoms(estimate_pid(*wide, target, spec=PLAIN, key=jax.random.key(0), mesh=mesh)),
+        lambda: stacked(estimate_pid(*wide, target, spec=PLAIN, key=jax.random.key(0)).atoms),
+        None,
     )
+
+
+WORK: tuple[Callable[[], Work], ...] = (
+    fit_flows,
+    lambda: replicates("Parametric"),
+    lambda: replicates("Pairs"),
+    lambda: solve(LAYERS * RESAMPLES, DIM),
+    lambda: solve(1024, 64),
+    components,
+)
 
 
 def product_rate(device: Any, dtype: str) -> float:
@@ -136,14 +122,15 @@ def product_rate(device: Any, dtype: str) -> float:
         a = jax.device_put(np.random.default_rng(0).standard_normal((PRODUCT, PRODUCT)).astype(dtype), device)
         multiply = jax.jit(jnp.matmul)
         multiply(a, a).block_until_ready()
-        start = time.perf_counter()
-        for _ in range(PRODUCTS):
-            found = multiply(a, a)
-        found.block_until_ready()
-    return 2 * PRODUCT**3 * PRODUCTS / (time.perf_counter() - start)
+        with Cost() as cost:
+            for _ in range(PRODUCTS):
+                found = multiply(a, a)
+            found.block_until_ready()
+    return 2 * PRODUCT**3 * PRODUCTS / cost.wall
 
 
-def measure(work: Work, gpu: Mesh, cpu: Mesh, rates: dict[str, float]) -> Row:
+def measure(make: Callable[[], Work], gpu: Mesh, cpu: Mesh, rates: dict[str, float]) -> Row:
+    work = make()
     first, ours = seconds(work, gpu)
     on_gpu = min(seconds(work, gpu)[0] for _ in range(RUNS))
     first_cpu, theirs = seconds(work, cpu)
@@ -155,44 +142,35 @@ def measure(work: Work, gpu: Mesh, cpu: Mesh, rates: dict[str, float]) -> Row:
         "CPU / GPU": on_cpu / on_gpu,
         "first call on the GPU s": first,
         "first on the CPU s": first_cpu,
-        "largest difference, nats": float(np.abs(ours - theirs).max()),
-        "mean difference, nats": float((ours - theirs).mean()),
+        "largest difference, nats": np.abs(ours - theirs).max(),
+        "mean difference, nats": (ours - theirs).mean(),
     }
     if work.operations:
         row["GFLOP/s of the GPU"] = work.operations / on_gpu / 1e9
         row["share of its product"] = work.operations / on_gpu / rates[work.dtype]
-    print(row, flush=True)
     return row
 
 
 def seconds(work: Work, mesh: Mesh) -> tuple[float, np.ndarray]:
-    start = time.perf_counter()
-    found = work.call(mesh)
-    return time.perf_counter() - start, found
+    with laid_out(mesh, BUDGET_GB), Cost() as cost:
+        found = work.call()
+    return cost.wall, found
 
 
 def main() -> None:
     (card, *_), (host, *_) = jax.devices("gpu"), jax.devices("cpu")
     gpu, cpu = (Mesh(np.array([device]), ("problems",)) for device in (card, host))
     rates = {dtype: product_rate(card, dtype) for dtype in ("float32", "float64")}
-    print(rates, flush=True)
-    speeds = {f"{name} product (GFLOP/s)": rate / 1e9 for name, rate in rates.items()}
-    conditions = circumstances(*PACKAGES) | {"card": card.device_kind, "speeds": speeds}
-    text = (
+    products = ", ".join(f"{rate / 1e12:.0f} TFLOP/s in {name}" for name, rate in rates.items())
+    write_results(
+        "gpu",
+        "On a GPU",
         f"{card.device_kind} against {os.cpu_count()} cores of the same machine: calls after one that compiles, the "
-        f"best of {RUNS} on the GPU, one on the CPUs. Products of matrices of {PRODUCT} rows: "
-        + ", ".join(f"{rate / 1e12:.0f} TFLOP/s in {name}" for name, rate in rates.items())
-        + "."
+        f"best of {RUNS} on the GPU, one on the CPUs. Products of matrices of {PRODUCT} rows: {products}.",
+        {"Wall seconds": collect(lambda make: measure(make, gpu, cpu, rates), WORK)},
+        card=card.device_kind,
+        speeds={f"{name} product (GFLOP/s)": rate / 1e9 for name, rate in rates.items()},
     )
-    rows: list[Row] = []
-    makers: Sequence[Callable[[], list[Work]]] = (
-        lambda: [fit_flows()],
-        replicates,
-        lambda: [solve(LAYERS * RESAMPLES, DIM), solve(1024, 64), components()],
-    )
-    for work in (work for make in makers for work in make()):
-        rows.append(measure(work, gpu, cpu, rates))
-        write_page("gpu", "On a GPU", text, {"Wall seconds": rows}, conditions)
 
 
 if __name__ == "__main__":

@@ -6,18 +6,16 @@ ratio is more than TOLERANCE times the stored one; `--write` stores what it meas
 twice.
 """
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from benchmarks.kernels import KERNELS, REFERENCES
-from benchmarks.pages import RESULTS, write_page
-from benchmarks.timing import circumstances, cpu_turns
+from benchmarks.measure import cpu_turns
+from benchmarks.record import read_results, write_results
+from benchmarks.tables import Row, collect
 
-PACKAGES = ("pid_jax", "jax", "jaxlib", "numpy", "scipy")
 # Two runs on two cores with a load of 7 differed by at most a third (reading; all that computes, by a fifth).
 TOLERANCE = 1.5
 TURNS, SECONDS = 7, 0.1
@@ -48,25 +46,20 @@ def find_slower(
     return {name: one for name, one in times.items() if not one <= tolerance}
 
 
-def measure(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def measure(names: Sequence[str]) -> dict[str, Row]:
     """Measure kernels beside their references, in turns of their own; rows by name."""
-    rows = {}
-    for name in names:
+
+    def one(name: str) -> Row:
         kernel = KERNELS[name]
         turns = cpu_turns(kernel.make(), REFERENCES[kernel.reference](), blocks=TURNS, seconds=SECONDS)
         own, other = np.min(turns, axis=0)
-        rows[name] = {
-            "kernel": name,
-            "CPU ms": 1e3 * own,
-            "reference": kernel.reference,
-            "reference CPU ms": 1e3 * other,
-            "ratio": own / other,
-        }
-        print(f"{name}: {own / other:.3g}", flush=True)
-    return rows
+        row = {"kernel": name, "CPU ms": 1e3 * own, "reference": kernel.reference}
+        return row | {"reference CPU ms": 1e3 * other, "ratio": own / other}
+
+    return dict(zip(names, collect(one, names), strict=True))
 
 
-def ratios(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+def ratios(rows: Mapping[str, Row]) -> dict[str, float]:
     return {name: row["ratio"] for name, row in rows.items()}
 
 
@@ -87,14 +80,13 @@ def compare(stored: Mapping[str, float]) -> dict[str, float]:
 
 def main() -> int:
     if "--write" in sys.argv[1:]:
-        rows = list(measure(list(KERNELS)).values())
         text = (
             f"CPU seconds of all threads per call, the best of {TURNS} turns that kernel and reference take; ratios "
             f"of these. `python -m benchmarks.guard` fails if one is more than {TOLERANCE} times as large."
         )
-        write_page("guard", "Regression guard", text, {TABLE: rows}, circumstances(*PACKAGES))
+        write_results("guard", "Regression guard", text, {TABLE: list(measure(list(KERNELS)).values())})
         return 0
-    stored = json.loads((RESULTS / "guard.json").read_text())["tables"][TABLE]
+    stored = read_results()["guard"].table(TABLE)
     return 1 if compare({row["kernel"]: row["ratio"] for row in stored}) else 0
 
 

@@ -8,17 +8,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from benchmarks.problems import covariances
 from benchmarks.scipy_loop import decompose_all
-from benchmarks.workloads import DIM, covariances
 from pid_jax import BROJA, MMI, PCA, Exact, IndirectInference, gaussian_pid, unique_spectrum
 from pid_jax.bias.sampling import sampling_errors
 from pid_jax.decompose.pid import solve_pid
@@ -33,49 +33,42 @@ from pid_jax.runtime.threads import one_blas_thread
 from pid_jax.store import ActivationStore, Manifest
 
 Call = Callable[[], object]
+DIM = 16
 DIMS = (DIM, DIM, DIM)
 LAYERS, MANY = 33, 1024
 STORED, STORED_LAYERS, WIDTH = 512, 8, 4096
 
 
-@dataclass(frozen=True)
-class Kernel:
-    """One thing that is timed.
-
-    Attributes:
-        make: Prepares data, and returns the call.
-        reference: Name of the call in REFERENCES that it is compared with.
-    """
+class Kernel(NamedTuple):
+    """One thing that is timed: prepare its data and return the call; and the entry of REFERENCES to compare it with."""
 
     make: Callable[[], Call]
     reference: str
 
 
 def _solve(count: int, redundancy: BROJA | MMI) -> Call:
-    return partial(gaussian_pid, covariances(count), DIMS, redundancy=redundancy)
+    return partial(gaussian_pid, covariances(count, DIMS), DIMS, redundancy=redundancy)
+
+
+def _compiled(function: Callable, *arguments: Any, threads_by: int = DIM, precision: Any = double_precision) -> Call:
+    compiled = jax.jit(function)
+
+    def call() -> object:
+        with precision(), one_blas_thread(threads_by):
+            return jax.block_until_ready(compiled(*arguments))
+
+    return call
 
 
 def _whiten() -> Call:
-    covs = covariances(LAYERS)
-    compiled = jax.jit(jax.vmap(lambda cov: whiten_full_rank(cov, DIMS, 1e-13)))
-
-    def call() -> object:
-        with double_precision(), one_blas_thread(3 * DIM):
-            return jax.block_until_ready(compiled(jnp.asarray(covs)))
-
-    return call
+    whiten = jax.vmap(lambda cov: whiten_full_rank(cov, DIMS, 1e-13))
+    return _compiled(whiten, covariances(LAYERS, DIMS), threads_by=3 * DIM)
 
 
 def _reduce(samples: int, features: int, spec: PCA) -> Call:
     drawn = np.random.default_rng(0).standard_normal((samples, features), dtype=np.float32)
     drawn *= np.arange(1, features + 1, dtype=np.float32) ** -0.5
-    compiled = jax.jit(lambda x, key: fit_reduction(x, DIM, spec, key))
-
-    def call() -> object:
-        with double_precision(), one_blas_thread(DIM):
-            return jax.block_until_ready(compiled(jnp.asarray(drawn), jax.random.key(0)))
-
-    return call
+    return _compiled(lambda x, key: fit_reduction(x, DIM, spec, key), drawn, jax.random.key(0))
 
 
 def _fit_step() -> Call:
@@ -94,23 +87,18 @@ def _fit_step() -> Call:
         flows = tuple(init_weights(jax.random.key(i), one) for i, one in enumerate(training.architectures))
         permutations = tuple(jnp.asarray(flow.permutation) for flow in flows)
         state = start_fit(jax.random.key(9), flows, samples, training)
-    compiled = jax.jit(advance_fit, static_argnums=3)
-
-    def call() -> object:
-        with single_precision(), one_blas_thread(DIM):
-            return jax.block_until_ready(compiled(state, permutations, samples, training))
-
-    return call
+    step = partial(advance_fit, training=training)
+    return _compiled(step, state, permutations, samples, precision=single_precision)
 
 
 def _calibrate() -> Call:
-    covs = covariances(4)
+    covs = covariances(4, DIMS)
     found = solve_pid(covs, DIMS, BROJA())
     return partial(sampling_errors, found, covs, DIMS, 1000, BROJA(), IndirectInference(), jax.random.key(0))
 
 
 def _replicate() -> Call:
-    covs = covariances(4)
+    covs = covariances(4, DIMS)
     return partial(gaussian_replicates, covs, DIMS, 1000, BROJA(), 200, jax.random.key(0), no_progress)
 
 
@@ -136,36 +124,28 @@ def _start(code: str) -> Call:
     return partial(subprocess.run, [sys.executable, "-c", code], check=True)
 
 
-def _loop() -> Call:
-    covs = covariances(8)
-
+def _one_thread(action: Call) -> Call:
     def call() -> object:
         with threadpool_limits(limits=1, user_api="blas"):
-            return decompose_all(covs, DIMS)
+            return action()
 
     return call
+
+
+def _loop() -> Call:
+    return _one_thread(partial(decompose_all, covariances(8, DIMS), DIMS))
 
 
 def _products(dtype: str, size: int) -> Call:
     a = np.random.default_rng(0).standard_normal((size, size)).astype(dtype)
-
-    def call() -> object:
-        with threadpool_limits(limits=1, user_api="blas"):
-            return a @ a
-
-    return call
+    return _one_thread(lambda: a @ a)
 
 
 def _layers_of_a_network() -> Call:
     """Matrix products and activations of six small networks on a batch, in float32."""
     rng = np.random.default_rng(0)
     x, first, second = (rng.standard_normal(s, dtype=np.float32) for s in ((256, 8), (8, 64), (64, 16)))
-
-    def call() -> object:
-        with threadpool_limits(limits=1, user_api="blas"):
-            return [np.tanh(x @ first) @ second for _ in range(6)]
-
-    return call
+    return _one_thread(lambda: [np.tanh(x @ first) @ second for _ in range(6)])
 
 
 def _copy() -> Call:
@@ -189,7 +169,7 @@ KERNELS: dict[str, Kernel] = {
     "gaussian_pid, 1024 problems": Kernel(partial(_solve, MANY, BROJA()), _LOOP),
     "gaussian_pid by MMI, 33 problems": Kernel(partial(_solve, LAYERS, MMI()), _LOOP),
     "whiten, 33 problems": Kernel(_whiten, _LOOP),
-    "unique_spectrum, 33 problems": Kernel(lambda: partial(unique_spectrum, covariances(LAYERS), DIMS), _LOOP),
+    "unique_spectrum, 33 problems": Kernel(lambda: partial(unique_spectrum, covariances(LAYERS, DIMS), DIMS), _LOOP),
     "bias by indirect inference, 4 problems": Kernel(_calibrate, _LOOP),
     "200 Wishart replicates of 4 problems": Kernel(_replicate, _LOOP),
     "exact PCA, 2000 x 256": Kernel(partial(_reduce, 2000, 256, PCA(solver=Exact())), _DOUBLE),

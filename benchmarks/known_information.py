@@ -1,25 +1,31 @@
 """Mutual information of samples whose true value is known, in nats.
 
 The tasks are those of Czyż et al. (2023), kept in benchmarks/data (its README says how they were made), with what the
-estimators of their package found on the same samples. Run `python -m benchmarks.known_information` from the root of
-the repository; prints tables and writes them to benchmarks/results/known_information.json and known_information.md.
+estimators of their package found on the same samples.
 
 Source: P. Czyż, F. Grabowski, J. Vogt, N. Beerenwinkel, A. Marx, "Beyond Normal: On the Evaluation of Mutual
 Information Estimators", NeurIPS 2023, arXiv:2306.11078.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import jax
 import numpy as np
 from scipy.special import digamma, ndtri
 from scipy.stats import rankdata
 
-from benchmarks.pages import write_page
-from benchmarks.timing import circumstances
+from benchmarks.record import write_results
+from benchmarks.tables import Row, by, collect
+from pid_jax import RealNVP
+from pid_jax.flow.diagnostics import norm_correlation
+from pid_jax.flow.fit import fit_flow
+from pid_jax.flow.fitted import latents_of
+from pid_jax.flow.refit import refit_covariances
+from pid_jax.flow.white import whiten_residual, whiten_samples
+from pid_jax.runtime.progress import no_progress
 
 DATA = Path(__file__).parent / "data"
 # The estimators of the package were run on this draw.
@@ -28,49 +34,28 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Task:
-    """Paired samples with the mutual information of their distribution.
-
-    Args:
-        name: As the benchmark's package has it.
-        family: What kind of distribution it is.
-        x: Samples, shape (n, dim_x), float64.
-        y: Samples, shape (n, dim_y), float64.
-        truth: Mutual information in nats.
-        seed: Seed of the samples.
-    """
+    """Paired samples x and y, each (n, dim), of a distribution whose mutual information in nats is `truth`."""
 
     name: str
-    family: str
+    is_student_t: bool  # its copula; asinh of the margins does not change it
     x: np.ndarray
     y: np.ndarray
     truth: float
-    seed: int
 
     @property
     def dims(self) -> str:
         return f"{self.x.shape[1]}x{self.y.shape[1]}"
 
-    @property
-    def is_student_t(self) -> bool:
-        """Whether the copula is a Student-t's. asinh of the margins does not change it."""
-        return "student-t" in self.family
-
 
 def load_tasks() -> list[Task]:
-    """Load all samples, in the order of the package."""
-    records = json.loads((DATA / "bmi_tasks.json").read_text())["tasks"]
-    with np.load(DATA / "bmi_tasks.npz") as samples:
-        return [
-            Task(
-                name=record["name"],
-                family=record["family"],
-                x=samples[f"{record['name']}/{record['seed']}/x"].astype(float),
-                y=samples[f"{record['name']}/{record['seed']}/y"].astype(float),
-                truth=record["truth_nats"],
-                seed=record["seed"],
-            )
-            for record in records
-        ]
+    """Load the samples of the one seed, in the order of the package."""
+    records = [one for one in json.loads((DATA / "bmi_tasks.json").read_text())["tasks"] if one["seed"] == SEED]
+    with np.load(DATA / "bmi_tasks.npz") as kept:
+        pairs = [[kept[f"{one['name']}/{SEED}/{side}"].astype(float) for side in "xy"] for one in records]
+    return [
+        Task(one["name"], one["is_student_t"], x, y, one["truth_nats"])
+        for one, (x, y) in zip(records, pairs, strict=True)
+    ]
 
 
 def log_determinant_bias(d: int, n: int) -> float:
@@ -100,11 +85,6 @@ def normal_scores(values: np.ndarray) -> np.ndarray:
     return ndtri(rankdata(values, axis=0) / (len(values) + 1))
 
 
-def copula_information(x: np.ndarray, y: np.ndarray) -> float:
-    """Estimate as `raw_information` does, after the normal scores of every column."""
-    return raw_information(normal_scores(x), normal_scores(y))
-
-
 def flow_information(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Estimate the information between the latents of two flows that are fitted as one, without what a refit shows.
 
@@ -115,14 +95,6 @@ def flow_information(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarr
     Returns:
         Mutual information of each task in nats, and how far the sizes of both latents go together, as a z-score.
     """
-    import jax
-
-    from pid_jax import RealNVP
-    from pid_jax.flow.fit import fit_flow
-    from pid_jax.flow.fitted import latents_of
-    from pid_jax.flow.refit import refit_covariances
-    from pid_jax.runtime.progress import no_progress
-
     fit = fit_flow(x, y, spec=RealNVP(intervals=False), key=jax.random.key(0))
     refit = refit_covariances(fit, (x, y), jax.random.key(1), no_progress)
     count, dim = x.shape[1], x.shape[2]
@@ -140,66 +112,64 @@ def _information(cov: np.ndarray, dim: int, samples: int) -> np.ndarray:
 
 def _sizes_go_together(latents: np.ndarray, dim: int) -> float:
     """Compute the z-score of the diagnostic that a multivariate t, which no flow of each side undoes, sets off."""
-    from pid_jax.flow.diagnostics import norm_correlation
-    from pid_jax.flow.white import whiten_residual, whiten_samples
-
     one, other = (whiten_samples(np.asarray(part, np.float64)) for part in (latents[:, :dim], latents[:, dim:]))
     return norm_correlation(one, whiten_residual(other, one)).z
 
 
-GAUSSIAN: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"raw": raw_information, "copula": copula_information}
+def estimate_all(tasks: Sequence[Task]) -> list[Row]:
+    """Estimate tasks of the same dims, their flows by one fit; a row for each with what was found."""
+    flows, sizes = flow_information(np.stack([t.x for t in tasks]), np.stack([t.y for t in tasks]))
+    return [
+        {
+            "task": task.name,
+            "dims": task.dims,
+            "Student-t": "yes" if task.is_student_t else "no",
+            "truth": task.truth,
+            "raw": raw_information(task.x, task.y),
+            "copula": raw_information(normal_scores(task.x), normal_scores(task.y)),
+            "flow": flow,
+            "sizes go together, z": size,
+        }
+        for task, flow, size in zip(tasks, flows, sizes, strict=True)
+    ]
 
 
-def estimate_all(tasks: Sequence[Task]) -> list[dict[str, Any]]:
-    """Estimate every task, those of the same dims by one fit; a row for each with what was found."""
-    rows = []
-    for dims in dict.fromkeys(task.dims for task in tasks):
-        some = [task for task in tasks if task.dims == dims]
-        flows, sizes = flow_information(np.stack([t.x for t in some]), np.stack([t.y for t in some]))
-        for task, flow, size in zip(some, flows, sizes, strict=True):
-            found = {name: estimate(task.x, task.y) for name, estimate in GAUSSIAN.items()}
-            row = {"task": task.name, "dims": dims, "Student-t": "yes" if task.is_student_t else "no"}
-            rows.append(row | {"truth": task.truth, **found, "flow": float(flow), "sizes go together, z": float(size)})
-            print(rows[-1], flush=True)
-    return rows
-
-
-def with_peers(rows: Sequence[dict[str, Any]], seed: int) -> list[dict[str, Any]]:
+def with_peers(rows: Sequence[Row]) -> list[Row]:
     """Add what the estimators of the benchmark's package found."""
     records = json.loads((DATA / "bmi_estimators.json").read_text())
-    known = {(r["name"], r["estimator"]): r["estimate"] for r in records if r["seed"] == seed}
+    known = {(r["name"], r["estimator"]): r["estimate"] for r in records if r["seed"] == SEED}
     names = [name for name in dict.fromkeys(r["estimator"] for r in records) if name != "CCA"]  # raw, not corrected
-    return [row | {name: known.get((row["task"], name)) for name in names} for row in rows]
+    return [{**row, **{name: known.get((row["task"], name)) for name in names}} for row in rows]
 
 
-def by_dims(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def mean_errors(rows: Sequence[Row]) -> list[Row]:
     """Average absolute errors over the tasks of the same dims."""
-    names = [name for name in rows[0] if name not in ("task", "dims", "Student-t", "truth", "sizes go together, z")]
-    table = []
-    for dims in dict.fromkeys(row["dims"] for row in rows):
-        some = [row for row in rows if row["dims"] == dims]
-        means = {name: _mean_error(some, name) for name in names}
-        table.append({"dims": dims, "tasks": len(some), **means})
-    return table
+    columns = [name for name in rows[0] if name not in ("task", "dims", "Student-t", "truth", "sizes go together, z")]
 
+    def error(some: Sequence[Row], name: str) -> float:
+        errors = [abs(row[name] - row["truth"]) for row in some if row[name] is not None]
+        return float(np.mean(errors)) if errors else np.nan
 
-def _mean_error(rows: Sequence[dict[str, Any]], name: str) -> float:
-    errors = [abs(row[name] - row["truth"]) for row in rows if row[name] is not None]
-    return float(np.mean(errors)) if errors else np.nan
+    return [
+        {"dims": dims, "tasks": len(some), **{name: error(some, name) for name in columns}}
+        for dims, some in by("dims", rows).items()
+    ]
 
 
 def main() -> None:
-    tasks = [task for task in load_tasks() if task.seed == SEED]
-    rows = with_peers(estimate_all(tasks), SEED)
-    own = [{name: row[name] for name in (*list(row)[:7], "sizes go together, z")} for row in rows]
+    tasks = load_tasks()
+    of_dims: dict[str, list[Task]] = {}
+    for task in tasks:
+        of_dims.setdefault(task.dims, []).append(task)
+    own = collect(estimate_all, of_dims.values())
+    rows = with_peers(own)
     tables = {
-        "Mean absolute error in nats, without Student-t": by_dims([r for r in rows if r["Student-t"] == "no"]),
-        "Student-t, also under asinh": by_dims([r for r in rows if r["Student-t"] == "yes"]),
+        "Mean absolute error in nats, without Student-t": mean_errors([r for r in rows if r["Student-t"] == "no"]),
+        "Student-t, also under asinh": mean_errors([r for r in rows if r["Student-t"] == "yes"]),
         "Each task": own,
     }
-    conditions = circumstances("pid_jax", "jax", "flax", "optax", "distrax", "numpy", "scipy")
     text = f"n = {len(tasks[0].x)}, seed {SEED}."
-    write_page("known_information", "Mutual information that is known", text, tables, conditions)
+    write_results("known_information", "Mutual information that is known", text, tables)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,12 @@
 """Principal components of many layers, against scikit-learn's randomized PCA in a loop; PCA against CCA.
 
-Run `make bench`. Prints the tables and writes them to benchmarks/results/pca.json and pca.md. Times are CPU seconds of
-all threads, after compilation; layers are drawn one at a time, and every way takes its turn on each of them.
+Times are CPU seconds of all threads, after compilation; layers are drawn one at a time, and every way takes its turn on
+each of them.
 """
 
-import multiprocessing
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,9 +16,10 @@ import scipy.linalg
 from sklearn import decomposition
 from threadpoolctl import threadpool_limits
 
-from benchmarks.pages import write_page
-from benchmarks.reduction import against_cca
-from benchmarks.timing import PAUSE, circumstances
+from benchmarks import reduction
+from benchmarks.measure import PAUSE, Cost, apart, cost_of
+from benchmarks.record import write_results
+from benchmarks.tables import Row, collect
 from pid_jax import PCA
 from pid_jax.reduce.pca import project
 from pid_jax.reduce.solve import fit_reduction
@@ -30,7 +29,6 @@ from pid_jax.runtime.threads import one_blas_thread
 LAYERS, SAMPLES, FEATURES, DIM = 33, 5000, 4096, 16
 # The exact components of one layer take half a minute: they are computed for every eighth.
 EXACT_EVERY = 8
-PACKAGES = ("pid_jax", "jax", "jaxlib", "numpy", "scipy", "scikit-learn", "threadpoolctl")
 SPECTRA: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "i^-1": lambda i: 1 / i,
     "i^-1.5": lambda i: i**-1.5,
@@ -66,23 +64,21 @@ def ours(samples: np.ndarray) -> tuple[np.ndarray, float]:
     return basis.axes, float(basis.angle)
 
 
-def theirs(samples: np.ndarray, iterated_power: int | str = "auto") -> tuple[np.ndarray, float]:
+def theirs(
+    samples: np.ndarray, threads: int | None = None, iterated_power: int | str = "auto"
+) -> tuple[np.ndarray, float]:
     """scikit-learn: fit and project."""
     model = decomposition.PCA(n_components=DIM, svd_solver="randomized", iterated_power=iterated_power, random_state=0)
-    model.fit_transform(samples)
+    with threadpool_limits(limits=threads, user_api="blas"):
+        model.fit_transform(samples)
     return model.components_.T, float("nan")
-
-
-def theirs_one_thread(samples: np.ndarray, iterated_power: int | str = "auto") -> tuple[np.ndarray, float]:
-    with threadpool_limits(limits=1, user_api="blas"):
-        return theirs(samples, iterated_power)
 
 
 WAYS: dict[str, Callable[[np.ndarray], tuple[np.ndarray, float]]] = {
     "pid_jax": ours,
     "scikit-learn": theirs,
-    "scikit-learn, 1 BLAS thread": theirs_one_thread,
-    "scikit-learn, 1 BLAS thread, 16 iterations": partial(theirs_one_thread, iterated_power=16),
+    "scikit-learn, 1 BLAS thread": partial(theirs, threads=1),
+    "scikit-learn, 1 BLAS thread, 16 iterations": partial(theirs, threads=1, iterated_power=16),
 }
 
 
@@ -105,13 +101,13 @@ def measure(layer: np.ndarray) -> dict[str, tuple[float, np.ndarray, float]]:
     found = {}
     for name, way in WAYS.items():
         time.sleep(PAUSE)
-        start = time.process_time()
-        axes, bound = way(layer)
-        found[name] = time.process_time() - start, axes, bound
+        with Cost() as cost:
+            axes, bound = way(layer)
+        found[name] = cost.cpu, axes, bound
     return found
 
 
-def many_layers(spectrum: str = "i^-1") -> list[dict[str, Any]]:
+def many_layers(spectrum: str = "i^-1") -> list[Row]:
     """Measure all layers of one spectrum, one after the other."""
     measure(draw_layer(0, spectrum))  # compile
     seconds, angles = dict.fromkeys(WAYS, 0.0), {name: [] for name in WAYS}
@@ -132,13 +128,13 @@ def many_layers(spectrum: str = "i^-1") -> list[dict[str, Any]]:
             "pid_jax / this": seconds["pid_jax"] / seconds[name],
             f"largest angle to exact (every {EXACT_EVERY}th layer)": max(angles[name]),
             "largest bound (all layers)": max(bounds) if name == "pid_jax" else "none",
-            "peak memory MB": peak_memory(name, spectrum),
+            "peak memory MB": apart(peak_memory, name, spectrum),
         }
         for name in WAYS
     ]
 
 
-def one_spectrum(spectrum: str) -> dict[str, Any]:
+def one_spectrum(spectrum: str) -> Row:
     layer = draw_layer(0, spectrum)
     exact, gap = exact_axes(layer)
     found = measure(layer)
@@ -149,40 +145,19 @@ def one_spectrum(spectrum: str) -> dict[str, Any]:
 
 
 def peak_memory(way: str, spectrum: str) -> float:
-    """Peak of a process of its own above what it held when a layer was drawn, in MB; Linux only."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak, (way, spectrum))
-
-
-def _peak(way: str, spectrum: str) -> float:
-    draw_layer(0, spectrum)
-    peaks = []
-    for index in range(4):
-        layer = draw_layer(index, spectrum)
-        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-        before = _status("VmRSS")
-        WAYS[way](layer)
-        peaks.append(_status("VmHWM") - before)
-    return max(peaks[1:])  # the first compiles
-
-
-def _status(field: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+    """Return the most memory above what this process held when a layer was drawn, in MB; the first compiles."""
+    layers = (draw_layer(index, spectrum) for index in range(4))
+    return max([cost_of(partial(WAYS[way], layer)).peak for layer in layers][1:])
 
 
 def main() -> None:
     title = f"{LAYERS} layers of {FEATURES} features, n = {SAMPLES}, to {DIM} dims; fit and projection"
     tables = {
         title: many_layers(),
-        "One layer, by its population spectrum": [one_spectrum(name) for name in SPECTRA],
-        "PCA and CCA with the target, by features; errors in nats": [
-            row for features in (32, 256) for row in against_cca(features)
-        ],
+        "One layer, by its population spectrum": collect(one_spectrum, SPECTRA),
+        "PCA and CCA with the target, by features; errors in nats": reduction.table(),
     }
-    conditions = circumstances(*PACKAGES)
-    text = "CPU time of all threads, after compilation. Angles in radians."
-    write_page("pca", "Reduction", text, tables, conditions)
+    write_results("pca", "Reduction", "CPU time of all threads, after compilation. Angles in radians.", tables)
 
 
 if __name__ == "__main__":

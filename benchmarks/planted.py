@@ -1,45 +1,35 @@
 """Whether the metrics of a study recover what was planted, and whether their intervals hold it.
 
-Run `make bench`, or `python -m benchmarks.planted`. Prints tables and writes them to benchmarks/results/planted.json
-and planted.md. The seeds were not used while metrics and intervals were chosen.
+`python -m benchmarks.planted [runs]`. The seeds were not used while metrics and intervals were chosen.
 """
 
-import argparse
-import time
+import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import product
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-import jax
 import numpy as np
 import xarray as xr
 
-from benchmarks.pages import write_page
-from benchmarks.planted_stores import stored_study
-from benchmarks.planted_system import (
-    CONDITIONS,
-    CUTS,
-    DIMS,
-    MODELS,
-    TASKS,
-    draw_task,
-    last_cut,
-    plant,
-    stacked,
-)
-from benchmarks.timing import circumstances
-from pid_jax.bias.calibration import LEAST_SHARE
-from pid_jax.bias.sampling import sampling_errors, subtract_sampling
-from pid_jax.decompose.pid import solve_pid
+from benchmarks.measure import Cost
+from benchmarks.planted_system import CONDITIONS, CUTS, DIMS, MODELS, TASKS, Drawn, draw_task, last_cut, plant
+from benchmarks.problems import ZERO, split
+from benchmarks.record import write_results
+from benchmarks.tables import Row, by
 from pid_jax.decompose.result import ATOMS
-from pid_jax.inference.influence import influence_of_rows
-from pid_jax.runtime.threads import one_blas_thread
-from pid_jax.settings.estimate import BROJA, IndirectInference
+from pid_jax.settings.estimate import BROJA, Gaussianizer, NoReduction, PIDSpec
+from pid_jax.settings.gaussianize import Copula, NoGaussianization
+from pid_jax.store import NORM, ActivationStore, Manifest, tensor_name
 from pid_jax.study.metrics.add import add_metrics
 from pid_jax.study.metrics.claims import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED
+from pid_jax.study.model import StudyModel
+from pid_jax.study.run import run_study
+from pid_jax.study.spec import StudySpec
 
-PACKAGES = ("pid_jax", "jax", "numpy", "scipy", "xarray")
-RUNS, STORED_RUNS, SAMPLES, REPLICATES = 200, 40, 1000, 200
+RUNS, SAMPLES, REPLICATES = 200, 1000, 200
 SEED = 3061
 CELL = ("model", "task", "condition")
 # Families of numbers: the variable, and the coordinate that tells its members apart.
@@ -67,61 +57,6 @@ def true_study() -> xr.Dataset:
         found = cell.atoms
         atoms[(slice(None), *place, slice(found.shape[-1]))] = found
         accuracy[place] = cell.accuracy
-    return _study(atoms, accuracy)
-
-
-def sampled_study(rng: np.random.Generator, samples: int = SAMPLES, replicates: int = REPLICATES) -> xr.Dataset:
-    """Draw samples, and estimate the study from them."""
-    shape = (len(MODELS), len(TASKS), len(CONDITIONS))
-    atoms = np.full((4, *shape, LAYERS), np.nan)
-    drawn = np.full((4, *shape, LAYERS, replicates), np.nan, np.float32)
-    accuracy, of_replicates = np.empty(shape), np.empty((*shape, replicates))
-    for task in range(len(TASKS)):
-        weights = rng.poisson(1.0, (replicates, samples)).astype(float)
-        weights *= samples / weights.sum(axis=1, keepdims=True)
-        cells = draw_task(task, samples, rng)
-        found, scatter = _estimate(np.concatenate([rows for rows, _ in cells.values()]), weights)
-        first = 0
-        for (model, condition), (rows, is_correct) in cells.items():
-            at, own = (slice(None), model, task, condition, slice(len(rows))), slice(first, first + len(rows))
-            atoms[at] = found[:, own]
-            drawn[at] = found[:, own, None] + scatter[:, own]
-            accuracy[model, task, condition] = is_correct.mean()
-            of_replicates[model, task, condition] = weights @ is_correct / samples
-            first += len(rows)
-    data: dict[str, Any] = {
-        f"replicate_{name}": ((*CELL, "layer", "replicate"), drawn[i]) for i, name in enumerate(ATOMS)
-    }
-    data["replicate_accuracy"] = ((*CELL, "replicate"), of_replicates)
-    return _study(atoms, accuracy).assign(data)
-
-
-def _estimate(rows: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Estimate atoms (atom, problem) and how replicates are off (atom, problem, replicate), as a study does."""
-    samples = rows.shape[1]
-    centered = rows - rows.mean(axis=1, keepdims=True)
-    with one_blas_thread(sum(DIMS)):
-        cov = np.stack([one.T @ one for one in centered]) / (samples - 1)
-        weighted = np.stack([_weighted(one, weights) for one in centered], axis=1)
-    plain = solve_pid(cov, DIMS, BROJA())
-    errors = sampling_errors(plain, cov, DIMS, samples, BROJA(), IndirectInference(), jax.random.key(0))
-    influence = stacked(influence_of_rows(cov, DIMS, False, rows))
-    smooth = influence @ (weights - 1).T / samples
-    rough = np.moveaxis(stacked(solve_pid(weighted, DIMS, BROJA()).atoms), 1, -1)
-    smooth, rough = (x - x.mean(axis=-1, keepdims=True) for x in (smooth, rough))
-    is_blind = smooth.std(axis=-1, keepdims=True) < LEAST_SHARE * rough.std(axis=-1, keepdims=True)
-    return stacked(subtract_sampling(plain, errors).found.atoms), np.where(is_blind, rough, smooth)
-
-
-def _weighted(centered: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    samples = len(centered)
-    mean = weights @ centered / samples
-    squares = np.einsum("rn,ni,nj->rij", weights, centered, centered, optimize=True)
-    return (squares - samples * mean[:, :, None] * mean[:, None]) / (samples - 1)
-
-
-def _study(atoms: np.ndarray, accuracy: np.ndarray) -> xr.Dataset:
-    """Label atoms (atom, model, task, condition, layer) and accuracies as a study does."""
     names = [name.partition("@") for name in CONDITIONS]
     last = np.array([[last_cut(blocks, cut) for cut in CUTS] for blocks in MODELS.values()])
     data: dict[str, Any] = {
@@ -145,34 +80,84 @@ def _study(atoms: np.ndarray, accuracy: np.ndarray) -> xr.Dataset:
     )
 
 
-def coverage(truth: xr.Dataset, found: xr.Dataset) -> Iterator[dict[str, Any]]:
+def sampled_study(tested: Gaussianizer, seed: int, run: int) -> xr.Dataset:
+    """Draw samples of each task, write them to stores, and make the study of the stores behind one map."""
+    rng = np.random.default_rng([seed, run])
+    spec = StudySpec(
+        pid=PIDSpec(reduction=NoReduction(), gaussianize=NoGaussianization()),
+        compared=(),
+        measures=(BROJA(),),
+        tested=tested,
+        replicates=REPLICATES,
+    )
+    drawn = [draw_task(task, SAMPLES, rng) for task in range(len(TASKS))]
+    with TemporaryDirectory() as folder:
+        models = []
+        for model, name in enumerate(MODELS):
+            places = [(model, condition) for condition in range(len(CONDITIONS))]
+            stores = [_write(Path(folder) / f"{model}-{at[1]}", *at, [task[at] for task in drawn]) for at in places]
+            models.append(StudyModel(name=name, baseline=stores[0], knockouts=tuple(stores[1:])))
+        return run_study(models, spec=spec, seed=run).sel(task=list(TASKS))
+
+
+def _write(path: Path, model: int, condition: int, tasks: list[Drawn]) -> ActivationStore:
+    """Write the states of one model under one condition."""
+    blocks = list(MODELS.values())[model]
+    samples, last = tasks[0][0].shape[1], last_cut(blocks, CUTS[condition])
+    ids = tuple(f"{task}-{i:05d}" for task in TASKS for i in range(samples))
+    rows = np.concatenate([rows for rows, _ in tasks], axis=1).astype(np.float32)
+    is_correct = np.concatenate([correct for _, correct in tasks])
+    image, question, target = split(rows, DIMS)
+    values = {
+        tensor_name(role, i): x[i] for role, x in (("image", image), ("question", question)) for i in range(len(x))
+    }
+    values[tensor_name("last", NORM)] = target[0]
+    edges = [["image", "question"]] if last >= 0 else []
+    about = {"name": CONDITIONS[condition], "label": CONDITIONS[condition], "edges": edges}
+    manifest = Manifest(
+        ids=ids,
+        shard_size=len(ids),
+        tensors=tuple(values),
+        condition=about | {"first": min(last, 0), "last": last},
+        settings={"model": {"name": list(MODELS)[model]}, "data": {"reader": "planted"}, "versions": {}},
+    )
+    store = ActivationStore.create(path, manifest)
+    place = {one: i for i, one in enumerate(ids)}
+    order = [place[one] for one in store.shard_ids(0)]
+    gold = np.where(np.arange(len(ids)) % 2, "yes", "no")
+    columns = [{"task": ids[i].rsplit("-", 1)[0], "gold": str(gold[i]), "correct": bool(is_correct[i])} for i in order]
+    store.write_shard(0, store.shard_ids(0), columns, {name: x[order] for name, x in values.items()})
+    return ActivationStore.open(path)
+
+
+def coverage(truth: xr.Dataset, found: xr.Dataset) -> Iterator[Row]:
     """Compare all runs (dimension `run`) with the truth, number by number."""
     for family, along in FAMILIES.items():
         members = [(str(name), {along: name}) for name in truth[along].values] if along else [("", {})]
         for name, at in members:
             true = truth[family].sel(at).values
-            value, lower, upper = (found[f"{family}{end}"].sel(at).values for end in ("", "_lower", "_upper"))
             counts = np.isfinite(true) & _is_unknown(truth[family].sel(at))
-            true, value, lower, upper = true[counts], value[:, counts], lower[:, counts], upper[:, counts]
-            has_interval = np.isfinite(lower) & np.isfinite(upper)
-            rounding = 1e-9
-            holds = (lower - rounding <= true) & (true <= upper + rounding)
-            by_number = np.where(has_interval, holds, np.nan)
-            known = has_interval.any(axis=0)
-            spread = np.nanstd(value, axis=0)
-            off = np.abs(np.nanmean(value, axis=0) - true) / np.where(spread > 0, spread, 1)
-            yield {
-                "family": family,
-                "number": name,
-                "numbers": int(known.sum()),
-                "held": float(np.nanmean(by_number)),
-                "held, worst number": float(np.nanmean(by_number[:, known], axis=0).min()),
-                "misses above": float((true > upper + rounding)[has_interval].mean()),
-                "misses below": float((true < lower - rounding)[has_interval].mean()),
-                "largest bias, sd": float(off[known].max()),
-                "mean width": float(np.nanmean(upper - lower)),
-                "no interval": float(1 - has_interval.mean()),
-            }
+            ends = (found[f"{family}{end}"].sel(at).values[:, counts] for end in ("", "_lower", "_upper"))
+            yield {"family": family, "number": name, **_compared(true[counts], *ends)}
+
+
+def _compared(true: np.ndarray, value: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> Row:
+    has_interval = np.isfinite(lower) & np.isfinite(upper)
+    above, below = true > upper + ZERO, true < lower - ZERO
+    by_number = np.where(has_interval, ~(above | below), np.nan)
+    known = has_interval.any(axis=0)
+    spread = np.nanstd(value, axis=0)
+    off = np.abs(np.nanmean(value, axis=0) - true) / np.where(spread > 0, spread, 1)
+    return {
+        "numbers": known.sum(),
+        "held": np.nanmean(by_number),
+        "held, worst number": np.nanmean(by_number[:, known], axis=0).min(),
+        "misses above": above[has_interval].mean(),
+        "misses below": below[has_interval].mean(),
+        "largest bias, sd": off[known].max(),
+        "mean width": np.nanmean(upper - lower),
+        "no interval": 1 - has_interval.mean(),
+    }
 
 
 def _is_unknown(one: xr.DataArray) -> np.ndarray:
@@ -184,17 +169,13 @@ def _is_unknown(one: xr.DataArray) -> np.ndarray:
     return np.ones(one.shape, bool)
 
 
-def verdicts(truth: xr.Dataset, found: xr.Dataset) -> Iterator[dict[str, object]]:
+def verdicts(truth: xr.Dataset, found: xr.Dataset) -> Iterator[Row]:
     """Count verdicts over all runs, beside what is true."""
     for claim, model in product(truth["claim"].values, truth["model"].values):
         at = {"claim": claim, "model": model}
-        row: dict[str, object] = {
-            "claim": str(claim),
-            "model": str(model),
-            "true value": float(truth["claim_value"].sel(at)),
-        }
         given = found["verdict"].sel(at).values
-        yield row | {verdict: float((given == verdict).mean()) for verdict in (SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE)}
+        row = {"claim": str(claim), "model": str(model), "true value": truth["claim_value"].sel(at).values}
+        yield row | {verdict: (given == verdict).mean() for verdict in (SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE)}
 
 
 def run_all(make: Callable[[int], xr.Dataset], runs: int) -> xr.Dataset:
@@ -207,33 +188,27 @@ def run_all(make: Callable[[int], xr.Dataset], runs: int) -> xr.Dataset:
     return xr.concat(kept, "run")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--runs", type=int, default=RUNS)
-    parser.add_argument("--stored", type=int, default=STORED_RUNS)
-    options = parser.parse_args()
+def main(runs: int) -> None:
     truth = add_metrics(true_study())
-    start = time.process_time()
-    direct = run_all(lambda run: sampled_study(np.random.default_rng([SEED, run])), options.runs)
-    tables = {f"{family}, {options.runs} runs": [] for family in FAMILIES}
-    for row in coverage(truth, direct):
-        tables[f"{row.pop('family')}, {options.runs} runs"].append(row)
-    tables[f"Verdicts, {options.runs} runs"] = list(verdicts(truth, direct))
-    if options.stored:
-        stored = run_all(
-            lambda run: stored_study(np.random.default_rng([SEED + 1, run]), SAMPLES, REPLICATES, run), options.stored
+    with Cost() as cost:
+        raw, ranks = (
+            run_all(partial(sampled_study, tested, SEED + i), runs)
+            for i, tested in enumerate((NoGaussianization(), Copula()))
         )
-        tables[f"Through stores and ranks, {options.stored} runs"] = list(coverage(truth, stored))
-    seconds = time.process_time() - start
-    write_page(
+    tables = {
+        f"{family}, {runs} runs": [{name: x for name, x in row.items() if name != "family"} for row in rows]
+        for family, rows in by("family", coverage(truth, raw)).items()
+    }
+    tables[f"Verdicts, {runs} runs"] = list(verdicts(truth, raw))
+    tables[f"Through stores and ranks, {runs} runs"] = list(coverage(truth, ranks))
+    write_results(
         "planted",
         "Metrics of a planted study",
         f"Studies of {len(MODELS)} models, {len(TASKS)} tasks and {len(CONDITIONS)} conditions, {SAMPLES} samples a "
-        f"task, {REPLICATES} replicates; 95 % intervals. {seconds:.0f} CPU seconds.",
+        f"task, {REPLICATES} replicates; 95 % intervals. {cost.cpu:.0f} CPU seconds.",
         tables,
-        circumstances(*PACKAGES),
     )
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else RUNS)

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks import problems
 from pid_jax.decompose.pid import solve_pid
-from pid_jax.decompose.result import ATOMS
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.settings.estimate import BROJA
-from pid_jax.testing.systems import parallel_channels
 
 MODELS = {"eight": 8, "six": 6}
 TASKS = ("direct", "compare", "reason")
@@ -42,14 +41,13 @@ class PlantedCell:
     def atoms(self) -> np.ndarray:
         """True atoms in nats (atom, layer)."""
         gains = zip(self.gain_1, self.gain_2, strict=True)
-        problems = [parallel_channels(one**2, other**2, SOURCES).problem for one, other in gains]
-        found = solve_pid(np.stack([one.cov for one in problems]), problems[0].dims, BROJA()).atoms
-        return stacked(found)
+        layers = [problems.parallel(one**2, other**2, SOURCES) for one, other in gains]
+        return stacked(solve_pid(np.stack([one.cov for one in layers]), layers[0].dims, BROJA()).atoms)
 
 
 def stacked(atoms: PIDAtoms) -> np.ndarray:
     """Put atoms (...) into one array (atom, ...)."""
-    return np.stack([np.asarray(getattr(atoms, name)) for name in ATOMS])
+    return np.moveaxis(problems.stacked(atoms), -1, 0)
 
 
 def last_cut(blocks: int, cut: float | None) -> int:

@@ -2,17 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from benchmarks.measured import PEERS, Measured
-from benchmarks.pages import Row
+from benchmarks.peers import Results, peers_of
 from pid_jax.plot.style import (
     BASELINE_STYLE,
     NOTE_COLOR,
@@ -24,7 +24,6 @@ from pid_jax.plot.style import (
     small_ticks,
 )
 
-Results = dict[str, Measured]
 GRID_LOOK = {"color": "#E3E3E3", "linewidth": 0.6, "zorder": 0}
 ROW_INCHES, PANEL_INCHES = 0.185, 3.0
 AXES_OF_SCALING = {"layers": "Layers", "samples": "Samples", "dims": "Dims"}
@@ -34,14 +33,9 @@ AXIS_LABELS = {"layers": "layers", "samples": "samples", "dims": "dims of each v
 ESTIMATORS = ("raw", "copula", "flow", "KSG", "MINE", "InfoNCE")
 
 
-def peers_of(results: Results) -> list[tuple[str, float]]:
-    """What is compared, and the CPU time of pid_jax over that of the peer."""
-    return [(f"{peer.work}, against {peer.peer}", peer.times(results[peer.results])) for peer in PEERS]
-
-
 def plot_peers(results: Results) -> Figure:
     """Show the CPU time of pid_jax as a multiple of that of every peer."""
-    rows = peers_of(results)
+    rows = [(peer.label, peer.times) for peer in peers_of(results)]
     figure = Figure(figsize=(TWO_COLUMN_INCHES, ROW_INCHES * len(rows) + 0.7), layout="constrained")
     axes = figure.subplots()
     style = series_style(0)
@@ -105,7 +99,7 @@ def plot_scaling(results: Results) -> Figure:
 
 def plot_accuracy(results: Results) -> Figure:
     """Show the errors of estimators of mutual information, on tasks where it is known."""
-    rows: Sequence[Row] = results["known_information"].table("Mean absolute error")
+    rows = results["known_information"].table("Mean absolute error")
     figure = Figure(figsize=(TWO_COLUMN_INCHES, PANEL_INCHES), layout="constrained")
     axes = figure.subplots()
     handles = []
@@ -144,20 +138,15 @@ def _log_axis(axes: Axes, which: str) -> None:
 
 def digest(results: Results) -> str:
     """Tell results apart: an image carries this, so that it can be found out whether it is of these numbers."""
-    plotted = [peers_of(results), *(results[name].tables for name in ("scaling", "known_information"))]
+    peers = [(peer.label, peer.times) for peer in peers_of(results)]
+    plotted = [peers, *(results[name].tables for name in ("scaling", "known_information"))]
     return hashlib.sha256(json.dumps(plotted, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def write_plots(results: Results, folder: Path, suffix: str = "svg") -> None:
+def write_plots(results: Results, folder: Path) -> None:
     """Write all plots; the same numbers give the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
-    described: dict[str, Any] = {"svg": {"Date": None, "Creator": None, "Description": digest(results)}}.get(suffix, {})
+    described: dict[str, Any] = {"Date": None, "Creator": None, "Description": digest(results)}
     for name, plot in PLOTS.items():
-        with figure_style(), _steady_names():
-            plot(results).savefig(folder / f"{name}.{suffix}", metadata=described, dpi=200)
-
-
-def _steady_names() -> Any:
-    import matplotlib
-
-    return matplotlib.rc_context({"svg.hashsalt": "pid_jax"})
+        with figure_style(), rc_context({"svg.hashsalt": "pid_jax"}):
+            plot(results).savefig(folder / f"{name}.svg", metadata=described, dpi=200)

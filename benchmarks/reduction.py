@@ -4,12 +4,16 @@ The supervised one takes from each source the directions with the largest canoni
 are fitted on one half of the rows and applied to the other, so that the atoms are not fitted on the same noise.
 """
 
+from itertools import product
 from typing import Any
 
 import jax
 import numpy as np
 
+from benchmarks.problems import ATOMS, split, stacked
+from benchmarks.tables import Row, collect
 from pid_jax import PCA, Exact, NoGaussianization, NoReduction, PIDSpec, estimate_pid
+from pid_jax.pid.quantities import quantities_of
 from pid_jax.testing.systems import KnownSystem, parallel_channels
 
 SAMPLES, DIM, REPEATS = 4000, 4, 3
@@ -31,7 +35,7 @@ def observe(system: KnownSystem, features: int, scale: float, seed: int) -> list
     rng = np.random.default_rng(seed)
     cov, dims = system.problem
     drawn = rng.multivariate_normal(np.zeros(len(cov)), cov, size=SAMPLES)
-    *sources, target = np.split(drawn, np.cumsum(dims)[:-1], axis=1)
+    *sources, target = split(drawn, dims)
     mixed = []
     for source in sources:
         others = rng.normal(size=(SAMPLES, features - DIM))
@@ -53,30 +57,29 @@ def canonical_axes(source: np.ndarray, target: np.ndarray, dim: int) -> np.ndarr
 def errors(samples: list[np.ndarray], system: KnownSystem, dim: int, way: str) -> np.ndarray:
     """Signed errors of redundancy, unique_1, unique_2, synergy and I_12 in nats."""
     *sources, target = samples
+    spec = PIDSpec(reduction=PCA(dim=(dim, dim, DIM), solver=Exact()), gaussianize=NoGaussianization())
     if way == "CCA":
-        half = SAMPLES // 2
+        half, spec = SAMPLES // 2, GAUSSIAN
         sources = [source[half:] @ canonical_axes(source[:half], target[:half], dim) for source in sources]
         target = target[half:]
-        spec = GAUSSIAN
-    else:
-        spec = PIDSpec(reduction=PCA(dim=(dim, dim, DIM), solver=Exact()), gaussianize=NoGaussianization())
     found = estimate_pid(*sources, target, spec=spec, key=jax.random.key(0))
-    names = ("redundancy", "unique_1", "unique_2", "synergy")
-    differences = [float(getattr(found.atoms, n) - getattr(system.atoms, n)) for n in names]
-    return np.array([*differences, float(found.information.i_12 - system.information.i_12)])
+    names = (*ATOMS, "i_12")
+    ours, true = (stacked(quantities_of(one.atoms, one.information), names) for one in (found, system))
+    return ours - true
 
 
-def against_cca(features: int) -> list[dict[str, Any]]:
+def against_cca(case: tuple[int, str, float]) -> Row:
     """Largest mean error of an atom and mean error of I_12, for information in leading and in weak directions."""
-    rows = []
-    for name, system in SYSTEMS.items():
-        for scale in (3.0, 0.3):
-            observed = [observe(system, features, scale, seed) for seed in range(REPEATS)]
-            row: dict[str, Any] = {"system": name, "features": features, "standard deviation": scale}
-            row["I_12 nats"] = float(system.information.i_12)
-            for way, dim in (("PCA", DIM), ("PCA", 4 * DIM), ("CCA", DIM)):
-                mean = np.mean([errors(samples, system, dim, way) for samples in observed], axis=0)
-                row[f"{way} {dim}: atom"] = float(np.abs(mean[:4]).max())
-                row[f"{way} {dim}: I_12"] = float(mean[4])
-            rows.append(row)
-    return rows
+    features, name, scale = case
+    system = SYSTEMS[name]
+    observed = [observe(system, features, scale, seed) for seed in range(REPEATS)]
+    row: dict[str, Any] = {"system": name, "features": features, "standard deviation": scale}
+    row["I_12 nats"] = system.information.i_12
+    for way, dim in (("PCA", DIM), ("PCA", 4 * DIM), ("CCA", DIM)):
+        mean = np.mean([errors(samples, system, dim, way) for samples in observed], axis=0)
+        row |= {f"{way} {dim}: atom": np.abs(mean[:4]).max(), f"{way} {dim}: I_12": mean[4]}
+    return row
+
+
+def table() -> list[Row]:
+    return collect(against_cca, product((32, 256), SYSTEMS, (3.0, 0.3)))

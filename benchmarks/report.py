@@ -12,12 +12,12 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 from playwright.sync_api import sync_playwright
 
-from benchmarks.pages import write_page
-from benchmarks.timing import circumstances
+from benchmarks.measure import cost_of
+from benchmarks.record import write_results
+from benchmarks.tables import Row, collect
 from pid_jax.report.page import write_report
 from tests.browser.browsers import ARGUMENTS, DESKTOP, PHONE, find_browser
 from tests.study_metrics import with_made_up_metrics
@@ -76,33 +76,35 @@ def main() -> None:
         browser = find_browser(playwright)
     if browser is None:
         raise RuntimeError("no browser: install Chromium (on Debian: apt-get install chromium)")
+
+    def measure(window: tuple[str, tuple[int, int]]) -> Row:
+        name, size = window
+        runs = [load(browser, file, size) for _ in range(RUNS)]
+        shown = [run["shown"] for run in runs]
+        return {
+            "window": f"{name}, {size[0]} x {size[1]}",
+            "text painted (s)": statistics.median(run["painted"] for run in runs),
+            "first chart drawn (s)": statistics.median(run["drawn"] for run in runs),
+            "interactive, median (s)": statistics.median(shown),
+            "interactive, fastest (s)": min(shown),
+            "interactive, slowest (s)": max(shown),
+        }
+
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        file = write_report(results, Path(folder) / "index.html")
-        writing = time.perf_counter() - start
+        file = Path(folder) / "index.html"
+        writing = cost_of(lambda: write_report(results, file)).wall
         size = file.stat().st_size
         file.write_text(file.read_text().replace("</body>", _INTERACT))
-        rows: list[dict[str, Any]] = []
-        for name, window in (("desktop", DESKTOP), ("phone", PHONE)):
-            runs = [load(browser, file, window) for _ in range(RUNS)]
-            rows.append(
-                {
-                    "window": f"{name}, {window[0]} x {window[1]}",
-                    "text painted (s)": statistics.median(run["painted"] for run in runs),
-                    "first chart drawn (s)": statistics.median(run["drawn"] for run in runs),
-                    "interactive, median (s)": statistics.median(run["shown"] for run in runs),
-                    "interactive, fastest (s)": min(run["shown"] for run in runs),
-                    "interactive, slowest (s)": max(run["shown"] for run in runs),
-                }
-            )
+        rows = collect(measure, [("desktop", DESKTOP), ("phone", PHONE)])
     version = subprocess.run([browser, "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    conditions = circumstances("plotly") | {"browser": version, "load": os.getloadavg()[0]}
+    busy = os.getloadavg()[0]
     sizes = [{"page (MB)": size / 1e6, "written in (s)": writing, "combinations": 6 * 2 * 12 * 33}]
     text = (
         f"6 tasks, 2 models, 12 conditions, 33 layers, with metrics; {RUNS} loads each in headless {version}, on a "
-        f"machine with a load of {conditions['load']:.1f}. Wanted: at most 8 MB, interactive within 2 seconds."
+        f"machine with a load of {busy:.1f}. Wanted: at most 8 MB, interactive within 2 seconds."
     )
-    write_page("report", "The page of a study", text, {"Size": sizes, "Load": rows}, conditions)
+    tables = {"Size": sizes, "Load": rows}
+    write_results("report", "The page of a study", text, tables, "plotly", browser=version, load=busy)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,17 @@
 """Accuracy of the small LLaVAs on generated scenes in the layout of GQA, whole and with attention cut.
 
-Run `python -m benchmarks.small_gqa` from the root of the repository; prints tables and writes them to
-benchmarks/results/small_gqa.json and small_gqa.md. Answers are generated greedily through the shipped processor from
-the JPEG files of a folder that `pid-extract make-gqa` writes.
+Answers are generated greedily through the shipped processor from the JPEG files of a folder that `pid-extract make-gqa`
+writes.
 """
 
-import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from benchmarks.pages import write_page
-from benchmarks.timing import circumstances
+from benchmarks.measure import Cost
+from benchmarks.record import write_results
+from benchmarks.tables import Row, collect
 from extraction.datasets.sample import Sample
 from extraction.model.load import load_model
 from extraction.model.shipped import SHIPPED
@@ -24,7 +22,6 @@ from extraction.scenes.scene import IMAGES, image_ids, make_scene
 from extraction.tiny.evaluate import evaluate_tiny
 
 MODELS = ("tiny-gqa-8", "tiny-gqa-6")
-PACKAGES = ("torch", "transformers", "pillow")
 SEED = 0
 """Of the scenes that the models were trained on; the settings of the training were chosen by its validation split."""
 UNSEEN_SEED = 1
@@ -42,8 +39,6 @@ CUTS = (
 )
 WINDOW = 3
 """Blocks of a sliding window."""
-
-Row = dict[str, Any]
 
 
 def guesses() -> dict[str, str]:
@@ -67,12 +62,13 @@ def question_only(samples: Sequence[Sample]) -> dict[str, float]:
 
 def whole(samples: Sequence[Sample]) -> list[Row]:
     """Accuracy a task, of guesses and of the models."""
-    rows: list[Row] = [{"answers": "question only", **question_only(samples)}]
-    for model in MODELS:
-        start = time.process_time()
-        rows.append({"answers": model, **evaluate_tiny(SHIPPED[model], samples)})
-        rows[-1]["CPU s"] = time.process_time() - start
-    return rows
+
+    def measure(model: str) -> Row:
+        with Cost() as cost:
+            accuracy = evaluate_tiny(SHIPPED[model], samples)
+        return {"answers": model, **accuracy, "CPU s": cost.cpu}
+
+    return [{"answers": "question only", **question_only(samples)}, *collect(measure, MODELS)]
 
 
 def routes(model: str, samples: Sequence[Sample]) -> list[Row]:
@@ -80,14 +76,15 @@ def routes(model: str, samples: Sequence[Sample]) -> list[Row]:
     layers = len(load_model(model).layers)
     spans = [(cut, 0, layers - 1) for cut in CUTS]
     spans += [(CUTS[0], first, first + WINDOW - 1) for first in range(layers - WINDOW + 1)]
-    rows: list[Row] = [{"cut": "nothing", "blocks": "", **evaluate_tiny(SHIPPED[model], samples)}]
-    for edges, first, last in spans:
-        cut = Knockout(edges=edges, first=first, last=last)
+
+    def measure(span: tuple[tuple, int, int]) -> Row:
+        edges, first, last = span
         name = ", ".join(f"{source} to {target}" for source, target in edges)
-        is_all = last - first == layers - 1
-        row = {"cut": name, "blocks": "all" if is_all else f"{first} to {last}"}
-        rows.append(row | evaluate_tiny(SHIPPED[model], samples, knockout=cut))
-    return rows
+        blocks = "all" if last - first == layers - 1 else f"{first} to {last}"
+        cut = Knockout(edges=edges, first=first, last=last)
+        return {"cut": name, "blocks": blocks, **evaluate_tiny(SHIPPED[model], samples, knockout=cut)}
+
+    return [{"cut": "nothing", "blocks": "", **evaluate_tiny(SHIPPED[model], samples)}, *collect(measure, spans)]
 
 
 def validation_samples(place: Path, seed: int) -> list[Sample]:
@@ -123,7 +120,7 @@ def main() -> None:
         f"Greedy answers from JPEG files, batches of 64, float32, one thread. Models trained with seed {SEED}; the "
         f"settings of the training were chosen by the validation split of that seed, none by seed {UNSEEN_SEED}."
     )
-    write_page("small_gqa", "Small LLaVAs on generated scenes", text, tables, circumstances(*PACKAGES))
+    write_results("small_gqa", "Small LLaVAs on generated scenes", text, tables)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,30 @@
-"""Other ways to keep the arrays of `benchmarks.store` on disk; none of them checks what it reads.
+"""The store and other ways to keep the arrays of `benchmarks.store` on disk; only the store checks what it reads.
 
 Every way has `write`, called once for each shard of samples, and `read`, which adds up the first value of every row so
 that all layers have to be read.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from pid_jax.store import ActivationStore, Manifest
 
 SAMPLES, LAYERS, WIDTH, SHARD = 5525, 34, 4096, 128
 NAMES = tuple(f"{layer:03d}/image" for layer in range(LAYERS))
 
 
-def flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)
+def flush(*paths: Path) -> None:
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
 
 
 def first_values(states: np.ndarray) -> float:
@@ -28,6 +35,24 @@ def _rows(index: int, tensors: dict[str, np.ndarray]) -> slice:
     return slice(index * SHARD, index * SHARD + len(tensors[NAMES[0]]))
 
 
+class Ours:
+    """The store, whose layers come as one array each, rows by id."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        ids = tuple(f"{i:08x}" for i in np.random.default_rng(1).permutation(2**24)[:SAMPLES])
+        manifest = Manifest(ids=ids, shard_size=SHARD, tensors=NAMES, condition={"name": "baseline"})
+        self._store = ActivationStore.create(folder, manifest)
+        self._row = {"task": "ChooseAttr", "question": "Is it red or blue?", "gold": "red", "predicted": "red"}
+
+    def write(self, index: int, tensors: dict[str, np.ndarray]) -> None:
+        ids = self._store.shard_ids(index)
+        self._store.write_shard(index, ids, [self._row] * len(ids), tensors)
+
+    def read(self) -> float:
+        return sum(first_values(states) for _, states in ActivationStore.open(self.folder).iter_layers("image"))
+
+
 class Plain:
     """Files of safetensors, whole files at a time: one after the other, none is kept."""
 
@@ -36,28 +61,18 @@ class Plain:
         folder.mkdir()
 
     def write(self, index: int, tensors: dict[str, np.ndarray]) -> None:
-        from safetensors.numpy import save_file
-
         path = self.folder / f"{index}.safetensors"
         save_file(tensors, path)
-        flush(path)
-        flush(self.folder)
+        flush(path, self.folder)
 
     def read(self) -> float:
-        from safetensors.numpy import load_file
-
-        total = 0.0
-        for path in sorted(self.folder.iterdir()):
-            total += sum(first_values(states) for states in load_file(path).values())
-        return total
+        return sum(first_values(x) for path in sorted(self.folder.iterdir()) for x in load_file(path).values())
 
 
 class PlainByLayer(Plain):
     """Files of safetensors, one layer of all samples at a time, which is what a store returns; in no order."""
 
     def read(self) -> float:
-        from safetensors import safe_open
-
         total, paths = 0.0, sorted(self.folder.iterdir())
         for name in NAMES:
             parts = []
@@ -92,8 +107,6 @@ class HDF5:
     """One HDF5 file with a contiguous data set a layer, by one process."""
 
     def __init__(self, folder: Path) -> None:
-        import h5py
-
         folder.mkdir()
         self.folder, self._path = folder, folder / "states.h5"
         with h5py.File(self._path, "w") as file:
@@ -101,18 +114,13 @@ class HDF5:
                 file.create_dataset(name, (SAMPLES, WIDTH), np.float16)
 
     def write(self, index: int, tensors: dict[str, np.ndarray]) -> None:
-        import h5py
-
         states: Any
         with h5py.File(self._path, "r+") as states:
             for name in NAMES:
                 states[name][_rows(index, tensors)] = tensors[name]
-        flush(self._path)
-        flush(self.folder)
+        flush(self._path, self.folder)
 
     def read(self) -> float:
-        import h5py
-
         states: Any
         with h5py.File(self._path) as states:
             return sum(first_values(states[name][:]) for name in NAMES)
@@ -135,11 +143,21 @@ class Zarr:
         for name in NAMES:
             self._group[name][_rows(index, tensors)] = tensors[name]
             chunk = self.folder / name / "c" / str(index) / "0"
-            flush(chunk)
-            flush(chunk.parent)
+            flush(chunk, chunk.parent)
 
     def read(self) -> float:
         import zarr
 
         group: Any = zarr.open_group(self.folder, mode="r")
         return sum(first_values(np.asarray(group[name][:])) for name in NAMES)
+
+
+BY_LAYER = "safetensors, layer by layer"
+WAYS: dict[str, Callable[[Path], Any]] = {
+    "pid_jax": Ours,
+    "safetensors, whole files": Plain,
+    BY_LAYER: PlainByLayer,
+    "npy, a file a layer": Npy,
+    "HDF5": HDF5,
+    "zarr": Zarr,
+}

@@ -6,14 +6,15 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from benchmarks.measured import Measured, read_all
 from benchmarks.page import IMAGES, PAGE, make_page
-from benchmarks.plots import PLOTS, digest, peers_of
+from benchmarks.peers import peers_of
+from benchmarks.plots import PLOTS, digest
+from benchmarks.record import Measured, read_results
 
 
 @pytest.fixture(scope="module")
 def results() -> dict[str, Measured]:
-    return read_all()
+    return read_results()
 
 
 def test_page_is_made_from_the_results(results):
@@ -30,17 +31,18 @@ def test_every_file_of_results_has_its_command_and_date(results):
     for found in results.values():
         row = next(line for line in text.splitlines() if f"results/{found.name}.md" in line)
         assert f"`{found.command}`" in row
-        assert found.date in row
+        assert found.record["date"] in row
 
 
-def test_results_without_code_of_their_own_get_a_row(results):
-    one = Measured("streaming", "Streaming", {"any": [{"a": 1}]}, "2026-01-01", "a processor", 2)
-    more = make_page(results | {"streaming": one})
-    assert "| [streaming](../benchmarks/results/streaming.md) |" in more
+def test_new_results_get_a_row(results):
+    more = dataclasses.replace(
+        results["power"], name="more", record=results["power"].record | {"command": "python -m benchmarks.power"}
+    )
+    assert "| [more](../benchmarks/results/more.md) |" in make_page(results | {"more": more})
 
 
 def test_ratios_beside_peers_are_those_of_the_results(results):
-    found = dict(peers_of(results))
+    found = {peer.label: peer.times for peer in peers_of(results)}
     flows = {row["library"]: row["CPU seconds"] for row in results["flow_speed"].table("99 flows")}
     assert found["99 flows of 33 layers, against zuko"] == pytest.approx(flows["pid_jax"] / flows["zuko"])
     (row,) = (r for r in results["gaussian"].table("BROJA") if (r["d"], r["problems"]) == (16, 33))
@@ -50,7 +52,7 @@ def test_ratios_beside_peers_are_those_of_the_results(results):
 def test_other_results_make_another_digest(results):
     row = results["scaling"].table("Layers")[0]
     tables = {"Layers": [{**row, "CPU ms": row["CPU ms"] + 1}]}
-    changed = dataclasses.replace(results["scaling"], tables=tables)
+    changed = dataclasses.replace(results["scaling"], record={"tables": tables})
     assert digest(results) != digest(results | {"scaling": changed})
 
 
