@@ -8,11 +8,10 @@ import numpy as np
 from benchmarks.measure import cost_of
 from benchmarks.problems import draw
 from benchmarks.record import write_results
-from pid_jax import BROJA, Independence, gaussian_pid
+from pid_jax import BROJA, Independence, gaussian_pid, use_devices
 from pid_jax.gaussian.wishart import numpy_generator
 from pid_jax.inference.permuted import draw_permutations, permuted_quantities
 from pid_jax.inference.replicates import gaussian_replicates, row_replicates
-from pid_jax.runtime.devices import laid_out
 from pid_jax.runtime.progress import no_progress
 from pid_jax.testing.problems import random_channel
 
@@ -49,7 +48,7 @@ def main() -> None:
         times.append(row | {"ratio": replicates * 1000 / RESAMPLES / calls})
     memory = []
     for name, action in kinds.items():
-        with laid_out(budget_gb=BUDGET_GB):
+        with use_devices(budget_gb=BUDGET_GB):
             action(20)
             cost = cost_of(partial(action, 20 * RESAMPLES if name == "Parametric" else RESAMPLES))
         memory.append(

@@ -32,9 +32,9 @@ from pid_jax import (
     estimate_pid,
     fit_flow,
     gaussian_pid,
+    use_devices,
 )
 from pid_jax.inference.replicates import gaussian_replicates, row_replicates
-from pid_jax.runtime.devices import laid_out
 from pid_jax.runtime.precision import double_precision, single_precision
 from pid_jax.runtime.progress import no_progress
 
@@ -152,7 +152,7 @@ def measure(make: Callable[[], Work], gpu: Mesh, cpu: Mesh, rates: dict[str, flo
 
 
 def seconds(work: Work, mesh: Mesh) -> tuple[float, np.ndarray]:
-    with laid_out(mesh, BUDGET_GB), Cost() as cost:
+    with use_devices(mesh, BUDGET_GB), Cost() as cost:
         found = work.call()
     return cost.wall, found
 
