@@ -118,7 +118,7 @@ def test_a_record_of_ranks_gets_what_the_copula_gets(samples, key, monkeypatch):
 def test_what_has_no_record_is_refused_by_name(samples, key):
     with pytest.raises(TypeError, match=r"gaussianize .*Copula\(\).*Bent.*GAUSSIANIZERS"):
         estimate_pid(*samples, spec=SPEC, key=key)
-    with pytest.raises(typer.BadParameter, match="'bent' .*'copula'"):
+    with pytest.raises(typer.BadParameter, match=r"'bent' .*'copula'"):
         _known("bent")
     assert label_of("Bent") == "Bent"
     assert record_of(Copula()).method == "Copula"
@@ -129,7 +129,8 @@ def test_a_study_names_it_in_its_file_figures_and_page(tmp_path):
     make_store(tmp_path / "b")
     (tmp_path / "study.toml").write_text(
         'dims = [2, 2, 1]\ngaussianize = "bent"\ntested = "bent"\ncompared = ["nothing"]\nmeasures = ["mmi"]\n'
-        'replicates = 50\ntasks = ["a"]\n[[models]]\nname = "m"\nstore = "b"\n[multiverse]\ngaussianize = ["nothing", "bent"]\n'
+        'replicates = 50\ntasks = ["a"]\n[[models]]\nname = "m"\nstore = "b"\n'
+        '[multiverse]\ngaussianize = ["nothing", "bent"]\n'
     )
     config = read_config(tmp_path / "study.toml")
     assert config.spec.pid.gaussianize == config.spec.tested == Bent()
