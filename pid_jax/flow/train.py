@@ -183,9 +183,14 @@ def _evaluate(
     count = samples.train[0].shape[-1]
     both = tuple(jnp.concatenate(pair, axis=-1) for pair in zip(samples.train, samples.held_out, strict=True))
     z, log_det = flow_latents(weights, permutations, both, training.architectures)
-    mean, cov = (moments if training.is_joint else standard_moments)(z.T[:count])
-    density = log_density(z.T, log_det, mean, cov)
-    return density[count:], -density[:count].mean()
+
+    def one(z: Array, log_det: Array) -> tuple[Array, Array]:
+        mean, cov = (moments if training.is_joint else standard_moments)(z[:count])
+        density = log_density(z, log_det, mean, cov)
+        return density[count:], -density[:count].mean()
+
+    held_out, train = jax.vmap(one)(z.T[None], log_det[None])
+    return held_out[0], train[0]
 
 
 def _loss(
@@ -203,7 +208,8 @@ def _loss(
         for x, k, free in zip(batch, keys, samples.is_free, strict=True)
     )
     z, log_det = flow_latents(weights, permutations, batch, training.architectures)
-    return (joint_loss if training.is_joint else marginal_loss)(z, log_det)
+    # Mapped over an axis of one: XLA rounds a plain product otherwise, and numbers stay those of earlier versions.
+    return jax.vmap(joint_loss if training.is_joint else marginal_loss)(z[None], log_det[None]).mean()
 
 
 def _batches(key: jax.Array, count: int, training: Training) -> Array:

@@ -10,16 +10,15 @@ from pid_jax.settings.estimate import (
     MMI,
     OAS,
     PCA,
-    Copula,
     Exact,
     LedoitWolf,
-    NoGaussianization,
     NoReduction,
     PIDSpec,
     Randomized,
     SampleCovariance,
     spec_to_dict,
 )
+from pid_jax.settings.gaussianize import Copula, NoGaussianization
 
 ALL = (
     PCA,
