@@ -73,6 +73,7 @@ def test_corrected_estimates_are_those_of_the_bent_samples(samples, key):
         check_equal(getattr(found, name), getattr(plain, name))
     assert found.gaussianizer == "Bent"
     assert found.settings["gaussianize"] == {"method": "Bent", "unit": 1.0}
+    assert found.bias is not None
     assert np.all(found.bias.synergy != 0)
 
 
