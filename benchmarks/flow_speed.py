@@ -36,7 +36,6 @@ OWN: dict[str, Any] = {
     "input_noise": 0.0,
     "validation_fraction": HELD_OUT / SAMPLES,
     "evaluations": 1,
-    "keep_best": True,
 }
 REPEATS, PEER_LAYERS = 3, [0, LAYERS - 1]
 

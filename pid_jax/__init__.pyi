@@ -49,8 +49,6 @@ from .settings.gaussianize import Joint as Joint
 from .settings.gaussianize import Marginal as Marginal
 from .settings.gaussianize import NoGaussianization as NoGaussianization
 from .settings.gaussianize import RealNVP as RealNVP
-from .settings.gaussianize import Separate as Separate
-from .settings.gaussianize import Shared as Shared
 from .settings.gaussianize import Standardize as Standardize
 from .settings.inference import Basic as Basic
 from .settings.inference import BCa as BCa

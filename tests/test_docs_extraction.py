@@ -19,7 +19,7 @@ import extraction.cli.main
 import pid_jax.cli.main
 from pid_jax.plot.trajectories import plot_trajectories
 from pid_jax.plot.windows import plot_windows
-from pid_jax.settings.estimate import NoGaussianization
+from pid_jax.settings.gaussianize import NoGaussianization
 from pid_jax.store import ActivationStore
 from pid_jax.study.config import read_config
 from pid_jax.study.results import load_study, one_model

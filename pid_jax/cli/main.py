@@ -2,7 +2,6 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from pid_jax.settings.estimate import PCA
-    from pid_jax.settings.gaussianize import Gaussianizer
     from pid_jax.study.config import StudyConfig
 
 # Options that a study file has entries for.
@@ -28,20 +26,26 @@ RESULTS, PAGE, FIGURES, CELLS = "results.nc", "report.html", "figures", "cells"
 app = make_app("Partial information decomposition of what a model's modalities tell about its prediction.")
 
 
-class GaussianizeBy(StrEnum):
-    """Maps of the variables to Gaussian latents, by their names on the command line."""
+def _known(name: str) -> str:
+    """Refuse what is no name of a Gaussianizer; a parser, since the names come with functions that load JAX."""
+    from pid_jax.estimate.gaussianize import GAUSSIANIZERS
 
-    FLOW = "flow"
-    COPULA = "copula"
-    NOTHING = "nothing"
-    AUTO = "auto"
+    if name not in GAUSSIANIZERS:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(map(repr, GAUSSIANIZERS))}.")
+    return name
 
 
 Dims = Annotated[str, typer.Option(help="PCA components of source_1, source_2 and target.")]
 Keep = Annotated[str, typer.Option(help="'all' samples, or those answered 'correct' under the baseline.")]
 Tasks = Annotated[str, typer.Option(help="'all' or task names with commas.")]
 Way = Annotated[
-    GaussianizeBy, typer.Option("--gaussianize", help="Flows, rank copula, nothing, or the best on held-out samples.")
+    str,
+    typer.Option(
+        "--gaussianize",
+        parser=_known,
+        metavar="NAME",
+        help="Gaussianizer: flow, copula, nothing, auto, or an added one.",
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of everything random, from 0 to 2**32 - 1.")]
 
@@ -91,7 +95,7 @@ def study(
     dims: Dims = "12,12,8",
     keep: Keep = "all",
     tasks: Tasks = "all",
-    gaussianize: Way = GaussianizeBy.FLOW,
+    gaussianize: Way = "flow",
     seed: Seed = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Fail if anything had to be left out.")] = False,
     distributed: Annotated[
@@ -116,7 +120,7 @@ def study(
             raise ValueError(f"--{given[0]} and a study file were given: set it in {config}, whose settings count.")
         _study(read_config(config), out_dir, strict, distributed, budget_gb)
         return
-    spec = study_spec(dims=_dims(dims), gaussianize=gaussianize.value, keep=keep, tasks=parse_names(tasks))
+    spec = study_spec(dims=_dims(dims), gaussianize=gaussianize, keep=keep, tasks=parse_names(tasks))
     model = ModelConfig(name=Path(str(store)).resolve().name, store=str(store), knockouts=tuple(knockout or ()))
     _study(StudyConfig(models=(model,), spec=spec, seed=seed), out_dir, strict, distributed, budget_gb)
 
@@ -144,7 +148,7 @@ def estimate(
     ],
     out_file: Annotated[Path | None, typer.Option("--out", help="Write the result to this netCDF file.")] = None,
     dims: Dims = "16,16,16",
-    gaussianize: Way = GaussianizeBy.FLOW,
+    gaussianize: Way = "flow",
     bits: Annotated[bool, typer.Option("--bits", help="Report in bits.")] = False,
     seed: Seed = 0,
 ) -> None:
@@ -157,13 +161,14 @@ def estimate(
 
     from pid_jax.cli.compilation_cache import keep_compiled
     from pid_jax.decompose.result import VARIABLES
+    from pid_jax.estimate.gaussianize import GAUSSIANIZERS
     from pid_jax.estimate.samples import estimate_pid
     from pid_jax.gaussian.status import Status
     from pid_jax.runtime.array_files import read_variables
     from pid_jax.settings.estimate import PIDSpec
 
     values = read_variables(arrays, VARIABLES)
-    spec = PIDSpec(reduction=_pca(dims), gaussianize=_gaussianizer(gaussianize))
+    spec = PIDSpec(reduction=_pca(dims), gaussianize=GAUSSIANIZERS[gaussianize].default)
     keep_compiled()
     with fraction_bar("Decomposing") as progress:
         found = estimate_pid(*values, spec=spec, key=jax.random.key(seed), progress=progress)
@@ -256,12 +261,6 @@ def _check_folder(out_dir: Path) -> None:
 def _check_seed(seed: int) -> None:
     if not 0 <= seed <= LARGEST_SEED:
         raise ValueError(f"--seed needs a whole number from 0 to {LARGEST_SEED}, got {seed}.")
-
-
-def _gaussianizer(way: GaussianizeBy) -> "Gaussianizer":
-    from pid_jax.study.config import GAUSSIANIZERS
-
-    return GAUSSIANIZERS[way.value]
 
 
 def _pca(dims: str) -> "PCA":

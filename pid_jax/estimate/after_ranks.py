@@ -10,7 +10,7 @@ from pid_jax.bias.rank_errors import add_rank_errors, noisy_problems, rank_error
 from pid_jax.bias.rank_noise import LARGEST_SHARE, remove_rank_noise, roots_of, share_of_noise
 from pid_jax.bias.sampling import put_rows
 from pid_jax.decompose.result import PIDEstimate
-from pid_jax.estimate.gaussianize import COPULA, Latents
+from pid_jax.estimate.gaussianize import Latents, are_ranked
 from pid_jax.flow.sentences import name_problems
 from pid_jax.gaussian.status import Status
 from pid_jax.pid.quantities import QUANTITIES, PIDQuantities
@@ -20,7 +20,7 @@ from pid_jax.settings.estimate import Redundancy
 
 def without_rank_noise(cov: np.ndarray, latents: Latents) -> np.ndarray:
     """Remove the noise of ranks from the covariances (problems, D, D) of those problems that were mapped by ranks."""
-    rows = np.flatnonzero(latents.gaussianizer == COPULA)
+    rows = np.flatnonzero(are_ranked(latents.gaussianizer))
     if not rows.size:
         return cov
     with one_blas_thread(cov.shape[-1]):
@@ -29,7 +29,7 @@ def without_rank_noise(cov: np.ndarray, latents: Latents) -> np.ndarray:
 
 def without_noise_in_rows(latents: Latents) -> np.ndarray:
     """Map latents linearly so that their covariances are those without the noise of ranks; others stay as they are."""
-    rows, values = np.flatnonzero(latents.gaussianizer == COPULA), latents.values
+    rows, values = np.flatnonzero(are_ranked(latents.gaussianizer)), latents.values
     if not rows.size:
         return values
     centered = values[rows] - values[rows].mean(axis=1, keepdims=True)
@@ -50,7 +50,7 @@ def with_rank_errors(drawn: Any, estimate: PIDEstimate, latents: Latents, measur
         key: A JAX random key. The same key, and covariances that hardly differ, give errors that hardly differ.
     """
     samples = latents.values.shape[1]
-    is_ranked = (latents.gaussianizer == COPULA) & (estimate.status == Status.OK)
+    is_ranked = are_ranked(latents.gaussianizer) & (estimate.status == Status.OK)
     rows = noisy_problems(estimate.cov, samples, estimate.dims, is_ranked)
     if not rows.size:
         return drawn
@@ -64,7 +64,7 @@ def errors_of_differences(
 ) -> PIDQuantities:
     """Compute what the noise of ranks adds to standard errors of differences, in problems with ranks in both."""
     values, samples = np.concatenate([x.values for x in latents], axis=-1), latents[0].values.shape[1]
-    is_ranked = np.logical_and.reduce([x.gaussianizer == COPULA for x in latents])
+    is_ranked = np.logical_and.reduce([are_ranked(x.gaussianizer) for x in latents])
     usable = is_ranked & np.logical_and.reduce([e.status == Status.OK for e in estimates])
     noisy = [noisy_problems(e.cov, samples, e.dims, usable) for e in estimates]
     rows, found = np.union1d(*noisy), PIDQuantities(**{name: np.zeros(len(values)) for name in QUANTITIES})
@@ -80,7 +80,7 @@ def errors_of_differences(
 def note_coarse_ranks(cov: np.ndarray, latents: Latents, dims: tuple[int, int, int], problem: str) -> tuple[str, ...]:
     """Name the problems in which ranks are too coarse for what the sources tell about the target."""
     samples, share = latents.values.shape[1], np.zeros(len(cov))
-    rows = np.flatnonzero(latents.gaussianizer == COPULA)
+    rows = np.flatnonzero(are_ranked(latents.gaussianizer))
     if rows.size:
         share[rows] = share_of_noise(cov[rows], samples, dims)
     is_coarse = share > LARGEST_SHARE

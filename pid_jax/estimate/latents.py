@@ -27,7 +27,7 @@ from pid_jax.decompose.pid import solve_pid
 from pid_jax.decompose.result import VARIABLES, PIDEstimate
 from pid_jax.estimate.after_ranks import note_coarse_ranks, without_rank_noise
 from pid_jax.estimate.discrete_values import describe_discrete, refuse_impossible
-from pid_jax.estimate.gaussianize import COPULA, FLOW, Latents, gaussianize, is_corrected
+from pid_jax.estimate.gaussianize import Latents, are_ranked, gaussianize, is_corrected
 from pid_jax.flow.diagnose import describe_flows, describe_problems, diagnose_latents
 from pid_jax.gaussian.condition import note_conditions
 from pid_jax.gaussian.covariance import ledoit_wolf, oracle_approximating, sample_covariance
@@ -178,9 +178,9 @@ def _diagnose(latents: Latents, dims: tuple[int, int, int], labels: Sequence[str
     """Look for what is not Gaussian in the latents, and for flows that have over-fitted where theirs are used."""
     diagnostics = diagnose_latents(latents.values, dims)
     findings = describe_problems(diagnostics, labels, problem)
-    if latents.fit is not None and latents.fitted is not None:
-        flows = (latents.fit, latents.fitted, latents.gaussianizer == FLOW)
-        findings = (*describe_flows(*flows, dims, problem), *findings)
+    if latents.fit is not None and latents.fitted is not None and latents.used is not None:
+        is_used = np.isin(np.arange(len(latents.values)), latents.used)
+        findings = (*describe_flows(latents.fit, latents.fitted, is_used, dims, problem), *findings)
     return {"diagnostics": diagnostics, "findings": findings}
 
 
@@ -198,14 +198,14 @@ def _decompose(
         return vars(solve_pid(cov, dims, measure))
     samples = latents.values.shape[1]
     corrected = correct_sampling(cov, samples, dims, measure, spec.bias_correction, key, level)
-    noisy = noisy_problems(cov, samples, dims, (latents.gaussianizer == COPULA) & (corrected.found.status == Status.OK))
+    noisy = noisy_problems(cov, samples, dims, are_ranked(latents.gaussianizer) & (corrected.found.status == Status.OK))
     if noisy.size:
         errors = rank_errors(cov[noisy], samples, dims, measure, jax.random.fold_in(key, 2))
         corrected = subtract_ranks(corrected, noisy, errors, level)
-    rows = latents.refitted
+    rows = latents.used
     if rows is not None:
         here = jax.tree.map(lambda x: x[rows], (corrected.found.atoms, corrected.found.information))
-        first, second = _biases_of_fits(latents, here, measure, dims, spec, jax.random.fold_in(key, 1))
+        first, second = _biases_of_fits(latents, here, measure, dims)
         by_gaussians = latents.fit.spec.gaussian_share if latents.fit is not None else None
         corrected = subtract_fit(corrected, rows, first, second, by_gaussians or 0.0)
     return fields_of(corrected)
@@ -231,12 +231,9 @@ def correct_sampling(
 
 
 def _biases_of_fits(
-    latents: Latents, here: Amounts, measure: Redundancy, dims: tuple[int, int, int], spec: PIDSpec, key: jax.Array
+    latents: Latents, here: Amounts, measure: Redundancy, dims: tuple[int, int, int]
 ) -> tuple[Amounts, Amounts | None]:
-    """Say by how much atoms behind flows read high by the fitted model, or by folds, and by the Gaussian model."""
-    if latents.folds is not None:
-        held_out = _cross_fitted(latents, measure, dims, spec.bias_correction, key)
-        return jax.tree.map(np.subtract, here, held_out), None
+    """Return by how much atoms after flows read high according to the fitted model, and to the Gaussian model."""
     if latents.replicates is None:
         return jax.tree.map(np.zeros_like, here), None
     biases = [
@@ -250,16 +247,6 @@ def _bias_of_fit(drawn: np.ndarray, found: np.ndarray, dims: tuple[int, ...], me
     """Compute what refits find beyond what their very samples have: without the scatter of those samples."""
     with_fit, without = mean_over_draws(found, dims, measure), mean_over_draws(drawn, dims, measure)
     return jax.tree.map(np.subtract, (with_fit.atoms, with_fit.information), (without.atoms, without.information))
-
-
-def _cross_fitted(
-    latents: Latents, measure: Redundancy, dims: tuple[int, int, int], correction: Any, key: jax.Array
-) -> Amounts:
-    """Decompose the covariances of all folds, correct each for the sampling of its few samples, and average."""
-    assert latents.folds is not None
-    samples = latents.values.shape[1] // len(latents.folds)
-    each = correct_sampling(latents.folds, samples, dims, measure, correction, key).found
-    return jax.tree.map(lambda value: value.mean(axis=0), (each.atoms, each.information))
 
 
 def _estimate_covariance(

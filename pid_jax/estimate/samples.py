@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
 from pid_jax.decompose.result import VARIABLES, PIDEstimate
+from pid_jax.estimate.gaussianize import record_of
 from pid_jax.estimate.latents import estimate_reduced
 from pid_jax.estimate.usable import find_usable
 from pid_jax.reduce.discrete import find_discrete
@@ -30,7 +31,6 @@ from pid_jax.runtime.devices import map_problems, over_devices, use_devices
 from pid_jax.runtime.precision import double_precision
 from pid_jax.runtime.progress import Progress, no_progress
 from pid_jax.settings.estimate import PIDSpec, is_pca, is_shrunk
-from pid_jax.settings.gaussianize import Copula
 
 # Arrays as large as the samples of a problem that exist at a time while it is reduced.
 COPIES = 5
@@ -164,7 +164,7 @@ def _reduce_all(
     scaled, exponents = scale_extremes(array, is_kept)
     base = None if fitted_on is None else scale_extremes(fitted_on, is_kept)[0]
     reduced = _reduce_samples(scaled, base, dim, spec, key)
-    if exponents is not None and isinstance(spec.gaussianize, Copula) and not np.any(reduced.rounding):
+    if exponents is not None and record_of(spec.gaussianize).is_ranked and not np.any(reduced.rounding):
         # Columns as they are: ranks need no squares, and scaling would lose small numbers next to huge ones.
         reduced, exponents = dataclasses.replace(reduced, scores=array.astype(np.float64)), None
     notes = describe_reduction(name, array.shape[-1], reduced.rank, reduced.explained_variance, dim)

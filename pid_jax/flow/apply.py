@@ -1,6 +1,7 @@
-"""The fitted maps of all variables applied to samples, each variable in a thread of its own."""
+"""The fitted map of each variable, and its application to samples, each variable in a thread of its own."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -8,12 +9,31 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
-from pid_jax.flow.variable import VariableFlow, variable_forward, variable_inverse
-from pid_jax.flow.weights import Architecture
+from pid_jax.flow.stage import Stage, stage_inverse, stages_forward
+from pid_jax.flow.weights import Architecture, FlowWeights, flow_forward, flow_inverse
 from pid_jax.runtime.devices import in_threads
 from pid_jax.runtime.precision import single_precision
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class VariableFlow:
+    """A fitted map of one variable in one problem.
+
+    Attributes:
+        center: Subtracted from each coordinate, in double precision as `scale`: single precision would lose what is
+            far from zero.
+        scale: Each coordinate is divided by it then.
+        stages: What stands in front of the flow; none to leave the scaled coordinates as they are.
+        weights: The flow behind that.
+    """
+
+    center: Float[Array, "d"] | np.ndarray
+    scale: Float[Array, "d"] | np.ndarray
+    stages: tuple[Stage, ...]
+    weights: FlowWeights
 
 
 def map_variables(
@@ -70,12 +90,12 @@ def _of_each(
 
 @partial(jax.jit, static_argnames="architecture")
 def _map(flow: VariableFlow, x: Array, *, architecture: Architecture) -> tuple[Array, Array]:
-    return _each(flow, x, partial(variable_forward, architecture=architecture))
+    return _each(flow, x, partial(_forward, architecture=architecture))
 
 
 @partial(jax.jit, static_argnames="architecture")
 def _invert(flow: VariableFlow, z: Array, *, architecture: Architecture) -> Array:
-    return _each(flow, z, partial(variable_inverse, architecture=architecture))
+    return _each(flow, z, partial(_inverse, architecture=architecture))
 
 
 def _each(flow: VariableFlow, values: Array, apply: Any) -> Any:
@@ -84,3 +104,20 @@ def _each(flow: VariableFlow, values: Array, apply: Any) -> Any:
         only = jax.tree.map(lambda leaf: leaf[0], flow)
         return lax.map(lambda one: apply(only, one), values)
     return lax.map(lambda pair: apply(*pair), (flow, values))
+
+
+def _forward(
+    flow: VariableFlow, x: Float[Array, "n d"], architecture: Architecture
+) -> tuple[Float[Array, "n d"], Float[Array, "n"]]:
+    """Map scaled samples to latents; return them and log |det| of the Jacobian."""
+    scores, log_slope = stages_forward(flow.stages, x)
+    z, log_det = flow_forward(flow.weights, scores.T, architecture)
+    return z.T, log_det + log_slope
+
+
+def _inverse(flow: VariableFlow, z: Float[Array, "n d"], architecture: Architecture) -> Float[Array, "n d"]:
+    """Map latents back to scaled samples."""
+    scores = flow_inverse(flow.weights, z.T, architecture)[0].T
+    for stage in reversed(flow.stages):
+        scores = stage_inverse(stage, scores)
+    return scores

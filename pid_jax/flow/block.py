@@ -173,14 +173,12 @@ class Conditioner(nn.Module):
 
     Attributes:
         size: Coordinates that are shifted and scaled.
-        width: Units in each hidden layer.
-        hidden_layers: Number of hidden layers.
+        width: Units in the hidden layer.
         activation: "relu" or "silu".
     """
 
     size: int
     width: int
-    hidden_layers: int
     activation: str
 
     @nn.compact
@@ -188,8 +186,7 @@ class Conditioner(nn.Module):
         """Return shifts and log-scales."""
         activation, zeros = getattr(nn, self.activation), nn.initializers.zeros_init()
         x = jnp.clip(x, -REACH, REACH)
-        for _ in range(self.hidden_layers):
-            x = activation(Dense(self.width, nn.initializers.he_uniform(), nn.initializers.normal(BIAS_SPREAD))(x))
+        x = activation(Dense(self.width, nn.initializers.he_uniform(), nn.initializers.normal(BIAS_SPREAD))(x))
         shift, log_scale = (Dense(self.size, zeros, zeros)(x) for _ in range(2))
         return shift, LARGEST_LOG_SCALE * jnp.tanh(log_scale / LARGEST_LOG_SCALE)
 
@@ -199,14 +196,12 @@ class Block(nn.Module):
 
     Attributes:
         dim: Coordinates. A single one has no other to depend on, and no coupling.
-        width: Units in each hidden layer of the conditioner.
-        hidden_layers: Its hidden layers.
+        width: Units in the hidden layer of the conditioner.
         activation: "relu" or "silu".
     """
 
     dim: int
     width: int
-    hidden_layers: int
     activation: str
 
     def setup(self) -> None:
@@ -218,7 +213,7 @@ class Block(nn.Module):
         self.shift = self.param("shift", zeros, (self.dim,))
         self.skew = self.param("skew", zeros, (self.dim,))
         self.tail = self.param("tail", zeros, (self.dim,))
-        self.conditioner = Conditioner(self.dim - self.dim // 2, self.width, self.hidden_layers, self.activation)
+        self.conditioner = Conditioner(self.dim - self.dim // 2, self.width, self.activation)
 
     def __call__(self, x: Halves, permutation: Int[Array, "d"]) -> tuple[Halves, Float[Array, "n"]]:
         """Map forward; return the images and log |det| of the Jacobian."""

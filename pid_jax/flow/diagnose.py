@@ -69,18 +69,13 @@ def describe_flows(
     if not is_used.any():
         return ()
     train, held_out = np.full((2, len(is_used)), np.nan)
-    train[fitted], held_out[fitted] = _last(fit.train_curve), _last(fit.validation_curve)
+    for last, curves in ((train, fit.train_curve), (held_out, fit.validation_curve)):
+        last[fitted] = curves.reshape(len(fitted), -1)[:, -1]
     train[~is_used] = np.nan
     return (
         *describe_size(fit.samples, dims, is_flow=True),
         *describe_fits(train, held_out, sum(dims), problem),
     )
-
-
-def _last(curves: np.ndarray) -> np.ndarray:
-    """Find the last value of each curve that is not NaN."""
-    flat = curves.reshape(-1, curves.shape[-1])
-    return flat[np.arange(len(flat)), (~np.isnan(flat)).sum(axis=-1) - 1]
 
 
 def flatten(diagnostics: Diagnostics) -> Iterator[tuple[str, list[str], np.ndarray, dict[str, str]]]:

@@ -8,12 +8,12 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pid_jax.flow.apply import VariableFlow
 from pid_jax.flow.fitted import FlowFit, architectures_of, covariance_of, latents_of
 from pid_jax.flow.input import Prepared, prepare_variable
-from pid_jax.flow.loops import Fitted, fit_separately, fit_together
+from pid_jax.flow.loops import Fitted, fit_separately
 from pid_jax.flow.recipe import choose_settings
 from pid_jax.flow.train import Training
-from pid_jax.flow.variable import VariableFlow
 from pid_jax.runtime.by_type import by_type
 from pid_jax.runtime.checks import (
     check_key,
@@ -27,7 +27,7 @@ from pid_jax.runtime.checks import (
 from pid_jax.runtime.devices import use_devices
 from pid_jax.runtime.progress import Progress, no_progress
 from pid_jax.runtime.threads import one_blas_thread
-from pid_jax.settings.gaussianize import Joint, Marginal, RealNVP, Separate, Shared
+from pid_jax.settings.gaussianize import Joint, Marginal, RealNVP
 
 FEWEST_HELD_OUT = 20
 
@@ -40,8 +40,8 @@ def fit_flow(
 ) -> FlowFit:
     """Fit one flow a variable, so that all variables together become Gaussian.
 
-    Every problem on the leading axes is fitted by the same compiled program with the same key, so that with separate
-    flows the result of one does not depend on which others there are, nor on their order.
+    Every problem on the leading axes is fitted by the same compiled program with the same key, so that the result of
+    one does not depend on which others there are, nor on their order.
 
     Args:
         variables: Samples (..., n, d) of two or more variables, row i of each from the same sample. A variable that is
@@ -86,7 +86,6 @@ def fit_arrays(
     spec: RealNVP,
     key: jax.Array,
     progress: Progress,
-    is_held_out: np.ndarray | None = None,
 ) -> FlowFit:
     """Fit flows to checked samples.
 
@@ -98,35 +97,23 @@ def fit_arrays(
         spec: Settings without None.
         key: A JAX random key.
         progress: See `fit_flow`.
-        is_held_out: Samples to hold out (n,); a part of them drawn by the key if not given.
     """
     count, dims = arrays[0].shape[1], tuple(array.shape[-1] for array in arrays)
-    if is_held_out is None:
-        is_held_out = hold_out(key, count, sum(dims), spec)
+    is_held_out = _hold_out(key, count, sum(dims), spec)
     training = _training(spec, int((~is_held_out).sum()), dims)
     with one_blas_thread(sum(dims)):
         each = zip(arrays, is_free.T, strict=True)
         prepared = [prepare_variable(array, is_held_out, free, spec) for array, free in each]
         scores = [one.scores for one in prepared]
-        if by_type("sharing", spec.sharing, {Shared: True, Separate: False}):
-            fitted = fit_together(scores, is_free, is_held_out, training, key, progress)
-        else:
-            fitted = fit_separately(scores, is_free, is_held_out, training, spec.layer_batch, key, progress)
+        fitted = fit_separately(scores, is_free, is_held_out, training, key, progress)
     fit = _assemble(prepared, fitted, training, leading, is_held_out, is_free, spec)
     return _with_moments(fit, arrays)
 
 
-def fit_again(
-    fit: FlowFit,
-    variables: Sequence[np.ndarray],
-    key: jax.Array,
-    progress: Progress,
-    is_held_out: np.ndarray | None = None,
-) -> FlowFit:
+def fit_again(fit: FlowFit, variables: Sequence[np.ndarray], key: jax.Array, progress: Progress) -> FlowFit:
     """Fit flows with the settings of a fit that has at most one leading axis to other samples; see `fit_arrays`."""
     arrays = [x.reshape(-1, *x.shape[-2:]) for x in variables]
-    is_free = fit.is_learned.reshape(-1, len(arrays))
-    return fit_arrays(arrays, fit.leading, is_free, fit.spec, key, progress, is_held_out)
+    return fit_arrays(arrays, fit.leading, fit.is_learned.reshape(-1, len(arrays)), fit.spec, key, progress)
 
 
 def _find_free(arrays: Sequence[np.ndarray]) -> np.ndarray:
@@ -144,7 +131,7 @@ def _find_free(arrays: Sequence[np.ndarray]) -> np.ndarray:
     return is_free
 
 
-def hold_out(key: jax.Array, count: int, size: int, spec: RealNVP) -> np.ndarray:
+def _hold_out(key: jax.Array, count: int, size: int, spec: RealNVP) -> np.ndarray:
     """Choose the samples to hold out."""
     assert spec.validation_fraction is not None
     held = max(FEWEST_HELD_OUT, round(spec.validation_fraction * count))
@@ -165,7 +152,6 @@ def _training(spec: RealNVP, count: int, dims: tuple[int, ...]) -> Training:
     assert spec.epochs is not None
     assert spec.weight_decay is not None
     assert spec.input_noise is not None
-    assert spec.keep_best is not None
     steps = spec.epochs * max(1, count // min(spec.batch_size, count))
     evaluations = min(spec.evaluations, steps)
     return Training(
@@ -177,9 +163,6 @@ def _training(spec: RealNVP, count: int, dims: tuple[int, ...]) -> Training:
         learning_rate=spec.learning_rate,
         weight_decay=spec.weight_decay,
         input_noise=spec.input_noise,
-        clip_norm=spec.clip_norm,
-        patience=spec.patience if spec.keep_best else evaluations + 1,
-        keep_best=spec.keep_best,
     )
 
 
@@ -200,10 +183,6 @@ def _assemble(
         for one, weights in zip(prepared, fitted.weights, strict=True)
     )
     count, size = len(is_held_out), sum(a.dim for a in training.architectures)
-    per_pass = max(1, int((~is_held_out).sum()) // training.batch_size)
-    done = (~np.isnan(fitted.held_out)).sum(axis=1)
-    best = np.nanargmin(fitted.held_out, axis=1) + 1 if training.keep_best else done
-    epochs = [-(-number * training.steps // per_pass) for number in (best, done)]
     return FlowFit(
         flows=flows,
         leading=leading,
@@ -213,8 +192,6 @@ def _assemble(
         cov=np.zeros((*leading, size, size)),
         train_curve=fitted.train.reshape(*leading, -1),
         validation_curve=fitted.held_out.reshape(*leading, -1),
-        best_epoch=epochs[0].reshape(leading),
-        stopped_epoch=epochs[1].reshape(leading),
         validation_density=fitted.density.reshape(*leading, -1),
         rejected_steps=fitted.rejected.reshape(leading),
         is_held_out=is_held_out,

@@ -14,11 +14,10 @@ from numpy.typing import ArrayLike
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from pid_jax.flow.apply import invert_variables, map_variables
+from pid_jax.flow.apply import VariableFlow, invert_variables, map_variables
 from pid_jax.flow.objective import log_density
 from pid_jax.flow.spline import Spline
 from pid_jax.flow.stage import Stage
-from pid_jax.flow.variable import VariableFlow
 from pid_jax.flow.weights import Architecture, init_weights
 from pid_jax.runtime.checks import check_key, check_positive_int, check_same_labels, check_samples
 from pid_jax.runtime.files import write_bytes
@@ -27,9 +26,12 @@ from pid_jax.runtime.side_by_side import side_by_side
 from pid_jax.settings.estimate import spec_from_dict, spec_to_dict
 from pid_jax.settings.gaussianize import RealNVP, is_ranked
 
-_SCHEMA = "pid_jax.FlowFit/3"
+_SCHEMA = "pid_jax.FlowFit/4"
+_READABLE = ("pid_jax.FlowFit/3", _SCHEMA)
+# Fields that settings had up to FlowFit/3: how a fit went, which fitted maps do not need any more.
+_EARLIER = {"hidden_layers", "sharing", "clip_norm", "keep_best", "patience", "folds", "layer_batch"}
 _CURVES = ("train_curve", "validation_curve", "validation_density")
-_ARRAYS = ("mean", "cov", *_CURVES, "best_epoch", "stopped_epoch", "rejected_steps")
+_ARRAYS = ("mean", "cov", *_CURVES, "rejected_steps")
 _ROWS = ("is_held_out", "is_learned")
 
 
@@ -45,13 +47,10 @@ class FlowFit:
         mean: Mean of the latents of all samples (..., D).
         cov: Covariance of the latents of all samples (..., D, D), unbiased, in float64.
         train_curve: Negative log-likelihood of the training samples at every evaluation (..., evaluations), in nats a
-            sample of the scaled and, with `Copula` marginals, already marginally Gaussian coordinates; NaN after the
-            fit has stopped.
+            sample of the scaled and, with `Copula` marginals, already marginally Gaussian coordinates.
         validation_curve: The same of the held-out samples.
         validation_density: Log-densities of the held-out samples at the best evaluation (..., m), of the
             same coordinates.
-        best_epoch: Epoch whose weights were kept.
-        stopped_epoch: Last epoch.
         rejected_steps: Steps left out since the gradient was not finite.
         is_held_out: Which samples were held out (n,).
         is_learned: Whether the flow of each variable was learned (..., variables), or stays the identity behind the
@@ -68,8 +67,6 @@ class FlowFit:
     train_curve: np.ndarray
     validation_curve: np.ndarray
     validation_density: np.ndarray
-    best_epoch: np.ndarray
-    stopped_epoch: np.ndarray
     rejected_steps: np.ndarray
     is_held_out: np.ndarray
     is_learned: np.ndarray
@@ -155,7 +152,7 @@ class FlowFit:
             ValueError: If the file is missing or holds something else.
         """
         arrays, header = _read(Path(path))
-        spec, dims = spec_from_dict(header["spec"]), tuple(header["dims"])
+        spec, dims = _read_settings(header["spec"], path), tuple(header["dims"])
         paths, tree = jax.tree_util.tree_flatten_with_path(_template(spec, dims))
         flows = jax.tree.unflatten(tree, [arrays[f"flows/{_name(leaf_path)}"] for leaf_path, _ in paths])
         return cls(
@@ -173,7 +170,6 @@ class FlowFit:
         lines = [f"FlowFit of {problems} problem{'s' * (problems != 1)}, dims {self.dims}, n = {self.samples}"]
         best = np.nanmin(self.validation_curve, axis=-1)
         lines.append(f"  held-out negative log-likelihood {best.min():.4g} to {best.max():.4g} nats")
-        lines.append(f"  stopped at epoch {self.stopped_epoch.min()} to {self.stopped_epoch.max()}")
         lines.append(f"  rejected steps: {int(self.rejected_steps.max())} at most")
         return "\n".join(lines)
 
@@ -211,8 +207,7 @@ def architectures_of(spec: RealNVP, dims: Sequence[int]) -> tuple[Architecture, 
     assert spec.couplings is not None
     assert spec.width is not None
     assert spec.activation is not None
-    shape = spec.couplings, spec.width, spec.hidden_layers, spec.activation
-    return tuple(Architecture(dim, *shape) for dim in dims)
+    return tuple(Architecture(dim, spec.couplings, spec.width, spec.activation) for dim in dims)
 
 
 _log_density = jax.jit(jax.vmap(log_density))
@@ -244,9 +239,19 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise ValueError(f"{path} does not exist: make it with FlowFit.save.") from None
     except SafetensorError as error:
         raise ValueError(f"{path} cannot be read ({error}): make it anew with FlowFit.save.") from error
-    if header.get("schema") != _SCHEMA:
+    if header.get("schema") not in _READABLE:
         raise ValueError(f"{path} holds {header.get('schema', 'no schema')!r}, wanted {_SCHEMA!r}.")
     return arrays, header
+
+
+def _read_settings(described: dict[str, Any], path: str | Path) -> RealNVP:
+    layers = described.get("hidden_layers", 1)
+    if layers != 1:
+        raise ValueError(
+            f"{path} holds flows whose conditioners have {layers} hidden layers, and those of this version have one: "
+            "read it with the version that wrote it, or fit again."
+        )
+    return spec_from_dict({name: value for name, value in described.items() if name not in _EARLIER})
 
 
 def latents_of(fit: FlowFit, *variables: ArrayLike) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The loops around the compiled steps of a fit: problem by problem, or all problems as one."""
+"""The loops around the compiled steps of a fit, problem by problem or in batches of them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,8 +11,6 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array
 
-from pid_jax.flow.memory import memory_of_fit
-from pid_jax.flow.similarity import layer_coordinates
 from pid_jax.flow.train import FitState, Samples, Training, advance_fit, rejected_steps, start_fit
 from pid_jax.flow.weights import FlowWeights, init_weights
 from pid_jax.runtime.devices import (
@@ -31,6 +29,11 @@ from pid_jax.runtime.progress import Progress, StepCounter
 
 # How a function of one problem becomes one of a batch: `jax.vmap` or `one_each`.
 Map = Callable[[Callable[..., Any]], Callable[..., Any]]
+# Single-precision numbers kept per unit and coordinate: of a sample in a step, for the gradient, and in an evaluation.
+IN_STEP, IN_EVALUATION = 16, 3
+# The weights, their gradient, the two moments of the optimizer, and copies on the way.
+OF_WEIGHTS = 8
+BYTES = 4
 
 
 @jax.tree_util.register_dataclass
@@ -39,8 +42,8 @@ class Fitted:
     """What a fit leaves, as NumPy arrays.
 
     Attributes:
-        weights: Of each variable, one flow a problem on the leading axis, or one for all.
-        train: Negative log-likelihood of the training samples (problems, evaluations); NaN where there was none.
+        weights: Of each variable, one flow a problem on the leading axis.
+        train: Negative log-likelihood of the training samples (problems, evaluations).
         held_out: The same of the held-out samples.
         density: Log-densities of the held-out samples at the best evaluation (problems, m), in nats.
         rejected: Steps left out in each problem.
@@ -58,7 +61,6 @@ def fit_separately(
     is_free: np.ndarray,
     is_held_out: np.ndarray,
     training: Training,
-    batch: int | None,
     key: jax.Array,
     progress: Progress,
 ) -> Fitted:
@@ -74,7 +76,6 @@ def fit_separately(
         is_free: Whether the flow of a variable is learned (problems, variables).
         is_held_out: Samples held out (n,).
         training: Shape of the program.
-        batch: Problems of a batch where there are batches; None for as many as fit into the memory of the layout.
         key: A JAX random key.
         progress: Called with the evaluations done and all there can be.
     """
@@ -85,84 +86,41 @@ def fit_separately(
     start = partial(_run, key, training=training, report=report)
 
     def run_one(place: int) -> Fitted:
-        mixing = tuple(np.ones((1, 1), np.float32) for _ in scores)
-        chosen = [x[[place]] if len(x) > 1 else x for x in scores]
-        samples = _samples(chosen, is_held_out, mixing, is_free[place])
-        return _with_axis(start(samples))
+        chosen = [x[place if len(x) > 1 else 0] for x in scores]
+        fitted = start(_samples(chosen, is_held_out, is_free[place]))
+        return jax.tree.map(lambda leaf: leaf[None], fitted)
 
     def run_batch(first: int, size: int) -> Fitted:
         rows = np.minimum(np.arange(first, first + size), count - 1)  # the last batch is filled up
         chosen = [x[rows] if len(x) > 1 else np.broadcast_to(x, (size, *x.shape[1:])) for x in scores]
-        mixing = tuple(np.ones((size, 1, 1), np.float32) for _ in scores)
-        samples = _samples([x[:, None] for x in chosen], is_held_out, mixing, is_free[rows])
         own = min(size, count - first)
-        fitted = start(samples, batch=own, mapped=one_each if is_cpu else jax.vmap, mesh=mesh_of(size, layout))
+        options: dict[str, Any] = {"mapped": one_each if is_cpu else jax.vmap, "mesh": mesh_of(size, layout)}
+        fitted = start(_samples(chosen, is_held_out, is_free[rows]), batch=own, **options)
         return jax.tree.map(lambda leaf: leaf[:own], fitted)
 
     if is_cpu and len(devices) == 1:
         batches = in_threads(run_one, range(count))
     else:
-        most = part_size(min(batch or count, count), memory_of_fit(training, len(is_held_out)), layout)
+        most = part_size(count, memory_of_fit(training, len(is_held_out)), layout)
         batches = in_parts(run_batch, count, min(most, len(devices)) if is_cpu else most, layout)
     return jax.tree.map(lambda *parts: np.concatenate(parts), *batches)
 
 
-def _with_axis(fitted: Fitted) -> Fitted:
-    """Give what has no axis of problems one of length one; weights have one, of the parts that they add up from."""
-    return Fitted(
-        weights=tuple(FlowWeights(blocks=w.blocks, permutation=w.permutation[None]) for w in fitted.weights),
-        train=fitted.train[None],
-        held_out=fitted.held_out[None],
-        density=fitted.density,
-        rejected=fitted.rejected[None],
-    )
+def memory_of_fit(training: Training, samples: int) -> float:
+    """Estimate the bytes of one fit on an accelerator, from above.
 
-
-def fit_together(
-    scores: Sequence[np.ndarray],
-    is_free: np.ndarray,
-    is_held_out: np.ndarray,
-    training: Training,
-    key: jax.Array,
-    progress: Progress,
-) -> Fitted:
-    """Fit the flows of all problems as one, with weights that vary along coordinates found from the samples.
+    The figures hold for programs compiled with jax 0.9 (tests/pid_jax/runtime/test_layout.py compares).
 
     Args:
-        scores: Of each variable (problems or 1, n, d), in single precision.
-        is_free: Whether the flow of a variable is learned (problems, variables).
-        is_held_out: Samples held out (n,).
         training: Shape of the program.
-        key: A JAX random key.
-        progress: Called with the evaluations done and all there can be.
+        samples: All samples, those held out among them.
     """
-    along = [layer_coordinates(x, 1) if len(x) > 1 else np.zeros((1, 0)) for x in scores]
-    count = max(len(x) for x in scores)
-    places = next((c[:, 0] for c in along if len(c) > 1), np.zeros(1))
-    order = np.argsort(places, kind="stable")  # sums over problems do not depend on the order they came in
-    sort = partial(_sort, order=order)
-    mixing = tuple(sort(np.concatenate([np.ones((len(c), 1)), c], axis=1).astype(np.float32)) for c in along)
-    samples = _samples([sort(x) for x in scores], is_held_out, mixing, np.asarray(is_free.all(axis=0)))
-    fitted = _run(key, samples, training, StepCounter(progress, training.evaluations))
-    mixed = tuple(
-        FlowWeights(
-            blocks=jax.tree.map(lambda leaf, c=c: np.tensordot(c, leaf, axes=1), flow.blocks),
-            permutation=np.broadcast_to(flow.permutation, (len(c), *flow.permutation.shape)),
-        )
-        for flow, c in zip(fitted.weights, mixing, strict=True)
-    )
-    back = np.argsort(order)
-    curves = {"train": fitted.train, "held_out": fitted.held_out}
-    return Fitted(
-        weights=jax.tree.map(lambda leaf: leaf[back] if len(leaf) == count else leaf, mixed),
-        density=fitted.density[back],
-        rejected=np.broadcast_to(fitted.rejected, count),
-        **{name: np.broadcast_to(curve, (count, training.evaluations)) for name, curve in curves.items()},
-    )
-
-
-def _sort(values: np.ndarray, order: np.ndarray) -> np.ndarray:
-    return values[order] if len(values) > 1 else values
+    in_step = min(training.batch_size, samples)
+    total = 0
+    for one in training.architectures:
+        units, weights = one.width + one.dim, 3 * one.couplings * one.width * one.dim
+        total += IN_STEP * units * one.couplings * in_step + IN_EVALUATION * units * samples + OF_WEIGHTS * weights
+    return float(BYTES * total)
 
 
 def _run(
@@ -176,59 +134,41 @@ def _run(
 ) -> Fitted:
     """Take a fit, or a batch of them divided among devices, from start to end."""
     with single_precision():
-        is_mapped = batch is not None
         samples = jax.tree.map(jnp.asarray, samples) if mesh is None else place_batches(samples, mesh)
         for_steps, *for_flows = jax.random.split(key, len(training.architectures) + 1)
         flows = tuple(_init(k, a) for k, a in zip(for_flows, training.architectures, strict=True))
         permutations = tuple(flow.permutation for flow in flows)
         start, advance = _start, _advance
-        if is_mapped:
+        if batch is not None:
             start, advance = (partial(f, mapped=mapped, mesh=mesh) for f in (_start_batch, _advance_batch))
-        state = start(for_steps, flows, samples, training)
-        curves, waited = [], np.zeros(())
-        while len(curves) < training.evaluations and (waited < training.patience).any():
+        state, curves = start(for_steps, flows, samples, training), []
+        for _ in range(training.evaluations):
             state, losses = advance(state, permutations, samples, training)
-            lasting = np.where(waited < training.patience, np.stack([np.asarray(x) for x in losses]), np.nan)
-            curves.append(lasting)
-            waited = np.asarray(state.waited)
+            curves.append(np.stack([np.asarray(x) for x in losses]))
             report.advance(batch or 1)
-        report.advance((batch or 1) * (training.evaluations - len(curves)))
-        return _finish(state, permutations, np.stack(curves, axis=-1), training, is_mapped)
+        return _finish(state, permutations, np.stack(curves, axis=-1))
 
 
-def _finish(
-    state: FitState, permutations: tuple[Array, ...], curves: np.ndarray, training: Training, is_mapped: bool
-) -> Fitted:
-    padding = np.full((*curves.shape[:-1], training.evaluations - curves.shape[-1]), np.nan, curves.dtype)
-    held_out, train = np.concatenate([curves, padding], axis=-1)
-    kept = state.best if training.keep_best else state.weights
-    take_part = (lambda leaf: np.asarray(leaf)[:, 0]) if is_mapped else np.asarray
-    lead = curves.shape[1:-1]
+def _finish(state: FitState, permutations: tuple[Array, ...], curves: np.ndarray) -> Fitted:
+    held_out, train = curves
+    lead = held_out.shape[:-1]
     weights = tuple(
         FlowWeights(
-            blocks=jax.tree.map(take_part, blocks),
+            blocks=jax.tree.map(np.asarray, blocks),
             permutation=np.broadcast_to(np.asarray(order), (*lead, *order.shape)),
         )
-        for blocks, order in zip(kept, permutations, strict=True)
+        for blocks, order in zip(state.weights, permutations, strict=True)
     )
-    return Fitted(
-        weights=weights,
-        train=train,
-        held_out=held_out,
-        density=take_part(state.best_density),
-        rejected=np.asarray(rejected_steps(state)),
-    )
+    density, rejected = np.asarray(state.best_density), np.asarray(rejected_steps(state))
+    return Fitted(weights=weights, train=train, held_out=held_out, density=density, rejected=rejected)
 
 
-def _samples(
-    scores: Sequence[np.ndarray], is_held_out: np.ndarray, mixing: tuple[np.ndarray, ...], is_free: np.ndarray
-) -> Samples:
+def _samples(scores: Sequence[np.ndarray], is_held_out: np.ndarray, is_free: np.ndarray) -> Samples:
     """Divide samples (..., n, d) into what is fitted and what is held out, with samples on the last axis."""
     columns = [x.swapaxes(-1, -2) for x in scores]
     return Samples(
         train=tuple(x[..., ~is_held_out] for x in columns),
         held_out=tuple(x[..., is_held_out] for x in columns),
-        mixing=mixing,
         is_free=is_free.astype(np.float32),
     )
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from pid_jax.settings.gaussianize import RealNVP, Separate
+from pid_jax.settings.gaussianize import RealNVP
 
 
 def choose_settings(spec: RealNVP, samples: int, dims: tuple[int, ...]) -> RealNVP:
@@ -17,7 +17,7 @@ def choose_settings(spec: RealNVP, samples: int, dims: tuple[int, ...]) -> RealN
         dims: Coordinates of each variable.
 
     Returns:
-        Settings without None, but for `layer_batch`.
+        Settings without None.
     """
     per_coordinate = samples / sum(dims)
     chosen = next(settings for least, settings in _BY_SAMPLES if per_coordinate >= least)
@@ -27,9 +27,7 @@ def choose_settings(spec: RealNVP, samples: int, dims: tuple[int, ...]) -> RealN
 
 _COMMON = {
     "couplings": 8,
-    "sharing": Separate(),
     "validation_fraction": 0.1,
-    "keep_best": False,
     "refits": 1,
 }
 _MANY = {

@@ -16,6 +16,8 @@ from pid_jax.flow.weights import Architecture, FlowWeights, flow_forward
 
 # The one-cycle schedule: the rate rises over this part of the steps, from this fraction of the peak.
 RISING, START_FRACTION, END_FRACTION = 0.3, 1 / 25, 1e-3
+# Longer gradients are shortened to this length.
+CLIP_NORM = 5.0
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,11 @@ class Training:
         architectures: One for each variable.
         is_joint: Whether the objective is the joint likelihood, or that of each variable alone.
         steps: Steps between two evaluations.
-        evaluations: Evaluations at most.
+        evaluations: How many there are.
         batch_size: Samples a step.
         learning_rate: Peak of the schedule.
         weight_decay: Decoupled decay.
         input_noise: Standard deviation of the noise added to the coordinates.
-        clip_norm: Longest gradient.
-        patience: Evaluations without improvement before the fit stops; one more than there are for never.
-        keep_best: Whether the weights of the best evaluation are the result, or the last ones.
     """
 
     architectures: tuple[Architecture, ...]
@@ -44,26 +43,21 @@ class Training:
     learning_rate: float
     weight_decay: float
     input_noise: float
-    clip_norm: float
-    patience: int
-    keep_best: bool
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """What a fit sees. A variable that is the same in all layers has one.
+    """The samples of a fit.
 
     Attributes:
-        train: For each variable (layers, d, n).
-        held_out: For each variable (layers, d, m).
-        mixing: For each variable (layers, parts): how the parts of its weights add up in each layer.
+        train: For each variable (d, n).
+        held_out: For each variable (d, m).
         is_free: For each variable, 1 if its flow is learned, 0 if it stays the identity.
     """
 
     train: tuple[Array | np.ndarray, ...]
     held_out: tuple[Array | np.ndarray, ...]
-    mixing: tuple[Array | np.ndarray, ...]
     is_free: Array | np.ndarray
 
 
@@ -73,21 +67,17 @@ class FitState:
     """Where a fit stands.
 
     Attributes:
-        weights: For each variable, the learned weights with one leading axis of parts.
+        weights: For each variable, the learned weights.
         optimizer: The state of the optimizer.
-        best: The weights with the best held-out likelihood so far.
-        best_loss: Its negative, in nats a sample.
-        best_density: Log-densities of the held-out samples then (layers, m), in nats.
-        waited: Evaluations since then.
+        best_loss: Lowest negative log-likelihood of the held-out samples so far, in nats a sample.
+        best_density: Log-densities of the held-out samples then (m,), in nats.
         key: Source of randomness for what comes.
     """
 
     weights: tuple[Any, ...]
     optimizer: Any
-    best: tuple[Any, ...]
     best_loss: Float[Array, ""]
-    best_density: Float[Array, "layers m"]
-    waited: Array
+    best_density: Float[Array, "m"]
     key: jax.Array
 
 
@@ -96,23 +86,16 @@ def start_fit(key: jax.Array, flows: tuple[FlowWeights, ...], samples: Samples, 
 
     Args:
         key: Source of randomness for the steps.
-        flows: Weights as drawn, one flow a variable; they are the first part of the weights, the others are zero.
-        samples: What the fit will see.
+        flows: Weights as drawn, one flow a variable.
+        samples: The samples of the fit.
         training: Shape of the program.
     """
-    parts = [mixing.shape[1] for mixing in samples.mixing]
-    layers = max(mixing.shape[0] for mixing in samples.mixing)
-    weights = tuple(
-        jax.tree.map(lambda leaf, count=count: jnp.zeros((count, *leaf.shape), leaf.dtype).at[0].set(leaf), flow.blocks)
-        for flow, count in zip(flows, parts, strict=True)
-    )
+    weights = tuple(flow.blocks for flow in flows)
     return FitState(
         weights=weights,
         optimizer=_optimizer(training).init(weights),
-        best=weights,
         best_loss=jnp.full((), jnp.inf, jnp.float32),
-        best_density=jnp.full((layers, samples.held_out[0].shape[-1]), -jnp.inf, jnp.float32),
-        waited=jnp.zeros((), jnp.int32),
+        best_density=jnp.full(samples.held_out[0].shape[-1], -jnp.inf, jnp.float32),
         key=key,
     )
 
@@ -120,7 +103,7 @@ def start_fit(key: jax.Array, flows: tuple[FlowWeights, ...], samples: Samples, 
 def advance_fit(
     state: FitState, permutations: tuple[Array, ...], samples: Samples, training: Training
 ) -> tuple[FitState, tuple[Float[Array, ""], Float[Array, ""]]]:
-    """Take the steps up to the next evaluation, and evaluate; a fit that has run out of patience stays as it is.
+    """Take the steps up to the next evaluation, and evaluate.
 
     Returns:
         The state, and the negative log-likelihood of held-out and training samples in nats a sample.
@@ -147,14 +130,11 @@ def advance_fit(
     moved = FitState(
         weights=weights,
         optimizer=optimizer_state,
-        best=jax.tree.map(lambda new, old: jnp.where(is_better, new, old), weights, state.best),
         best_loss=jnp.where(is_better, held_out, state.best_loss),
         best_density=jnp.where(is_better, density, state.best_density),
-        waited=jnp.where(is_better, 0, state.waited + 1),
         key=key,
     )
-    has_stopped = state.waited >= training.patience
-    return jax.tree.map(lambda old, new: jnp.where(has_stopped, old, new), state, moved), (held_out, train)
+    return moved, (held_out, train)
 
 
 def rejected_steps(state: FitState) -> Array:
@@ -166,26 +146,25 @@ def flow_latents(
     weights: tuple[Any, ...],
     permutations: tuple[Array, ...],
     samples: tuple[Array | np.ndarray, ...],
-    mixing: tuple[Array | np.ndarray, ...],
     architectures: tuple[Architecture, ...],
-) -> tuple[tuple[Array, ...], tuple[Array, ...]]:
-    """Map the samples of every variable; return latents (layers, d, n) and log |det| (layers, n) of each.
+) -> tuple[Float[Array, "D n"], Float[Array, "n"]]:
+    """Map the samples of every variable; return the latents of all below each other, and log |det| of the whole.
 
     Variables of one shape go through one piece of the program, which then takes a third of the time to compile.
     """
     groups: dict[Any, list[int]] = {}
-    for place, (x, parts, architecture) in enumerate(zip(samples, mixing, architectures, strict=True)):
-        groups.setdefault((architecture, x.shape, parts.shape), []).append(place)
+    for place, (x, architecture) in enumerate(zip(samples, architectures, strict=True)):
+        groups.setdefault((architecture, x.shape), []).append(place)
     found: dict[int, tuple[Array, Array]] = {}
-    for (architecture, *_), places in groups.items():
-        alike = [(weights[i], permutations[i], samples[i], mixing[i]) for i in places]
+    for (architecture, _), places in groups.items():
+        alike = [(FlowWeights(blocks=weights[i], permutation=permutations[i]), samples[i]) for i in places]
         found |= dict(zip(places, _map_alike(alike, architecture), strict=True))
     ordered = [found[place] for place in range(len(samples))]
-    return tuple(z for z, _ in ordered), tuple(log_det for _, log_det in ordered)
+    return jnp.concatenate([z for z, _ in ordered]), jnp.stack([log_det for _, log_det in ordered]).sum(axis=0)
 
 
 def _map_alike(variables: list[tuple[Any, ...]], architecture: Architecture) -> list[tuple[Array, Array]]:
-    apply = partial(_map_layers, architecture=architecture)
+    apply = partial(flow_forward, architecture=architecture)
     if len(variables) == 1:
         return [apply(*variables[0])]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *variables)
@@ -194,30 +173,24 @@ def _map_alike(variables: list[tuple[Any, ...]], architecture: Architecture) -> 
     return [(z[place], log_det[place]) for place in range(len(variables))]
 
 
-def _mix(weights: Any, mixing: Float[Array, "_"]) -> Any:
-    """Add up the parts of the weights for one layer."""
-    return jax.tree.map(lambda leaf: jnp.tensordot(mixing, leaf, axes=1), weights)
-
-
 def _evaluate(
     weights: tuple[Any, ...], permutations: tuple[Array, ...], samples: Samples, training: Training
-) -> tuple[Float[Array, "layers m"], Float[Array, ""]]:
+) -> tuple[Float[Array, "m"], Float[Array, ""]]:
     """Compute log-densities of held-out samples and the negative log-likelihood of training samples.
 
     Both are under the Gaussian with the moments of the training latents.
     """
     count = samples.train[0].shape[-1]
-    pairs = zip(samples.train, samples.held_out, strict=True)
-    both = tuple(jnp.concatenate(pair, axis=-1) for pair in pairs)
-    z, log_det = _joined(flow_latents(weights, permutations, both, samples.mixing, training.architectures))
+    both = tuple(jnp.concatenate(pair, axis=-1) for pair in zip(samples.train, samples.held_out, strict=True))
+    z, log_det = flow_latents(weights, permutations, both, training.architectures)
 
     def one(z: Array, log_det: Array) -> tuple[Array, Array]:
         mean, cov = (moments if training.is_joint else standard_moments)(z[:count])
         density = log_density(z, log_det, mean, cov)
         return density[count:], -density[:count].mean()
 
-    held_out, train = jax.vmap(one)(z.swapaxes(1, 2), log_det)
-    return held_out, train.mean()
+    held_out, train = jax.vmap(one)(z.T[None], log_det[None])
+    return held_out[0], train[0]
 
 
 def _loss(
@@ -234,29 +207,9 @@ def _loss(
         x + free * training.input_noise * jax.random.normal(k, x.shape, x.dtype)
         for x, k, free in zip(batch, keys, samples.is_free, strict=True)
     )
-    z, log_det = _joined(flow_latents(weights, permutations, batch, samples.mixing, training.architectures))
-    return jax.vmap(joint_loss if training.is_joint else marginal_loss)(z, log_det).mean()
-
-
-def _joined(found: tuple[tuple[Array, ...], tuple[Array, ...]]) -> tuple[Array, Array]:
-    """Put the variables of each layer side by side and add up their log |det|."""
-    latents, log_dets = found
-    layers = max(z.shape[0] for z in latents)
-    z = jnp.concatenate([jnp.broadcast_to(z, (layers, *z.shape[1:])) for z in latents], axis=1)
-    return z, jnp.stack([jnp.broadcast_to(one, (layers, one.shape[1])) for one in log_dets]).sum(axis=0)
-
-
-def _map_layers(
-    weights: Any, permutation: Array, samples: Any, mixing: Any, architecture: Architecture
-) -> tuple[Array, Array]:
-    def one(mixing: Array, x: Array) -> tuple[Array, Array]:
-        flow = FlowWeights(blocks=_mix(weights, mixing), permutation=permutation)
-        return flow_forward(flow, x, architecture)
-
-    if samples.shape[0] > 1:
-        return jax.vmap(one)(mixing, samples)
-    z, log_det = one(mixing[0], samples[0])
-    return z[None], log_det[None]
+    z, log_det = flow_latents(weights, permutations, batch, training.architectures)
+    # Mapped over an axis of one: XLA rounds a plain product otherwise, and numbers stay those of earlier versions.
+    return jax.vmap(joint_loss if training.is_joint else marginal_loss)(z[None], log_det[None]).mean()
 
 
 def _batches(key: jax.Array, count: int, training: Training) -> Array:
@@ -278,6 +231,6 @@ def _optimizer(training: Training) -> optax.GradientTransformation:
         final_div_factor=1 / END_FRACTION,
     )
     chained = optax.chain(
-        optax.clip_by_global_norm(training.clip_norm), optax.adamw(schedule, weight_decay=training.weight_decay)
+        optax.clip_by_global_norm(CLIP_NORM), optax.adamw(schedule, weight_decay=training.weight_decay)
     )
     return optax.apply_if_finite(optax.flatten(chained), max_consecutive_errors=training.steps * training.evaluations)

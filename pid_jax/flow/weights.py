@@ -20,21 +20,19 @@ class Architecture:
     Attributes:
         dim: Coordinates of the variable.
         couplings: Number of blocks.
-        width: Units in each hidden layer of a conditioner.
-        hidden_layers: Hidden layers of a conditioner.
+        width: Units in the hidden layer of a conditioner.
         activation: What its units compute, "relu" or "silu".
     """
 
     dim: int
     couplings: int
     width: int
-    hidden_layers: int
     activation: str = "silu"
 
     @property
     def block(self) -> Block:
         """The module of one step."""
-        return Block(self.dim, self.width, self.hidden_layers, self.activation)
+        return Block(self.dim, self.width, self.activation)
 
 
 @jax.tree_util.register_dataclass

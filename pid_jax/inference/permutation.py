@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pid_jax.decompose.dataset import Result
-from pid_jax.estimate.gaussianize import COPULA
+from pid_jax.estimate.gaussianize import are_ranked
 from pid_jax.estimate.latents import estimate_latents, estimate_reduced, leave_out, map_to_latents
 from pid_jax.estimate.samples import check_spec, check_variables, reduce_variables
 from pid_jax.gaussian.wishart import numpy_generator
@@ -194,7 +194,7 @@ def permute_reduced(
         replicates = _take(again, rows, resamples, second)
     elif isinstance(null, ConditionalIndependence):
         scores = [np.asarray(one.scores) for one in reduced]
-        close = find_close(latents.values, scores, found.dims, latents.gaussianizer == COPULA)
+        close = find_close(latents.values, scores, found.dims, are_ranked(latents.gaussianizer))
         notes += (_note_of(int(close.in_doubt.sum()), len(found.cov)),) if close.in_doubt.any() else ()
         behind = (latents.values, scores, found.cov, found.dims, null, spec.redundancy)
         replicates = rest_quantities(*behind, rows, resamples, close.before_ranks, second)

@@ -16,7 +16,7 @@ from pid_jax.bias.sampling import sample_covariances, sampling_errors
 from pid_jax.decompose.dataset import Result
 from pid_jax.decompose.pid import solve_pid
 from pid_jax.decompose.result import ATOMS, PIDEstimate
-from pid_jax.estimate.gaussianize import COPULA
+from pid_jax.estimate.gaussianize import are_ranked
 from pid_jax.gaussian.channels import joint_covariance
 from pid_jax.gaussian.range import is_singular
 from pid_jax.gaussian.wishart import WhiteFactors
@@ -128,7 +128,7 @@ def samples_needed(
     in_nats = width * (math.log(2) if estimate.unit == "bits" else 1)
     numbers = _numbers_to_try(sum(dims), most)
     maps = np.full(len(cov), "") if estimate.gaussianizer is None else np.ravel(estimate.gaussianizer)
-    is_ranked = maps == COPULA
+    is_ranked = are_ranked(maps)
     with use_devices():
         for_search, for_sets = jax.random.split(key)
         models = cov if estimate.samples is None else _models(cov, dims, estimate.samples, for_search)

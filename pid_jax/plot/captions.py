@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import xarray as xr
 
+from pid_jax.estimate.gaussianize import label_of
 from pid_jax.plot.associations import IN_NUMBERS, property_labels, shown_properties
 from pid_jax.plot.catalog import PlannedFigure, planned_figures
 from pid_jax.plot.effects import LARGEST_P, shown_effects
 from pid_jax.plot.models import baseline_with_bands
 from pid_jax.plot.quantities import (
     ATOMS,
-    MAP_NAMES,
     SMALLEST_TOTAL_BITS,
     condition_labels,
     has_intervals,
@@ -66,7 +66,7 @@ def _whiskers(results: xr.Dataset) -> str:
 def _behind(results: xr.Dataset) -> str:
     """Name the map and measure behind which differences and metrics stand."""
     name = str(results.attrs.get("tested_by", ""))
-    return f"All stands behind one map ({MAP_NAMES.get(name, name)}), by {_tested_measure(results)}." if name else ""
+    return f"All stands behind one map ({label_of(name)}), by {_tested_measure(results)}." if name else ""
 
 
 def _tested_measure(results: xr.Dataset) -> str:

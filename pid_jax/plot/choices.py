@@ -2,7 +2,8 @@
 
 import xarray as xr
 
-from pid_jax.plot.quantities import MAP_NAMES, measure_name
+from pid_jax.estimate.gaussianize import label_of
+from pid_jax.plot.quantities import measure_name
 
 CHOICES = ("universe_target", "universe_dims", "universe_gaussianizer", "universe_measure")
 SAME_AGAIN = "the same again"
@@ -38,4 +39,4 @@ def _choice(kind: str, value: str) -> str:
         return f"dims {value.replace(',', '+').replace(' ', '')}"
     if kind == "universe_measure":
         return measure_name(value)
-    return MAP_NAMES.get(value, value)
+    return label_of(value)

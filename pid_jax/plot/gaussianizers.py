@@ -3,8 +3,9 @@
 import xarray as xr
 from matplotlib.figure import Figure
 
+from pid_jax.estimate.gaussianize import label_of
 from pid_jax.plot.columns import plot_columns
-from pid_jax.plot.quantities import ATOMS, MAP_NAMES, check_results, compared_atoms, names_of
+from pid_jax.plot.quantities import ATOMS, check_results, compared_atoms, names_of
 
 
 def plot_gaussianizers(results: xr.Dataset, *, unit: str = "bits") -> Figure:
@@ -23,4 +24,4 @@ def plot_gaussianizers(results: xr.Dataset, *, unit: str = "bits") -> Figure:
     check_results(results, unit=unit, variables=[f"compared_{atom}" for atom in ATOMS])
     baseline = compared_atoms(results).isel(condition=0)
     names = names_of(results, "gaussianizer")
-    return plot_columns({MAP_NAMES.get(n, n): baseline.isel(gaussianizer=i) for i, n in enumerate(names)}, unit)
+    return plot_columns({label_of(n): baseline.isel(gaussianizer=i) for i, n in enumerate(names)}, unit)

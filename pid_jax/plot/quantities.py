@@ -7,16 +7,11 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.decompose.result import ATOMS, INFORMATION
+from pid_jax.estimate.gaussianize import label_of
 
 PER_NAT = {"bits": 1.0 / math.log(2.0), "nats": 1.0}
 MEASURE_NAMES = {"broja": "BROJA", "mmi": "MMI"}
 PREFERRED_MEASURE = "broja"
-MAP_NAMES = {
-    "RealNVP": "normalizing flow",
-    "Copula": "rank copula",
-    "NoGaussianization": "no map",
-    "Auto": "best on held-out samples",
-}
 
 # What a variable's unit turns into in a figure, beside information: the factor and how the unit is written.
 _OTHER_UNITS = {
@@ -178,7 +173,7 @@ def tested_changes(results: xr.Dataset, measure: str) -> xr.Dataset | None:
     behind = str(results.attrs.get("tested_by", ""))
     return xr.Dataset(
         {name + end: results[full].sel(quantity=name, drop=True) for name in quantities for end, full in ends.items()},
-        attrs={"behind": MAP_NAMES.get(behind, behind)},
+        attrs={"behind": label_of(behind)},
     )
 
 

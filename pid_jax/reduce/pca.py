@@ -66,20 +66,6 @@ class Reduced:
     discrete: DiscreteValues | None = None
 
 
-def reduce_pca(samples: Float[Array, "n p"], dim: int, rank_cut: float) -> Reduced:
-    """Project samples on their own leading principal components.
-
-    Args:
-        samples: One row a sample.
-        dim: Components wanted, at most min(n, p).
-        rank_cut: See `fit_basis`.
-
-    Returns:
-        The scores, in the units of the samples.
-    """
-    return project(samples, fit_basis(samples, dim, rank_cut))
-
-
 def fit_basis(samples: Float[Array, "n p"], dim: int, rank_cut: float, standardize: bool = False) -> Basis:
     """Compute the leading principal components exactly.
 

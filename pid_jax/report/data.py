@@ -6,8 +6,9 @@ import json
 import numpy as np
 import xarray as xr
 
+from pid_jax.estimate.gaussianize import label_of
 from pid_jax.plot.choices import SAME_AGAIN, changed_choices
-from pid_jax.plot.quantities import MAP_NAMES, atom_labels, condition_labels, measure_name, names_of
+from pid_jax.plot.quantities import atom_labels, condition_labels, measure_name, names_of
 from pid_jax.plot.selection import UNKNOWN_WINDOW, edge_labels
 
 # What stands in front of a choice that could be taken for something else.
@@ -73,7 +74,7 @@ def _labels(results: xr.Dataset) -> dict[str, dict[str, str]]:
     atoms = atom_labels(results)
     return {
         "measure": {str(name): measure_name(str(name)) for name in results["measure"].values},
-        "gaussianizer": {name: MAP_NAMES.get(name, name) for name in maps},
+        "gaussianizer": {name: label_of(name) for name in maps},
         "quantity": atoms | QUANTITY_NAMES,
         "condition": dict(zip(conditions, condition_labels(results), strict=True)),
         "edges": edge_labels(results),

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 import xarray as xr
 
-from pid_jax.plot.quantities import MAP_NAMES, condition_labels
+from pid_jax.estimate.gaussianize import label_of
+from pid_jax.plot.quantities import condition_labels
 from pid_jax.report.cautions import cautions
 from pid_jax.report.formats import joined
 
@@ -124,7 +125,7 @@ def _maps(results: xr.Dataset) -> list[tuple[str, int]]:
     if "gaussianized_by" not in results:
         return []
     names, counts = np.unique(results["gaussianized_by"].values.astype(str), return_counts=True)
-    return [(MAP_NAMES.get(str(n), str(n)), int(c)) for n, c in zip(names, counts, strict=True) if n]
+    return [(label_of(str(n)), int(c)) for n, c in zip(names, counts, strict=True) if n]
 
 
 def _findings(results: xr.Dataset) -> list[tuple[str, list[str]]]:

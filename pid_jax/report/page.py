@@ -9,13 +9,13 @@ import jinja2
 import numpy as np
 import xarray as xr
 
+from pid_jax.estimate.gaussianize import label_of
 from pid_jax.plot.associations import property_labels
 from pid_jax.plot.choices import universe_choices
 from pid_jax.plot.quantities import (
     ATOMS,
     CELLS,
     INFORMATION,
-    MAP_NAMES,
     atom_labels,
     check_results,
     condition_labels,
@@ -88,7 +88,7 @@ def _context(results: xr.Dataset) -> dict[str, object]:
         "properties": property_labels(results),
         "has_cuts": results.sizes["condition"] > 1,
         "study_choices": _study_choices(results),
-        "tested_behind": MAP_NAMES.get(str(results.attrs.get("tested_by")), "an unknown map"),
+        "tested_behind": label_of(str(results.attrs.get("tested_by")), "an unknown map"),
         "summaries": summarize(results),
         "limits": limits(results),
         "headline": headline(results),

@@ -7,18 +7,7 @@ from typing import Any, TypeGuard
 
 from pid_jax.runtime.by_type import by_type
 from pid_jax.runtime.checks import check_fraction, check_positive_int
-from pid_jax.settings.gaussianize import (
-    Auto,
-    Copula,
-    Gaussianizer,
-    Joint,
-    Marginal,
-    NoGaussianization,
-    RealNVP,
-    Separate,
-    Shared,
-    Standardize,
-)
+from pid_jax.settings.gaussianize import FLOW_SETTINGS, Copula, Gaussianizer, check_gaussianizer
 
 
 @dataclass(frozen=True)
@@ -228,6 +217,7 @@ class PIDSpec:
     bias_correction: BiasCorrection = field(default_factory=IndirectInference)
 
     def __post_init__(self) -> None:
+        check_gaussianizer("PIDSpec(gaussianize=...)", self.gaussianize)
         for name, allowed in _STAGES.items():
             value = getattr(self, name)
             if not isinstance(value, allowed):
@@ -237,7 +227,6 @@ class PIDSpec:
 
 _STAGES: dict[str, tuple[type, ...]] = {
     "reduction": (PCA, NoReduction),
-    "gaussianize": (RealNVP, Copula, NoGaussianization, Auto),
     "covariance": (SampleCovariance, LedoitWolf, OAS),
     "redundancy": (MMI, BROJA),
     "bias_correction": (IndirectInference, ParametricBootstrap, NoCorrection),
@@ -272,7 +261,7 @@ def spec_from_dict(description: Mapping[str, Any]) -> Any:
     return _BY_NAME[method](**fields)
 
 
-_BY_NAME = {cls.__name__: cls for cls in (Copula, Joint, Marginal, RealNVP, Separate, Shared, Standardize, MMI, BROJA)}
+_BY_NAME = {cls.__name__: cls for cls in (*FLOW_SETTINGS, MMI, BROJA)}
 
 
 def is_mmi(redundancy: Redundancy) -> bool:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pid_jax.estimate.gaussianize import GAUSSIANIZERS
 from pid_jax.settings.estimate import BROJA, MMI, PCA, PIDSpec, Redundancy
-from pid_jax.settings.gaussianize import Auto, Copula, Gaussianizer, NoGaussianization, RealNVP
 from pid_jax.store import ActivationStore
 from pid_jax.store.targets import TARGETS
 from pid_jax.study.model import StudyModel
@@ -15,12 +15,6 @@ from pid_jax.study.multiverse import Multiverse
 from pid_jax.study.spec import StudySpec
 
 # By the names that files and command lines take.
-GAUSSIANIZERS: dict[str, Gaussianizer] = {
-    "flow": RealNVP(intervals=True),
-    "copula": Copula(),
-    "nothing": NoGaussianization(),
-    "auto": Auto(RealNVP(intervals=True)),
-}
 MEASURES: dict[str, Redundancy] = {"broja": BROJA(), "mmi": MMI()}
 DIMS = (12, 12, 8)
 _URL = "://"
@@ -75,11 +69,10 @@ def study_spec(
         measures: Some of `MEASURES`; the first is tested.
         others: Other fields of `StudySpec`.
     """
-    way = GAUSSIANIZERS[gaussianize]
-    others.setdefault("compared", tuple(GAUSSIANIZERS[n] for n in ("copula", "nothing") if n != gaussianize))
+    others.setdefault("compared", tuple(GAUSSIANIZERS[n].default for n in ("copula", "nothing") if n != gaussianize))
     return StudySpec(
-        pid=PIDSpec(reduction=PCA(dim=dims), gaussianize=way),
-        tested=None if tested == "none" else GAUSSIANIZERS[tested],
+        pid=PIDSpec(reduction=PCA(dim=dims), gaussianize=GAUSSIANIZERS[gaussianize].default),
+        tested=None if tested == "none" else GAUSSIANIZERS[tested].default,
         measures=tuple(MEASURES[name] for name in measures),
         **others,
     )
@@ -223,13 +216,22 @@ def _one_of(known: Mapping[str, Any], is_value: bool, *more: str) -> Callable[[s
     return take
 
 
-def _some_of(known: Mapping[str, Any], is_value: bool, as_name: str | None = None) -> Callable[[str, Any], Entry]:
+def _some_of(known: Mapping[str, Any], is_value: bool) -> Callable[[str, Any], Entry]:
     """Take a list of names, or what they stand for."""
 
     def take(name: str, value: Any) -> Entry:
         _, texts = _texts(name, value)
         one = _one_of(known, is_value)
-        return as_name or name, tuple(one(f"{name}[{i}]", text)[1] for i, text in enumerate(texts))
+        return name, tuple(one(f"{name}[{i}]", text)[1] for i, text in enumerate(texts))
+
+    return take
+
+
+def _gaussianizers(as_name: str) -> Callable[[str, Any], Entry]:
+    """Take a list of names of Gaussianizers, and return their settings."""
+
+    def take(name: str, value: Any) -> Entry:
+        return as_name, tuple(GAUSSIANIZERS[one].default for one in _some_of(GAUSSIANIZERS, False)(name, value)[1])
 
     return take
 
@@ -240,7 +242,7 @@ _STUDY = {
     "dims": _dims,
     "gaussianize": _one_of(GAUSSIANIZERS, False),
     "tested": _one_of(GAUSSIANIZERS, False, "none"),
-    "compared": _some_of(GAUSSIANIZERS, True),
+    "compared": _gaussianizers("compared"),
     "measures": _some_of(MEASURES, False),
     "target": _one_of(TARGETS, True),
     "replicates": _whole,
@@ -252,7 +254,7 @@ _STUDY = {
 _MULTIVERSE = {
     "targets": _some_of(TARGETS, True),
     "dims": _several_dims,
-    "gaussianize": _some_of(GAUSSIANIZERS, True, "gaussianizers"),
+    "gaussianize": _gaussianizers("gaussianizers"),
     "measures": _some_of(MEASURES, True),
     "conditions": _texts,
     "full": lambda name, value: ("is_full", _truth(name, value)[1]),

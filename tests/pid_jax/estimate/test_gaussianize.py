@@ -9,7 +9,7 @@ import pytest
 from pid_jax.bias.sampling import wishart_moments
 from pid_jax.decompose.pid import gaussian_pid
 from pid_jax.decompose.result import ATOMS, PIDEstimate
-from pid_jax.estimate.gaussianize import fill_constant
+from pid_jax.estimate.by_flow import fill_constant
 from pid_jax.estimate.samples import estimate_pid
 from pid_jax.flow.compare import choose_gaussianizer
 from pid_jax.settings.estimate import BROJA, PCA, LedoitWolf, NoCorrection, NoReduction, PIDSpec

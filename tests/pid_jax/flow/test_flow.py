@@ -7,7 +7,6 @@ import pytest
 
 from pid_jax.flow.block import REACH, bend
 from pid_jax.flow.objective import joint_loss, log_density
-from pid_jax.flow.similarity import layer_coordinates
 from pid_jax.flow.spline import fit_spline, spline_forward, spline_inverse
 from pid_jax.flow.weights import Architecture, FlowWeights, flow_forward, flow_inverse, init_weights
 
@@ -24,7 +23,7 @@ def shaken(architecture: Architecture, key: jax.Array, size: float) -> FlowWeigh
 
 @pytest.mark.parametrize("dim", [1, 2, 5])
 def test_flow_is_undone_by_its_inverse_and_knows_its_jacobian(dim, key):
-    architecture = Architecture(dim, couplings=3, width=8, hidden_layers=1)
+    architecture = Architecture(dim, couplings=3, width=8)
     weights = shaken(architecture, key, 0.2)
     x = 1.5 * jax.random.normal(jax.random.fold_in(key, 1), (dim, 40))
     z, log_det = jax.jit(lambda x: flow_forward(weights, x, architecture))(x)
@@ -37,7 +36,7 @@ def test_flow_is_undone_by_its_inverse_and_knows_its_jacobian(dim, key):
 
 
 def test_flow_starts_as_a_permutation(key):
-    architecture = Architecture(4, couplings=2, width=8, hidden_layers=2)
+    architecture = Architecture(4, couplings=2, width=8)
     x = jax.random.normal(key, (4, 10))
     z, log_det = flow_forward(init_weights(key, architecture), x, architecture)
     np.testing.assert_allclose(jnp.sort(z, axis=0), jnp.sort(x, axis=0), atol=1e-5)
@@ -46,7 +45,7 @@ def test_flow_starts_as_a_permutation(key):
 
 def test_far_samples_are_not_thrown_further_and_further(key):
     """Beyond the reach a block is a straight line: twice as far is twice as far, and not the exponential of it."""
-    architecture = Architecture(3, couplings=1, width=8, hidden_layers=1)
+    architecture = Architecture(3, couplings=1, width=8)
     weights = shaken(architecture, key, 0.5)
     direction = jnp.array([[1.0], [-1.0], [1.0]])
     near, far = (flow_forward(weights, scale * direction, architecture) for scale in (1e4, 2e4))
@@ -117,20 +116,6 @@ def test_joint_loss_is_the_likelihood_under_the_best_gaussian(key):
     constant = 0.5 * 3 * (1 + np.log(2 * np.pi))
     penalty = 0.5e-3 * (z**2).sum(axis=1).mean()
     assert float(joint_loss(z.T, log_det) + constant - penalty) == pytest.approx(float(expected), abs=1e-3)
-
-
-def test_coordinates_of_layers_follow_them_whatever_their_order_and_basis():
-    rng = np.random.default_rng(0)
-    start, end = rng.normal(size=(2, 300, 3))
-    angles = np.linspace(0, 1.2, 7)
-    layers = np.stack([np.cos(a) * start + np.sin(a) * end for a in angles])
-    found = layer_coordinates(layers, 1)[:, 0]
-    assert np.abs(found).max() == pytest.approx(1)
-    assert np.all(np.diff(found) > 0) or np.all(np.diff(found) < 0)
-    order = rng.permutation(7)
-    turned = np.stack([x @ np.linalg.qr(rng.normal(size=(3, 3)))[0] * 5 + 1 for x in layers[order]])
-    np.testing.assert_allclose(layer_coordinates(turned, 1)[:, 0], found[order], atol=1e-8)
-    np.testing.assert_array_equal(layer_coordinates(np.repeat(start[None], 4, axis=0), 2), 0)
 
 
 @pytest.mark.parametrize("peak", [7e2, 6e7])

@@ -1,8 +1,7 @@
-"""Refits to samples of models whose information is known, and fits to folds."""
+"""Refits to samples of models whose information is known."""
 
 import jax
 import numpy as np
-import pytest
 
 from pid_jax import Copula, NoReduction, PIDSpec, RealNVP, estimate_pid
 from pid_jax.flow.fit import fit_flow
@@ -38,29 +37,6 @@ def test_scatter_of_the_refitted_samples_is_not_in_the_correction():
     }
     apart = np.abs(np.subtract(*(np.stack(jax.tree.leaves(atoms)) for atoms in found.values())))
     assert apart.mean() < 0.004  # .002; with the refit alone as the correction it is .009
-
-
-def test_folds_give_the_atoms_of_held_out_latents():
-    """Gaussian samples behind flows that hardly move: close to the copula's atoms, up to the smaller folds."""
-    variables = _gaussian(2, 3000)
-    spec = PIDSpec(NoReduction(), RealNVP(couplings=1, width=4, epochs=1, folds=3))
-    found = estimate_pid(*variables, spec=spec, key=jax.random.key(3))
-    copula = estimate_pid(*variables, spec=PIDSpec(NoReduction(), Copula()), key=jax.random.key(3))
-    for name in ("redundancy", "unique_1", "unique_2", "synergy"):
-        np.testing.assert_allclose(getattr(found.atoms, name), getattr(copula.atoms, name), atol=0.02)
-        plain = getattr(found.atoms, name) + getattr(found.bias, name)
-        assert np.isfinite(plain).all()
-    assert np.isnan(found.lower.redundancy).all()
-    assert found.flow.spec.folds == 3
-    assert found.flow.spec.refits == 0
-
-
-def test_folds_of_too_few_samples_are_refused():
-    spec = PIDSpec(NoReduction(), RealNVP(couplings=1, width=4, epochs=1, folds=50))
-    with pytest.raises(ValueError, match=r"leaves 4 of 200 samples in a fold.* 40 folds or fewer"):
-        estimate_pid(*_gaussian(1, 200), spec=spec, key=jax.random.key(0))
-    with pytest.raises(ValueError, match=r"RealNVP\(folds=...\)"):
-        RealNVP(folds=1)
 
 
 def _correlations(cov):

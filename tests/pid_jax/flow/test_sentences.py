@@ -25,7 +25,7 @@ def test_gap_of_common_flows_is_silent_and_a_larger_one_is_not():
 
 def test_flows_are_judged_only_where_their_latents_are_used():
     """Of four problems three have a flow, and `Auto` takes that of the last one only."""
-    curves = np.full((3, 2), 10.0), np.array([[90.0, 95.0], [90.0, np.nan], [10.5, 90.0]])
+    curves = np.full((3, 2), 10.0), np.array([[90.0, 95.0], [90.0, 90.0], [10.5, 90.0]])
     fit: Any = SimpleNamespace(samples=300, train_curve=curves[0], validation_curve=curves[1])
     fitted = np.array([0, 2, 3])
     few, gap = describe_flows(fit, fitted, np.array([False, False, False, True]), (4, 4, 4), "layer")

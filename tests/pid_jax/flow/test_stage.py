@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pid_jax.flow.independent import independent_components
-from pid_jax.flow.stage import fit_stages, stage_forward, stage_inverse, stages_forward
+from pid_jax.flow.stage import fit_stages, independent_components, stage_forward, stage_inverse, stages_forward
 
 SIZE = 5
 

@@ -10,7 +10,8 @@ from pid_jax.decompose.result import PIDEstimate
 from pid_jax.estimate.samples import estimate_pid
 from pid_jax.gaussian.covariance import ledoit_wolf, oracle_approximating, sample_covariance
 from pid_jax.runtime.precision import double_precision
-from pid_jax.settings.estimate import OAS, PCA, LedoitWolf, NoGaussianization, NoReduction, PIDSpec
+from pid_jax.settings.estimate import OAS, PCA, LedoitWolf, NoReduction, PIDSpec
+from pid_jax.settings.gaussianize import NoGaussianization
 
 pytestmark = pytest.mark.filterwarnings("error")
 

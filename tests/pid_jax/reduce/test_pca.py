@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from pid_jax.reduce.pca import fit_basis, keep_all, project, reduce_pca
+from pid_jax.reduce.pca import fit_basis, keep_all, project
 from pid_jax.runtime.precision import double_precision
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -19,7 +19,7 @@ SHAPES = [(40, 6), (9, 25)]
 
 @partial(jax.jit, static_argnames="dim")
 def _reduce(samples, rank_cut, *, dim):
-    return reduce_pca(samples, dim, rank_cut)
+    return project(samples, fit_basis(samples, dim, rank_cut))
 
 
 def reduced(samples, rank_cut=RANK_CUT):
@@ -131,7 +131,7 @@ def test_a_direction_that_other_samples_lack_is_exactly_zero():
 def test_bases_are_mapped_over_layers():
     layers = np.stack([draw((40, 6)), draw((40, 6), rank=2), np.full((40, 6), 2.0)])
     with double_precision():
-        together = jax.vmap(lambda x: reduce_pca(x, DIM, RANK_CUT))(jnp.asarray(layers))
+        together = jax.vmap(lambda x: project(x, fit_basis(x, DIM, RANK_CUT)))(jnp.asarray(layers))
         assert together.rank.tolist() == [4, 2, 0]
         for scores, layer in zip(together.scores, layers, strict=True):
             np.testing.assert_allclose(scores, reduced(layer).scores, atol=1e-11)

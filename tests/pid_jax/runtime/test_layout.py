@@ -13,7 +13,6 @@ import pytest
 from jax.sharding import Mesh
 
 from pid_jax.flow import loops as fit_loops
-from pid_jax.flow.memory import memory_of_fit
 from pid_jax.flow.train import Training
 from pid_jax.flow.weights import Architecture
 from pid_jax.runtime.devices import (
@@ -168,7 +167,7 @@ def test_bad_layouts_are_named(options, error, message):
 def test_memory_of_a_fit_is_estimated_from_above(monkeypatch, samples, dim, width, couplings, batch):
     monkeypatch.setattr("jax.default_backend", lambda: "gpu")  # variables side by side, as on accelerators
     training = Training(
-        architectures=(Architecture(dim, couplings, width, 1),) * 3,
+        architectures=(Architecture(dim, couplings, width),) * 3,
         is_joint=True,
         steps=4,
         evaluations=2,
@@ -176,14 +175,10 @@ def test_memory_of_a_fit_is_estimated_from_above(monkeypatch, samples, dim, widt
         learning_rate=1e-3,
         weight_decay=0.0,
         input_noise=0.1,
-        clip_norm=1.0,
-        patience=3,
-        keep_best=True,
     )
     fits = 2
-    scores = [np.random.default_rng(0).normal(size=(fits, 1, samples, dim)).astype(np.float32)] * 3
-    mixing = tuple(np.ones((fits, 1, 1), np.float32) for _ in scores)
-    given = fit_loops._samples(scores, np.arange(samples) % 10 == 0, mixing, np.ones((fits, 3)))
+    scores = [np.random.default_rng(0).normal(size=(fits, samples, dim)).astype(np.float32)] * 3
+    given = fit_loops._samples(scores, np.arange(samples) % 10 == 0, np.ones((fits, 3)))
     with single_precision():
         flows = tuple(fit_loops._init(jax.random.key(0), one) for one in training.architectures)
         options = {"mapped": jax.vmap, "mesh": None}
@@ -192,4 +187,4 @@ def test_memory_of_a_fit_is_estimated_from_above(monkeypatch, samples, dim, widt
         compiled = fit_loops._advance_batch.lower(state, order, given, training, **options).compile()
     found = compiled.memory_analysis()
     taken = (found.temp_size_in_bytes + found.argument_size_in_bytes + found.output_size_in_bytes) / fits
-    assert 1 <= memory_of_fit(training, samples) / taken <= 4
+    assert 1 <= fit_loops.memory_of_fit(training, samples) / taken <= 4

@@ -11,17 +11,8 @@ import xarray as xr
 from pid_jax.decompose.spectrum import unique_spectrum
 from pid_jax.estimate.samples import estimate_pid
 from pid_jax.inference.comparison import compare_pid
-from pid_jax.settings.estimate import (
-    BROJA,
-    MMI,
-    OAS,
-    PCA,
-    Copula,
-    NoCorrection,
-    NoGaussianization,
-    NoReduction,
-    PIDSpec,
-)
+from pid_jax.settings.estimate import BROJA, MMI, OAS, PCA, NoCorrection, NoReduction, PIDSpec
+from pid_jax.settings.gaussianize import Copula, NoGaussianization
 from pid_jax.store import NORM
 from pid_jax.study import run
 from pid_jax.study.model import StudyModel

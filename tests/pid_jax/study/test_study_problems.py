@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pid_jax.settings.estimate import BROJA, OAS, PCA, Copula, NoGaussianization, PIDSpec
+from pid_jax.settings.estimate import BROJA, OAS, PCA, PIDSpec
+from pid_jax.settings.gaussianize import Copula, NoGaussianization
 from pid_jax.store import ActivationStore
 from pid_jax.store.targets import LogitLens
 from pid_jax.study import cache, run
