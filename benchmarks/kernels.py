@@ -82,7 +82,7 @@ def _fit_step() -> Call:
         mixing=ones,
         is_free=np.ones(3, np.float32),
     )
-    training = Training((Architecture(DIM, 6, 64, 1),) * 3, True, 1, 100, 256, 1e-2, 1.0, 0.0, 5.0, 100, True)
+    training = Training((Architecture(DIM, 6, 64),) * 3, True, 1, 100, 256, 1e-2, 1.0, 0.0)
     with single_precision():
         flows = tuple(init_weights(jax.random.key(i), one) for i, one in enumerate(training.architectures))
         permutations = tuple(jnp.asarray(flow.permutation) for flow in flows)
