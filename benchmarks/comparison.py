@@ -13,7 +13,7 @@ from scipy.optimize import brentq
 from benchmarks.pages import write_page
 from benchmarks.timing import circumstances
 from pid_jax import NoGaussianization, NoReduction, PIDSpec, compare_pid, gaussian_pid
-from pid_jax.pid.quantities import QUANTITIES, PIDQuantities, quantities_of
+from pid_jax.pid.atoms import QUANTITIES, PIDQuantities, quantities_of
 from pid_jax.testing.problems import Problem, random_channel
 from pid_jax.testing.systems import parallel_channels
 

@@ -18,7 +18,6 @@ from benchmarks.pages import write_page
 from benchmarks.scipy_loop import decompose_all
 from benchmarks.timing import circumstances, cpu_seconds
 from pid_jax import (
-    BROJA,
     MMI,
     NoGaussianization,
     NoReduction,
@@ -54,7 +53,6 @@ def against_scipy(size: int, batch: int) -> dict[str, Any]:
     seconds, loop_seconds, one_thread, ratio = both_ways(
         lambda: gaussian_pid(covs, dims), lambda: decompose_all(covs, dims)
     )
-    (single,) = cpu_seconds(lambda: gaussian_pid(covs, dims, redundancy=BROJA(dtype="float32")))
     return {
         "d": size,
         "problems": batch,
@@ -64,7 +62,6 @@ def against_scipy(size: int, batch: int) -> dict[str, Any]:
         "ratio": seconds / loop_seconds,
         "loop, 1 BLAS thread ms": 1e3 * one_thread,
         "ratio to that": ratio,
-        "float32 ms": 1e3 * single,
         "difference nats": float(np.abs(np.stack(atoms, axis=1) - loop[:, :4]).max()),
         "gap nats": float(np.abs(found.gap).max()),
     }

@@ -28,13 +28,14 @@ from benchmarks.planted_system import (
     stacked,
 )
 from benchmarks.timing import circumstances
-from pid_jax.bias.calibration import LEAST_SHARE
 from pid_jax.bias.sampling import sampling_errors, subtract_sampling
 from pid_jax.decompose.pid import solve_pid
 from pid_jax.decompose.result import ATOMS
 from pid_jax.inference.influence import influence_of_rows
+from pid_jax.pid.broja import BROJA
+from pid_jax.pid.calibration import LEAST_SHARE
 from pid_jax.runtime.threads import one_blas_thread
-from pid_jax.settings.estimate import BROJA, IndirectInference
+from pid_jax.settings.estimate import IndirectInference
 from pid_jax.study.metrics.add import add_metrics
 from pid_jax.study.metrics.claims import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED
 
@@ -105,7 +106,7 @@ def _estimate(rows: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nda
         weighted = np.stack([_weighted(one, weights) for one in centered], axis=1)
     plain = solve_pid(cov, DIMS, BROJA())
     errors = sampling_errors(plain, cov, DIMS, samples, BROJA(), IndirectInference(), jax.random.key(0))
-    influence = stacked(influence_of_rows(cov, DIMS, False, rows))
+    influence = stacked(influence_of_rows(cov, DIMS, BROJA(), rows))
     smooth = influence @ (weights - 1).T / samples
     rough = np.moveaxis(stacked(solve_pid(weighted, DIMS, BROJA()).atoms), 1, -1)
     smooth, rough = (x - x.mean(axis=-1, keepdims=True) for x in (smooth, rough))

@@ -7,7 +7,8 @@ import numpy as np
 import xarray as xr
 
 from benchmarks.planted_system import CONDITIONS, CUTS, DIMS, MODELS, TASKS, Drawn, draw_task, last_cut
-from pid_jax.settings.estimate import BROJA, Copula, NoGaussianization, NoReduction, PIDSpec
+from pid_jax.pid.broja import BROJA
+from pid_jax.settings.estimate import Copula, NoGaussianization, NoReduction, PIDSpec
 from pid_jax.store import NORM, ActivationStore, Manifest, tensor_name
 from pid_jax.study.model import StudyModel
 from pid_jax.study.run import run_study

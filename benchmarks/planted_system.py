@@ -7,7 +7,7 @@ import numpy as np
 from pid_jax.decompose.pid import solve_pid
 from pid_jax.decompose.result import ATOMS
 from pid_jax.pid.atoms import PIDAtoms
-from pid_jax.settings.estimate import BROJA
+from pid_jax.pid.broja import BROJA
 from pid_jax.testing.systems import parallel_channels
 
 MODELS = {"eight": 8, "six": 6}

@@ -27,7 +27,7 @@ from pid_jax import (
     posterior_pid,
 )
 from pid_jax.decompose.result import ATOMS
-from pid_jax.pid.quantities import QUANTITIES, quantities_of
+from pid_jax.pid.atoms import QUANTITIES, quantities_of
 from pid_jax.testing.problems import Problem, random_channel
 from pid_jax.testing.systems import parallel_channels
 

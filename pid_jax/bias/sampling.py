@@ -11,8 +11,6 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 from scipy.special import ndtri
 
-from pid_jax.bias.calibrated_mmi import calibrate_mmi
-from pid_jax.bias.calibration import Calibration, calibrate
 from pid_jax.bias.rank_errors import RankErrors
 from pid_jax.decompose.pid import solve_pid
 from pid_jax.gaussian.information import Information
@@ -21,11 +19,13 @@ from pid_jax.gaussian.range import groups_on_range, information_bias_on_range, i
 from pid_jax.gaussian.status import Status
 from pid_jax.gaussian.wishart import WhiteFactors
 from pid_jax.pid.atoms import PIDAtoms, PIDSolution, compose_atoms
+from pid_jax.pid.measure import Calibrate, Calibration, Redundancy
+from pid_jax.pid.registry import measure_of
 from pid_jax.runtime.by_type import by_type
 from pid_jax.runtime.devices import map_problems, one_each, over_devices
 from pid_jax.runtime.precision import double_precision
 from pid_jax.runtime.threads import one_blas_thread
-from pid_jax.settings.estimate import IndirectInference, ParametricBootstrap, Redundancy, is_mmi
+from pid_jax.settings.estimate import BiasCorrection, IndirectInference, ParametricBootstrap
 
 # Memory for the covariances that are decomposed at a time, which takes up to 20 times as much, and for the white noise
 # that all models share.
@@ -54,6 +54,16 @@ class Corrected:
     upper: PIDAtoms
 
 
+def check_correction(redundancy: Redundancy, correction: BiasCorrection) -> None:
+    """Refuse a correction of the bias that is not defined for a measure."""
+    measure = measure_of(redundancy)
+    if isinstance(correction, IndirectInference) and measure.calibrate is None:
+        raise ValueError(
+            f"bias_correction=IndirectInference() needs the bias of a measure to be calibrated, which that of "
+            f"{measure.label} is not: use ParametricBootstrap() or NoCorrection() with redundancy={redundancy!r}."
+        )
+
+
 def sampling_errors(
     found: PIDSolution,
     cov: np.ndarray,
@@ -77,6 +87,7 @@ def sampling_errors(
         key: A JAX random key; all problems use the same white noise.
         level: Probability with which the intervals are to hold the truth.
     """
+    check_correction(redundancy, correction)
     leading, flat = cov.shape[:-2], cov.reshape(-1, *cov.shape[-2:])
     each = jax.tree.map(np.ravel, found)
     options: dict[str, Any] = {"dims": dims, "samples": samples, "redundancy": redundancy, "draws": correction.draws}
@@ -219,17 +230,18 @@ def _calibrate(
     level: float,
     shared: int = 0,
 ) -> Calibration:
-    size = cov.shape[-1]
+    size, calibrate = cov.shape[-1], measure_of(redundancy).calibrate
+    assert calibrate is not None
     draws = max(FEWEST_DRAWS, min(draws, NOISE_BYTES // (8 * size**2)))
     with double_precision(), one_blas_thread(size):
         whites = jnp.asarray(WhiteFactors(key, size, samples - 1).draw(draws))
         options = {"freedom": float(samples - 1), "whites": whites, "level": level}
-        program = partial(_calibrate_one, **options, dims=dims, is_mmi=is_mmi(redundancy), shared=shared)
+        program = partial(_calibrate_one, **options, dims=dims, calibrate=calibrate, shared=shared)
         # One after another: one program for all would do the same, and be compiled anew for every number of problems.
         return map_problems(program, cov, is_one_each=True)
 
 
-@partial(jax.jit, static_argnames=("dims", "is_mmi", "shared", "mesh"))
+@partial(jax.jit, static_argnames=("dims", "calibrate", "shared", "mesh"))
 def _calibrate_one(
     cov: Float[Array, "1 D D"],
     *,
@@ -237,24 +249,19 @@ def _calibrate_one(
     whites: Float[Array, "draws D D"],
     level: Float[Array, ""],
     dims: tuple[int, int, int],
-    is_mmi: bool,
+    calibrate: Calibrate,
     shared: int,
     mesh: Mesh | None,
 ) -> Calibration:
-    method = calibrate_mmi if is_mmi else calibrate
-    return over_devices(one_each(lambda one: method(one, dims, freedom, whites, level, shared)), mesh)(cov)
+    return over_devices(one_each(lambda one: calibrate(one, dims, freedom, whites, level, shared)), mesh)(cov)
 
 
 def _calibrate_on_range(
     found: PIDSolution, cov: np.ndarray, *, dims: tuple[int, int, int], redundancy: Redundancy, **options: Any
 ) -> Calibration:
     """Calibrate singular covariances in coordinates that span their ranges; bootstrap what is singular beyond that."""
-    errors = Calibration(
-        bias=PIDAtoms(**{name: np.full(len(cov), np.nan) for name in vars(found.atoms)}),
-        information_bias=Information(**{name: np.full(len(cov), np.nan) for name in vars(found.information)}),
-        lower=PIDAtoms(**{name: np.full(len(cov), np.nan) for name in vars(found.atoms)}),
-        upper=PIDAtoms(**{name: np.full(len(cov), np.nan) for name in vars(found.atoms)}),
-    )
+    atoms, information = jax.tree.map(lambda x: np.full(len(x), np.nan), (found.atoms, found.information))
+    errors = Calibration(bias=atoms, information_bias=information, lower=atoms, upper=atoms)
     regular = np.flatnonzero(found.status == Status.OK)
     for places, restricted, ranks, shared in groups_on_range(cov[regular], dims, redundancy.rank_cut):
         if min(ranks):

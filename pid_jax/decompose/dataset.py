@@ -17,8 +17,7 @@ import numpy as np
 
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.status import Status
-from pid_jax.pid.atoms import PIDAtoms
-from pid_jax.pid.quantities import PIDQuantities
+from pid_jax.pid.atoms import PIDAtoms, PIDQuantities
 from pid_jax.runtime.files import write_bytes
 
 if TYPE_CHECKING:

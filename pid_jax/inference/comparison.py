@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 from numpy.typing import ArrayLike
 
+from pid_jax.bias.sampling import check_correction
 from pid_jax.decompose.dataset import Result
 from pid_jax.decompose.result import VARIABLES, PIDEstimate
 from pid_jax.estimate.latents import estimate_latents, leave_out, map_to_latents
@@ -18,7 +19,7 @@ from pid_jax.gaussian.status import Status
 from pid_jax.inference.differences import infer_differences
 from pid_jax.inference.neighbors import choose_length
 from pid_jax.inference.shown import describe_status, range_of
-from pid_jax.pid.quantities import QUANTITIES, PIDQuantities
+from pid_jax.pid.atoms import QUANTITIES, PIDQuantities
 from pid_jax.reduce.pca import Reduced
 from pid_jax.runtime.checks import (
     check_between,
@@ -242,6 +243,7 @@ def _check(spec: PIDSpec, blocks: object, resamples: int, level: float) -> None:
             f"{type(spec.covariance).__name__} and {type(spec.bias_correction).__name__}: without them both conditions "
             "are biased, and so are differences between conditions that have different biases."
         )
+    check_correction(spec.redundancy, spec.bias_correction)
     check_positive_int("resamples", resamples)
     if resamples < FEWEST_RESAMPLES:
         raise ValueError(

@@ -26,7 +26,7 @@ from pid_jax.inference.neighbors import choose_length
 from pid_jax.inference.permuted import draw_permutations, permuted_quantities
 from pid_jax.inference.reranked import find_close, rest_quantities
 from pid_jax.inference.shown import describe_status, range_of, smallest_of
-from pid_jax.pid.quantities import QUANTITIES, PIDQuantities, quantities_of
+from pid_jax.pid.atoms import QUANTITIES, PIDQuantities, quantities_of
 from pid_jax.reduce.pca import Reduced
 from pid_jax.runtime.checks import check_key, check_positive_int
 from pid_jax.runtime.devices import laid_out

@@ -22,7 +22,7 @@ from pid_jax.inference.mixing import effective_draws, potential_scale_reduction
 from pid_jax.inference.neighbors import notice_neighbors
 from pid_jax.inference.posterior_checks import check_full_rank, check_settings
 from pid_jax.inference.posterior_draws import Draws, draw_problem
-from pid_jax.pid.quantities import QUANTITIES, PIDQuantities
+from pid_jax.pid.atoms import QUANTITIES, PIDQuantities
 from pid_jax.reduce.discrete import DiscreteValues
 from pid_jax.runtime.by_type import by_type
 from pid_jax.runtime.checks import check_key

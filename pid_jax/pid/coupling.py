@@ -12,8 +12,7 @@ from pid_jax.gaussian.joint import JointGaussian, block_slices, unit_scale
 from pid_jax.gaussian.linalg import cholesky, solve_lower, solve_lower_transposed
 from pid_jax.gaussian.whiten import whiten
 from pid_jax.gaussian.whitened import WhitenedGaussian
-from pid_jax.pid.conditional import ConditionalContrast, absolute_root, conditional_contrast
-from pid_jax.pid.sufficient import restrict_source
+from pid_jax.pid.conditional import ConditionalContrast, absolute_root, conditional_contrast, restrict_source
 
 # The coupling is moved off the boundary of what is feasible by this many units of rounding per dimension.
 INTERIOR = 8.0

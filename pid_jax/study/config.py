@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pid_jax.settings.estimate import BROJA, MMI, PCA, PIDSpec, Redundancy
+from pid_jax.pid.registry import MEASURES, measure_of
+from pid_jax.settings.estimate import PCA, PIDSpec
 from pid_jax.settings.gaussianize import Auto, Copula, Gaussianizer, NoGaussianization, RealNVP
 from pid_jax.store import ActivationStore
 from pid_jax.store.targets import TARGETS
@@ -21,7 +22,6 @@ GAUSSIANIZERS: dict[str, Gaussianizer] = {
     "nothing": NoGaussianization(),
     "auto": Auto(RealNVP(intervals=True)),
 }
-MEASURES: dict[str, Redundancy] = {"broja": BROJA(), "mmi": MMI()}
 DIMS = (12, 12, 8)
 _URL = "://"
 
@@ -63,7 +63,7 @@ def study_spec(
     dims: tuple[int, int, int] = DIMS,
     gaussianize: str = "flow",
     tested: str = "copula",
-    measures: Sequence[str] = tuple(MEASURES),
+    measures: Sequence[str] = tuple(measure_of(one).name for one in StudySpec().measures),
     **others: Any,
 ) -> StudySpec:
     """Make the settings of a study from the names that files and command lines take.
@@ -80,7 +80,7 @@ def study_spec(
     return StudySpec(
         pid=PIDSpec(reduction=PCA(dim=dims), gaussianize=way),
         tested=None if tested == "none" else GAUSSIANIZERS[tested],
-        measures=tuple(MEASURES[name] for name in measures),
+        measures=tuple(MEASURES[name].settings() for name in measures),
         **others,
     )
 
@@ -234,6 +234,7 @@ def _some_of(known: Mapping[str, Any], is_value: bool, as_name: str | None = Non
     return take
 
 
+_measures = _some_of(MEASURES, False)
 _MODEL = {"name": _text, "store": _text, "knockouts": _texts}
 _STUDY = {
     "seed": _whole,
@@ -241,7 +242,7 @@ _STUDY = {
     "gaussianize": _one_of(GAUSSIANIZERS, False),
     "tested": _one_of(GAUSSIANIZERS, False, "none"),
     "compared": _some_of(GAUSSIANIZERS, True),
-    "measures": _some_of(MEASURES, False),
+    "measures": _measures,
     "target": _one_of(TARGETS, True),
     "replicates": _whole,
     "keep": _one_of({"all": 0, "correct": 0}, False),
@@ -253,7 +254,7 @@ _MULTIVERSE = {
     "targets": _some_of(TARGETS, True),
     "dims": _several_dims,
     "gaussianize": _some_of(GAUSSIANIZERS, True, "gaussianizers"),
-    "measures": _some_of(MEASURES, True),
+    "measures": lambda name, value: (name, tuple(MEASURES[m].settings() for m in _measures(name, value)[1])),
     "conditions": _texts,
     "full": lambda name, value: ("is_full", _truth(name, value)[1]),
 }
