@@ -1,6 +1,6 @@
 """Bias and intervals of estimated decompositions: by models whose samples look like the data, or by replicates."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from scipy.special import ndtri
 
 from pid_jax.bias.rank_errors import RankErrors
 from pid_jax.decompose.pid import solve_pid
+from pid_jax.decompose.result import ATOMS, INFORMATION
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.linalg import symmetric_eigen
 from pid_jax.gaussian.range import groups_on_range, information_bias_on_range, is_singular
@@ -34,7 +35,6 @@ FEWEST_DRAWS = 20
 # Intervals hold the truth with this probability where sampling is the only error.
 INTERVAL_LEVEL = 0.9
 Amounts = tuple[PIDAtoms, Information]
-ATOMS, INFORMATION = (tuple(f.name for f in fields(cls)) for cls in (PIDAtoms, Information))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ def subtract_sampling(found: PIDSolution, errors: Calibration) -> Corrected:
         np.subtract, (found.atoms, found.information), (errors.bias, errors.information_bias)
     )
     return Corrected(
-        found=PIDSolution(atoms=atoms, information=information, status=found.status, gap=found.gap),
+        found=replace(found, atoms=atoms, information=information),
         bias=errors.bias,
         lower=jax.tree.map(np.minimum, errors.lower, atoms),  # up to rounding they are
         upper=jax.tree.map(np.maximum, errors.upper, atoms),
@@ -135,18 +135,10 @@ def subtract_fit(
     other = first if second is None else second
     atoms, information = jax.tree.map(lambda one, two: one + share * (two - one), first, other)
     apart = jax.tree.map(lambda one, two: np.nan if second is None else np.abs(one - two), first[0], other[0])
-    found = corrected.found
-    add, take_off = partial(_add_to, rows), lambda all_, some: _add_to(rows, all_, -some)
     return Corrected(
-        found=PIDSolution(
-            atoms=jax.tree.map(take_off, found.atoms, atoms),
-            information=jax.tree.map(take_off, found.information, information),
-            status=found.status,
-            gap=found.gap,
-        ),
-        bias=jax.tree.map(add, corrected.bias, atoms),
-        lower=jax.tree.map(lambda x, off, reach: take_off(x, off + reach), corrected.lower, atoms, apart),
-        upper=jax.tree.map(lambda x, off, reach: take_off(x, off - reach), corrected.upper, atoms, apart),
+        **_corrected_by(corrected, rows, atoms, information),
+        lower=jax.tree.map(lambda x, off, reach: _add_to(rows, x, -off - reach), corrected.lower, atoms, apart),
+        upper=jax.tree.map(lambda x, off, reach: _add_to(rows, x, reach - off), corrected.upper, atoms, apart),
     )
 
 
@@ -163,24 +155,27 @@ def subtract_ranks(corrected: Corrected, rows: np.ndarray, errors: RankErrors, l
     atoms = PIDAtoms(**{name: getattr(errors.bias, name) for name in ATOMS})
     information = Information(**{name: getattr(errors.bias, name) for name in INFORMATION})
     reach = PIDAtoms(**{name: quantile * getattr(errors.deviations, name).std(axis=0) for name in ATOMS})
-    off = partial(_add_to, rows)
 
     def end(value: np.ndarray, end: np.ndarray, bias: np.ndarray, more: np.ndarray) -> np.ndarray:
         far = end - value
         wider = np.sign(far[rows]) * (np.hypot(far[rows], more) - np.abs(far[rows]))
-        return off(end, wider - bias)
+        return _add_to(rows, end, wider - bias)
 
     return Corrected(
-        found=PIDSolution(
-            atoms=jax.tree.map(lambda x, b: off(x, -b), found.atoms, atoms),
-            information=jax.tree.map(lambda x, b: off(x, -b), found.information, information),
-            status=found.status,
-            gap=found.gap,
-        ),
-        bias=jax.tree.map(off, corrected.bias, atoms),
+        **_corrected_by(corrected, rows, atoms, information),
         lower=jax.tree.map(end, found.atoms, corrected.lower, atoms, reach),
         upper=jax.tree.map(end, found.atoms, corrected.upper, atoms, reach),
     )
+
+
+def _corrected_by(corrected: Corrected, rows: np.ndarray, atoms: PIDAtoms, information: Information) -> dict[str, Any]:
+    """Take off more bias of some problems; return the decompositions and all bias by the names of their fields."""
+    found = (corrected.found.atoms, corrected.found.information)
+    left = jax.tree.map(lambda all_, some: _add_to(rows, all_, -some), found, (atoms, information))
+    return {
+        "found": replace(corrected.found, atoms=left[0], information=left[1]),
+        "bias": jax.tree.map(partial(_add_to, rows), corrected.bias, atoms),
+    }
 
 
 def mean_over_draws(cov: np.ndarray, dims: tuple[int, ...], redundancy: Redundancy) -> PIDSolution:

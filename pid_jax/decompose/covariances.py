@@ -10,8 +10,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float
 from numpy.typing import ArrayLike
 
-from pid_jax.gaussian.any_rank import whiten_any_rank
-from pid_jax.gaussian.full_rank import whiten_full_rank
+from pid_jax.gaussian.whiten import whiten_any_rank, whiten_full_rank
 from pid_jax.gaussian.whitened import WhitenedGaussian
 from pid_jax.runtime.arrays import to_numpy
 from pid_jax.runtime.checks import check_float_array, check_fraction
