@@ -14,6 +14,7 @@ from pid_jax import (
     BCa,
     Exact,
     IndirectInference,
+    NoReduction,
     PIDSpec,
     Randomized,
     gaussian_pid,
