@@ -44,21 +44,10 @@ class Calibration:
     upper: PIDAtoms
 
 
-Calibrate = Callable[
-    [
-        Float[Array, "D D"],
-        tuple[int, int, int],
-        Float[Array, ""],
-        Float[Array, "draws D D"],
-        Float[Array, ""],
-        int,
-    ],
-    Calibration,
-]
-"""Bias and intervals from a sample covariance, dims, n − 1, factors of white Wishart matrices (see `WhiteFactors`), the
-probability that an interval is to hold the truth, and the number of leading coordinates of source_2 that are linear
-functions of source_1."""
-
+Calibrate = Callable[..., Calibration]
+"""Bias and intervals from a sample covariance, its dims, n − 1, factors of white Wishart matrices (see `WhiteFactors`),
+the probability that an interval is to hold the truth, and the number of leading coordinates of source_2 that are linear
+functions of source_1; see `calibrate_broja`."""
 Unique = Callable[[Information, Float[Array, "... dt"]], Float[Array, "..."]]
 """U_1 + U_2 from the informations and the half log ratios (see `Contrast`) of covariances."""
 
