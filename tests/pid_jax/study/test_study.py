@@ -11,9 +11,9 @@ import xarray as xr
 from pid_jax.decompose.spectrum import unique_spectrum
 from pid_jax.estimate.samples import estimate_pid
 from pid_jax.inference.comparison import compare_pid
+from pid_jax.pid.broja import BROJA
+from pid_jax.pid.mmi import MMI
 from pid_jax.settings.estimate import (
-    BROJA,
-    MMI,
     OAS,
     PCA,
     Copula,
