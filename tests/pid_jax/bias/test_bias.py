@@ -7,7 +7,7 @@ import pytest
 from scipy.special import ndtri
 
 from pid_jax import BROJA, MMI, IndirectInference, ParametricBootstrap, gaussian_pid
-from pid_jax.bias.sampling import sampling as bias
+from pid_jax.bias import sampling as bias
 from pid_jax.bias.sampling import sampling_errors, subtract_sampling
 from pid_jax.decompose.pid import solve_pid
 from pid_jax.decompose.result import ATOMS
