@@ -13,7 +13,7 @@ from benchmarks.problems import is_inside, parallel, split, stacked, truth_of
 from benchmarks.record import write_results
 from benchmarks.tables import Row, collect
 from pid_jax import NoGaussianization, NoReduction, PIDSpec, compare_pid
-from pid_jax.pid.quantities import QUANTITIES
+from pid_jax.pid.atoms import QUANTITIES
 from pid_jax.testing.problems import Problem, random_channel
 from pid_jax.testing.systems import parallel_channels
 

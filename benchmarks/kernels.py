@@ -24,7 +24,7 @@ from pid_jax.bias.sampling import sampling_errors
 from pid_jax.decompose.pid import solve_pid
 from pid_jax.flow.train import Samples, Training, advance_fit, start_fit
 from pid_jax.flow.weights import Architecture, init_weights
-from pid_jax.gaussian.full_rank import whiten_full_rank
+from pid_jax.gaussian.whiten import whiten_full_rank
 from pid_jax.inference.replicates import gaussian_replicates
 from pid_jax.reduce.solve import fit_reduction
 from pid_jax.runtime.precision import double_precision, single_precision

@@ -20,8 +20,9 @@ from benchmarks.problems import ZERO, split
 from benchmarks.record import write_results
 from benchmarks.tables import Row, by
 from pid_jax.decompose.result import ATOMS
-from pid_jax.settings.estimate import BROJA, Gaussianizer, NoReduction, PIDSpec
-from pid_jax.settings.gaussianize import Copula, NoGaussianization
+from pid_jax.pid.broja import BROJA
+from pid_jax.settings.estimate import NoReduction, PIDSpec
+from pid_jax.settings.gaussianize import Copula, Gaussianizer, NoGaussianization
 from pid_jax.store import NORM, ActivationStore, Manifest, tensor_name
 from pid_jax.study.metrics.add import add_metrics
 from pid_jax.study.metrics.claims import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED

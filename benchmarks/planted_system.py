@@ -7,7 +7,7 @@ import numpy as np
 from benchmarks import problems
 from pid_jax.decompose.pid import solve_pid
 from pid_jax.pid.atoms import PIDAtoms
-from pid_jax.settings.estimate import BROJA
+from pid_jax.pid.broja import BROJA
 
 MODELS = {"eight": 8, "six": 6}
 TASKS = ("direct", "compare", "reason")

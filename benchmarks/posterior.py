@@ -22,7 +22,7 @@ from pid_jax import (
     estimate_pid,
     posterior_pid,
 )
-from pid_jax.pid.quantities import QUANTITIES
+from pid_jax.pid.atoms import QUANTITIES
 from pid_jax.testing.problems import Problem, random_channel
 from pid_jax.testing.systems import parallel_channels
 

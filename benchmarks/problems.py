@@ -6,7 +6,7 @@ import numpy as np
 
 from pid_jax import gaussian_pid
 from pid_jax.decompose.result import ATOMS
-from pid_jax.pid.quantities import quantities_of
+from pid_jax.pid.atoms import quantities_of
 from pid_jax.testing.problems import Problem, random_wishart
 from pid_jax.testing.systems import parallel_channels
 

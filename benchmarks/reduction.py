@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.problems import ATOMS, split, stacked
 from benchmarks.tables import Row, collect
 from pid_jax import PCA, Exact, NoGaussianization, NoReduction, PIDSpec, estimate_pid
-from pid_jax.pid.quantities import quantities_of
+from pid_jax.pid.atoms import quantities_of
 from pid_jax.testing.systems import KnownSystem, parallel_channels
 
 SAMPLES, DIM, REPEATS = 4000, 4, 3

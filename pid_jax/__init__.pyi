@@ -26,12 +26,12 @@ from .inference.posterior import posterior_pid as posterior_pid
 from .inference.power import SampleSize as SampleSize
 from .inference.power import samples_needed as samples_needed
 from .pid.atoms import PIDAtoms as PIDAtoms
+from .pid.atoms import PIDQuantities as PIDQuantities
+from .pid.broja import BROJA as BROJA
 from .pid.broja import pid_broja as pid_broja
+from .pid.mmi import MMI as MMI
 from .pid.mmi import pid_mmi as pid_mmi
-from .pid.quantities import PIDQuantities as PIDQuantities
 from .runtime.devices import use_devices as use_devices
-from .settings.estimate import BROJA as BROJA
-from .settings.estimate import MMI as MMI
 from .settings.estimate import OAS as OAS
 from .settings.estimate import PCA as PCA
 from .settings.estimate import Exact as Exact

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from pid_jax.decompose.result import PIDEstimate
-from pid_jax.settings.estimate import BROJA, MMI, Redundancy
+from pid_jax.pid.broja import BROJA
+from pid_jax.pid.measure import Redundancy
+from pid_jax.pid.mmi import MMI
 from pid_jax.testing.problems import Problem
 from tests.shapes import LARGE, decompose
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from pid_jax.decompose.pid import gaussian_pid
 from pid_jax.decompose.result import PIDEstimate
-from pid_jax.settings.estimate import BROJA, Redundancy
+from pid_jax.pid.broja import BROJA
+from pid_jax.pid.measure import Redundancy
 from pid_jax.testing.problems import Dims, Problem, pad
 
 SMALL: Dims = (4, 4, 4)

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import xarray as xr
 
+from pid_jax.pid.mmi import MMI
 from pid_jax.runtime import files as atomic
 from pid_jax.runtime.launch import find_launch
 from pid_jax.runtime.processes import ALONE, Processes, join_processes
-from pid_jax.settings.estimate import MMI, PCA, NoCorrection, PIDSpec
+from pid_jax.settings.estimate import PCA, NoCorrection, PIDSpec
 from pid_jax.settings.gaussianize import NoGaussianization
 from pid_jax.store import ActivationStore
 from pid_jax.study.config import read_config

@@ -12,9 +12,9 @@ from pid_jax.bias.rank_noise import add_rank_noise, correlation_of, remove_rank_
 from pid_jax.decompose.pid import solve_pid
 from pid_jax.gaussian.joint import block_slices
 from pid_jax.gaussian.wishart import WhiteFactors, numpy_generator
-from pid_jax.pid.quantities import PIDQuantities, quantities_of
+from pid_jax.pid.atoms import PIDQuantities, quantities_of
+from pid_jax.pid.measure import Redundancy
 from pid_jax.runtime.threads import one_blas_thread
-from pid_jax.settings.estimate import Redundancy
 
 # Data sets drawn for each problem: the standard error that they tell is known to 11 %.
 DRAWS = 40

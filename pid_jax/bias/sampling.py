@@ -1,6 +1,6 @@
 """Bias and intervals of estimated decompositions: by models whose samples look like the data, or by replicates."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -11,21 +11,22 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 from scipy.special import ndtri
 
-from pid_jax.bias.calibrated_mmi import calibrate_mmi
-from pid_jax.bias.calibration import Calibration, calibrate
 from pid_jax.bias.rank_errors import RankErrors
 from pid_jax.decompose.pid import solve_pid
+from pid_jax.decompose.result import ATOMS, INFORMATION
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.linalg import symmetric_eigen
 from pid_jax.gaussian.range import groups_on_range, information_bias_on_range, is_singular
 from pid_jax.gaussian.status import Status
 from pid_jax.gaussian.wishart import WhiteFactors
 from pid_jax.pid.atoms import PIDAtoms, PIDSolution, compose_atoms
+from pid_jax.pid.measure import Calibrate, Calibration, Redundancy
+from pid_jax.pid.registry import measure_of
 from pid_jax.runtime.by_type import by_type
 from pid_jax.runtime.devices import map_problems, one_each, over_devices
 from pid_jax.runtime.precision import double_precision
 from pid_jax.runtime.threads import one_blas_thread
-from pid_jax.settings.estimate import IndirectInference, ParametricBootstrap, Redundancy, is_mmi
+from pid_jax.settings.estimate import BiasCorrection, IndirectInference, ParametricBootstrap
 
 # Memory for the covariances that are decomposed at a time, which takes up to 20 times as much, and for the white noise
 # that all models share.
@@ -34,7 +35,6 @@ FEWEST_DRAWS = 20
 # Intervals hold the truth with this probability where sampling is the only error.
 INTERVAL_LEVEL = 0.9
 Amounts = tuple[PIDAtoms, Information]
-ATOMS, INFORMATION = (tuple(f.name for f in fields(cls)) for cls in (PIDAtoms, Information))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,16 @@ class Corrected:
     bias: PIDAtoms
     lower: PIDAtoms
     upper: PIDAtoms
+
+
+def check_correction(redundancy: Redundancy, correction: BiasCorrection) -> None:
+    """Refuse a correction of the bias that is not defined for a measure."""
+    measure = measure_of(redundancy)
+    if isinstance(correction, IndirectInference) and measure.calibrate is None:
+        raise ValueError(
+            f"bias_correction=IndirectInference() needs the bias of a measure to be calibrated, which that of "
+            f"{measure.label} is not: use ParametricBootstrap() or NoCorrection() with redundancy={redundancy!r}."
+        )
 
 
 def sampling_errors(
@@ -77,6 +87,7 @@ def sampling_errors(
         key: A JAX random key; all problems use the same white noise.
         level: Probability with which the intervals are to hold the truth.
     """
+    check_correction(redundancy, correction)
     leading, flat = cov.shape[:-2], cov.reshape(-1, *cov.shape[-2:])
     each = jax.tree.map(np.ravel, found)
     options: dict[str, Any] = {"dims": dims, "samples": samples, "redundancy": redundancy, "draws": correction.draws}
@@ -98,7 +109,7 @@ def subtract_sampling(found: PIDSolution, errors: Calibration) -> Corrected:
         np.subtract, (found.atoms, found.information), (errors.bias, errors.information_bias)
     )
     return Corrected(
-        found=PIDSolution(atoms=atoms, information=information, status=found.status, gap=found.gap),
+        found=replace(found, atoms=atoms, information=information),
         bias=errors.bias,
         lower=jax.tree.map(np.minimum, errors.lower, atoms),  # up to rounding they are
         upper=jax.tree.map(np.maximum, errors.upper, atoms),
@@ -124,18 +135,10 @@ def subtract_fit(
     other = first if second is None else second
     atoms, information = jax.tree.map(lambda one, two: one + share * (two - one), first, other)
     apart = jax.tree.map(lambda one, two: np.nan if second is None else np.abs(one - two), first[0], other[0])
-    found = corrected.found
-    add, take_off = partial(_add_to, rows), lambda all_, some: _add_to(rows, all_, -some)
     return Corrected(
-        found=PIDSolution(
-            atoms=jax.tree.map(take_off, found.atoms, atoms),
-            information=jax.tree.map(take_off, found.information, information),
-            status=found.status,
-            gap=found.gap,
-        ),
-        bias=jax.tree.map(add, corrected.bias, atoms),
-        lower=jax.tree.map(lambda x, off, reach: take_off(x, off + reach), corrected.lower, atoms, apart),
-        upper=jax.tree.map(lambda x, off, reach: take_off(x, off - reach), corrected.upper, atoms, apart),
+        **_corrected_by(corrected, rows, atoms, information),
+        lower=jax.tree.map(lambda x, off, reach: _add_to(rows, x, -off - reach), corrected.lower, atoms, apart),
+        upper=jax.tree.map(lambda x, off, reach: _add_to(rows, x, reach - off), corrected.upper, atoms, apart),
     )
 
 
@@ -152,24 +155,27 @@ def subtract_ranks(corrected: Corrected, rows: np.ndarray, errors: RankErrors, l
     atoms = PIDAtoms(**{name: getattr(errors.bias, name) for name in ATOMS})
     information = Information(**{name: getattr(errors.bias, name) for name in INFORMATION})
     reach = PIDAtoms(**{name: quantile * getattr(errors.deviations, name).std(axis=0) for name in ATOMS})
-    off = partial(_add_to, rows)
 
     def end(value: np.ndarray, end: np.ndarray, bias: np.ndarray, more: np.ndarray) -> np.ndarray:
         far = end - value
         wider = np.sign(far[rows]) * (np.hypot(far[rows], more) - np.abs(far[rows]))
-        return off(end, wider - bias)
+        return _add_to(rows, end, wider - bias)
 
     return Corrected(
-        found=PIDSolution(
-            atoms=jax.tree.map(lambda x, b: off(x, -b), found.atoms, atoms),
-            information=jax.tree.map(lambda x, b: off(x, -b), found.information, information),
-            status=found.status,
-            gap=found.gap,
-        ),
-        bias=jax.tree.map(off, corrected.bias, atoms),
+        **_corrected_by(corrected, rows, atoms, information),
         lower=jax.tree.map(end, found.atoms, corrected.lower, atoms, reach),
         upper=jax.tree.map(end, found.atoms, corrected.upper, atoms, reach),
     )
+
+
+def _corrected_by(corrected: Corrected, rows: np.ndarray, atoms: PIDAtoms, information: Information) -> dict[str, Any]:
+    """Take off more bias of some problems; return the decompositions and all bias by the names of their fields."""
+    found = (corrected.found.atoms, corrected.found.information)
+    left = jax.tree.map(lambda all_, some: _add_to(rows, all_, -some), found, (atoms, information))
+    return {
+        "found": replace(corrected.found, atoms=left[0], information=left[1]),
+        "bias": jax.tree.map(partial(_add_to, rows), corrected.bias, atoms),
+    }
 
 
 def mean_over_draws(cov: np.ndarray, dims: tuple[int, ...], redundancy: Redundancy) -> PIDSolution:
@@ -219,17 +225,18 @@ def _calibrate(
     level: float,
     shared: int = 0,
 ) -> Calibration:
-    size = cov.shape[-1]
+    size, calibrate = cov.shape[-1], measure_of(redundancy).calibrate
+    assert calibrate is not None
     draws = max(FEWEST_DRAWS, min(draws, NOISE_BYTES // (8 * size**2)))
     with double_precision(), one_blas_thread(size):
         whites = jnp.asarray(WhiteFactors(key, size, samples - 1).draw(draws))
         options = {"freedom": float(samples - 1), "whites": whites, "level": level}
-        program = partial(_calibrate_one, **options, dims=dims, is_mmi=is_mmi(redundancy), shared=shared)
+        program = partial(_calibrate_one, **options, dims=dims, calibrate=calibrate, shared=shared)
         # One after another: one program for all would do the same, and be compiled anew for every number of problems.
         return map_problems(program, cov, is_one_each=True)
 
 
-@partial(jax.jit, static_argnames=("dims", "is_mmi", "shared", "mesh"))
+@partial(jax.jit, static_argnames=("dims", "calibrate", "shared", "mesh"))
 def _calibrate_one(
     cov: Float[Array, "1 D D"],
     *,
@@ -237,24 +244,19 @@ def _calibrate_one(
     whites: Float[Array, "draws D D"],
     level: Float[Array, ""],
     dims: tuple[int, int, int],
-    is_mmi: bool,
+    calibrate: Calibrate,
     shared: int,
     mesh: Mesh | None,
 ) -> Calibration:
-    method = calibrate_mmi if is_mmi else calibrate
-    return over_devices(one_each(lambda one: method(one, dims, freedom, whites, level, shared)), mesh)(cov)
+    return over_devices(one_each(lambda one: calibrate(one, dims, freedom, whites, level, shared)), mesh)(cov)
 
 
 def _calibrate_on_range(
     found: PIDSolution, cov: np.ndarray, *, dims: tuple[int, int, int], redundancy: Redundancy, **options: Any
 ) -> Calibration:
     """Calibrate singular covariances in coordinates that span their ranges; bootstrap what is singular beyond that."""
-    errors = Calibration(
-        bias=PIDAtoms(**{name: np.full(len(cov), np.nan) for name in vars(found.atoms)}),
-        information_bias=Information(**{name: np.full(len(cov), np.nan) for name in vars(found.information)}),
-        lower=PIDAtoms(**{name: np.full(len(cov), np.nan) for name in vars(found.atoms)}),
-        upper=PIDAtoms(**{name: np.full(len(cov), np.nan) for name in vars(found.atoms)}),
-    )
+    atoms, information = jax.tree.map(lambda x: np.full(len(x), np.nan), (found.atoms, found.information))
+    errors = Calibration(bias=atoms, information_bias=information, lower=atoms, upper=atoms)
     regular = np.flatnonzero(found.status == Status.OK)
     for places, restricted, ranks, shared in groups_on_range(cov[regular], dims, redundancy.rank_cut):
         if min(ranks):

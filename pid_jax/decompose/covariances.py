@@ -10,8 +10,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float
 from numpy.typing import ArrayLike
 
-from pid_jax.gaussian.any_rank import whiten_any_rank
-from pid_jax.gaussian.full_rank import whiten_full_rank
+from pid_jax.gaussian.whiten import whiten_any_rank, whiten_full_rank
 from pid_jax.gaussian.whitened import WhitenedGaussian
 from pid_jax.runtime.arrays import to_numpy
 from pid_jax.runtime.checks import check_float_array, check_fraction
@@ -29,7 +28,7 @@ FEWEST = 16
 # Arrays as large as all covariances that are solved together that exist at a time.
 COPIES = 10
 
-Measure = Callable[[WhitenedGaussian], Any]
+Solve = Callable[[WhitenedGaussian], Any]
 
 
 def check_covariances(
@@ -59,8 +58,8 @@ def check_covariances(
     return array, checked
 
 
-def solve_covariances(cov: np.ndarray, dims: tuple[int, ...], measure: Measure, rank_cut: float) -> Any:
-    """Whiten every covariance and compute a measure from it.
+def solve_covariances(cov: np.ndarray, dims: tuple[int, ...], solve: Solve, rank_cut: float) -> Any:
+    """Whiten every covariance and compute something from it.
 
     One compiled program solves all problems by Cholesky factors. Those that are not clearly positive definite are
     solved again by eigenvectors, in a second program for them alone.
@@ -68,16 +67,16 @@ def solve_covariances(cov: np.ndarray, dims: tuple[int, ...], measure: Measure, 
     Args:
         cov: Checked covariances (..., D, D).
         dims: (d1, ..., dt).
-        measure: A function of one whitened problem; it is compiled once for each combination of shapes.
+        solve: A function of one whitened problem; it is compiled once for each combination of shapes.
         rank_cut: Directions with less than this fraction of a variable's largest variance are dropped.
 
     Returns:
-        What `measure` returns, as NumPy arrays with the leading axes of `cov`.
+        What `solve` returns, as NumPy arrays with the leading axes of `cov`.
     """
     check_fraction("rank_cut", rank_cut)
     leading, size = cov.shape[:-2], cov.shape[-1]
     flat = cov.reshape(-1, size, size)
-    options: dict[str, Any] = {"dims": dims, "measure": measure, "rank_cut": rank_cut}
+    options: dict[str, Any] = {"dims": dims, "solve": solve, "rank_cut": rank_cut}
     bytes_each = 8 * COPIES * size**2
     with double_precision(), one_blas_thread(size):
         solved, is_clear = map_problems(partial(_solve_full_rank, **options), flat, bytes_each=bytes_each)
@@ -106,22 +105,22 @@ def solve_again(solved: Any, cov: np.ndarray, chosen: Bool[np.ndarray, "B"], sol
     return jax.tree.map(lambda all_, some: _replace(all_, rows, some), solved, again)
 
 
-@partial(jax.jit, static_argnames=("dims", "measure", "rank_cut", "mesh"))
+@partial(jax.jit, static_argnames=("dims", "solve", "rank_cut", "mesh"))
 def _solve_full_rank(
-    cov: Float[Array, "B D D"], *, dims: tuple[int, ...], measure: Measure, rank_cut: float, mesh: Mesh | None
+    cov: Float[Array, "B D D"], *, dims: tuple[int, ...], solve: Solve, rank_cut: float, mesh: Mesh | None
 ) -> tuple[Any, Bool[Array, "B"]]:
     def one(cov: Array) -> tuple[Any, Array]:
         whitened, is_clear = whiten_full_rank(cov, dims, rank_cut)
-        return measure(whitened), is_clear
+        return solve(whitened), is_clear
 
     return over_devices(jax.vmap(one), mesh)(cov)
 
 
-@partial(jax.jit, static_argnames=("dims", "measure", "rank_cut", "mesh"))
+@partial(jax.jit, static_argnames=("dims", "solve", "rank_cut", "mesh"))
 def _solve_any_rank(
-    cov: Float[Array, "B D D"], *, dims: tuple[int, ...], measure: Measure, rank_cut: float, mesh: Mesh | None
+    cov: Float[Array, "B D D"], *, dims: tuple[int, ...], solve: Solve, rank_cut: float, mesh: Mesh | None
 ) -> Any:
-    return over_devices(jax.vmap(lambda one: measure(whiten_any_rank(one, dims, rank_cut)[0])), mesh)(cov)
+    return over_devices(jax.vmap(lambda one: solve(whiten_any_rank(one, dims, rank_cut)[0])), mesh)(cov)
 
 
 def _replace(all_: np.ndarray, rows: np.ndarray, some: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import count, takewhile
@@ -17,8 +17,7 @@ import numpy as np
 
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.status import Status
-from pid_jax.pid.atoms import PIDAtoms
-from pid_jax.pid.quantities import PIDQuantities
+from pid_jax.pid.atoms import PIDAtoms, PIDQuantities
 from pid_jax.runtime.files import write_bytes
 
 if TYPE_CHECKING:
@@ -64,17 +63,12 @@ class Result:
 
     def reshape(self, leading: tuple[int, ...]) -> Self:
         """Return the same result with other leading axes."""
-        old, changed = len(self._leading()), {}
-        for name, kind in _kinds(type(self)).items():
-            value, axes = getattr(self, name), self._axes.get(name, _ONLY_LEADING)
-            if isinstance(value, Result):
-                changed[name] = value.reshape(leading)
-            elif _has_arrays(kind) and ... in axes:
-                at = axes.index(...)
-                changed[name] = jax.tree.map(
-                    lambda x, at=at: np.reshape(x, (*np.shape(x)[:at], *leading, *np.shape(x)[at + old :])), value
-                )
-        return dataclasses.replace(self, **changed)
+        old = len(self._leading())
+
+        def place(value: Any, at: int) -> np.ndarray:
+            return np.reshape(value, (*np.shape(value)[:at], *leading, *np.shape(value)[at + old :]))
+
+        return dataclasses.replace(self, **self._changed(place, methodcaller("reshape", leading)))
 
     def without(self, status: np.ndarray) -> Self:
         """Return the same result with NaN for all numbers of problems that could not be computed.
@@ -92,16 +86,22 @@ class Result:
             trailing = np.ndim(value) - at - is_bad.ndim
             return np.where(is_bad.reshape(*is_bad.shape, *[1] * trailing), np.nan, value)
 
-        changed: dict[str, Any] = {}
+        changed = self._changed(drop, methodcaller("without", status))
+        if "status" in changed:
+            own = changed["status"]
+            changed["status"] = np.where(is_bad, status, own).astype(own.dtype)
+        return dataclasses.replace(self, **changed)
+
+    def _changed(self, change: Callable[..., Any], of_result: Callable[[Any], Any]) -> dict[str, Any]:
+        """Change all arrays with the leading axes, given the place of these, and all results inside of this one."""
+        changed = {}
         for name, value in vars(self).items():
             axes = self._axes.get(name, _ONLY_LEADING)
             if isinstance(value, Result):
-                changed[name] = value.without(status)
-            elif name == "status":
-                changed[name] = np.where(is_bad, status, value).astype(value.dtype)
-            elif (isinstance(value, np.ndarray) or dataclasses.is_dataclass(value)) and ... in axes:
-                changed[name] = jax.tree.map(partial(drop, at=axes.index(...)), value)
-        return dataclasses.replace(self, **changed)
+                changed[name] = of_result(value)
+            elif (isinstance(value, (np.ndarray, np.generic)) or dataclasses.is_dataclass(value)) and ... in axes:
+                changed[name] = jax.tree.map(partial(change, at=axes.index(...)), value)
+        return changed
 
     def to_xarray(self, axes: Sequence[str] | None = None) -> "xr.Dataset":
         """Return a labeled data set.

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
 from pid_jax.decompose.dataset import STATUS_FLAGS, Result, labeled, lead_axes
@@ -25,25 +24,20 @@ VARIABLES = ("source_1", "source_2", "target")
 ATOMS = tuple(f.name for f in dataclasses.fields(PIDAtoms))
 INFORMATION = tuple(f.name for f in dataclasses.fields(Information))
 _OF_ATOMS = ("bias", "lower", "upper")
-_PER_PROBLEM = (
-    "atoms",
-    "information",
-    "status",
-    "gap",
-    "cov",
-    "explained_variance",
-    "rank",
-    "shrinkage",
-    "bias",
-    "lower",
-    "upper",
-    "gaussianizer",
-    "diagnostics",
-)
+# Arrays that a data set has under the names of the fields: their last axes, and attributes.
+_ARRAYS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "status": ((), STATUS_FLAGS),
+    "cov": (("row", "column"), {}),
+    "explained_variance": (("variable",), {"units": "1"}),
+    "rank": (("variable",), {}),
+    "shrinkage": ((), {"units": "1"}),
+    "gaussianizer": ((), {}),
+}
+_IN_JSON = ("dims", "settings", "notes", "findings")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class PIDEstimate(Result, amounts=("atoms", "information", "gap", *_OF_ATOMS), version=3):
+class PIDEstimate(Result, amounts=("atoms", "information", "gap", *_OF_ATOMS), axes={"flow": ()}, version=3):
     """A batch of decompositions. Every array has the leading axes of the input.
 
     Attributes:
@@ -96,13 +90,6 @@ class PIDEstimate(Result, amounts=("atoms", "information", "gap", *_OF_ATOMS), v
     settings: Mapping[str, Any] = field(default_factory=dict)
     unit: str = "nats"
 
-    def reshape(self, leading: tuple[int, ...]) -> "PIDEstimate":
-        """Return the same estimates with other leading axes."""
-        axes = self.status.ndim
-        arrays = {name: getattr(self, name) for name in _PER_PROBLEM}
-        changed = jax.tree.map(lambda x: np.reshape(x, (*leading, *np.shape(x)[axes:])), arrays)
-        return dataclasses.replace(self, **changed)
-
     def to_xarray(self, axes: Sequence[str] | None = None) -> "xr.Dataset":
         """Return a labelled data set.
 
@@ -115,32 +102,20 @@ class PIDEstimate(Result, amounts=("atoms", "information", "gap", *_OF_ATOMS), v
         from pid_jax.flow.diagnose import flatten
 
         lead = lead_axes(axes, self.status.ndim)
-        quantities = {name: getattr(self.atoms, name) for name in ATOMS}
-        quantities |= {name: getattr(self.information, name) for name in INFORMATION} | {"gap": self.gap}
-        data = {name: (lead, value, {"units": self.unit}) for name, value in quantities.items()}
-        data["status"] = (lead, self.status, STATUS_FLAGS)
-        data["cov"] = ([*lead, "row", "column"], self.cov, {})
-        if self.explained_variance is not None and self.rank is not None:
-            data["explained_variance"] = ([*lead, "variable"], self.explained_variance, {"units": "1"})
-            data["rank"] = ([*lead, "variable"], self.rank, {})
-        if self.shrinkage is not None:
-            data["shrinkage"] = (lead, self.shrinkage, {"units": "1"})
-        for role, atoms in ((role, getattr(self, role)) for role in _OF_ATOMS):
-            if atoms is not None:
-                data |= {_named(name, role): (lead, getattr(atoms, name), {"units": self.unit}) for name in ATOMS}
-        if self.gaussianizer is not None:
-            data["gaussianizer"] = (lead, self.gaussianizer.astype(object), {})
+        amounts = vars(self.atoms) | vars(self.information) | {"gap": self.gap}
+        for role in _OF_ATOMS:
+            atoms = getattr(self, role)
+            amounts |= {} if atoms is None else {_named(name, role): value for name, value in vars(atoms).items()}
+        data = {name: (lead, value, {"units": self.unit}) for name, value in amounts.items()}
+        for name, (trailing, attributes) in _ARRAYS.items():
+            value = getattr(self, name)
+            if value is not None:
+                text = value.dtype.kind == "U"
+                data[name] = ([*lead, *trailing], value.astype(object) if text else value, attributes)
         if self.diagnostics is not None:
             data |= {name: ([*lead, *axes], value, unit) for name, axes, value, unit in flatten(self.diagnostics)}
-        attrs = {
-            "schema": self._schema,
-            "dims": json.dumps(self.dims),
-            "samples": -1 if self.samples is None else self.samples,
-            "settings": json.dumps(self.settings),
-            "notes": json.dumps(self.notes),
-            "findings": json.dumps(self.findings),
-            "unit": self.unit,
-        }
+        attrs: dict[str, Any] = {name: json.dumps(getattr(self, name)) for name in _IN_JSON}
+        attrs |= {"schema": self._schema, "samples": -1 if self.samples is None else self.samples, "unit": self.unit}
         coords = {"variable": list(VARIABLES)} if "rank" in data else {}
         return labeled(lead, data, coords, attrs)
 
@@ -162,26 +137,20 @@ class PIDEstimate(Result, amounts=("atoms", "information", "gap", *_OF_ATOMS), v
 
         cls._check_schema(data)
         n = int(data.attrs["samples"])
+        found = {name: data[name].values for name in ("gap", *_ARRAYS) if name in data}
+        if "gaussianizer" in found:
+            found["gaussianizer"] = found["gaussianizer"].astype(str)
+        read = {name: json.loads(data.attrs[name]) for name in _IN_JSON}
+        read |= {name: tuple(value) for name, value in read.items() if isinstance(value, list)}
         return cls(
             atoms=PIDAtoms(**{name: data[name].values for name in ATOMS}),
             information=Information(**{name: data[name].values for name in INFORMATION}),
-            status=data["status"].values,
-            gap=data["gap"].values,
-            cov=data["cov"].values,
-            dims=tuple(json.loads(data.attrs["dims"])),
             samples=None if n < 0 else n,
-            explained_variance=data["explained_variance"].values if "rank" in data else None,
-            rank=data["rank"].values if "rank" in data else None,
-            shrinkage=data["shrinkage"].values if "shrinkage" in data else None,
-            bias=_read_atoms(data, "bias"),
-            lower=_read_atoms(data, "lower"),
-            upper=_read_atoms(data, "upper"),
-            gaussianizer=data["gaussianizer"].values.astype(str) if "gaussianizer" in data else None,
-            notes=tuple(json.loads(data.attrs["notes"])),
             diagnostics=unflatten(data),
-            findings=tuple(json.loads(data.attrs["findings"])),
-            settings=json.loads(data.attrs["settings"]),
             unit=data.attrs["unit"],
+            **{role: _read_atoms(data, role) for role in _OF_ATOMS},
+            **found,
+            **read,
         )
 
     def _describe(self, values: PIDAtoms | Information, name: str) -> str:
@@ -223,13 +192,24 @@ def _read_atoms(data: "xr.Dataset", role: str) -> PIDAtoms | None:
     return PIDAtoms(**{name: data[_named(name, role)].values for name in ATOMS})
 
 
-def span(values: np.ndarray) -> str:
-    """Say what a number is, or from where to where several go."""
+def span(values: np.ndarray, form: str = ".4g") -> str:
+    """Return a number, or the range of several, as text in a format; NaN if none is known."""
     known = values[~np.isnan(values)]
     if not known.size:
         return "NaN"
     low, high = float(known.min()), float(known.max())
-    return f"{low:.4g}" if values.size == 1 else f"{low:.4g} to {high:.4g}"
+    return f"{low:{form}}" if values.size == 1 else f"{low:{form}} to {high:{form}}"
+
+
+def describe_status(status: np.ndarray, width: int) -> list[str]:
+    """Return a line with the statuses other than `OK` and how many problems have each, or no line.
+
+    Args:
+        status: `Status` of each problem.
+        width: Width of the heading.
+    """
+    bad = {Status(code).name: int((status == code).sum()) for code in np.unique(status) if code}
+    return [f"  {'status:':<{width}}{bad}"] if bad else []
 
 
 def _largest(gap: np.ndarray) -> str:

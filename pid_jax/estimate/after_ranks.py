@@ -13,9 +13,9 @@ from pid_jax.decompose.result import PIDEstimate
 from pid_jax.estimate.gaussianize import Latents, are_ranked
 from pid_jax.flow.sentences import name_problems
 from pid_jax.gaussian.status import Status
-from pid_jax.pid.quantities import QUANTITIES, PIDQuantities
+from pid_jax.pid.atoms import QUANTITIES, PIDQuantities
+from pid_jax.pid.measure import Redundancy
 from pid_jax.runtime.threads import one_blas_thread
-from pid_jax.settings.estimate import Redundancy
 
 
 def without_rank_noise(cov: np.ndarray, latents: Latents) -> np.ndarray:

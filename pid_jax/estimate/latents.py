@@ -32,20 +32,13 @@ from pid_jax.flow.diagnose import describe_flows, describe_problems, diagnose_la
 from pid_jax.gaussian.condition import note_conditions
 from pid_jax.gaussian.covariance import ledoit_wolf, oracle_approximating, sample_covariance
 from pid_jax.gaussian.status import Status
+from pid_jax.pid.measure import Redundancy
 from pid_jax.reduce.pca import Reduced
 from pid_jax.runtime.checks import note_few_samples
 from pid_jax.runtime.devices import map_problems, over_devices
 from pid_jax.runtime.precision import double_precision
 from pid_jax.runtime.progress import Progress
-from pid_jax.settings.estimate import (
-    OAS,
-    CovarianceEstimator,
-    LedoitWolf,
-    PIDSpec,
-    Redundancy,
-    SampleCovariance,
-    spec_to_dict,
-)
+from pid_jax.settings.estimate import OAS, CovarianceEstimator, LedoitWolf, PIDSpec, SampleCovariance, spec_to_dict
 
 # Arrays as large as the latents of a problem that exist at a time while their covariance is estimated.
 COPIES = 3

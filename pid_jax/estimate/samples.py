@@ -11,8 +11,9 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
+from pid_jax.bias.sampling import check_correction
 from pid_jax.decompose.result import VARIABLES, PIDEstimate
-from pid_jax.estimate.gaussianize import record_of
+from pid_jax.estimate.gaussianize import is_corrected, record_of
 from pid_jax.estimate.latents import estimate_reduced
 from pid_jax.estimate.usable import find_usable
 from pid_jax.reduce.discrete import find_discrete
@@ -88,6 +89,8 @@ def estimate_pid(
     variables are discrete.
     """
     spec = check_spec(spec)
+    if is_corrected(spec):
+        check_correction(spec.redundancy, spec.bias_correction)
     with use_devices():
         reduced, leading, for_estimate = reduce_variables(source_1, source_2, target, spec, key)
         (found,) = estimate_reduced(reduced, spec, (spec.redundancy,), for_estimate, progress)

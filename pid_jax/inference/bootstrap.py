@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pid_jax.bias.sampling import check_correction
 from pid_jax.decompose.dataset import Result
 from pid_jax.decompose.result import ATOMS, PIDEstimate
 from pid_jax.estimate.after_ranks import with_rank_errors
@@ -20,12 +21,13 @@ from pid_jax.estimate.latents import (
     map_to_latents,
 )
 from pid_jax.estimate.samples import check_spec, check_variables, reduce_variables
-from pid_jax.inference.acceleration import acceleration_of_gaussians, acceleration_of_rows
+from pid_jax.inference.influence import acceleration_of_gaussians, acceleration_of_rows
 from pid_jax.inference.intervals import check_enough_draws, interval_from
 from pid_jax.inference.neighbors import choose_length
 from pid_jax.inference.normal import deviations
 from pid_jax.inference.replicates import gaussian_replicates, row_replicates
 from pid_jax.pid.atoms import PIDAtoms
+from pid_jax.pid.measure import Redundancy
 from pid_jax.runtime.by_type import by_type
 from pid_jax.runtime.checks import check_key
 from pid_jax.runtime.devices import use_devices
@@ -36,8 +38,6 @@ from pid_jax.settings.estimate import (
     ParametricBootstrap,
     PIDSpec,
     SampleCovariance,
-    is_mmi,
-    spec_from_dict,
     spec_to_dict,
 )
 from pid_jax.settings.inference import Basic, BCa, Block, Calibrated, Interval, Kind, Pairs, Parametric, Percentile
@@ -170,7 +170,7 @@ def bootstrap_pid(
     errors = jax.tree.map(deviations, replicates)
     lower, upper = found.lower, found.upper
     if not isinstance(interval, Calibrated):
-        lower, upper = _intervals(found, errors, level, kind, interval, latents.values)
+        lower, upper = _intervals(found, errors, level, kind, interval, latents.values, spec.redundancy)
     assert lower is not None
     assert upper is not None
     result = PIDBootstrap(
@@ -240,13 +240,13 @@ def _intervals(
     kind: Kind,
     interval: Percentile | Basic | BCa,
     latents: np.ndarray,
+    redundancy: Redundancy,
 ) -> tuple[PIDAtoms, PIDAtoms]:
     if isinstance(interval, BCa):
-        is_minimum = is_mmi(spec_from_dict(found.settings["redundancy"]))
         if isinstance(kind, Parametric):
-            acceleration = acceleration_of_gaussians(found.cov, found.dims, is_minimum, latents.shape[1])
+            acceleration = acceleration_of_gaussians(found.cov, found.dims, redundancy, latents.shape[1])
         else:
-            acceleration = acceleration_of_rows(found.cov, found.dims, is_minimum, latents)
+            acceleration = acceleration_of_rows(found.cov, found.dims, redundancy, latents)
     else:
         acceleration = jax.tree.map(np.zeros_like, found.atoms)
     pairs = {
@@ -285,4 +285,5 @@ def _check(spec: PIDSpec, kind: object, interval: object, resamples: int, level:
             f"{type(spec.covariance).__name__} and {type(spec.bias_correction).__name__}: without them atoms are "
             "biased, and intervals around them hold something else."
         )
+    check_correction(spec.redundancy, spec.bias_correction)
     check_enough_draws("resamples", resamples, level)

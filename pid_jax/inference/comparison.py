@@ -9,15 +9,15 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pid_jax.bias.sampling import check_correction
 from pid_jax.decompose.dataset import Result
-from pid_jax.decompose.result import VARIABLES, PIDEstimate
+from pid_jax.decompose.result import VARIABLES, PIDEstimate, describe_status, span
 from pid_jax.estimate.latents import estimate_latents, leave_out, map_to_latents
 from pid_jax.estimate.samples import check_spec, reduce_variables
 from pid_jax.gaussian.status import Status
 from pid_jax.inference.differences import infer_differences
 from pid_jax.inference.neighbors import choose_length
-from pid_jax.inference.shown import describe_status, range_of
-from pid_jax.pid.quantities import QUANTITIES, PIDQuantities
+from pid_jax.pid.atoms import QUANTITIES, PIDQuantities
 from pid_jax.reduce.pca import Reduced
 from pid_jax.runtime.checks import (
     check_between,
@@ -97,7 +97,7 @@ class PIDComparison(Result, amounts=("difference", "lower", "upper", "standard_e
                 text += f" [{low[0]:+.4f}, {high[0]:+.4f}]  p = {p[0]:.3g}" if np.isfinite(value[0]) else ", no p-value"
             else:
                 below, clear = (int((x <= 1 - self.level + 1e-12).sum()) for x in (p, family))
-                text = f"{range_of(value, '+.4f'):>20}"
+                text = f"{span(value, '+.4f'):>20}"
                 text += f"  p ≤ {1 - self.level:.2g} in {below} ({clear} family-wise)"
             lines.append(f"  {name:<12}{text}")
         lines += describe_status(self.status, 12)
@@ -237,6 +237,7 @@ def _check(spec: PIDSpec, blocks: object, resamples: int, level: float) -> None:
             f"{type(spec.covariance).__name__} and {type(spec.bias_correction).__name__}: without them both conditions "
             "are biased, and so are differences between conditions that have different biases."
         )
+    check_correction(spec.redundancy, spec.bias_correction)
     check_positive_int("resamples", resamples)
     if resamples < FEWEST_RESAMPLES:
         raise ValueError(

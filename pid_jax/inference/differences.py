@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from pid_jax.bias.calibration import LEAST_SHARE
 from pid_jax.decompose.result import PIDEstimate
 from pid_jax.estimate.after_ranks import errors_of_differences
 from pid_jax.estimate.gaussianize import Latents
@@ -14,10 +13,10 @@ from pid_jax.inference.influence import influence_of_rows
 from pid_jax.inference.multiplicity import ROUNDING, false_discovery_rate, family_wise_by_maximum
 from pid_jax.inference.normal import deviations, error_or_size, in_errors, p_value_of, reach_of
 from pid_jax.inference.replicates import row_replicates
-from pid_jax.pid.atoms import PIDAtoms
-from pid_jax.pid.quantities import PIDQuantities, quantities_of
+from pid_jax.pid.atoms import PIDAtoms, PIDQuantities, quantities_of
+from pid_jax.pid.calibration import LEAST_SHARE
+from pid_jax.pid.measure import Redundancy
 from pid_jax.runtime.progress import Progress, part_of
-from pid_jax.settings.estimate import Redundancy, is_mmi
 
 
 def infer_differences(
@@ -49,7 +48,7 @@ def infer_differences(
     before, after = (quantities_of(e.atoms, e.information) for e in estimates)
     shown_before, shown_after = (_as_shown(e) for e in estimates)
     replicates = _replicates(latents, estimates, redundancy, block_length, resamples, key, progress)
-    jackknife = _jackknife(latents, estimates, is_mmi(redundancy), block_length)
+    jackknife = _jackknife(latents, estimates, redundancy, block_length)
     of_ranks = errors_of_differences(latents, estimates, redundancy, jax.random.fold_in(key, 1))
     with np.errstate(invalid="ignore"):  # of two infinite amounts
         difference = jax.tree.map(np.subtract, after, before)
@@ -97,11 +96,11 @@ def _with_information(atoms: PIDAtoms) -> PIDQuantities:
 
 
 def _jackknife(
-    latents: Sequence[Latents], estimates: Sequence[PIDEstimate], is_mmi: bool, block_length: int
+    latents: Sequence[Latents], estimates: Sequence[PIDEstimate], redundancy: Redundancy, block_length: int
 ) -> PIDQuantities:
     """Compute standard errors of the differences from the influence of every row, or block of rows."""
     before, after = (
-        influence_of_rows(e.cov, e.dims, is_mmi, x.values) for e, x in zip(estimates, latents, strict=True)
+        influence_of_rows(e.cov, e.dims, redundancy, x.values) for e, x in zip(estimates, latents, strict=True)
     )
 
     def error(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -6,16 +6,24 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
+from pid_jax.decompose.covariances import Solve
 from pid_jax.gaussian.joint import JointGaussian
-from pid_jax.pid.broja import pid_broja
-from pid_jax.pid.mmi import pid_mmi
-from pid_jax.pid.quantities import PIDQuantities, quantities_of
+from pid_jax.gaussian.whiten import whiten
+from pid_jax.pid.atoms import PIDQuantities, quantities_of
+from pid_jax.pid.measure import Redundancy
+from pid_jax.pid.registry import measure_of
 from pid_jax.runtime.precision import double_precision
 from pid_jax.runtime.threads import one_blas_thread
 
+# Directions of a variable with less than this part of its largest variance are dropped.
+RANK_CUT = 1e-13
+
 
 def influence_of_rows(
-    cov: Float[np.ndarray, "B D D"], dims: tuple[int, int, int], is_mmi: bool, latents: Float[np.ndarray, "B n D"]
+    cov: Float[np.ndarray, "B D D"],
+    dims: tuple[int, int, int],
+    redundancy: Redundancy,
+    latents: Float[np.ndarray, "B n D"],
 ) -> PIDQuantities:
     """Compute the influence a = zᵀ G z − tr G Σ of every row z, with G the derivative of a quantity by the covariance.
 
@@ -24,7 +32,7 @@ def influence_of_rows(
     Args:
         cov: Sample covariances.
         dims: (d1, d2, dt).
-        is_mmi: Whether atoms are those of MMI.
+        redundancy: The measure.
         latents: The rows.
 
     Returns:
@@ -39,23 +47,61 @@ def influence_of_rows(
         influence = ((centered @ slope) * centered).sum(axis=-1)
         return influence - influence.mean(axis=-1, keepdims=True)
 
-    slopes = slopes_by_covariance(cov, dims, is_mmi)
+    slopes = slopes_by_covariance(cov, dims, redundancy)
     with one_blas_thread(cov.shape[-1]):
         return jax.tree.map(of, slopes)
 
 
-def slopes_by_covariance(cov: Float[np.ndarray, "B D D"], dims: tuple[int, int, int], is_mmi: bool) -> PIDQuantities:
+def slopes_by_covariance(
+    cov: Float[np.ndarray, "B D D"], dims: tuple[int, int, int], redundancy: Redundancy
+) -> PIDQuantities:
     """Differentiate every quantity by the covariance, (B, D, D)."""
+    differentiate = partial(_differentiate, dims=dims, solve=measure_of(redundancy).solve)
     with double_precision(), one_blas_thread(cov.shape[-1]):
         # One after another, so that it is compiled once and not for every number of problems.
-        each = [jax.tree.map(np.asarray, _differentiate(one, dims=dims, is_mmi=is_mmi)) for one in cov]
+        each = [jax.tree.map(np.asarray, differentiate(one)) for one in cov]
     return jax.tree.map(lambda *slopes: np.stack(slopes), *each)
 
 
-@partial(jax.jit, static_argnames=("dims", "is_mmi"))
-def _differentiate(cov: Float[Array, "D D"], *, dims: tuple[int, int, int], is_mmi: bool) -> PIDQuantities:
+@partial(jax.jit, static_argnames=("dims", "solve"))
+def _differentiate(cov: Float[Array, "D D"], *, dims: tuple[int, int, int], solve: Solve) -> PIDQuantities:
     def quantities(cov: Float[Array, "D D"]) -> PIDQuantities:
-        found = (pid_mmi if is_mmi else pid_broja)(JointGaussian(cov, dims))
+        found = solve(whiten(JointGaussian(cov, dims), RANK_CUT))
         return quantities_of(found.atoms, found.information)
 
     return jax.tree.map(lambda slope: 0.5 * (slope + slope.T), jax.jacrev(quantities)(cov))
+
+
+def acceleration_of_rows(
+    cov: np.ndarray, dims: tuple[int, int, int], redundancy: Redundancy, latents: np.ndarray
+) -> PIDQuantities:
+    """Compute the acceleration of BCa intervals, Σ a³ / (6 (Σ a²)^{3/2}), with the influence a of every row.
+
+    Args:
+        cov: Sample covariances (problems, D, D).
+        dims: (d1, d2, dt).
+        redundancy: The measure.
+        latents: The rows (problems, n, D).
+
+    Source: B. Efron (1987), J. Am. Stat. Assoc. 82, 171, eq. 7.
+    """
+    influence = influence_of_rows(cov, dims, redundancy, latents)
+    return jax.tree.map(lambda a: _ratio((a**3).sum(axis=-1), (a**2).sum(axis=-1)), influence)
+
+
+def acceleration_of_gaussians(
+    cov: np.ndarray, dims: tuple[int, int, int], redundancy: Redundancy, samples: int
+) -> PIDQuantities:
+    """Compute the same in the mean over Gaussian samples: E a² = 2 tr (G Σ)², E a³ = 8 tr (G Σ)³."""
+
+    def of(slope: np.ndarray) -> np.ndarray:
+        product = slope @ cov
+        square = np.trace(product @ product, axis1=-2, axis2=-1)
+        cube = np.trace(product @ product @ product, axis1=-2, axis2=-1)
+        return _ratio(8 * cube * samples, 2 * square * samples)
+
+    return jax.tree.map(of, slopes_by_covariance(cov, dims, redundancy))
+
+
+def _ratio(cubes: np.ndarray, squares: np.ndarray) -> np.ndarray:
+    return cubes / (6 * np.where(squares > 0, squares, np.inf) ** 1.5)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pid_jax.decompose.dataset import Result
+from pid_jax.decompose.result import describe_status, span
 from pid_jax.estimate.gaussianize import are_ranked
 from pid_jax.estimate.latents import estimate_latents, estimate_reduced, leave_out, map_to_latents
 from pid_jax.estimate.samples import check_spec, check_variables, reduce_variables
@@ -24,8 +25,7 @@ from pid_jax.inference.multiplicity import (
 from pid_jax.inference.neighbors import choose_length
 from pid_jax.inference.permuted import draw_permutations, permuted_quantities
 from pid_jax.inference.reranked import find_close, rest_quantities
-from pid_jax.inference.shown import describe_status, range_of, smallest_of
-from pid_jax.pid.quantities import QUANTITIES, PIDQuantities, quantities_of
+from pid_jax.pid.atoms import QUANTITIES, PIDQuantities, quantities_of
 from pid_jax.reduce.pca import Reduced
 from pid_jax.runtime.checks import check_key, check_positive_int
 from pid_jax.runtime.devices import use_devices
@@ -84,12 +84,17 @@ class PIDTest(Result, amounts=("statistic", "replicates"), axes={"replicates": (
         ]
         for name in QUANTITIES:
             value, p, family = (np.ravel(getattr(x, name)) for x in (self.statistic, self.p_value, self.family_wise))
-            line = f"  {name:<12}{range_of(value):>18}{smallest_of(p):>9}"
+            line = f"  {name:<12}{span(value, '.4f'):>18}{_smallest(p):>9}"
             if count > 1:
-                line += f"{smallest_of(family):>13}   {int((p <= 0.05).sum())} ({int((family <= 0.05).sum())})"
+                line += f"{_smallest(family):>13}   {int((p <= 0.05).sum())} ({int((family <= 0.05).sum())})"
             lines.append(line)
         lines += describe_status(self.status, 12)
         return "\n".join([*lines, *(f"  {'note:':<12}{note}" for note in self.notes)])
+
+
+def _smallest(values: np.ndarray) -> str:
+    known = values[~np.isnan(values)]
+    return f"{known.min():.4f}" if known.size else "NaN"
 
 
 def permutation_test(

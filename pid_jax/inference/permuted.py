@@ -9,12 +9,12 @@ from jaxtyping import Float, Int
 from pid_jax.decompose.pid import solve_pid
 from pid_jax.gaussian.joint import block_slices
 from pid_jax.inference.replicates import blocks_within
-from pid_jax.pid.quantities import PIDQuantities, quantities_of
+from pid_jax.pid.atoms import PIDQuantities, quantities_of
+from pid_jax.pid.measure import Redundancy
 from pid_jax.runtime.by_type import by_type
 from pid_jax.runtime.devices import current_layout
 from pid_jax.runtime.progress import Progress
 from pid_jax.runtime.threads import one_blas_thread
-from pid_jax.settings.estimate import Redundancy
 from pid_jax.settings.inference import ConditionalIndependence, Independence, Null
 
 # Directions of a variable with less than this part of its largest variance do not exist.

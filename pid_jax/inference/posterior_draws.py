@@ -14,11 +14,11 @@ from pid_jax.gaussian.status import Status
 from pid_jax.gaussian.student import tail_information
 from pid_jax.gaussian.wishart import WhiteFactors
 from pid_jax.inference.chains import gaussian_evidence, run_chains, student_evidence
-from pid_jax.pid.quantities import PIDQuantities, quantities_of
+from pid_jax.pid.atoms import PIDQuantities, quantities_of
+from pid_jax.pid.measure import Redundancy
 from pid_jax.runtime.by_type import by_type
 from pid_jax.runtime.precision import double_precision
 from pid_jax.runtime.threads import one_blas_thread
-from pid_jax.settings.estimate import Redundancy
 from pid_jax.settings.posterior import (
     NUTS,
     Conjugate,

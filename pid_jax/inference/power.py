@@ -17,17 +17,18 @@ from pid_jax.decompose.dataset import Result
 from pid_jax.decompose.pid import solve_pid
 from pid_jax.decompose.result import ATOMS, PIDEstimate
 from pid_jax.estimate.gaussianize import are_ranked
-from pid_jax.gaussian.channels import joint_covariance
 from pid_jax.gaussian.range import is_singular
 from pid_jax.gaussian.wishart import WhiteFactors
-from pid_jax.inference.replicates import typical_channels
+from pid_jax.inference.replicates import model_covariances, typical_channels
 from pid_jax.pid.atoms import PIDAtoms
+from pid_jax.pid.measure import Redundancy
+from pid_jax.pid.registry import measure_of
 from pid_jax.runtime.checks import check_at_least, check_between, check_key, check_positive_int
 from pid_jax.runtime.devices import use_devices
 from pid_jax.runtime.precision import double_precision
 from pid_jax.runtime.progress import Progress, no_progress
 from pid_jax.runtime.threads import one_blas_thread
-from pid_jax.settings.estimate import IndirectInference, Redundancy, spec_from_dict, spec_to_dict
+from pid_jax.settings.estimate import IndirectInference, ParametricBootstrap, spec_from_dict, spec_to_dict
 
 # The first number of samples for each coordinate of all variables, and the step to the next number.
 FIRST, STEP = 2, 1.5
@@ -87,7 +88,7 @@ def samples_needed(
 
     Data sets are drawn from the Gaussian whose samples look like those behind the estimate; or from the one that it
     decomposes, if it was made of a covariance without `samples`. Their intervals are those of `estimate_pid` and
-    `bootstrap_pid`.
+    `bootstrap_pid`, for a measure whose bias is not calibrated with `ParametricBootstrap()`.
 
     Args:
         estimate: That of a pilot study, or `gaussian_pid` of a supposed system.
@@ -196,11 +197,12 @@ def _simulate(
     whites = WhiteFactors(for_sets, len(model), samples - 1).draw(simulations)
     drawn = sample_covariances(whites / np.sqrt(samples - 1), model[None])[:, 0]
     plain = solve_pid(drawn, dims, redundancy)
+    correction = ParametricBootstrap() if measure_of(redundancy).calibrate is None else IndirectInference()
     wide = []
     # Each with noise of its own: what it adds to the widths would not average out otherwise.
     for place, one in enumerate(jax.random.split(for_errors, simulations)):
         alone = jax.tree.map(lambda x, at=place: x[at], plain)
-        errors = sampling_errors(alone, drawn[place], dims, samples, redundancy, IndirectInference(), one, level)
+        errors = sampling_errors(alone, drawn[place], dims, samples, redundancy, correction, one, level)
         wide.append([float(getattr(errors.upper, name) - getattr(errors.lower, name)) for name in ATOMS])
     if is_ranked:
         errors_of_ranks = rank_errors(model[None], samples, dims, redundancy, jax.random.fold_in(key, 1)).deviations
@@ -232,8 +234,7 @@ def _as_atoms(values: np.ndarray, shape: tuple[int, ...]) -> PIDAtoms:
 def _models(cov: np.ndarray, dims: tuple[int, int, int], samples: int, key: jax.Array) -> np.ndarray:
     """Find the covariances of the Gaussians among whose samples those at hand are typical."""
     with double_precision(), one_blas_thread(cov.shape[-1]):
-        channels = typical_channels(cov, dims, samples, key)
-        return np.asarray(jax.jit(jax.vmap(joint_covariance))(channels))
+        return model_covariances(typical_channels(cov, dims, samples, key))
 
 
 def _check(

@@ -9,22 +9,22 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
-from pid_jax.bias.model import sampled_amounts
 from pid_jax.bias.sampling import sample_covariances
-from pid_jax.bias.typical import find_typical
 from pid_jax.decompose.covariances import COPIES
 from pid_jax.decompose.pid import solve_pid
-from pid_jax.gaussian.channels import Channels
+from pid_jax.gaussian.channels import Channels, joint_covariance
 from pid_jax.gaussian.range import groups_on_range, is_singular
 from pid_jax.gaussian.status import Status
 from pid_jax.gaussian.wishart import WhiteFactors, numpy_generator
 from pid_jax.inference.weighted import weighted_covariances
 from pid_jax.pid.atoms import PIDAtoms, compose_atoms
+from pid_jax.pid.measure import Redundancy, Unique
+from pid_jax.pid.model import find_typical, sampled_amounts
+from pid_jax.pid.registry import measure_of
 from pid_jax.runtime.devices import current_layout, map_problems, one_each, over_devices
 from pid_jax.runtime.precision import double_precision
 from pid_jax.runtime.progress import Progress
 from pid_jax.runtime.threads import one_blas_thread
-from pid_jax.settings.estimate import Redundancy, is_mmi
 
 # Draws for the search of the model whose samples look like the data.
 SEARCH_DRAWS = 50
@@ -67,12 +67,9 @@ def gaussian_replicates(
             drawn = factors.draw(count)
             found = np.full((4, count, len(cov)), np.nan)  # atoms in the order of their fields
             for rows, channels in groups:
-                replicate = partial(_replicate, whites=drawn, is_mmi=is_mmi(redundancy))
-                values = map_problems(replicate, channels, is_one_each=True)
-                found[:, :, rows] = np.moveaxis(values, 0, -1)
+                found[:, :, rows] = _decompose_models(channels, drawn, samples, redundancy)
             if plain.size:
-                replicates = sample_covariances(drawn / np.sqrt(samples - 1), cov[plain])
-                found[:, :, plain] = np.stack(jax.tree.leaves(solve_pid(replicates, dims, redundancy).atoms))
+                found[:, :, plain] = _decompose_drawn(cov[plain], drawn, samples, dims, redundancy)
             parts.append(found)
             done += count
             progress(done, resamples)
@@ -219,13 +216,39 @@ def _find_channels(
     return over_devices(one_each(lambda one: find_typical(one, dims, freedom, whites, shared).channels), mesh)(cov)
 
 
-@partial(jax.jit, static_argnames=("is_mmi", "mesh"))
+def model_covariances(channels: Channels) -> np.ndarray:
+    """Return the covariances (problems, D, D) of channels; to be called in double precision."""
+    return np.asarray(jax.jit(jax.vmap(joint_covariance))(channels))
+
+
+def _decompose_models(
+    channels: Channels, whites: np.ndarray, samples: int, redundancy: Redundancy
+) -> Float[np.ndarray, "4 draws problems"]:
+    """Decompose samples of models: by their informations and contrasts where these decide the atoms, else in full."""
+    unique = measure_of(redundancy).unique
+    if unique is not None:
+        program = partial(_replicate, whites=whites, unique=unique)
+        return np.moveaxis(map_problems(program, channels, is_one_each=True), 0, -1)
+    (d1, dt), d2 = channels.gain_1.shape[1:], channels.gain_2.shape[1]
+    own = whites[:, : d1 + d2 + dt, : d1 + d2 + dt]
+    models = model_covariances(channels)[:, None]
+    each = [_decompose_drawn(one, own, samples, (d1, d2, dt), redundancy) for one in models]
+    return np.concatenate(each, axis=-1)
+
+
+def _decompose_drawn(
+    cov: np.ndarray, whites: np.ndarray, samples: int, dims: tuple[int, int, int], redundancy: Redundancy
+) -> Float[np.ndarray, "4 draws problems"]:
+    drawn = sample_covariances(whites / np.sqrt(samples - 1), cov)
+    return np.stack(jax.tree.leaves(solve_pid(drawn, dims, redundancy).atoms))
+
+
+@partial(jax.jit, static_argnames=("unique", "mesh"))
 def _replicate(
-    channels: Channels, *, whites: Float[Array, "draws D D"], is_mmi: bool, mesh: Mesh | None
+    channels: Channels, *, whites: Float[Array, "draws D D"], unique: Unique, mesh: Mesh | None
 ) -> Float[Array, "1 4 draws"]:
     def one(channels: Channels) -> Float[Array, "4 draws"]:
         information, ratios = sampled_amounts(channels, whites)
-        unique = jnp.abs(information.i_2 - information.i_1) if is_mmi else jnp.abs(ratios).sum(axis=-1)
-        return jnp.stack(jax.tree.leaves(compose_atoms(information, unique)))
+        return jnp.stack(jax.tree.leaves(compose_atoms(information, unique(information, ratios))))
 
     return over_devices(one_each(one), mesh)(channels)

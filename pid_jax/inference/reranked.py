@@ -17,10 +17,10 @@ from pid_jax.inference.permuted import (
     split_rows,
     whiten_rows,
 )
-from pid_jax.pid.quantities import PIDQuantities
+from pid_jax.pid.atoms import PIDQuantities
+from pid_jax.pid.measure import Redundancy
 from pid_jax.runtime.devices import current_layout
 from pid_jax.runtime.progress import Progress, no_progress
-from pid_jax.settings.estimate import Redundancy
 from pid_jax.settings.inference import ConditionalIndependence
 
 # Ranks of n samples are off by a few parts in √n, the same function of a coordinate for all samples. Sources are close

@@ -1,6 +1,6 @@
 """The four atoms of a decomposition, and what comes with them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,25 @@ class PIDAtoms:
     unique_1: Float[Array, "..."] | np.ndarray
     unique_2: Float[Array, "..."] | np.ndarray
     synergy: Float[Array, "..."] | np.ndarray
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, kw_only=True)
+class PIDQuantities(PIDAtoms):
+    """One number for each atom and each information: amounts in nats, their ends, or probabilities.
+
+    Attributes:
+        i_1: That of I(target; source_1).
+        i_2: That of I(target; source_2).
+        i_12: That of I(target; source_1, source_2).
+    """
+
+    i_1: Float[Array, "..."] | np.ndarray
+    i_2: Float[Array, "..."] | np.ndarray
+    i_12: Float[Array, "..."] | np.ndarray
+
+
+QUANTITIES = tuple(f.name for f in fields(PIDQuantities))
 
 
 @jax.tree_util.register_dataclass
@@ -83,3 +102,8 @@ def compose_atoms(information: Information, unique: Float[Array, "..."] | np.nda
         unique_2=0.5 * (unique - i_1 + i_2),
         synergy=i_12 - 0.5 * (i_1 + i_2 + unique),
     )
+
+
+def quantities_of(atoms: PIDAtoms, information: Information) -> PIDQuantities:
+    """Put atoms and informations together."""
+    return PIDQuantities(**vars(atoms), **vars(information))

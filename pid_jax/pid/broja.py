@@ -1,5 +1,7 @@
 """BROJA unique information of jointly Gaussian variables, in closed form and certified."""
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -9,9 +11,19 @@ from pid_jax.gaussian.joint import JointGaussian
 from pid_jax.gaussian.whiten import whiten
 from pid_jax.gaussian.whitened import WhitenedGaussian
 from pid_jax.pid.atoms import PIDSolution, solution
-from pid_jax.pid.conditional import conditional_contrast
+from pid_jax.pid.calibration import calibrate_broja
+from pid_jax.pid.conditional import conditional_contrast, restrict_target
 from pid_jax.pid.coupling import coupled_information, estimate_covariance
-from pid_jax.pid.sufficient import restrict_target
+from pid_jax.pid.measure import Measure, Redundancy
+
+
+@dataclass(frozen=True)
+class BROJA(Redundancy):
+    """Unique information of Bertschinger et al. (2014), exact for jointly Gaussian variables.
+
+    Attributes:
+        rank_cut: Directions of a variable whose variance is below this fraction of its largest are dropped.
+    """
 
 
 def pid_broja(joint: JointGaussian, rank_cut: float = 1e-13) -> PIDSolution:
@@ -47,16 +59,11 @@ def pid_broja(joint: JointGaussian, rank_cut: float = 1e-13) -> PIDSolution:
     return broja_of(whiten(joint, rank_cut))
 
 
-def broja_of(whitened: WhitenedGaussian, in_float32: bool = False) -> PIDSolution:
-    """Decompose whitened variables, see `pid_broja`.
-
-    Args:
-        whitened: The variables.
-        in_float32: Whether the eigenvectors are computed in single precision.
-    """
+def broja_of(whitened: WhitenedGaussian) -> PIDSolution:
+    """Decompose whitened variables, see `pid_broja`."""
     information = information_of(whitened)
     cross_1, cross_2 = restrict_target(whitened.cross)
-    contrast = conditional_contrast(cross_1, cross_2, in_float32)
+    contrast = conditional_contrast(cross_1, cross_2)
     half_log_ratio = jnp.arctanh(contrast.contrast)
     unique_1 = jnp.maximum(-half_log_ratio, 0).sum()
     unique_2 = jnp.maximum(half_log_ratio, 0).sum()
@@ -66,6 +73,11 @@ def broja_of(whitened: WhitenedGaussian, in_float32: bool = False) -> PIDSolutio
     return solution(information, unique_1, unique_2, whitened, gap=upper - lax.stop_gradient(union))
 
 
-def broja_of_in_float32(whitened: WhitenedGaussian) -> PIDSolution:
-    """Decompose whitened variables with eigenvectors in single precision."""
-    return broja_of(whitened, in_float32=True)
+MEASURE = Measure(
+    settings=BROJA,
+    name="broja",
+    label="BROJA",
+    solve=broja_of,
+    unique=lambda information, half_log_ratios: jnp.abs(half_log_ratios).sum(axis=-1),
+    calibrate=calibrate_broja,
+)

@@ -1,5 +1,6 @@
 """What two sources leave unknown about a target, compared direction by direction."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax
@@ -33,9 +34,7 @@ def absolute_root(contrast: ConditionalContrast) -> Float[Array, "dt dt"]:
     return (contrast.factor @ contrast.axes) * jnp.sqrt(jnp.abs(contrast.contrast))
 
 
-def conditional_contrast(
-    cross_1: Float[Array, "dt d1"], cross_2: Float[Array, "dt d2"], in_float32: bool = False
-) -> ConditionalContrast:
+def conditional_contrast(cross_1: Float[Array, "dt d1"], cross_2: Float[Array, "dt d2"]) -> ConditionalContrast:
     """Diagonalize both conditional covariances.
 
     δ are the eigenvalues of L⁻¹ (A − B) L⁻ᵀ with A − B = Q_2 − Q_1 and Q_k = R_k R_kᵀ. The generalized eigenvalues λ of
@@ -45,7 +44,6 @@ def conditional_contrast(
     Args:
         cross_1: Covariance R_1 of the whitened target and source_1.
         cross_2: Covariance R_2 of the whitened target and source_2.
-        in_float32: Whether the eigenvectors are computed in single precision and refined.
 
     Returns:
         The contrast and its axes.
@@ -54,19 +52,29 @@ def conditional_contrast(
     factor = cholesky(2 * jnp.eye(known_1.shape[0], dtype=known_1.dtype) - known_1 - known_2)
     half = solve_lower_transposed(known_2 - known_1, factor)
     relative = symmetrize(solve_lower(factor, half))
-    contrast, axes = _refined_eigen(relative) if in_float32 else symmetric_eigen(relative)
+    contrast, axes = symmetric_eigen(relative)
     limit = 1 - 0.5 * jnp.finfo(contrast.dtype).eps  # rounding must not reach 1, where artanh is infinite
     return ConditionalContrast(contrast=jnp.clip(contrast, -limit, limit), axes=axes, factor=factor)
 
 
-def _refined_eigen(matrix: Float[Array, "n n"]) -> tuple[Float[Array, "n"], Float[Array, "n n"]]:
-    """Find eigenvectors in float32, and eigenvalues whose error is of second order in theirs.
+def restrict_target(crosses: Sequence[Float[Array, "dt dk"]]) -> tuple[Float[Array, "r dk"], ...]:
+    """Rotate the whitened target so that the sources tell about its first r = min(dt, Σ d_k) coordinates only.
 
-    One step of Newton and Schulz makes the vectors orthonormal in the precision of the matrix; the Rayleigh quotients
-    of orthonormal vectors with errors of 1e-7 are right to 1e-14 over the distance to the next eigenvalue. Vectors of
-    closer eigenvalues are mixed, which sums over eigenvalues hardly see.
+    The rotation counts as a constant under differentiation: what leaves its range has no effect of first order.
+
+    Args:
+        crosses: Covariances R_k of the whitened target and each whitened source.
+
+    Returns:
+        The same covariances for those r coordinates.
     """
-    _, rough = symmetric_eigen(lax.stop_gradient(matrix).astype(jnp.float32))
-    axes = rough.astype(matrix.dtype)
-    axes = axes @ (1.5 * jnp.eye(len(matrix), dtype=matrix.dtype) - 0.5 * axes.T @ axes)
-    return ((matrix @ axes) * axes).sum(axis=0), axes
+    stacked = jnp.concatenate(list(crosses), axis=1)
+    if stacked.shape[0] <= stacked.shape[1]:
+        return tuple(crosses)
+    rotation = jnp.linalg.qr(lax.stop_gradient(stacked))[0].T
+    return tuple(rotation @ cross for cross in crosses)
+
+
+def restrict_source(cross: Float[Array, "dt d"]) -> Float[Array, "dt m"]:
+    """Rotate a whitened source so that only its first m = min(dt, d) coordinates tell about the target."""
+    return jnp.linalg.qr(cross.T, mode="r").T if cross.shape[1] > cross.shape[0] else cross

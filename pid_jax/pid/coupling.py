@@ -6,14 +6,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from pid_jax.gaussian.any_rank import whiten_psd
 from pid_jax.gaussian.information import information_from_gram
 from pid_jax.gaussian.joint import JointGaussian, block_slices, unit_scale
 from pid_jax.gaussian.linalg import cholesky, solve_lower, solve_lower_transposed
-from pid_jax.gaussian.whiten import whiten
+from pid_jax.gaussian.whiten import whiten, whiten_psd
 from pid_jax.gaussian.whitened import WhitenedGaussian
-from pid_jax.pid.conditional import ConditionalContrast, absolute_root, conditional_contrast
-from pid_jax.pid.sufficient import restrict_source
+from pid_jax.pid.conditional import ConditionalContrast, absolute_root, conditional_contrast, restrict_source
 
 # The coupling is moved off the boundary of what is feasible by this many units of rounding per dimension.
 INTERIOR = 8.0

@@ -11,7 +11,7 @@ from pid_jax.gaussian.joint import JointGaussian
 from pid_jax.gaussian.whiten import whiten
 from pid_jax.gaussian.whitened import WhitenedGaussian
 from pid_jax.pid.common_bound import largest_common_bound
-from pid_jax.pid.sufficient import restrict_target
+from pid_jax.pid.conditional import restrict_target
 
 
 @jax.tree_util.register_dataclass

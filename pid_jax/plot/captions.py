@@ -5,6 +5,7 @@ from collections.abc import Callable
 import xarray as xr
 
 from pid_jax.estimate.gaussianize import label_of
+from pid_jax.pid.registry import MEASURES
 from pid_jax.plot.associations import IN_NUMBERS, property_labels, shown_properties
 from pid_jax.plot.catalog import PlannedFigure, planned_figures
 from pid_jax.plot.effects import LARGEST_P, shown_effects
@@ -117,9 +118,7 @@ def _measures(results: xr.Dataset, measure: str) -> list[str]:
     measures = names_of(results, "measure")
     return [
         f"Atoms of the baseline over the layers, in bits, {' and '.join(f'by {measure_name(m)}' for m in measures)}.",
-        "MMI sets redundancy to the smaller of both informations, so that one unique atom is always zero."
-        if "mmi" in measures
-        else "",
+        *(MEASURES[name].remark for name in measures if name in MEASURES),
         _bands(results),
         "Knockouts are left out." if results.sizes["condition"] > 1 else "",
     ]

@@ -8,10 +8,9 @@ import xarray as xr
 
 from pid_jax.decompose.result import ATOMS, INFORMATION
 from pid_jax.estimate.gaussianize import label_of
+from pid_jax.pid.registry import MEASURES
 
 PER_NAT = {"bits": 1.0 / math.log(2.0), "nats": 1.0}
-MEASURE_NAMES = {"broja": "BROJA", "mmi": "MMI"}
-PREFERRED_MEASURE = "broja"
 
 # What a variable's unit turns into in a figure, beside information: the factor and how the unit is written.
 _OTHER_UNITS = {
@@ -108,12 +107,13 @@ def compared_atoms(results: xr.Dataset) -> xr.Dataset:
 def default_measure(results: xr.Dataset) -> str:
     """Name the measure to show if none is asked for: BROJA where it was computed, else the first one."""
     measures = names_of(results, "measure")
-    return PREFERRED_MEASURE if PREFERRED_MEASURE in measures else measures[0]
+    preferred = next(iter(MEASURES))
+    return preferred if preferred in measures else measures[0]
 
 
 def measure_name(measure: str) -> str:
     """Write a measure as the literature does ("BROJA"), or as it is when it is not known here."""
-    return MEASURE_NAMES.get(measure, measure)
+    return MEASURES[measure].label if measure in MEASURES else measure
 
 
 def atom_labels(results: xr.Dataset) -> dict[str, str]:

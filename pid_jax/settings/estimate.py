@@ -1,10 +1,14 @@
 """Settings: frozen, hashable dataclasses with a default for every field. A method is chosen by its type."""
 
 import dataclasses
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, get_args
 
+from pid_jax.pid.broja import BROJA
+from pid_jax.pid.measure import Redundancy
+from pid_jax.pid.registry import MEASURES, measure_of
 from pid_jax.runtime.by_type import by_type
 from pid_jax.runtime.checks import check_fraction, check_positive_int
 from pid_jax.settings.gaussianize import FLOW_SETTINGS, Copula, Gaussianizer, check_gaussianizer
@@ -77,7 +81,7 @@ class PCA:
         check_fraction("PCA(rank_cut=...)", self.rank_cut)
         if not isinstance(self.standardize, bool):
             raise TypeError(f"PCA(standardize=...) needs True or False, got {self.standardize!r}.")
-        if not isinstance(self.solver, Exact | Randomized):
+        if not isinstance(self.solver, Solver):
             raise TypeError(f"PCA(solver=...) needs Randomized() or Exact(), got {self.solver!r}.")
 
     @property
@@ -152,44 +156,9 @@ class NoCorrection:
     """Report the decomposition of the estimated covariance itself, which reads high at small n."""
 
 
-@dataclass(frozen=True)
-class MMI:
-    """Minimum mutual information: redundancy is the smaller of the two informations (Barrett 2015).
-
-    Attributes:
-        rank_cut: Directions of a variable whose variance is below this fraction of its largest are dropped.
-    """
-
-    rank_cut: float = 1e-13
-
-    def __post_init__(self) -> None:
-        check_fraction("MMI(rank_cut=...)", self.rank_cut)
-
-
-@dataclass(frozen=True)
-class BROJA:
-    """Unique information of Bertschinger et al. (2014), exact for jointly Gaussian variables.
-
-    Attributes:
-        rank_cut: Directions of a variable whose variance is below this fraction of its largest are dropped.
-        dtype: "float64", or "float32": the eigenvectors in single precision. The certificate stays in float64, and
-            problems in which it exceeds 2e-5 nats are solved again in float64, so that atoms differ from those of
-            float64 by less than 1e-4 nats; see docs/theory.md.
-    """
-
-    rank_cut: float = 1e-13
-    dtype: str = "float64"
-
-    def __post_init__(self) -> None:
-        check_fraction("BROJA(rank_cut=...)", self.rank_cut)
-        if self.dtype not in ("float64", "float32"):
-            raise ValueError(f'BROJA(dtype=...) needs "float64" or "float32", got {self.dtype!r}.')
-
-
 Reduction = PCA | NoReduction
 CovarianceEstimator = SampleCovariance | LedoitWolf | OAS
 BiasCorrection = IndirectInference | ParametricBootstrap | NoCorrection
-Redundancy = MMI | BROJA
 
 
 @dataclass(frozen=True)
@@ -200,14 +169,14 @@ class PIDSpec:
         reduction: `PCA` or `NoReduction`.
         gaussianize: `RealNVP`, `Copula`, `NoGaussianization`, or `Auto` to choose for each problem.
         covariance: `SampleCovariance`, `LedoitWolf` or `OAS`.
-        redundancy: `BROJA` or `MMI`.
+        redundancy: The measure: `BROJA` or `MMI`.
         bias_correction: `IndirectInference`, `ParametricBootstrap` or `NoCorrection`.
 
     Example:
         >>> from pid_jax import PCA, PIDSpec, RealNVP
         >>> spec = PIDSpec(reduction=PCA(dim=(12, 12, 8)), gaussianize=RealNVP())
         >>> spec.redundancy
-        BROJA(rank_cut=1e-13, dtype='float64')
+        BROJA(rank_cut=1e-13)
     """
 
     reduction: Reduction = field(default_factory=PCA)
@@ -218,6 +187,7 @@ class PIDSpec:
 
     def __post_init__(self) -> None:
         check_gaussianizer("PIDSpec(gaussianize=...)", self.gaussianize)
+        measure_of(self.redundancy, "PIDSpec(redundancy=...)")
         for name, allowed in _STAGES.items():
             value = getattr(self, name)
             if not isinstance(value, allowed):
@@ -226,10 +196,9 @@ class PIDSpec:
 
 
 _STAGES: dict[str, tuple[type, ...]] = {
-    "reduction": (PCA, NoReduction),
-    "covariance": (SampleCovariance, LedoitWolf, OAS),
-    "redundancy": (MMI, BROJA),
-    "bias_correction": (IndirectInference, ParametricBootstrap, NoCorrection),
+    "reduction": get_args(Reduction),
+    "covariance": get_args(CovarianceEstimator),
+    "bias_correction": get_args(BiasCorrection),
 }
 
 
@@ -250,26 +219,20 @@ def spec_from_dict(description: Mapping[str, Any]) -> Any:
     Raises:
         TypeError: If the method is none of these.
     """
+    known = {cls.__name__: cls for cls in (*FLOW_SETTINGS, *(measure.settings for measure in MEASURES.values()))}
     method = description["method"]
-    if method not in _BY_NAME:
-        raise TypeError(f"settings need a method among {', '.join(_BY_NAME)} here, got {method!r}.")
+    if method not in known:
+        raise TypeError(f"settings need a method among {', '.join(known)} here, got {method!r}.")
     fields = {
         name: spec_from_dict(value) if isinstance(value, Mapping) else value
         for name, value in description.items()
         if name != "method"
     }
-    return _BY_NAME[method](**fields)
-
-
-_BY_NAME = {cls.__name__: cls for cls in (*FLOW_SETTINGS, MMI, BROJA)}
-
-
-def is_mmi(redundancy: Redundancy) -> bool:
-    """Return whether a measure is MMI, and not BROJA; a TypeError for any other.
-
-    Biases, intervals and derivatives are known for these two measures only.
-    """
-    return by_type("redundancy", redundancy, {MMI: True, BROJA: False})
+    if method == BROJA.__name__ and fields.pop("dtype", "float64") != "float64":  # a field of earlier versions
+        warnings.warn(
+            'BROJA(dtype="float32") is read as BROJA(), whose atoms differ by less than 1e-4 nats.', stacklevel=2
+        )
+    return known[method](**fields)
 
 
 def is_pca(reduction: Reduction) -> TypeGuard[PCA]:

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.bias.sampling import INTERVAL_LEVEL
+from pid_jax.pid.registry import measure_of
 from pid_jax.settings.estimate import is_pca, spec_to_dict
 from pid_jax.study.cache import package_versions
 from pid_jax.study.conditions import Cut, cut_of, labels_of, tell_apart
@@ -160,7 +161,7 @@ def _attributes(models: Sequence[StudyModel], spec: StudySpec, problems: Sequenc
         "interval_level": str(INTERVAL_LEVEL),
         "interval_kind": "sampling of the covariance; with flows also what the fit may have missed",
         "tested_by": "" if spec.tested_map is None else type(spec.tested_map).__name__,
-        "tested_measure": type(spec.measures[0]).__name__.lower(),
+        "tested_measure": measure_of(spec.measures[0]).name,
         "tested_level": str(LEVEL),
         "reduction": (
             "components of the baseline, fitted task by task and layer by layer, for all conditions"

@@ -17,6 +17,7 @@ from pid_jax.estimate.discrete_values import exceeds_entropy
 from pid_jax.estimate.gaussianize import Latents
 from pid_jax.estimate.latents import estimate_latents, estimate_reduced, map_to_latents
 from pid_jax.inference.permutation import permute_reduced
+from pid_jax.pid.registry import measure_of
 from pid_jax.reduce.discrete import find_discrete
 from pid_jax.reduce.pca import Reduced
 from pid_jax.runtime.checks import check_enough_samples
@@ -208,7 +209,7 @@ def _added(
 
 def _names(spec: StudySpec, directions: int) -> dict[str, Any]:
     return {
-        "measure": [type(measure).__name__.lower() for measure in spec.measures],
+        "measure": [measure_of(measure).name for measure in spec.measures],
         "gaussianizer": [type(way).__name__ for way in spec.ways],
         "direction": np.arange(directions),
     }

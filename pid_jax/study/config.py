@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pid_jax.estimate.gaussianize import GAUSSIANIZERS
-from pid_jax.settings.estimate import BROJA, MMI, PCA, PIDSpec, Redundancy
+from pid_jax.pid.registry import MEASURES, measure_of
+from pid_jax.settings.estimate import PCA, PIDSpec
 from pid_jax.store import ActivationStore
 from pid_jax.store.targets import TARGETS
 from pid_jax.study.model import StudyModel
@@ -15,7 +16,6 @@ from pid_jax.study.multiverse import Multiverse
 from pid_jax.study.spec import StudySpec
 
 # By the names that files and command lines take.
-MEASURES: dict[str, Redundancy] = {"broja": BROJA(), "mmi": MMI()}
 DIMS = (12, 12, 8)
 _URL = "://"
 
@@ -57,7 +57,7 @@ def study_spec(
     dims: tuple[int, int, int] = DIMS,
     gaussianize: str = "flow",
     tested: str = "copula",
-    measures: Sequence[str] = tuple(MEASURES),
+    measures: Sequence[str] = tuple(measure_of(one).name for one in StudySpec().measures),
     **others: Any,
 ) -> StudySpec:
     """Make the settings of a study from the names that files and command lines take.
@@ -73,7 +73,7 @@ def study_spec(
     return StudySpec(
         pid=PIDSpec(reduction=PCA(dim=dims), gaussianize=GAUSSIANIZERS[gaussianize].default),
         tested=None if tested == "none" else GAUSSIANIZERS[tested].default,
-        measures=tuple(MEASURES[name] for name in measures),
+        measures=tuple(MEASURES[name].settings() for name in measures),
         **others,
     )
 
@@ -236,6 +236,7 @@ def _gaussianizers(as_name: str) -> Callable[[str, Any], Entry]:
     return take
 
 
+_measures = _some_of(MEASURES, False)
 _MODEL = {"name": _text, "store": _text, "knockouts": _texts}
 _STUDY = {
     "seed": _whole,
@@ -243,7 +244,7 @@ _STUDY = {
     "gaussianize": _one_of(GAUSSIANIZERS, False),
     "tested": _one_of(GAUSSIANIZERS, False, "none"),
     "compared": _gaussianizers("compared"),
-    "measures": _some_of(MEASURES, False),
+    "measures": _measures,
     "target": _one_of(TARGETS, True),
     "replicates": _whole,
     "keep": _one_of({"all": 0, "correct": 0}, False),
@@ -255,7 +256,7 @@ _MULTIVERSE = {
     "targets": _some_of(TARGETS, True),
     "dims": _several_dims,
     "gaussianize": _gaussianizers("gaussianizers"),
-    "measures": _some_of(MEASURES, True),
+    "measures": lambda name, value: (name, tuple(MEASURES[m].settings() for m in _measures(name, value)[1])),
     "conditions": _texts,
     "full": lambda name, value: ("is_full", _truth(name, value)[1]),
 }

@@ -13,7 +13,7 @@ from pid_jax.inference.normal import (
     reach_of,
     without_rounding,
 )
-from pid_jax.pid.quantities import QUANTITIES
+from pid_jax.pid.atoms import QUANTITIES
 
 LEVEL = 0.95
 _DIMS = ("model", "task", "condition", "quantity", "layer")

@@ -11,9 +11,11 @@ import jax
 import numpy as np
 import xarray as xr
 
+from pid_jax.pid.measure import Redundancy
+from pid_jax.pid.registry import measure_of
 from pid_jax.runtime.processes import ALONE, Processes
 from pid_jax.runtime.progress import Progress, no_progress, part_of
-from pid_jax.settings.estimate import Redundancy, is_pca
+from pid_jax.settings.estimate import is_pca
 from pid_jax.settings.gaussianize import Gaussianizer
 from pid_jax.store.targets import FinalNorm, Target
 from pid_jax.study.metrics.add import add_metrics
@@ -68,7 +70,7 @@ class Universe:
     def labels(self) -> dict[str, str]:
         """Every choice in a few words."""
         dims = "all" if self.dims is None else ",".join(map(str, self.dims))
-        names = (self.target.label, dims, type(self.gaussianizer).__name__, type(self.measure).__name__.lower())
+        names = (self.target.label, dims, type(self.gaussianizer).__name__, measure_of(self.measure).name)
         return dict(zip(_CHOICES, names, strict=True))
 
     def apply(self, spec: StudySpec) -> StudySpec:

@@ -3,15 +3,15 @@
 import jax
 import numpy as np
 
-from pid_jax.bias.calibration import LEAST_SHARE
 from pid_jax.decompose.result import ATOMS, PIDEstimate
 from pid_jax.estimate.after_ranks import with_rank_errors
 from pid_jax.estimate.gaussianize import Latents
 from pid_jax.inference.influence import influence_of_rows
 from pid_jax.inference.replicates import weighted_replicates
 from pid_jax.pid.atoms import PIDAtoms
+from pid_jax.pid.calibration import LEAST_SHARE
+from pid_jax.pid.measure import Redundancy
 from pid_jax.runtime.progress import no_progress
-from pid_jax.settings.estimate import Redundancy, is_mmi
 
 # The errors of ranks are drawn alike in all conditions, which have most of them in common.
 RANKS_SEED = 0
@@ -34,7 +34,7 @@ def scatter_of_atoms(latents: Latents, estimate: PIDEstimate, measure: Redundanc
         Deviations (layers, replicates) in nats, with mean zero. After ranks they know of the noise of ranks too, drawn
         alike in all conditions, so that differences between conditions do not have what both have.
     """
-    influence = influence_of_rows(estimate.cov, estimate.dims, is_mmi(measure), latents.values)
+    influence = influence_of_rows(estimate.cov, estimate.dims, measure, latents.values)
     drawn = weighted_replicates(latents.values, estimate.dims, measure, weights, no_progress)
     smooth = {name: getattr(influence, name) @ (weights - 1).T / weights.shape[1] for name in ATOMS}
     rough = {name: getattr(drawn, name).T for name in ATOMS}

@@ -2,8 +2,13 @@
 
 from dataclasses import dataclass, field
 
+from pid_jax.bias.sampling import check_correction
+from pid_jax.pid.broja import BROJA
+from pid_jax.pid.measure import Redundancy
+from pid_jax.pid.mmi import MMI
+from pid_jax.pid.registry import choices
 from pid_jax.runtime.checks import check_positive_int
-from pid_jax.settings.estimate import BROJA, MMI, PCA, PIDSpec, Redundancy, is_pca, is_shrunk
+from pid_jax.settings.estimate import PCA, PIDSpec, is_pca, is_shrunk
 from pid_jax.settings.gaussianize import Copula, Gaussianizer, NoGaussianization, RealNVP
 from pid_jax.store.targets import FinalNorm, Target
 
@@ -47,7 +52,9 @@ class StudySpec:
         if self.keep not in ("all", "correct"):
             raise ValueError(f"StudySpec(keep=...) needs 'all' or 'correct', got {self.keep!r}.")
         if not self.measures:
-            raise ValueError("StudySpec(measures=...) needs at least one of BROJA() and MMI(), got none.")
+            raise ValueError(f"StudySpec(measures=...) needs at least one of {choices()}, got none.")
+        for measure in self.measures if not is_shrunk(self.pid.covariance) else ():
+            check_correction(measure, self.pid.bias_correction)
         if self.tasks is not None and not self.tasks:
             raise ValueError("StudySpec(tasks=...) needs at least one name, or None for all tasks, got none.")
         for name, given in (("measures", self.measures), ("compared", self.ways)):

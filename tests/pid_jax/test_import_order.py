@@ -15,9 +15,9 @@ ROOT = Path(pid_jax.__file__).parent.parent
 # A room may import from those before it.
 ROOMS = (
     "runtime",
-    "settings",
     "gaussian",
     "pid",
+    "settings",
     "reduce",
     "flow",
     "decompose",

@@ -8,14 +8,14 @@ from scipy.special import ndtri
 
 from pid_jax import BROJA, MMI, IndirectInference, ParametricBootstrap, gaussian_pid
 from pid_jax.bias import sampling as bias
-from pid_jax.bias.first_order import first_order_scatter
-from pid_jax.bias.gains import half_log_ratios, information_of_gains
-from pid_jax.bias.model import frame_of, unsampled_contrast, unsampled_coupling
 from pid_jax.bias.sampling import sampling_errors, subtract_sampling
 from pid_jax.decompose.pid import solve_pid
 from pid_jax.decompose.result import ATOMS
 from pid_jax.gaussian.channels import all_gains, split_channels
 from pid_jax.gaussian.wishart import WhiteFactors
+from pid_jax.pid.calibration import first_order_scatter
+from pid_jax.pid.gains import half_log_ratios, information_of_gains
+from pid_jax.pid.model import frame_of, unsampled_contrast, unsampled_coupling
 from pid_jax.runtime.precision import double_precision
 from pid_jax.testing.problems import random_channel
 from pid_jax.testing.systems import parallel_channels

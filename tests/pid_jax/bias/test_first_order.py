@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from pid_jax import BROJA
-from pid_jax.bias.first_order import first_order_scatter
 from pid_jax.decompose.pid import solve_pid
 from pid_jax.decompose.result import ATOMS
 from pid_jax.gaussian.channels import split_channels
 from pid_jax.inference.influence import slopes_by_covariance
+from pid_jax.pid.calibration import first_order_scatter
 from pid_jax.runtime.precision import double_precision
 from pid_jax.testing.problems import random_channel
 from pid_jax.testing.systems import parallel_channels
@@ -25,7 +25,7 @@ def scatter_of(cov, dims, freedom):
 def test_scatter_is_that_of_the_slopes(dims):
     """The variance of tr G S for a Wishart matrix S is 2 tr (G Σ)² / (n − 1)."""
     cov = random_channel(np.random.default_rng(3), dims, (0.8, 0.5)).cov
-    slopes, found = slopes_by_covariance(cov[None], dims, False), scatter_of(cov, dims, 99)
+    slopes, found = slopes_by_covariance(cov[None], dims, BROJA()), scatter_of(cov, dims, 99)
     for atom in ATOMS:
         moved = getattr(slopes, atom)[0] @ cov
         np.testing.assert_allclose(found[atom], np.sqrt(2 * np.trace(moved @ moved) / 99), rtol=1e-9)

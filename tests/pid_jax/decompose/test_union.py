@@ -10,7 +10,7 @@ from pid_jax.decompose.pid import gaussian_pid
 from pid_jax.decompose.union import gaussian_union
 from pid_jax.gaussian.joint import JointGaussian
 from pid_jax.gaussian.status import Status
-from pid_jax.pid.packed import pack, product_matrix, unpack
+from pid_jax.pid.common_bound import pack, product_matrix, unpack
 from pid_jax.pid.union import union_information
 from pid_jax.runtime.precision import double_precision
 from pid_jax.testing.problems import block_rows, pad, symmetric

@@ -12,7 +12,8 @@ from pid_jax.decompose.pid import gaussian_pid
 from pid_jax.decompose.result import ATOMS, INFORMATION
 from pid_jax.estimate.samples import _reduce, estimate_pid
 from pid_jax.gaussian.status import Status
-from pid_jax.settings.estimate import MMI, PCA, NoCorrection, NoReduction, PIDSpec, SampleCovariance, spec_to_dict
+from pid_jax.pid.mmi import MMI
+from pid_jax.settings.estimate import PCA, NoCorrection, NoReduction, PIDSpec, SampleCovariance, spec_to_dict
 from pid_jax.settings.gaussianize import NoGaussianization
 from pid_jax.testing.problems import Problem, pad
 from tests.shapes import BATCH, SMALL, decompose

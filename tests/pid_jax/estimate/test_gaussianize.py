@@ -12,7 +12,8 @@ from pid_jax.decompose.result import ATOMS, PIDEstimate
 from pid_jax.estimate.by_flow import fill_constant
 from pid_jax.estimate.samples import estimate_pid
 from pid_jax.flow.compare import choose_gaussianizer
-from pid_jax.settings.estimate import BROJA, PCA, LedoitWolf, NoCorrection, NoReduction, PIDSpec
+from pid_jax.pid.broja import BROJA
+from pid_jax.settings.estimate import PCA, LedoitWolf, NoCorrection, NoReduction, PIDSpec
 from pid_jax.settings.gaussianize import Auto, Copula, NoGaussianization, RealNVP
 from pid_jax.testing.problems import random_channel
 from pid_jax.testing.warps import warped_gaussian

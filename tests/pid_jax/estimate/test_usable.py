@@ -23,7 +23,7 @@ from pid_jax import (
 from pid_jax.decompose.result import ATOMS
 from pid_jax.estimate.usable import find_usable
 from pid_jax.gaussian.status import Status
-from pid_jax.pid.quantities import QUANTITIES
+from pid_jax.pid.atoms import QUANTITIES
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pid_jax import gaussian_pid
-from pid_jax.bias.gains import half_log_ratios, information_of_gains
 from pid_jax.gaussian.channels import all_gains, noise_factor, sample_gains, split_channels
 from pid_jax.gaussian.wishart import WhiteFactors, information_bias
+from pid_jax.pid.gains import half_log_ratios, information_of_gains
 from pid_jax.runtime.precision import double_precision
 from pid_jax.testing.problems import random_channel, random_readout
 

@@ -48,7 +48,7 @@ def copied():
     return cov
 
 
-@pytest.mark.parametrize("redundancy", [BROJA(), MMI(), BROJA(dtype="float32")])
+@pytest.mark.parametrize("redundancy", [BROJA(), MMI()])
 def test_redundancy_and_uniques_are_the_limits_of_little_noise(redundancy):
     found, near = (gaussian_pid(summed(noise), DIMS, redundancy=redundancy) for noise in (0.0, 1e-5))
     assert found.status == Status.INFINITE_INFORMATION

@@ -9,11 +9,9 @@ import pytest
 import scipy.linalg
 
 from pid_jax.decompose.pid import gaussian_pid
-from pid_jax.gaussian.any_rank import whiten_any_rank, whiten_psd
-from pid_jax.gaussian.full_rank import whiten_full_rank
 from pid_jax.gaussian.joint import JointGaussian
 from pid_jax.gaussian.status import Status
-from pid_jax.gaussian.whiten import whiten
+from pid_jax.gaussian.whiten import whiten, whiten_any_rank, whiten_full_rank, whiten_psd
 from pid_jax.runtime.precision import double_precision
 from pid_jax.testing.problems import Problem, apply_maps, linear_map, pad, random_wishart, symmetric
 from tests.shapes import SMALL

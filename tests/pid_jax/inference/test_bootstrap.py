@@ -29,7 +29,7 @@ from pid_jax import (
     use_devices,
 )
 from pid_jax.decompose.result import ATOMS
-from pid_jax.inference.acceleration import acceleration_of_gaussians, acceleration_of_rows
+from pid_jax.inference.influence import acceleration_of_gaussians, acceleration_of_rows
 from pid_jax.inference.intervals import interval_from
 from pid_jax.inference.replicates import draw_counts
 from pid_jax.testing.problems import random_channel
@@ -174,8 +174,8 @@ def test_acceleration_moves_both_ends_the_same_way():
 def test_acceleration_of_gaussian_rows_is_that_of_the_gaussian():
     """Sixth moments of a quadratic form scatter by 1e-5 in 400,000 rows, where redundancy has 7e-5."""
     rows = np.random.default_rng(4).multivariate_normal(np.zeros(6), COV, size=(1, 400_000))
-    sampled = stacked(acceleration_of_rows(COV[None], DIMS, False, rows))
-    exact = stacked(acceleration_of_gaussians(COV[None], DIMS, False, 400_000))
+    sampled = stacked(acceleration_of_rows(COV[None], DIMS, BROJA(), rows))
+    exact = stacked(acceleration_of_gaussians(COV[None], DIMS, BROJA(), 400_000))
     np.testing.assert_allclose(sampled, exact, atol=3e-5)
     assert (exact[:, [0, 3]] > 4e-5).all()
 

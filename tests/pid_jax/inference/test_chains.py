@@ -7,8 +7,7 @@ from scipy.stats import halfcauchy, multivariate_t
 
 from pid_jax import LKJ, InverseWishart
 from pid_jax.gaussian.student import student_scatter, tail_information
-from pid_jax.inference.chains import gaussian_evidence, run_chains
-from pid_jax.inference.mixing import effective_draws, potential_scale_reduction
+from pid_jax.inference.chains import effective_draws, gaussian_evidence, potential_scale_reduction, run_chains
 from pid_jax.inference.posterior_draws import conjugate_covariances
 from pid_jax.runtime.precision import double_precision
 from pid_jax.testing.problems import random_channel

@@ -20,7 +20,7 @@ from pid_jax import (
     gaussian_pid,
 )
 from pid_jax.inference.influence import influence_of_rows
-from pid_jax.pid.quantities import QUANTITIES, quantities_of
+from pid_jax.pid.atoms import QUANTITIES, quantities_of
 from pid_jax.testing.problems import random_channel
 from pid_jax.testing.systems import parallel_channels
 
@@ -122,11 +122,11 @@ def test_the_reduction_is_that_of_the_baseline(key):
 def test_influences_are_what_leaving_a_row_out_changes():
     """To first order: n (T − T_without), from decompositions with every row left out in turn."""
     rows = np.random.default_rng(3).multivariate_normal(np.zeros(6), BEFORE, size=300)
-    for is_mmi in (False, True):
+    for measure in (BROJA(), MMI()):
         cov = np.cov(rows.T)
-        linear = stacked(influence_of_rows(cov[None], DIMS, is_mmi, rows[None]))[0]
+        linear = stacked(influence_of_rows(cov[None], DIMS, measure, rows[None]))[0]
         without = np.stack([np.cov(np.delete(rows, i, axis=0).T) for i in range(300)])
-        left = gaussian_pid(without, DIMS, redundancy=MMI() if is_mmi else None)
+        left = gaussian_pid(without, DIMS, redundancy=measure)
         values = stacked(quantities_of(left.atoms, left.information))
         exact = -299 * (values - values.mean(axis=0))
         assert np.abs(linear - exact).max() < 0.1 * np.abs(exact).max()

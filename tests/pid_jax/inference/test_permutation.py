@@ -30,7 +30,7 @@ from pid_jax.inference.multiplicity import (
     standardize,
 )
 from pid_jax.inference.permuted import draw_permutations
-from pid_jax.pid.quantities import QUANTITIES
+from pid_jax.pid.atoms import QUANTITIES
 
 SPEC = PIDSpec(NoReduction(), NoGaussianization())
 N = 100

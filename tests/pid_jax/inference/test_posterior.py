@@ -28,7 +28,7 @@ from pid_jax import (
 from pid_jax.gaussian.student import tail_information
 from pid_jax.inference.chains import run_chains
 from pid_jax.inference.posterior_draws import conjugate_covariances
-from pid_jax.pid.quantities import QUANTITIES
+from pid_jax.pid.atoms import QUANTITIES
 from pid_jax.testing.problems import random_channel
 
 SPEC = PIDSpec(NoReduction(), NoGaussianization())

@@ -8,13 +8,13 @@ import scipy.linalg
 
 from pid_jax.decompose.coupling import optimal_coupling
 from pid_jax.decompose.covariances import _solve_any_rank, _solve_full_rank
-from pid_jax.decompose.pid import LARGEST_GAP_IN_FLOAT32, gaussian_pid
+from pid_jax.decompose.pid import gaussian_pid
 from pid_jax.decompose.result import ATOMS
 from pid_jax.decompose.spectrum import unique_spectrum
 from pid_jax.gaussian.joint import JointGaussian
 from pid_jax.pid.broja import pid_broja
+from pid_jax.pid.mmi import MMI
 from pid_jax.runtime.precision import double_precision
-from pid_jax.settings.estimate import BROJA, MMI
 from pid_jax.testing.problems import block_rows, pad, random_channel, random_latent, random_wishart, symmetric
 from pid_jax.testing.systems import parallel_channels
 from tests.shapes import SMALL
@@ -104,38 +104,11 @@ def test_dims_of_core_functions():
     assert pid_broja(JointGaussian(jnp.eye(3), [1, 1, 1])).status == 0
 
 
-def test_float32_costs_nothing_that_shows():
-    """For conditions up to 1e4 the error has to be below 1e-4 nats; it is far below."""
-    rng = np.random.default_rng(0)
-    problems = [random_channel(rng, (8, 8, 8), (g, 1.0)) for g in np.geomspace(0.01, 5, 20) for _ in range(5)]
-    covs = np.stack([problem.cov for problem in problems])
-    covs = covs[np.linalg.cond(covs) <= 1e4]
-    assert len(covs) > 50
-    double, single = gaussian_pid(covs, (8, 8, 8)), gaussian_pid(covs, (8, 8, 8), redundancy=BROJA(dtype="float32"))
-    assert (single.status == 0).all()
-    differences = [np.abs(getattr(single.atoms, name) - getattr(double.atoms, name)) for name in ATOMS]
-    assert 0 < np.max(differences) < 1e-6
-    assert np.max(differences) < 3 * np.abs(single.gap).max()
-
-
-def test_float32_is_given_up_where_it_would_show():
-    """Gains up to 1e4, condition up to 1e10: single precision alone would be wrong by whole nats."""
-    covs = np.stack(
-        [random_channel(np.random.default_rng(i), (8, 8, 8), (10.0 ** (i % 5), 1.0)).cov for i in range(40)]
-    )
-    double, single = gaussian_pid(covs, (8, 8, 8)), gaussian_pid(covs, (8, 8, 8), redundancy=BROJA(dtype="float32"))
-    differences = [np.abs(getattr(single.atoms, name) - getattr(double.atoms, name)) for name in ATOMS]
-    assert 0 < np.max(differences) < 1e-4
-    assert np.abs(single.gap).max() <= LARGEST_GAP_IN_FLOAT32
-    folded = gaussian_pid(covs.reshape(5, 8, 24, 24), (8, 8, 8), redundancy=BROJA(dtype="float32"))
-    np.testing.assert_array_equal(folded.atoms.unique_1.ravel(), single.atoms.unique_1)
-
-
 def test_settings_of_the_caller_change_nothing():
     covs = np.stack(
         [pad(random_channel(np.random.default_rng(0), (2, 2, 2), (1.0, 1.0)), SMALL, v).cov for v in (0, 1)]
     )
-    options = [{}, {"redundancy": MMI()}, {"redundancy": BROJA(dtype="float32")}]
+    options = [{}, {"redundancy": MMI()}]
     expected = [gaussian_pid(covs, SMALL, **option).atoms.redundancy for option in options]
     with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"), jax.debug_nans(True):
         found = [gaussian_pid(covs, SMALL, **option).atoms.redundancy for option in options]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pid_jax.decompose.pid import gaussian_pid
 from pid_jax.decompose.result import ATOMS
-from pid_jax.settings.estimate import MMI
+from pid_jax.pid.mmi import MMI
 from pid_jax.testing import laws
 from pid_jax.testing.problems import Problem, join, padded, random_wishart
 from pid_jax.testing.strategies import known_systems, problems, seeds

@@ -8,9 +8,8 @@ import pytest
 from pid_jax.decompose.covariances import _solve_any_rank
 from pid_jax.decompose.pid import gaussian_pid
 from pid_jax.gaussian.joint import JointGaussian
-from pid_jax.pid.mmi import pid_mmi
+from pid_jax.pid.mmi import MMI, pid_mmi
 from pid_jax.runtime.precision import double_precision
-from pid_jax.settings.estimate import MMI
 from pid_jax.testing.problems import pad
 from tests.shapes import SMALL
 

@@ -8,12 +8,12 @@ import pytest
 import xarray as xr
 from matplotlib.colors import to_hex
 
+from pid_jax.pid.registry import MEASURES
 from pid_jax.plot.captions import captions
 from pid_jax.plot.catalog import planned_figures
 from pid_jax.plot.diagnostics import plot_diagnostics
 from pid_jax.plot.knockout import plot_knockout
 from pid_jax.plot.measures import plot_measures
-from pid_jax.plot.quantities import MEASURE_NAMES
 from pid_jax.plot.shares import plot_shares
 from pid_jax.plot.spectra import plot_spectra
 from pid_jax.plot.style import ATOM_STYLES
@@ -234,7 +234,7 @@ def test_errors_name_the_argument_and_what_was_got(results, call, words):
 
 
 def test_measures_that_a_study_lacks_do_not_take_its_figures(results, monkeypatch):
-    monkeypatch.setitem(MEASURE_NAMES, "new", "NEW")
+    monkeypatch.setitem(MEASURES, "new", MEASURES["mmi"])
     titles = [axes.get_title() for axes in panels_of(plot_measures(results), (2, 2))[0]]
     assert titles == ["BROJA, baseline", "MMI, baseline"]
     study = results.expand_dims("model").assign_coords(model=["eight"], last_layer=("model", [LAYERS - 1]))

@@ -11,8 +11,9 @@ from pid_jax.decompose.spectrum import unique_spectrum
 from pid_jax.decompose.union import gaussian_union
 from pid_jax.estimate.samples import estimate_pid
 from pid_jax.gaussian.status import Status
+from pid_jax.pid.broja import BROJA
 from pid_jax.runtime.checks import check_float_array
-from pid_jax.settings.estimate import BROJA, PCA, NoReduction, PIDSpec
+from pid_jax.settings.estimate import PCA, NoReduction, PIDSpec
 from pid_jax.testing.systems import parallel_channels
 
 pytestmark = pytest.mark.filterwarnings("error")

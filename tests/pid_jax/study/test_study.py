@@ -11,7 +11,9 @@ import xarray as xr
 from pid_jax.decompose.spectrum import unique_spectrum
 from pid_jax.estimate.samples import estimate_pid
 from pid_jax.inference.comparison import compare_pid
-from pid_jax.settings.estimate import BROJA, MMI, OAS, PCA, NoCorrection, NoReduction, PIDSpec
+from pid_jax.pid.broja import BROJA
+from pid_jax.pid.mmi import MMI
+from pid_jax.settings.estimate import OAS, PCA, NoCorrection, NoReduction, PIDSpec
 from pid_jax.settings.gaussianize import Copula, NoGaussianization
 from pid_jax.store import NORM
 from pid_jax.study import run

@@ -4,7 +4,9 @@ import dataclasses
 
 import pytest
 
-from pid_jax.settings.estimate import BROJA, MMI, PCA
+from pid_jax.pid.broja import BROJA
+from pid_jax.pid.mmi import MMI
+from pid_jax.settings.estimate import PCA
 from pid_jax.settings.gaussianize import Copula, NoGaussianization, RealNVP
 from pid_jax.store.targets import AnswerLogits, FinalNorm, LogitLens
 from pid_jax.study.config import ModelConfig, open_models, read_config, study_spec

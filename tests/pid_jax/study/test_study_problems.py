@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pid_jax.settings.estimate import BROJA, OAS, PCA, PIDSpec
+from pid_jax.pid.broja import BROJA
+from pid_jax.settings.estimate import OAS, PCA, PIDSpec
 from pid_jax.settings.gaussianize import Copula, NoGaussianization
 from pid_jax.store import ActivationStore
 from pid_jax.store.targets import LogitLens
@@ -175,7 +176,7 @@ def test_shrunk_covariances_need_no_more_samples_than_there_are(tmp_path):
     ("change", "message"),
     [
         ({"tasks": ()}, r"StudySpec\(tasks=...\) needs at least one name"),
-        ({"measures": (BROJA(), BROJA(dtype="float32"))}, r"StudySpec\(measures=...\) needs each kind once"),
+        ({"measures": (BROJA(), BROJA(rank_cut=1e-9))}, r"StudySpec\(measures=...\) needs each kind once"),
         (
             {"compared": (NoGaussianization(), Copula(tie_tolerance=0.1))},
             r"needs each kind once, .* got \['Copula', 'NoGaussianization', 'Copula'\]",

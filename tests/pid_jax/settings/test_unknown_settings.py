@@ -1,32 +1,23 @@
-"""A setting that was added to its list alone is refused by name wherever settings of its kind are told apart."""
+"""A setting that is not known is refused by name wherever settings of its kind are told apart."""
 
 import dataclasses
 from dataclasses import dataclass
-from functools import partial
 from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 
-import pid_jax.settings.estimate
 from pid_jax import (
     BROJA,
-    MMI,
     NUTS,
     BCa,
     Exact,
     IndirectInference,
-    NoGaussianization,
     NoReduction,
     PIDSpec,
     Randomized,
-    bootstrap_pid,
-    compare_pid,
-    estimate_pid,
     gaussian_pid,
-    permutation_test,
-    posterior_pid,
     samples_needed,
 )
 from pid_jax.bias.sampling import sampling_errors
@@ -41,7 +32,7 @@ from pid_jax.inference.posterior_draws import draw_problem
 from pid_jax.inference.replicates import gaussian_replicates
 from pid_jax.reduce.solve import is_exact
 from pid_jax.runtime.progress import no_progress
-from pid_jax.settings.estimate import PCA, is_mmi, is_pca, is_shrunk, spec_from_dict, spec_to_dict
+from pid_jax.settings.estimate import PCA, is_pca, is_shrunk, spec_from_dict, spec_to_dict
 from pid_jax.settings.gaussianize import is_ranked
 from pid_jax.settings.inference import Parametric
 from pid_jax.settings.posterior import GaussianLikelihood, InverseWishart
@@ -54,33 +45,14 @@ RNG = np.random.default_rng(0)
 ROWS = RNG.normal(size=(SAMPLES, 3)) @ np.array([[1.0, 0.3, 0.6], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]])
 COV = np.cov(ROWS, rowvar=False)
 VARIABLES = tuple(np.split(ROWS, 3, axis=-1))
-PLAIN = {"reduction": NoReduction(), "gaussianize": NoGaussianization()}
 
 
 @dataclass(frozen=True)
 class Made:
-    """A measure, or another setting, that only its list knows."""
+    """Settings of no kind, with fields that several kinds have."""
 
     rank_cut: float = 1e-13
     draws: int = 20
-
-
-@pytest.fixture
-def third(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Add a measure where measures are listed and where they are solved, and nowhere else."""
-
-    def solve(cov, dims, redundancy):
-        return solve_pid(cov, dims, BROJA() if isinstance(redundancy, Made) else redundancy)
-
-    monkeypatch.setitem(pid_jax.settings.estimate._STAGES, "redundancy", (MMI, BROJA, Made))
-    for module in (
-        "bias",
-        "estimate_reduced",
-        "inference.replicates",
-        "inference.permuted",
-        "inference.posterior_draws",
-    ):
-        monkeypatch.setattr(f"pid_jax.{module}.solve_pid", solve)
 
 
 def refuses_by_name():
@@ -89,38 +61,6 @@ def refuses_by_name():
 
 def estimate():
     return gaussian_pid(COV, DIMS, samples=SAMPLES)
-
-
-def test_known_measures_are_told_apart():
-    assert is_mmi(MMI())
-    assert not is_mmi(BROJA())
-    for measure in (MMI(rank_cut=1e-9), BROJA(dtype="float32")):
-        assert spec_from_dict(spec_to_dict(measure)) == measure
-
-
-@pytest.mark.usefixtures("third")
-@pytest.mark.parametrize(
-    "function",
-    [
-        lambda spec: estimate_pid(*VARIABLES, spec=spec, key=KEY),
-        lambda spec: bootstrap_pid(*VARIABLES, spec=spec, key=KEY, resamples=200, interval=BCa(), level=0.9),
-        lambda spec: compare_pid(VARIABLES, VARIABLES, spec=spec, key=KEY, resamples=50),
-    ],
-    ids=["estimate_pid", "bootstrap_pid", "compare_pid"],
-)
-def test_public_functions_refuse_a_third_measure(function):
-    with refuses_by_name():
-        function(PIDSpec(redundancy=Made(), **PLAIN))  # pyright: ignore[reportArgumentType]
-
-
-@pytest.mark.usefixtures("third")
-@pytest.mark.parametrize(
-    "function", [partial(permutation_test, resamples=20), partial(posterior_pid, draws=200, level=0.9)]
-)
-def test_what_is_the_same_for_all_measures_takes_a_third_one(function):
-    spec = PIDSpec(redundancy=Made(), **PLAIN)  # pyright: ignore[reportArgumentType]
-    found = function(*VARIABLES, spec=spec, key=KEY)
-    assert found.settings["spec"]["redundancy"]["method"] == "Made"
 
 
 def in_settings_of_an_estimate():
@@ -143,9 +83,7 @@ PATHS = {
     ),
     "scatter": lambda made: scatter_of_atoms(LATENTS, BATCH, made, np.ones((50, SAMPLES))),
     "samples": lambda made: samples_needed(in_settings_of_an_estimate(), width=0.5, key=KEY),
-    "acceleration": lambda made: _intervals(
-        in_settings_of_an_estimate(), estimate().atoms, 0.9, Parametric(), BCa(), ROWS[None]
-    ),
+    "acceleration": lambda made: _intervals(BATCH, estimate().atoms, 0.9, Parametric(), BCa(), ROWS[None], made),
     "interval": lambda made: interval_from(np.zeros(1), np.zeros((100, 1)), 0.9, made, np.zeros(1)),
     "kind": lambda made: _replicates(
         LATENTS, BATCH, VARIABLES, kind=made, block_length=1, spec=PIDSpec(), resamples=10, **OPTIONS

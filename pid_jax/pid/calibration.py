@@ -1,4 +1,4 @@
-"""Bias and intervals of a decomposition of samples, from models whose samples look like the data."""
+"""Bias and intervals of the BROJA atoms of samples, from models whose samples look like the data."""
 
 from dataclasses import dataclass, fields
 from functools import partial
@@ -10,13 +10,13 @@ from jax import lax
 from jax.scipy.special import ndtri
 from jaxtyping import Array, Float
 
-from pid_jax.bias.first_order import first_order_scatter
-from pid_jax.bias.gains import half_log_ratios, information_of_gains
-from pid_jax.bias.model import Frame, sampled_amounts
-from pid_jax.bias.typical import find_typical
-from pid_jax.gaussian.channels import all_gains
+from pid_jax.gaussian.channels import Channels, all_gains, noise_factor
 from pid_jax.gaussian.information import Information
+from pid_jax.gaussian.linalg import cholesky, invert_lower, solve_lower
 from pid_jax.pid.atoms import PIDAtoms, compose_atoms
+from pid_jax.pid.gains import contrast_of, half_log_ratios, information_of_gains
+from pid_jax.pid.measure import Calibration
+from pid_jax.pid.model import Frame, find_typical, sampled_amounts
 
 # Places on the path of models: as many directions equal as may be (0), the contrast before sampling (1), that of the
 # sample covariance (2), and one that is wider still by `WIDER` times what sampling adds (3).
@@ -31,24 +31,6 @@ LEAST_SHARE = 0.8
 # How an atom changes with U_1 + U_2 where the three informations stay: half of this.
 _UP, _DOWN = np.asarray(1.0), np.asarray(-1.0)
 _SIGNS = PIDAtoms(redundancy=_DOWN, unique_1=_UP, unique_2=_UP, synergy=_DOWN)
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True, kw_only=True)
-class Calibration:
-    """What sampling did to a decomposition.
-
-    Attributes:
-        bias: By how much the atoms read high.
-        information_bias: The same of I_1, I_2, I_12.
-        lower: Lower ends of the intervals of the atoms.
-        upper: Upper ends.
-    """
-
-    bias: PIDAtoms
-    information_bias: Information
-    lower: PIDAtoms
-    upper: PIDAtoms
 
 
 @jax.tree_util.register_dataclass
@@ -73,7 +55,7 @@ class _Shown:
     deviation: PIDAtoms
 
 
-def calibrate(
+def calibrate_broja(
     cov: Float[Array, "D D"],
     dims: tuple[int, int, int],
     freedom: Float[Array, ""],
@@ -223,3 +205,45 @@ def _ends(
     is_seen = first_order > LEAST_SHARE * scatter[ESTIMATE]
     less = jnp.where(is_seen, atom - sign * quantile * first_order, end(near))
     return (less, more) if sign > 0 else (more, less)
+
+
+def first_order_scatter(channels: Channels, freedom: Float[Array, ""]) -> PIDAtoms:
+    """Compute standard deviations of the BROJA atoms of Gaussian samples in nats, to first order in 1/√n.
+
+    Let u_k be what source k leaves unknown of the target, made white along the axes of the contrast, u_12 what both
+    leave unknown, and t the target, white. A sample moves I_k by (|t|² − |u_k|²) / 2n and N = Σ |l_i| by
+    Σ sign(l_i) (u_1i² − u_2i²) / 2n. So it moves every atom by Σ w_j y_j² / 2n with y = (t, u_1, u_2, u_12), and the
+    variance of the atom is Σ w_i w_j cov(y_i, y_j)² / 2n.
+
+    Not seen is what N owes to signs that sampling may turn: where all l_i have one sign an atom that is zero does not
+    scatter at all.
+
+    Args:
+        channels: The channels of the covariance.
+        freedom: n − 1.
+    """
+    gain_1, gain_2, gain_12 = all_gains(channels)
+    contrast = contrast_of(gain_1.T @ gain_1, gain_2.T @ gain_2)
+    size, root = len(contrast.common), noise_factor(channels)
+    factor = cholesky(contrast.axes @ contrast.axes.T)
+    along = solve_lower(factor, contrast.axes).T @ invert_lower(factor)
+    target = jnp.eye(size, dtype=along.dtype)
+    scale = [jnp.sqrt(contrast.common * jnp.exp(sign * contrast.half_log_ratio))[:, None] for sign in (-1, 1)]
+    noise_1, noise_2 = jnp.split(root, [len(gain_1)])
+    left = [  # what is left of the target, from the white target and white noise
+        along / scale[0] @ jnp.hstack([target, -gain_1.T @ noise_1]),
+        along / scale[1] @ jnp.hstack([target, -gain_2.T @ noise_2]),
+        solve_lower(cholesky(target + gain_12.T @ gain_12), jnp.hstack([target, -gain_12.T])),
+    ]
+    white = jnp.vstack([jnp.hstack([target, jnp.zeros_like(gain_12.T)]), *left])
+    squared = (white @ white.T) ** 2
+    one, none, sign = jnp.ones(size), jnp.zeros(size), jnp.sign(contrast.half_log_ratio)
+    weights = compose_atoms(
+        Information(
+            i_1=jnp.concatenate([one, -one, none, none]),
+            i_2=jnp.concatenate([one, none, -one, none]),
+            i_12=jnp.concatenate([one, none, none, -one]),
+        ),
+        jnp.concatenate([none, sign, -sign, none]),
+    )
+    return jax.tree.map(lambda w: jnp.sqrt(jnp.maximum(w @ squared @ w, 0) / (2 * freedom)), weights)
