@@ -103,8 +103,12 @@ def to_manifest(settings: RunSettings, samples: Sequence[Sample], fingerprint: d
         "data_sha256": data_digest(samples),
         "fingerprint": fingerprint,
         "pooling": POOLING,
-        "versions": {name: version(name) for name in _PACKAGES},
     }
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that make states, which every shard records."""
+    return {name: version(name) for name in _PACKAGES}
 
 
 def from_manifest(fields: dict[str, Any]) -> RunSettings:
