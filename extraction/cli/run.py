@@ -12,16 +12,17 @@ from extraction.cli.store import report_accuracies, report_failures
 from extraction.datasets.load import DataSettings, load_samples, select
 from extraction.datasets.sample import Sample
 from extraction.model.shipped import SHIPPED
-from extraction.passes.edges import GROUPS, Knockout, parse_edges, parse_windows
+from extraction.passes.edges import Knockout, parse_edges, parse_windows
 from extraction.run.processes import Process
 from extraction.run.settings import ModelSettings, RunSettings, from_manifest, parse_layers
 from pid_jax.runtime.console import err, out, parse_names, progress_bar, working
 from pid_jax.runtime.files import check_folder
 from pid_jax.store import ActivationStore
 from pid_jax.store.folder import LocalFolder, open_folder
+from pid_jax.store.manifest import GROUPS
 
 if TYPE_CHECKING:
-    from extraction.model.checked import Checked
+    from extraction.model.checks import Checked
     from extraction.model.load import VisionLanguageModel
     from extraction.proof.knockout import KnockoutProof
     from extraction.run.fill import RunOptions
@@ -251,7 +252,7 @@ class _Extraction:
     def showing(self, path: str, what: str, total: int) -> Iterator["RunOptions"]:
         """Show the progress of an extraction, if there is anything to do."""
         from extraction.run.fill import RunOptions
-        from extraction.tiny.threads import single_thread
+        from extraction.tiny.training import single_thread
 
         with progress_bar(f"Extracting {what}", total, is_shown=self._process.is_first) as advance:
             seen = -1

@@ -13,9 +13,9 @@ from extraction.errors import SampleError
 from extraction.model.families import Family
 from extraction.model.prompts import render_prompt
 from extraction.model.tokens import WHOLE_TEXT
-from extraction.passes.edges import GROUPS
 from extraction.passes.images import read_image
 from extraction.passes.spans import check_question, find_groups
+from pid_jax.store.manifest import GROUPS
 
 if TYPE_CHECKING:
     from extraction.model.load import VisionLanguageModel

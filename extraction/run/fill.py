@@ -20,8 +20,7 @@ from extraction.passes.forward import BatchResult, ForwardPlan, describe_sample,
 from extraction.run.processes import Process
 from extraction.run.same_images import IMAGE_HASH, KnownImages
 from extraction.run.settings import RunSettings, package_versions, to_manifest
-from extraction.run.workers import Outcome, preparing
-from extraction.run.write_behind import WriteBehind
+from extraction.run.workers import Outcome, WriteBehind, preparing
 from pid_jax.store import NORM, ActivationStore, Failure, Manifest, tensor_name
 
 _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)

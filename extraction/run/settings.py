@@ -8,7 +8,7 @@ from typing import Any
 
 from extraction.datasets.load import DataSettings, data_digest
 from extraction.datasets.sample import Sample
-from extraction.passes.edges import GROUPS
+from pid_jax.store.manifest import GROUPS
 
 POOLING = "mean over the positions of the role, float32"
 # Fields of RunSettings that JSON gives back as they were.

@@ -13,7 +13,7 @@ from extraction.run.fill import RunOptions, Target
 from extraction.run.same_images import KnownImages
 from extraction.run.settings import RunSettings, package_versions
 from pid_jax.store import ActivationStore, StoreError
-from pid_jax.store.verify import read_own_brief
+from pid_jax.store.read import read_own_brief
 
 _COMPARED = 2  # rows, of one shard for each set of versions
 

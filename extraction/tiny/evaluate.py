@@ -11,8 +11,8 @@ from extraction.passes.capture import StatesPlan
 from extraction.passes.edges import Knockout
 from extraction.passes.encode import Encoder
 from extraction.passes.forward import ForwardPlan, run_batch
-from extraction.tiny.threads import single_thread
 from extraction.tiny.tokenizer import PROMPT
+from extraction.tiny.training import single_thread
 
 _MAX_NEW_TOKENS = 2  # the answer and the end mark
 

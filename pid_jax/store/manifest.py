@@ -10,6 +10,10 @@ from functools import cached_property
 from typing import Any
 
 NORM = "norm"
+BASELINE = "baseline"
+"""Name of the condition without a knockout."""
+GROUPS = ("system", "image", "question", "suffix", "last")
+"""Token groups of a prompt, in its order; each may be a role of a store."""
 SCHEMA = "pid_jax.ActivationStore/2"
 
 

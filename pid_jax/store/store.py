@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from pid_jax.store.folder import Folder, join_path, open_folder
-from pid_jax.store.gather import gather_rows
 from pid_jax.store.manifest import (
     NORM,
     Manifest,
@@ -19,8 +18,8 @@ from pid_jax.store.manifest import (
     encode_manifest,
     tensor_name,
 )
+from pid_jax.store.read import find_problems, gather_rows, read_own_header
 from pid_jax.store.shard import Failure, ShardHeader, StoreError, check_rows, shard_name, write_shard
-from pid_jax.store.verify import find_problems, read_own_header
 
 MANIFEST = "manifest.json"
 _LONG_TEXT = 1000
