@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from extraction.answers import is_correct
+from extraction.datasets.sample import is_correct
 from extraction.model.load import VisionLanguageModel
 from extraction.passes.batch import make_batch
 from extraction.passes.capture import StatesPlan

@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from extraction.answers import is_correct
-from extraction.datasets.sample import Sample
+from extraction.datasets.sample import Sample, is_correct
 from extraction.model.load import VisionLanguageModel, load_model
 from extraction.passes.capture import StatesPlan
 from extraction.passes.edges import Knockout
