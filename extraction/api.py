@@ -1,26 +1,24 @@
 """Extraction from Python, for people with a model and data of their own."""
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import torch
 
 from extraction.datasets.load import DataSettings
 from extraction.datasets.sample import Sample
+from extraction.model.load import VisionLanguageModel, wrap_model
 from extraction.model.prompts import resolve_template
 from extraction.passes.edges import Knockout
 from extraction.proof.preflight import look_over, say_notable
-from extraction.run.arguments import (
-    read_baseline,
-    read_knockouts,
-    read_model,
-    read_options,
-    read_place,
-    read_samples,
-)
 from extraction.run.fill import RunOptions
 from extraction.run.jobs import extract_baseline, extract_knockouts, keep_correct
 from extraction.run.settings import ModelSettings, RunSettings
 from pid_jax.store import ActivationStore
+
+Item = TypeVar("Item")
 
 
 def extract(
@@ -76,10 +74,10 @@ def extract(
         >>> store.read(role="question", layer=8).shape  # doctest: +SKIP
         (1, 4096)
     """
-    options, chosen, store = read_options(options), read_samples(samples), read_place("store", store)
+    options, chosen, store = _read_options(options), _read_samples(samples), _read_place("store", store)
     if not isinstance(template, str):
         raise TypeError(f"template must be a name or a text, such as 'plain', got {template!r}.")
-    vlm = read_model(model, processor)
+    vlm = _read_model(model, processor)
     settings = RunSettings(
         model=ModelSettings(
             name=str(getattr(model.config, "name_or_path", "") or type(model).__name__),
@@ -135,9 +133,88 @@ def extract_with_knockouts(
         ValueError: If a sample of the baseline is missing, or the model, the samples or their images are not the
             baseline's.
     """
-    options, cuts, out = read_options(options), read_knockouts(knockouts), read_place("out", out)
-    base, by_id = read_baseline(baseline), {sample.id: sample for sample in read_samples(samples)}
+    options, cuts, out = _read_options(options), _read_knockouts(knockouts), _read_place("out", out)
+    base, by_id = _read_baseline(baseline), {sample.id: sample for sample in _read_samples(samples)}
     if gone := [i for i in base.manifest.ids if i not in by_id]:
         raise ValueError(f"samples must hold all of the baseline, {len(gone)} are missing (first {gone[0]!r}).")
-    vlm = read_model(model, processor)
+    vlm = _read_model(model, processor)
     return extract_knockouts(vlm, [by_id[i] for i in base.manifest.ids], base, cuts, out, options)
+
+
+def _read_model(model: Any, processor: Any) -> VisionLanguageModel:
+    """Find the parts of a model."""
+    if isinstance(model, VisionLanguageModel):
+        raise TypeError("model is what load_model returned: give its parts, vlm.model and vlm.processor.")
+    if isinstance(model, str | os.PathLike):
+        raise TypeError(
+            f"model must be a loaded model, got {str(model)!r}: load it by extraction.load_model and give its model "
+            "and processor, or use `pid-extract run`."
+        )
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"model must be a model of transformers, got {type(model).__name__}.")
+    if any(getattr(processor, part, None) is None for part in ("tokenizer", "image_processor")):
+        raise TypeError(
+            f"processor must have a tokenizer and an image_processor, got {type(processor).__name__}: load it by "
+            "transformers.AutoProcessor.from_pretrained."
+        )
+    if getattr(getattr(model, "device", None), "type", None) == "meta":
+        raise ValueError("model has no weights, it is on the device 'meta': load them by from_pretrained.")
+    return wrap_model(model, processor)
+
+
+def _read_samples(samples: Iterable[Sample]) -> list[Sample]:
+    """Return samples as a list."""
+    if hasattr(samples, "columns") or isinstance(samples, Mapping):
+        raise TypeError(
+            f"samples must be a list of Sample, got {type(samples).__name__}: make one of each row, such as "
+            "[Sample(**row) for row in table.to_dict('records')]."
+        )
+    found = _as_list("samples", samples, Sample)
+    if not found:
+        raise ValueError("samples is empty: give at least one Sample.")
+    seen: set[str] = set()
+    for sample in found:
+        if sample.id in seen:
+            raise ValueError(f"samples must have different ids, got {sample.id!r} more than once.")
+        seen.add(sample.id)
+    return found
+
+
+def _read_knockouts(knockouts: Iterable[Knockout]) -> list[Knockout]:
+    """Return knockouts as a list."""
+    return _as_list("knockouts", knockouts, Knockout)
+
+
+def _read_baseline(baseline: ActivationStore | str | Path) -> ActivationStore:
+    """Return the store of a baseline, which may be named by its place."""
+    return (
+        baseline if isinstance(baseline, ActivationStore) else ActivationStore.open(_read_place("baseline", baseline))
+    )
+
+
+def _read_place(name: str, value: Any) -> str | Path:
+    """Return a folder or a URL."""
+    if isinstance(value, ActivationStore):
+        raise TypeError(f"{name} must be a folder or a URL, got a store: give its path, store.path.")
+    if not isinstance(value, str | Path) or not str(value):
+        raise TypeError(f"{name} must be a folder or a URL, got {value!r}.")
+    return value
+
+
+def _read_options(options: RunOptions | None) -> RunOptions:
+    """Return options, the usual ones for None."""
+    if options is not None and not isinstance(options, RunOptions):
+        raise TypeError(f"options must be RunOptions(...) or None, got {type(options).__name__}.")
+    return options or RunOptions()
+
+
+def _as_list(name: str, values: Iterable[Item], kind: type[Item]) -> list[Item]:
+    try:
+        found = list(values)
+    except TypeError:
+        raise TypeError(f"{name} must be a list of {kind.__name__}, got {type(values).__name__}.") from None
+    for i, value in enumerate(found):
+        if not isinstance(value, kind):
+            hint = f": use {kind.__name__}(**...)" if isinstance(value, Mapping) else ""
+            raise TypeError(f"{name} must be a list of {kind.__name__}, got {type(value).__name__} at index {i}{hint}.")
+    return found

@@ -37,13 +37,17 @@ def columns(sample: str) -> dict[str, Any]:
 
 
 def write(
-    store: ActivationStore, index: int, failed: Sequence[str] = (), dtype: type[np.floating] = np.float32
+    store: ActivationStore,
+    index: int,
+    failed: Sequence[str] = (),
+    dtype: type[np.floating] = np.float32,
+    versions: dict[str, str] | None = None,
 ) -> None:
     ids = [i for i in store.shard_ids(index) if i not in failed]
     names = store.manifest.tensors
     tensors = {name: np.stack([states(i, name) for i in ids]).astype(dtype) for name in names} if ids else {}
     failures = [Failure(id=i, stage="image", message="gone") for i in store.shard_ids(index) if i in failed]
-    store.write_shard(index, ids, [columns(i) for i in ids], tensors, failures)
+    store.write_shard(index, ids, [columns(i) for i in ids], tensors, failures, versions)
 
 
 def fill(path: Any, made: Manifest | None = None, failed: Sequence[str] = (), only: Sequence[int] | None = None):

@@ -2,9 +2,7 @@
 
 import os
 
-from extraction.cli.check import check
-from extraction.cli.gqa_demo import gqa_demo
-from extraction.cli.run import knockout, run
+from extraction.cli.run import check, gqa_demo, knockout, run
 from extraction.cli.store import info, merge, verify
 from extraction.tiny.commands import make_gqa, train_tiny
 from pid_jax.runtime.console import make_app, run_app

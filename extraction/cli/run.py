@@ -1,4 +1,4 @@
-"""Commands of `pid-extract` that run a model: the baseline, and knockouts of it."""
+"""Commands of `pid-extract` that run a model: the baseline, knockouts of it, both in a demo, and a first look."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -8,142 +8,72 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from extraction.cli.store import report_accuracies, report_failures
+from extraction.cli.options import DataOptions, DeviceOptions, FillOptions, ModelOptions, RecordOptions, flat_options
+from extraction.cli.store import info, report_accuracies, report_failures
 from extraction.datasets.load import DataSettings, load_samples, select
 from extraction.datasets.sample import Sample
 from extraction.model.shipped import SHIPPED
-from extraction.passes.edges import GROUPS, Knockout, parse_edges, parse_windows
+from extraction.passes.edges import Knockout, parse_edges, parse_windows
 from extraction.run.processes import Process
-from extraction.run.settings import ModelSettings, RunSettings, from_manifest, parse_layers
-from pid_jax.runtime.console import err, out, parse_names, progress_bar, working
+from extraction.run.settings import ModelSettings, RunSettings, from_manifest
+from extraction.tiny.commands import make_gqa
+from pid_jax.runtime.console import err, out, progress_bar, working
 from pid_jax.runtime.files import check_folder
 from pid_jax.store import ActivationStore
 from pid_jax.store.folder import LocalFolder, open_folder
 
 if TYPE_CHECKING:
-    from extraction.model.checked import Checked
+    from extraction.model.checks import Checked
     from extraction.model.load import VisionLanguageModel
     from extraction.proof.knockout import KnockoutProof
     from extraction.run.fill import RunOptions
 
-Out = Annotated[str, typer.Option("--out", help="The store: a folder or a URL; an unfinished store is continued.")]
-Device = Annotated[
-    str | None, typer.Option(help="cpu, cuda:1, ...; the launcher's choice, or the first, if not given.")
-]
-DeviceMap = Annotated[str | None, typer.Option(help="auto, balanced, ...: spread the model, by accelerate.")]
-Local = Annotated[bool, typer.Option("--local-files-only", help="Never ask the Hugging Face hub.")]
-Workers = Annotated[int | None, typer.Option(help="Processes that decode images; 0 without an accelerator, else 4.")]
-MaxErrors = Annotated[int | None, typer.Option(help="Stop after more failures than this; never if not given.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first failure: --max-errors 0.")]
+Edges = Annotated[str, typer.Option(help="From-to pairs of token groups, with commas.")]
 
 
+@flat_options
 def run(
-    out_dir: Out,
-    model: Annotated[
-        str, typer.Option(help="Folder or hub id of a model, or tiny, tiny-gqa-8, tiny-gqa-6, which ship with pid_jax.")
-    ] = "tiny",
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
-    gqa: Annotated[Path | None, typer.Option(help="Folder of GQA as downloaded: questions and images.")] = None,
-    csv: Annotated[list[Path] | None, typer.Option(help="GQA questions as CSV, with --images; repeatable.")] = None,
-    jsonl: Annotated[Path | None, typer.Option(help="Samples, one {id, image, question, answer, task} a line.")] = None,
-    dataset: Annotated[Path | None, typer.Option(help="Folder of GQA as a Hugging Face data set.")] = None,
-    easy_vqa: Annotated[bool, typer.Option("--easy-vqa", help="Use easy-VQA.")] = False,
-    images: Annotated[Path | None, typer.Option(help="Folder that all images of --jsonl, --csv, --gqa are in.")] = None,
-    split: Annotated[
-        str | None, typer.Option(help="Split; val_balanced of GQA, test of easy-VQA if not given.")
-    ] = None,
-    tasks: Annotated[str, typer.Option(help="'all' or task names with commas.")] = "all",
-    per_task: Annotated[int | None, typer.Option(help="Samples a task at most; all if not given.")] = None,
-    one_per_image: Annotated[
-        bool, typer.Option("--one-per-image", help="One sample of each task and image only: samples are independent.")
-    ] = False,
-    limit: Annotated[int | None, typer.Option(help="The first samples of that choice only; all if not given.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the choice of samples.")] = 0,
-    keep: Annotated[
-        str, typer.Option(help="all, or correct: answer all first, then choose among the right answers.")
-    ] = "all",
-    template: Annotated[
-        str, typer.Option(help="plain, vicuna_v1, mistral, llama_3, chatml, chat, or a text with <image> and {q}.")
-    ] = "plain",
-    roles: Annotated[
-        str, typer.Option(help=f"Token groups to record, of {', '.join(GROUPS)}.")
-    ] = "image,question,last",
-    layers: Annotated[
-        str, typer.Option(help="'all', or numbers with commas: 0 embeddings, l block l, -1 the last block.")
-    ] = "all",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16: precision of the model.")] = "auto",
-    store_dtype: Annotated[str, typer.Option(help="float32 or float16: precision on disk.")] = "float32",
-    attn_implementation: Annotated[str, typer.Option(help="sdpa or eager.")] = "sdpa",
-    batch_size: Annotated[int, typer.Option(help="Samples a forward pass; halved where memory runs out.")] = 64,
-    shard_size: Annotated[int, typer.Option(help="Samples a shard.")] = 128,
-    max_new_tokens: Annotated[int, typer.Option(help="Longest answer.")] = 8,
-    share_images: Annotated[
-        bool, typer.Option("--share-images/--no-share-images", help="One pass over an image for all its questions.")
-    ] = True,
-    num_workers: Workers = None,
-    max_errors: MaxErrors = None,
-    strict: Strict = False,
-    device: Device = None,
-    device_map: DeviceMap = None,
-    local_files_only: Local = False,
+    out_dir: Annotated[
+        str, typer.Option("--out", help="The store: a folder or a URL; an unfinished store is continued.")
+    ],
+    which: ModelOptions,
+    data: DataOptions,
+    record: RecordOptions,
+    how: FillOptions,
+    where: DeviceOptions,
 ) -> None:
     """Extract the baseline: states of every layer, answers, token counts."""
     _check_out(out_dir)
-    reader, path = _data_source(gqa=gqa, csv=csv, jsonl=jsonl, dataset=dataset, easy_vqa=easy_vqa)
-    data = DataSettings(
-        reader=reader,
-        path=path,
-        images=None if images is None else str(images.resolve()),
-        split=split,
-        tasks=parse_names(tasks),
-        per_task=per_task,
-        seed=seed,
-        one_per_image=one_per_image,
-        limit=limit,
-    )
-    settings = RunSettings(
-        model=ModelSettings(name=model, revision=revision, dtype=dtype, attn_implementation=attn_implementation),
-        data=data,
-        template=template,
-        batch_size=batch_size,
-        shard_size=shard_size,
-        max_new_tokens=max_new_tokens,
-        dtype=store_dtype,
-        roles=tuple(name.strip() for name in roles.split(",")),
-        layers=parse_layers(layers),
-        share_images=share_images,
-        keep=keep,
-    )
-    samples = load_samples(replace(data, per_task=None, one_per_image=False, limit=None) if keep == "correct" else data)
+    chosen = data.settings()
+    settings = record.settings(which.settings(), chosen)
+    everything = replace(chosen, per_task=None, one_per_image=False, limit=None)
+    samples = load_samples(everything if settings.keep == "correct" else chosen)
     process = Process.from_environment()
-    vlm = _load(settings.model, device, device_map, local_files_only, process)
+    vlm = _load(settings.model, where, process)
 
     from extraction.model.prompts import resolve_template
     from extraction.run.jobs import answers_path, extract_baseline, keep_correct
 
-    settings = replace(settings, template=resolve_template(template, vlm.processor, vlm.family))
-    how = _Extraction(vlm, settings, process, num_workers, 0 if strict else max_errors)
-    if keep == "correct":
-        with how.showing(answers_path(out_dir), "answers", len(samples)) as options:
+    settings = replace(settings, template=resolve_template(settings.template, vlm.processor, vlm.family))
+    extraction = _Extraction(vlm, settings, process, how)
+    if settings.keep == "correct":
+        with extraction.showing(answers_path(out_dir), "answers", len(samples)) as options:
             samples = keep_correct(vlm, samples, settings, out_dir, options)
-        how.list_failures(ActivationStore.open(answers_path(out_dir)))
-        samples = _select_right(samples, data)
-    with how.showing(out_dir, "baseline", len(samples)) as options:
+        extraction.list_failures(ActivationStore.open(answers_path(out_dir)))
+        samples = _select_right(samples, chosen)
+    with extraction.showing(out_dir, "baseline", len(samples)) as options:
         store = extract_baseline(vlm, samples, settings, out_dir, options)
-    how.report(store)
+    extraction.report(store)
 
 
+@flat_options
 def knockout(
     baseline: Annotated[str, typer.Option(help="Store of the baseline: model, samples and settings are its.")],
     out_dir: Annotated[str, typer.Option("--out", help="Folder for the stores, one a window, named by what is cut.")],
-    edges: Annotated[str, typer.Option(help="From-to pairs of token groups, with commas.")] = "image-question",
+    how: FillOptions,
+    where: DeviceOptions,
+    edges: Edges = "image-question",
     windows: Annotated[str, typer.Option(help="'all', ranges such as '0-2,5-9', or 'sliding:7'.")] = "all",
-    num_workers: Workers = None,
-    max_errors: MaxErrors = None,
-    strict: Strict = False,
-    device: Device = None,
-    device_map: DeviceMap = None,
-    local_files_only: Local = False,
 ) -> None:
     """Extract again with attention edges cut: one store a window, each proved on real samples first."""
     _check_out(out_dir)
@@ -152,7 +82,7 @@ def knockout(
     settings = from_manifest(dict(base.manifest.settings))
     samples = _samples_of(base, settings)
     process = Process.from_environment()
-    vlm = _load(settings.model, device, device_map, local_files_only, process)
+    vlm = _load(settings.model, where, process)
 
     from extraction.run.jobs import extract_knockouts
 
@@ -160,10 +90,44 @@ def knockout(
         Knockout(edges=pairs, first=first, last=last, is_all=is_all)
         for first, last, is_all in parse_windows(windows, len(vlm.layers))
     ]
-    how = _Extraction(vlm, settings, process, num_workers, 0 if strict else max_errors)
-    with how.showing(out_dir, f"{len(cuts)} knockouts", len(samples) * len(cuts)) as options:
-        stores = extract_knockouts(vlm, samples, base, cuts, out_dir, options, how.tell_proof)
-    how.compare(base, list(stores.values()))
+    extraction = _Extraction(vlm, settings, process, how)
+    with extraction.showing(out_dir, f"{len(cuts)} knockouts", len(samples) * len(cuts)) as options:
+        stores = extract_knockouts(vlm, samples, base, cuts, out_dir, options, extraction.tell_proof)
+    extraction.compare(base, list(stores.values()))
+
+
+@flat_options
+def check(
+    model: Annotated[str, typer.Argument(help="Folder or hub id of a model, or tiny, tiny-gqa-8, tiny-gqa-6.")],
+    where: DeviceOptions,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16: precision of the model.")] = "auto",
+) -> None:
+    """Load a model, and report what decides its prompts and pixels; exit code 1 if it cannot be extracted."""
+    vlm, checks = _load_and_look(ModelSettings(name=model, revision=revision, dtype=dtype), where, Process())
+    precision = str(vlm.model.dtype).removeprefix("torch.")
+    title = f"{vlm.family.title}, {len(vlm.layers)} blocks of width {vlm.width}, {precision} on {vlm.device}"
+    rows = [("model", title, False), *((one.subject, one.finding, one.is_notable) for one in checks)]
+    width = max(len(subject) for subject, _, _ in rows)
+    for subject, finding, is_notable in rows:
+        out.print(f"{'!' if is_notable else ' '} {subject:<{width}}  {finding}")
+
+
+def gqa_demo(
+    out_dir: Annotated[Path, typer.Option("--out", help="Folder for gqa/ and stores/; what is there is reused.")],
+    model: Annotated[str, typer.Option(help="tiny-gqa-8 or tiny-gqa-6.")] = "tiny-gqa-8",
+    per_task: Annotated[int, typer.Option(help="Questions a task at most.")] = 1000,
+    edges: Edges = "image-question",
+    windows: Annotated[str, typer.Option(help="Windows of blocks, as for `knockout`.")] = "all,sliding:3",
+) -> None:
+    """Generate a folder in the layout of GQA, and extract a small LLaVA on its six tasks, whole and under knockouts."""
+    data, stores = out_dir / "gqa", out_dir / "stores"
+    baseline = str(stores / "baseline")
+    make_gqa(data)
+    run(out_dir=baseline, model=model, gqa=data, per_task=per_task, max_new_tokens=2)
+    knockout(baseline=baseline, out_dir=str(stores), edges=edges, windows=windows)
+    info(baseline)
+    out.print(f"Next: pid-jax study --store {baseline} --knockout ..., or ActivationStore.open in Python.")
 
 
 def _check_out(out_dir: str) -> None:
@@ -173,18 +137,8 @@ def _check_out(out_dir: str) -> None:
         check_folder(folder.path, "--out")
 
 
-def _data_source(**options: Path | list[Path] | bool | None) -> tuple[str, list[str] | None]:
-    """Return the reader and the paths of the one data set that was asked for."""
-    given = {name.replace("_", "-"): path for name, path in options.items() if path}
-    if len(given) != 1:
-        raise ValueError("Give exactly one of --gqa FOLDER, --csv FILE, --jsonl FILE, --dataset FOLDER and --easy-vqa.")
-    ((reader, path),) = given.items()
-    paths = path if isinstance(path, list) else [path] if isinstance(path, Path) else []
-    return reader, [str(one.resolve()) for one in paths] or None
-
-
-def load_for_command(
-    model: ModelSettings, device: str | None, device_map: str | None, local_files_only: bool, process: Process
+def _load_and_look(
+    model: ModelSettings, where: DeviceOptions, process: Process
 ) -> "tuple[VisionLanguageModel, list[Checked]]":
     """Load a model and look it over."""
     if process.is_first and process.world_size > 1:
@@ -197,16 +151,16 @@ def load_for_command(
         from extraction.run.processes import device_of
 
         logging.disable_progress_bar()
-        device = device or (None if device_map else device_of(process))
-        vlm = load_model(**vars(model), device=device, device_map=device_map, local_files_only=local_files_only)
+        device = where.device or (None if where.device_map else device_of(process))
+        vlm = load_model(
+            **vars(model), device=device, device_map=where.device_map, local_files_only=where.local_files_only
+        )
         return vlm, look_over(vlm)
 
 
-def _load(
-    model: ModelSettings, device: str | None, device_map: str | None, local_files_only: bool, process: Process
-) -> "VisionLanguageModel":
+def _load(model: ModelSettings, where: DeviceOptions, process: Process) -> "VisionLanguageModel":
     """Load a model, and say what is not as most checkpoints have it."""
-    vlm, checks = load_for_command(model, device, device_map, local_files_only, process)
+    vlm, checks = _load_and_look(model, where, process)
     if process.is_first:
         from extraction.proof.preflight import say_notable
 
@@ -236,22 +190,15 @@ def _samples_of(base: ActivationStore, settings: RunSettings) -> list[Sample]:
 class _Extraction:
     """What the commands share while they extract: options, progress and reports; only the first process speaks."""
 
-    def __init__(
-        self,
-        vlm: "VisionLanguageModel",
-        settings: RunSettings,
-        process: Process,
-        workers: int | None,
-        max_errors: int | None,
-    ) -> None:
-        self._settings, self._process, self._max_errors = settings, process, max_errors
-        self._workers = (0 if vlm.device.type == "cpu" else 4) if workers is None else workers
+    def __init__(self, vlm: "VisionLanguageModel", settings: RunSettings, process: Process, how: FillOptions) -> None:
+        self._settings, self._process, self._how = settings, process, how
+        self._workers = (0 if vlm.device.type == "cpu" else 4) if how.num_workers is None else how.num_workers
 
     @contextmanager
     def showing(self, path: str, what: str, total: int) -> Iterator["RunOptions"]:
         """Show the progress of an extraction, if there is anything to do."""
         from extraction.run.fill import RunOptions
-        from extraction.tiny.threads import single_thread
+        from extraction.tiny.training import single_thread
 
         with progress_bar(f"Extracting {what}", total, is_shown=self._process.is_first) as advance:
             seen = -1
@@ -267,7 +214,8 @@ class _Extraction:
             with single_thread() if self._settings.model.name in SHIPPED else nullcontext():
                 yield RunOptions(
                     workers=self._workers,
-                    max_errors=self._max_errors,
+                    max_errors=0 if self._how.strict else self._how.max_errors,
+                    strict_versions=self._how.strict_versions,
                     process=self._process,
                     progress=progress,
                     say=lambda line: err.print(line),

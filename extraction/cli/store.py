@@ -1,7 +1,7 @@
 """Commands of `pid-extract` that look at stores: verify, info, merge. They need no PyTorch."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -14,7 +14,7 @@ from rich.text import Text
 
 from pid_jax.runtime.console import err, fraction_bar, out, working
 from pid_jax.store import ActivationStore
-from pid_jax.store.info import StoreInfo, TaskInfo, describe_store
+from pid_jax.store.info import StoreInfo, TaskInfo, count_versions, describe_store
 from pid_jax.store.merge import merge_stores
 
 Store = Annotated[str, typer.Argument(help="The store: a folder, or a URL such as s3://bucket/prefix.")]
@@ -45,6 +45,8 @@ def verify(store: Store) -> None:
     failed = f" and {len(opened.failures)} recorded failures" if opened.failures else ""
     shards = opened.manifest.shard_count
     out.print(f"{store}: {len(opened.ids)} samples{failed} in {shards} shards, every id once, every byte as written.")
+    if versions := _versions(count_versions(opened, opened.headers.values())):
+        out.print(f"Made with {versions}.")
 
 
 def info(store: Store, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
@@ -62,7 +64,7 @@ def merge(
     stores: Annotated[list[str], typer.Argument(help="The stores: folders or URLs.")],
     out_dir: Annotated[str, typer.Option("--out", help="Where the merged store goes; a merge begun there goes on.")],
 ) -> None:
-    """Make one store from several: parts of one extraction, or different samples under the same settings."""
+    """Make one store from several: parts of one extraction, made on several machines."""
     with fraction_bar("Merging") as advance:
         merged = merge_stores(stores, out_dir, progress=advance)
     missing = merged.missing_shards()
@@ -104,6 +106,14 @@ def _print_whole(table: Table) -> None:
     Console(width=max(out.width, needed), highlight=False, markup=False).print(table)
 
 
+def _versions(counts: Mapping[str, Mapping[str, int]]) -> str:
+    """Write the versions of each package, with the numbers of shards where there is more than one."""
+    return ", ".join(
+        f"{package} " + " and ".join(f"{one} ({n} shards)" if len(own) > 1 else one for one, n in own.items())
+        for package, own in counts.items()
+    )
+
+
 def _facts(found: StoreInfo) -> Table:
     table = Table(title=Text(found.path), show_header=False, title_justify="left")
     failures = ", ".join(f"{count} {stage}" for stage, count in found.failures.items())
@@ -117,6 +127,7 @@ def _facts(found: StoreInfo) -> Table:
         ("layers", f"{_span(found.layers)}{norm}" if found.layers else f"none{norm}"),
         ("roles", ", ".join(found.roles) or "none"),
         ("states", f"{found.width or _NONE} values, {', '.join(found.dtypes) or _NONE}"),
+        ("made with", _versions(found.versions) or _NONE),
     ):
         table.add_row(name, Text(value))  # not markup, whatever a name holds
     return table

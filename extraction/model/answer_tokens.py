@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from extraction.answers import normalize_answer
+from extraction.datasets.sample import normalize_answer
 from extraction.model.tokens import WHOLE_TEXT
 from pid_jax.store.readout import Candidate
 

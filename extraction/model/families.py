@@ -14,7 +14,7 @@ class Family:
         model_type: `config.model_type` of its checkpoints.
         title: Name for messages.
         model_class: Class in transformers.
-        processor_class: Class in transformers, or in `extraction.model.image_only`.
+        processor_class: Class in transformers, or in `extraction.model.processors`.
         image_mark: What the processor replaces by the image's tokens; exactly once in a prompt.
         image_text: What `<image>` in a template becomes; holds the mark.
         decoder: Where the decoder may be, as paths of attributes; the first that exists is taken.

@@ -10,10 +10,8 @@ import transformers
 from safetensors import SafetensorError
 from torch import nn
 
-from extraction.model.adapters import refuse_adapter_files, refuse_wrapped
-from extraction.model.checked import Checked
+from extraction.model.checks import Checked, complete_image_settings, refuse_adapter_files, refuse_wrapped
 from extraction.model.families import Family, family_of
-from extraction.model.image_settings import complete_image_settings
 from extraction.model.processors import check_handed_on, load_processor
 from extraction.model.shipped import SHIPPED
 from extraction.model.tokens import check_tokenizer, pad_token

@@ -5,10 +5,9 @@ from typing import Any
 import numpy as np
 import transformers
 from PIL import Image
-from transformers.processing_utils import ImagesKwargs, TextKwargs
+from transformers.processing_utils import ImagesKwargs, ProcessorMixin, TextKwargs
 
-from extraction.model import image_only
-from extraction.model.checked import Checked
+from extraction.model.checks import Checked
 from extraction.model.families import Family
 
 # Images are processed by Pillow everywhere, so that states do not depend on whether torchvision is installed.
@@ -17,6 +16,20 @@ _BY_PILLOW = {"backend": "pil"} if hasattr(transformers, "CLIPImageProcessorPil"
 _BY_PILLOW_FOR_ALL = {name: value for name, value in _BY_PILLOW.items() if name != "use_fast"}
 _OWN_PREFIX = "ImageOnly"
 _TEST_WIDTH, _TEST_HEIGHT = 97, 61
+
+
+class ImageOnlyQwen2VLProcessor(transformers.Qwen2VLProcessor):
+    """The processor of Qwen2-VL without its video part, which needs torchvision."""
+
+    def __init__(
+        self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **unused: Any
+    ) -> None:
+        """Set what the parent sets; `unused` takes the video processor of a saved configuration."""
+        self.image_token = "<|image_pad|>"
+        self.video_token = "<|video_pad|>"
+        self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
+        self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
+        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
 
 
 def load_processor(path: str, family: Family, options: dict[str, Any]) -> tuple[Any, Checked]:
@@ -77,7 +90,7 @@ def probe_image() -> Image.Image:
 
 def _class_of(family: Family) -> Any:
     name = family.processor_class
-    return getattr(image_only, name, None) or getattr(transformers, name)
+    return globals().get(name) or getattr(transformers, name)
 
 
 def _named_class(path: str, options: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from extraction.model.checked import Checked
+from extraction.model.checks import Checked
 
 WHOLE_TEXT = {"padding": False, "truncation": False, "return_overflowing_tokens": False, "is_split_into_words": False}
 """Options for a tokenizer, and as `text_kwargs` for a processor. Without them the saved ones apply."""

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pid_jax.store.manifest import BASELINE, GROUPS
+
 Edge = tuple[str, str]
-GROUPS = ("system", "image", "question", "suffix", "last")
-BASELINE = "baseline"
 
 
 @dataclass(frozen=True, kw_only=True)

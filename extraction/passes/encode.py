@@ -1,5 +1,7 @@
 """From a sample to the arrays of its prompt; needs the processor alone, so it can run in other processes."""
 
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,13 +13,14 @@ from extraction.errors import SampleError
 from extraction.model.families import Family
 from extraction.model.prompts import render_prompt
 from extraction.model.tokens import WHOLE_TEXT
-from extraction.passes.edges import GROUPS
 from extraction.passes.images import read_image
 from extraction.passes.spans import check_question, find_groups
+from pid_jax.store.manifest import GROUPS
 
 if TYPE_CHECKING:
     from extraction.model.load import VisionLanguageModel
 
+_TRIED = 200  # samples tried at most by `pick_samples`
 # What a processor returns besides these belongs to the image.
 _OF_TEXT = frozenset({"input_ids", "attention_mask", "offset_mapping", "token_type_ids", "mm_token_type_ids"})
 
@@ -160,3 +163,18 @@ class Encoder:
         begin = self.processor.tokenizer.bos_token
         adds = not (begin and text.startswith(begin))
         return {**WHOLE_TEXT, "return_offsets_mapping": True, "add_special_tokens": adds}
+
+
+def pick_samples(encoder: Encoder, samples: Sequence[Sample], count: int) -> list[Prepared]:
+    """Prepare the first samples with different questions; fewer if there are not so many."""
+    found: list[Prepared] = []
+    tries = 0
+    for sample in samples:
+        if sample.question in {prepared.sample.question for prepared in found}:
+            continue
+        with contextlib.suppress(SampleError):
+            found.append(encoder.prepare(sample))
+        tries += 1
+        if len(found) == count or tries == _TRIED:
+            break
+    return found

@@ -6,15 +6,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from extraction.answers import is_correct
+from extraction.datasets.sample import is_correct
 from extraction.model.load import VisionLanguageModel
 from extraction.passes.batch import make_batch
 from extraction.passes.capture import StatesPlan
 from extraction.passes.decode import answer
-from extraction.passes.edges import GROUPS, Knockout
+from extraction.passes.edges import Knockout
 from extraction.passes.encode import Prepared
 from extraction.passes.prompt_pass import PromptPass, pass_prompts
 from extraction.passes.tail import follow_images, pass_knockout, tail_of
+from pid_jax.store.manifest import GROUPS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import torch
 
 from extraction.errors import SampleError, shown
 from extraction.model.prompts import Prompt
-from extraction.passes.edges import GROUPS
+from pid_jax.store.manifest import GROUPS
 
 PADDING = -1
 

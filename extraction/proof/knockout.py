@@ -9,12 +9,13 @@ import torch
 from extraction.model.load import VisionLanguageModel
 from extraction.passes.batch import Batch, make_batch
 from extraction.passes.capture import Recorder, StatesPlan, watching
-from extraction.passes.edges import GROUPS, Knockout
+from extraction.passes.edges import Knockout
 from extraction.passes.encode import Prepared
 from extraction.passes.knockout import cutting
 from extraction.passes.prompt_pass import pass_prompts
 from extraction.passes.tail import pass_knockout, tail_of
 from extraction.proof.attention_watch import PLAIN, Looked, Seen, compare_masks, looking
+from pid_jax.store.manifest import GROUPS
 
 # Relative agreement of two ways to compute the same, by the precision of the model.
 _AGREEMENT = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 1e-1}

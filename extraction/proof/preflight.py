@@ -6,12 +6,12 @@ import numpy as np
 import torch
 
 from extraction.datasets.sample import Sample
-from extraction.model.checked import Checked
+from extraction.model.checks import Checked
 from extraction.model.load import VisionLanguageModel
 from extraction.model.processors import probe_image
 from extraction.passes.batch import make_batch
-from extraction.passes.edges import GROUPS
 from extraction.passes.encode import Encoder, Prepared
+from pid_jax.store.manifest import GROUPS
 
 _QUESTION = "a"
 

@@ -19,9 +19,8 @@ from extraction.passes.encode import Encoder, Prepared
 from extraction.passes.forward import BatchResult, ForwardPlan, describe_sample, run_batch
 from extraction.run.processes import Process
 from extraction.run.same_images import IMAGE_HASH, KnownImages
-from extraction.run.settings import RunSettings, to_manifest
-from extraction.run.workers import Outcome, preparing
-from extraction.run.write_behind import WriteBehind
+from extraction.run.settings import RunSettings, package_versions, to_manifest
+from extraction.run.workers import Outcome, WriteBehind, preparing
 from pid_jax.store import NORM, ActivationStore, Failure, Manifest, tensor_name
 
 _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
@@ -45,6 +44,7 @@ class RunOptions:
     Attributes:
         workers: Processes that decode images; 0 for none besides this one.
         max_errors: Failures of samples after which the run stops; None for no limit.
+        strict_versions: Whether a store of other versions of packages is refused, without a look at its numbers.
         process: Which of several processes this is, `Process.from_environment()` under a launcher; alone if not given.
         progress: Called with the number of samples of all stores that are there.
         say: Called with what a user should know, a line each.
@@ -52,6 +52,7 @@ class RunOptions:
 
     workers: int = 0
     max_errors: int | None = None
+    strict_versions: bool = False
     process: Process = field(default_factory=Process)
     progress: Callable[[int], None] = lambda done: None
     say: Callable[[str], None] = lambda line: None
@@ -131,6 +132,7 @@ def fill(
     own = KnownImages(targets[0].store, samples)
     images = images or own
     runner = _Runner(vlm, plan, settings.batch_size, options.say, images)
+    versions = package_versions()
 
     def wanted() -> Iterator[tuple[int, list[Sample]]]:
         for index in options.process.order(missing):
@@ -143,7 +145,7 @@ def fill(
         for index, outcomes in preparation.shards(wanted()):
             lacking = _lacking(targets, index)  # none if others made it meanwhile
             made = runner.run(outcomes, [target.knockout for target in lacking]) if lacking else []
-            writing.submit(partial(_write, index, lacking, made, plan, settings))
+            writing.submit(partial(_write, index, lacking, made, plan, settings, versions))
             has_failed = any(rows.failures for rows in made)
             # The count that may stop the run is of what is written; and many conditions are not held twice.
             if has_failed or len(lacking) > _MOST_HELD_TWICE:
@@ -155,12 +157,17 @@ def fill(
 
 
 def _write(
-    index: int, targets: Sequence[Target], made: Sequence["_Rows"], plan: ForwardPlan, settings: RunSettings
+    index: int,
+    targets: Sequence[Target],
+    made: Sequence["_Rows"],
+    plan: ForwardPlan,
+    settings: RunSettings,
+    versions: dict[str, str],
 ) -> None:
     """Write one shard of several stores."""
     for target, rows in zip(targets, made, strict=True):
         tensors = _tensors(rows.states, plan, settings)
-        target.store.write_shard(index, rows.ids, rows.columns, tensors, rows.failures)
+        target.store.write_shard(index, rows.ids, rows.columns, tensors, rows.failures, versions)
 
 
 def _lacking(targets: Sequence[Target], index: int) -> list[Target]:

@@ -1,6 +1,5 @@
 """Whole extractions: choose the samples, prove what will be done on the real model, fill the stores."""
 
-import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -9,23 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from extraction.datasets.sample import Sample
-from extraction.errors import SampleError
 from extraction.model.load import VisionLanguageModel
 from extraction.passes.batch import make_batch
 from extraction.passes.edges import BASELINE, Knockout, describe_condition
-from extraction.passes.encode import Encoder, Prepared
+from extraction.passes.encode import Encoder, Prepared, pick_samples
 from extraction.passes.knockout import cut_of
-from extraction.proof.baseline import prove_baseline
 from extraction.proof.knockout import KnockoutProof, prove_knockout
 from extraction.proof.prefix import prove_prefix
+from extraction.proof.stored import prove_baseline
 from extraction.run.fill import RunOptions, Target, fill, plan_store
 from extraction.run.readout import ensure_readout
 from extraction.run.same_images import KnownImages
 from extraction.run.settings import RunSettings, from_manifest
+from extraction.run.versions import VersionCheck
 from pid_jax.store import ActivationStore, Manifest, describe_differences
 from pid_jax.store.folder import join_path
 
-_LOOKED_AT = 200  # samples tried to find some for the self-tests
 _CANDIDATES = 6  # of which one pair must have finite states
 
 
@@ -41,6 +39,7 @@ def extract_baseline(
     The model's readout is written beside them (docs/store.md), also into a store that is complete but for it.
 
     Raises:
+        StoreError: If the store was made with other settings, or with other versions of packages and other numbers.
         PrefixError: If questions were to share passes over images whose states depend on the question.
     """
     options = options or RunOptions()
@@ -49,7 +48,9 @@ def extract_baseline(
     images = None
     if settings.keep == "correct":  # what was answered is what is extracted
         images = KnownImages(ActivationStore.open(answers_path(out)), samples)
-    fill(vlm, samples, settings, [Target(store=store)], options, images)
+    targets = [Target(store=store)]
+    with VersionCheck(vlm=vlm, samples=samples, settings=settings, options=options).around(targets):
+        fill(vlm, samples, settings, targets, options, images)
     ensure_readout(vlm, store, settings, options.say if options.process.is_first else lambda line: None)
     return store
 
@@ -82,11 +83,12 @@ def extract_knockouts(
     Raises:
         KnockoutError: If a knockout does not do what it says, or the model's states are not those of the baseline;
             nothing is extracted then.
-        ValueError: If names repeat, a window leaves the model, or model, samples, images, versions or settings are not
-            those of the baseline.
-        StoreError: If the baseline is not complete.
+        ValueError: If names repeat, a window leaves the model, or model, samples, images or settings are not those of
+            the baseline.
+        StoreError: If the baseline is not complete, or versions of packages differ and so do the numbers.
     """
     _check(vlm, knockouts)
+    options = options or RunOptions()
     settings = from_manifest(dict(baseline.manifest.settings))
     manifest, targets = _plan_again(vlm, samples, settings, baseline), []
     images, there = KnownImages(baseline, samples), set(baseline.ids.tolist())
@@ -94,7 +96,15 @@ def extract_knockouts(
     if not pair:
         raise ValueError("No sample could be prepared to test the knockout on: check images and questions.")
     images.check(pair)
-    compare = cache(lambda: prove_baseline(vlm, pair, baseline))
+    versions = VersionCheck(vlm=vlm, samples=samples, settings=settings, options=options)
+    if options.strict_versions:
+        versions.check(Target(store=baseline))
+
+    @cache
+    def compare() -> float | None:
+        versions.check(Target(store=baseline))
+        return prove_baseline(vlm, pair, baseline)
+
     for knockout in knockouts:
 
         def prove(knockout: Knockout = knockout) -> dict[str, Any]:
@@ -105,7 +115,8 @@ def extract_knockouts(
         condition = {**describe_condition(knockout), **_about_mask(vlm, knockout, pair)}
         store = _start(replace(manifest, condition=condition), join_path(out, knockout.name), prove)
         targets.append(Target(store=store, knockout=knockout))
-    fill(vlm, samples, settings, targets, options, images)
+    with versions.around(targets):
+        fill(vlm, samples, settings, targets, options, images)
     return {str(target.store.manifest.condition["name"]): target.store for target in targets}
 
 
@@ -116,7 +127,7 @@ def _plan_again(
     if (name := baseline.manifest.condition.get("name")) != BASELINE:
         raise ValueError(f"baseline {baseline.path} holds states under {name!r}: give the store without a knockout.")
     manifest = plan_store(vlm, samples, settings, None)
-    if different := describe_differences(baseline.manifest.settings, manifest.settings):
+    if different := describe_differences(baseline.manifest.deciding_settings, manifest.deciding_settings):
         raise ValueError(
             f"{baseline.path} was made under other circumstances ({different}), so a knockout made now could not be "
             "compared with it: restore them, or extract the baseline again."
@@ -139,11 +150,13 @@ def keep_correct(
     Raises:
         ValueError: If no answer is correct.
     """
-    path = answers_path(out)
+    path, options = answers_path(out), options or RunOptions()
     answers_only = replace(settings, roles=(), keep="all")
     manifest = plan_store(vlm, samples, answers_only, None)
     store = _start(manifest, path, lambda: _prove_prefix(vlm, samples, settings))
-    fill(vlm, samples, answers_only, [Target(store=store)], options)
+    targets = [Target(store=store)]
+    with VersionCheck(vlm=vlm, samples=samples, settings=answers_only, options=options).around(targets):
+        fill(vlm, samples, answers_only, targets, options)
     good = set(store.ids[store.columns["correct"].astype(bool)].tolist()) if len(store.ids) else set()
     if not good:
         raise ValueError(
@@ -156,21 +169,6 @@ def keep_correct(
 def answers_path(out: str | Path) -> str:
     """Say where the answers that `keep_correct` looks at are stored."""
     return f"{str(out).rstrip('/')}.answers"
-
-
-def pick_samples(encoder: Encoder, samples: Sequence[Sample], count: int) -> list[Prepared]:
-    """Prepare the first samples with different questions; fewer if there are not so many."""
-    found: list[Prepared] = []
-    tries = 0
-    for sample in samples:
-        if sample.question in {prepared.sample.question for prepared in found}:
-            continue
-        with contextlib.suppress(SampleError):
-            found.append(encoder.prepare(sample))
-        tries += 1
-        if len(found) == count or tries == _LOOKED_AT:
-            break
-    return found
 
 
 def _prove_prefix(vlm: VisionLanguageModel, samples: Sequence[Sample], settings: RunSettings) -> dict[str, Any]:

@@ -14,8 +14,7 @@ from extraction.model.load import VisionLanguageModel
 from extraction.model.prompts import render_prompt
 from extraction.run.settings import RunSettings
 from pid_jax.store import NORM, ActivationStore
-from pid_jax.store.readout import Candidate, Readout
-from pid_jax.store.readout_file import has_readout, write_readout
+from pid_jax.store.readout import Candidate, Readout, has_readout, write_readout
 
 _SCALES = (1e-3, 1e-1, 1.0, 30.0)  # of the states that are tried: eps counts for the small ones
 _SEED = 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from extraction.datasets.load import DataSettings, data_digest
 from extraction.datasets.sample import Sample
-from extraction.passes.edges import GROUPS
+from pid_jax.store.manifest import GROUPS
 
 POOLING = "mean over the positions of the role, float32"
 # Fields of RunSettings that JSON gives back as they were.
@@ -103,8 +103,12 @@ def to_manifest(settings: RunSettings, samples: Sequence[Sample], fingerprint: d
         "data_sha256": data_digest(samples),
         "fingerprint": fingerprint,
         "pooling": POOLING,
-        "versions": {name: version(name) for name in _PACKAGES},
     }
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that make states, which every shard records."""
+    return {name: version(name) for name in _PACKAGES}
 
 
 def from_manifest(fields: dict[str, Any]) -> RunSettings:

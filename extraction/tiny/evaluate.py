@@ -4,15 +4,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from extraction.answers import is_correct
-from extraction.datasets.sample import Sample
+from extraction.datasets.sample import Sample, is_correct
 from extraction.model.load import VisionLanguageModel, load_model
 from extraction.passes.capture import StatesPlan
 from extraction.passes.edges import Knockout
 from extraction.passes.encode import Encoder
 from extraction.passes.forward import ForwardPlan, run_batch
-from extraction.tiny.threads import single_thread
 from extraction.tiny.tokenizer import PROMPT
+from extraction.tiny.training import single_thread
 
 _MAX_NEW_TOKENS = 2  # the answer and the end mark
 

@@ -16,10 +16,9 @@ from extraction.tiny.attributes import group_by_image, read_attributes
 from extraction.tiny.decoder import DECODER, packed_accuracy, shuffled_batches, train_decoder
 from extraction.tiny.fit import StageSettings
 from extraction.tiny.packing import encode_questions
-from extraction.tiny.threads import single_thread
 from extraction.tiny.tokenizer import build_processor
 from extraction.tiny.tower import TOWER, all_features, pretrain_tower
-from extraction.tiny.training import TrainingSummary, count_parameters, make_folder, save_model
+from extraction.tiny.training import TrainingSummary, count_parameters, make_folder, save_model, single_thread
 
 HELD_OUT_IMAGES = 200
 """The last images of the training split are never trained on; they give the held-out accuracy."""

@@ -25,9 +25,8 @@ from extraction.tiny.decoder import LabeledImages, packed_accuracy, train_decode
 from extraction.tiny.fit import StageSettings
 from extraction.tiny.packing import encode_questions
 from extraction.tiny.scene_tower import SCENE_TOWER, pretrain_scene_tower, scene_pixels
-from extraction.tiny.threads import single_thread
 from extraction.tiny.tokenizer import SCENE_VOCABULARY, build_processor
-from extraction.tiny.training import TrainingSummary, count_parameters, make_folder, save_model
+from extraction.tiny.training import TrainingSummary, count_parameters, make_folder, save_model, single_thread
 
 SCENE_DECODER = StageSettings(steps=1500, images_per_step=8, max_gradient_norm=1.0, report_every=50)
 """Settings of the second stage on scenes."""

@@ -1,8 +1,11 @@
-"""What the trainings of all small models share: where the model goes, and what is said about it."""
+"""What the trainings of all small models share: threads, where the model goes, and what is said about it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
 
@@ -48,3 +51,19 @@ def save_model(model: LlavaForConditionalGeneration, processor: LlavaProcessor, 
 def count_parameters(model: LlavaForConditionalGeneration) -> int:
     """Count the parameters of a model."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """Compute on one thread inside the block, then restore the number of threads.
+
+    The matrices are too small to share: two threads gain a quarter on an idle machine and lose
+    a factor of 20 and more on a busy one. The order of the sums, and so the result of a
+    training, does not depend on the number of cores either.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from pid_jax.store.read import read_own_brief
 from pid_jax.store.shard import ShardBrief, ShardHeader, StoreError, read_tensors, shard_name
 from pid_jax.store.store import ActivationStore
-from pid_jax.store.verify import read_own_brief
 
 Part = tuple[str, int | str]
 Block = tuple[np.ndarray, ...]

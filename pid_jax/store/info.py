@@ -1,7 +1,7 @@
 """What a store holds, in numbers: also one that is still being made."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,7 @@ class StoreInfo:
         roles: Roles recorded.
         has_norm: Whether the final norm's output is there.
         width: Values a state; None if there is none.
+        versions: For each package the shards that each version of it made.
         tasks: What is known of each task.
     """
 
@@ -83,6 +84,7 @@ class StoreInfo:
     roles: tuple[str, ...]
     has_norm: bool
     width: int | None
+    versions: Mapping[str, Mapping[str, int]]
     tasks: tuple[TaskInfo, ...]
 
 
@@ -118,8 +120,18 @@ def describe_store(store: ActivationStore) -> StoreInfo:
         roles=store.roles,
         has_norm=any(name.startswith(f"{NORM}/") for name in store.manifest.tensors),
         width=places[0].shape[1] if places else None,
+        versions=count_versions(store, headers),
         tasks=tuple(_describe_task(task, some) for task, some in of_task.items()),
     )
+
+
+def count_versions(store: ActivationStore, headers: Iterable[ShardHeader]) -> dict[str, dict[str, int]]:
+    """Count, for each package and each version of it, the shards that it made; empty where none is recorded."""
+    counts: dict[str, Counter[str]] = {}
+    for header in headers:
+        for package, version in (header.versions or store.manifest.begun_with).items():
+            counts.setdefault(package, Counter())[version] += 1
+    return {package: dict(sorted(counts[package].items())) for package in sorted(counts)}
 
 
 def _failures(headers: Sequence[ShardHeader]) -> dict[str, int]:

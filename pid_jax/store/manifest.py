@@ -10,6 +10,10 @@ from functools import cached_property
 from typing import Any
 
 NORM = "norm"
+BASELINE = "baseline"
+"""Name of the condition without a knockout."""
+GROUPS = ("system", "image", "question", "suffix", "last")
+"""Token groups of a prompt, in its order; each may be a role of a store."""
 SCHEMA = "pid_jax.ActivationStore/2"
 
 
@@ -26,7 +30,8 @@ class Manifest:
         shard_size: Samples a shard; shard k holds ids[k * shard_size : (k + 1) * shard_size].
         tensors: Names of the tensors of every shard, see `tensor_name`.
         condition: What was done to the model: name, label, edges cut or title of the mask, first and last block.
-        settings: Model, prompt, data, pooling and versions, JSON-ready.
+        settings: Model, prompt, data and pooling, JSON-ready. Stores of earlier releases have the versions of packages
+            here, under `versions`; since then each shard records its own.
         evidence: What self-tests measured before the run, JSON-ready. It decides nothing, so it is neither compared nor
             part of `digest`, and a store that is resumed keeps the evidence it has.
     """
@@ -42,6 +47,21 @@ class Manifest:
     def content(self) -> dict[str, Any]:
         """The fields that decide what a store holds: all but `evidence`."""
         return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "evidence"}
+
+    @property
+    def deciding(self) -> dict[str, Any]:
+        """What two runs must have in common to fill one store: `content` without the versions of packages."""
+        return {**self.content, "settings": self.deciding_settings}
+
+    @property
+    def deciding_settings(self) -> dict[str, Any]:
+        """The settings that decide numbers: all but the versions of packages, see decision 0027."""
+        return {name: value for name, value in self.settings.items() if name != "versions"}
+
+    @property
+    def begun_with(self) -> Mapping[str, str]:
+        """Versions of packages for shards that record none, which are those of earlier releases."""
+        return self.settings.get("versions", {})
 
     @cached_property
     def digest(self) -> str:

@@ -1,10 +1,26 @@
-"""What a model does with its last state: the final norm, and the logits of the candidate answers."""
+"""What a model does with its last state, final norm and logits of the candidate answers, and the file that holds it."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from pid_jax.store.container import (
+    ContainerError,
+    arrange,
+    decode_header,
+    digest,
+    encode_header,
+    header_size,
+    normalize,
+)
+from pid_jax.store.folder import Folder, join_path
+from pid_jax.store.shard import StoreError
+
+READOUT = "readout.safetensors"
+_KEY = "pid_jax.readout"
+_ARRAYS = ("weight", "bias", "embedding", "head_bias")
 _BLOCK = 1024  # rows that are in float64 at a time
 
 
@@ -101,3 +117,77 @@ class Readout:
             rows = slice(start, start + _BLOCK)
             result[rows] = action(states[rows].astype(np.float64))
         return result
+
+
+def has_readout(folder: Folder) -> bool:
+    """Whether a store has a readout."""
+    return folder.exists(READOUT)
+
+
+def write_readout(folder: Folder, readout: Readout, manifest: str) -> None:
+    """Write a readout, whole or not at all; equal ones give equal bytes.
+
+    Args:
+        folder: The store's.
+        readout: The readout; its arrays are written as float32.
+        manifest: Checksum of the store's manifest.
+    """
+    arrays = {name: normalize(getattr(readout, name).astype(np.float32)) for name in _ARRAYS}
+    parts = {name: arrays[name].tobytes() for name in arrange(arrays)}
+    body = {
+        "is_centered": readout.is_centered,
+        "eps": readout.eps,
+        "candidates": [vars(candidate) for candidate in readout.candidates],
+        "manifest": manifest,
+        "digests": {name: digest(part) for name, part in parts.items()},
+    }
+    header = encode_header(_KEY, json.dumps(body, ensure_ascii=False, separators=(",", ":")), arrays)
+    folder.write(READOUT, (header, *parts.values()))
+
+
+def read_readout(folder: Folder, manifest: str) -> Readout:
+    """Read and check a readout.
+
+    Args:
+        folder: The store's.
+        manifest: Checksum of the store's manifest.
+
+    Raises:
+        StoreError: If there is none, any of its bytes changed, or it is that of another store.
+    """
+    place = join_path(folder.path, READOUT)
+    try:
+        readout, owner = _decode(folder.read(READOUT).tobytes())
+    except FileNotFoundError:
+        raise StoreError(f"{folder.path} has no {READOUT}: run its extraction again, which adds it.") from None
+    except OSError as error:
+        raise StoreError(f"{place} cannot be read ({error}): check the disk, the network and your rights.") from error
+    except (ValueError, KeyError, TypeError) as error:  # also for a file that another program made
+        raise StoreError(
+            f"{place} is damaged ({error}): delete this file and run the same extraction again, which makes it anew."
+        ) from error
+    if owner != manifest:
+        raise StoreError(
+            f"{place} belongs to another store, which has another manifest: delete this file and run the same "
+            "extraction again, which makes it anew."
+        )
+    return readout
+
+
+def _decode(content: bytes) -> tuple[Readout, str]:
+    """Return the readout, and the checksum of the manifest that it was made for."""
+    length = header_size(np.frombuffer(content, np.uint8))
+    if length > len(content):
+        raise ContainerError("it is truncated, or its length was changed")
+    _, text, places = decode_header(_KEY, content[:length], len(content))
+    fields = json.loads(text)
+    arrays = {}
+    for name in _ARRAYS:
+        place = places[name]
+        part = content[place.start : place.stop]
+        if digest(part) != fields["digests"][name]:
+            raise ContainerError(f"the bytes of {name} do not fit their checksum")
+        arrays[name] = np.frombuffer(part, place.dtype).reshape(place.shape)
+    candidates = tuple(Candidate(**one | {"answers": tuple(one["answers"])}) for one in fields["candidates"])
+    readout = Readout(is_centered=fields["is_centered"], eps=fields["eps"], candidates=candidates, **arrays)
+    return readout, fields["manifest"]

@@ -56,6 +56,7 @@ class ShardHeader:
         failures: Samples of this shard that have no row.
         manifest: Checksum of the manifest that the shard was made for.
         digests: Checksum of every tensor.
+        versions: Versions of the packages that made it, by name; empty where it records none.
         places: Where every tensor stands in the file.
         digest: Checksum of this header, and through `digests` of the whole file.
         size: Bytes of the file.
@@ -66,6 +67,7 @@ class ShardHeader:
     failures: tuple[Failure, ...]
     manifest: str
     digests: Mapping[str, str]
+    versions: Mapping[str, str]
     places: Mapping[str, Place]
     digest: str
     size: int
@@ -85,6 +87,7 @@ class ShardBrief:
         rows: Number of rows.
         manifest: Checksum of the manifest that the shard was made for.
         digests: Checksum of every tensor.
+        versions: Versions of the packages that made it, by name; empty where it records none.
         places: Where every tensor stands in the file.
     """
 
@@ -92,6 +95,7 @@ class ShardBrief:
     rows: int
     manifest: str
     digests: Mapping[str, str]
+    versions: Mapping[str, str]
     places: Mapping[str, Place]
 
     def starts_with(self, sample: str) -> bool:
@@ -114,6 +118,7 @@ def write_shard(
     failures: Sequence[Failure] = (),
     *,
     manifest: str,
+    versions: Mapping[str, str] | None = None,
 ) -> None:
     """Write one shard, whole or not at all.
 
@@ -125,6 +130,7 @@ def write_shard(
         tensors: Array-likes (rows, d) by name, float16 to float64; bfloat16 becomes float32.
         failures: Samples without a row.
         manifest: Checksum of the store's manifest.
+        versions: Versions of the packages that made it, by name; not recorded if there are none.
 
     Raises:
         TypeError: If a column holds anything else, or an array no real numbers.
@@ -142,6 +148,7 @@ def write_shard(
         "failures": [vars(failure) for failure in failures],
         "manifest": manifest,
         "digests": {key: digest(arrays[key].data) for key in order},
+        **({"versions": dict(versions)} if versions else {}),
     }
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=_scalar)
     header = encode_header(_KEY, text, arrays)
@@ -185,6 +192,7 @@ def read_header(folder: Folder, name: str) -> ShardHeader:
             failures=tuple(Failure(**failure) for failure in fields["failures"]),
             manifest=fields["manifest"],
             digests=fields["digests"],
+            versions=fields.get("versions", {}),
             places=places,
             digest=found,
             size=size,
@@ -206,7 +214,14 @@ def read_brief(folder: Folder, name: str) -> ShardBrief:
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise _refused(folder, name, error) from error
     rows = next((place.shape[0] for place in places.values()), 0)
-    return ShardBrief(text=text, rows=rows, manifest=fields["manifest"], digests=fields["digests"], places=places)
+    return ShardBrief(
+        text=text,
+        rows=rows,
+        manifest=fields["manifest"],
+        digests=fields["digests"],
+        versions=fields.get("versions", {}),
+        places=places,
+    )
 
 
 def _read_first_bytes(folder: Folder, name: str) -> tuple[bytes, int]:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from pid_jax.store.folder import Folder, join_path, open_folder
-from pid_jax.store.gather import gather_rows
 from pid_jax.store.manifest import (
     NORM,
     Manifest,
@@ -19,8 +18,8 @@ from pid_jax.store.manifest import (
     encode_manifest,
     tensor_name,
 )
+from pid_jax.store.read import find_problems, gather_rows, read_own_header
 from pid_jax.store.shard import Failure, ShardHeader, StoreError, check_rows, shard_name, write_shard
-from pid_jax.store.verify import find_problems, read_own_header
 
 MANIFEST = "manifest.json"
 _LONG_TEXT = 1000
@@ -45,11 +44,12 @@ class ActivationStore:
 
     @classmethod
     def create(cls, path: str | Path, manifest: Manifest) -> "ActivationStore":
-        """Start a store, or go on with one that was started with an equal manifest.
+        """Start a store, or resume one that was started with an equal manifest.
 
         Args:
             path: A local path, or a URL such as s3://bucket/prefix.
-            manifest: What the store will hold. The evidence of a store that exists stays.
+            manifest: What the store will hold. A store that exists keeps its evidence; versions of packages in its
+                settings, which earlier releases wrote there, are not compared.
 
         Raises:
             StoreError: If the folder holds a store with another manifest.
@@ -69,7 +69,7 @@ class ActivationStore:
                 )
             folder.write(MANIFEST, [encode_manifest(manifest).encode()])
         store = cls.open(path)
-        different = describe_differences(store.manifest.content, manifest.content)
+        different = describe_differences(store.manifest.deciding, manifest.deciding)
         if different:
             raise StoreError(
                 f"{path} already holds a store made with other settings ({different}). Choose another "
@@ -134,6 +134,7 @@ class ActivationStore:
         columns: Sequence[Mapping[str, Any]],
         tensors: Mapping[str, Any],
         failures: Sequence[Failure] = (),
+        versions: Mapping[str, str] | None = None,
     ) -> None:
         """Write shard `index`: every one of its ids is a row or a failure.
 
@@ -143,6 +144,7 @@ class ActivationStore:
             columns: One mapping a row: texts, numbers and truth values, also as scalars of NumPy and PyTorch.
             tensors: Array-likes (rows, d) by name, float16, bfloat16 (stored as float32), float32 or float64.
             failures: Samples without a row.
+            versions: Versions of the packages that made the shard, by name: recorded, and never compared.
 
         Raises:
             TypeError: If ids, columns or failures are of another type, or a tensor does not hold real numbers.
@@ -160,7 +162,8 @@ class ActivationStore:
             raise ValueError(f"Shard {index} needs the tensors {self.manifest.tensors}, got {tuple(tensors)}.")
         digest = self.manifest.digest
         kept = tensors if ids else {}
-        write_shard(self.folder, shard_name(index), ids, columns, kept, failures, manifest=digest)
+        name = shard_name(index)
+        write_shard(self.folder, name, ids, columns, kept, failures, manifest=digest, versions=versions)
 
     # Reading
 

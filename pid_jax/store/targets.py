@@ -1,7 +1,21 @@
-"""What a decomposition is about: the targets of a study. A target is chosen by its type, see decision 0020."""
+"""What a decomposition is about, the targets of a study, and how they are read from stores.
+
+A target is chosen by its type, see decision 0020. One layer of one store is in memory at a time.
+"""
 
 import math
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pid_jax.store.manifest import NORM, tensor_name
+from pid_jax.store.readout import READOUT, Readout, has_readout, read_readout
+from pid_jax.store.shard import StoreError
+from pid_jax.store.store import ActivationStore
+
+_FEWEST_CANDIDATES = 2
+_ROLE = "last"
 
 
 @dataclass(frozen=True)
@@ -90,3 +104,121 @@ TARGETS: dict[str, Target] = {
     "answer-embedding": AnswerEmbedding(),
 }
 """Targets by the names that a command line takes."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TargetReader:
+    """Reads one target, of the baseline and of knockouts of it.
+
+    Attributes:
+        target: What is read.
+        readout: The baseline's; a knockout has the same weights. None where the target needs none.
+    """
+
+    target: Target
+    readout: Readout | None = None
+
+    @property
+    def label(self) -> str:
+        """Name for titles and axes."""
+        return self.target.label
+
+    @property
+    def is_same_for_all(self) -> bool:
+        """Whether all layers have one target."""
+        return not isinstance(self.target, LogitLens)
+
+    def layers(self, store: ActivationStore) -> tuple[int | str, ...]:
+        """List the layers to read: `NORM` alone if all have the same target, else those of the store from block 1 on.
+
+        At layer 0 the last position has the embedding of the prompt's last token, which is the same in all samples.
+        """
+        return (NORM,) if self.is_same_for_all else tuple(layer for layer in store.layers if layer > 0)
+
+    def read(self, store: ActivationStore, layer: int | str, rows: Any = None) -> np.ndarray:
+        """Read the target at one layer.
+
+        Args:
+            store: The baseline, or a knockout of it.
+            layer: One of `layers`, or 0.
+            rows: Rows wanted, as for `ActivationStore.read`; all if not given.
+
+        Returns:
+            The target (n, p): as it is stored for `FinalNorm`, else float32, computed in float64.
+
+        Raises:
+            StoreError: If the store lacks the state, or its states are of another model.
+            ValueError: If the target does not exist at this layer.
+        """
+        self._check(store, layer)
+        states = store.read(role=_ROLE, layer=layer, rows=rows)
+        if self.readout is None:
+            return states
+        if states.shape[1] != self.readout.width:
+            raise StoreError(
+                f"{store.path} has states of width {states.shape[1]}, and the readout of the baseline is for "
+                f"{self.readout.width}: use stores of one model."
+            )
+        match self.target:
+            case LogitLens(of="state"):
+                return self.readout.norm(states)
+            case LogitLens():
+                return self.readout.logits(self.readout.norm(states))
+            case AnswerEmbedding(temperature):
+                return self.readout.expected_embedding(states, temperature)
+            case AnswerLogits():
+                return self.readout.logits(states)
+            case _:
+                raise TypeError(f"target {self.target!r} is not supported: add how it is read here.")
+
+    def _check(self, store: ActivationStore, layer: int | str) -> None:
+        if _ROLE not in store.roles:
+            raise StoreError(
+                f"target {self.target!r} needs the states of role {_ROLE!r}, and {store.path} has roles {store.roles}: "
+                f"extract again with {_ROLE!r} among the roles."
+            )
+        if (layer == NORM) != self.is_same_for_all:
+            wanted = repr(NORM) if self.is_same_for_all else f"one of {store.layers}"
+            raise ValueError(f"layer must be {wanted} for target {self.target!r}, got {layer!r}.")
+        if tensor_name(_ROLE, layer) not in store.manifest.tensors:
+            raise StoreError(
+                f"target {self.target!r} needs the state of role {_ROLE!r} at layer {layer!r}, which {store.path} "
+                f"lacks; it has layers {store.layers}: extract again with this layer."
+            )
+
+
+def target_reader(target: Target, baseline: ActivationStore) -> TargetReader:
+    """Make the reader of a target.
+
+    Args:
+        target: What to read.
+        baseline: The store of the baseline, whose readout serves all its knockouts.
+
+    Raises:
+        TypeError: If it is no target.
+        StoreError: If the target needs a readout and the baseline has none, or too few candidate answers.
+    """
+    if not isinstance(target, FinalNorm | AnswerLogits | LogitLens | AnswerEmbedding):
+        raise TypeError(
+            f"target must be FinalNorm(), AnswerLogits(), LogitLens() or AnswerEmbedding(), got {target!r}."
+        )
+    if isinstance(target, FinalNorm):
+        return TargetReader(target=target)
+    if isinstance(target, LogitLens) and not any(baseline.layers):
+        raise StoreError(
+            f"target {target!r} needs layers behind the embeddings, and {baseline.path} has {baseline.layers}: extract "
+            "again with other layers, or use target FinalNorm()."
+        )
+    if not has_readout(baseline.folder):
+        raise StoreError(
+            f"target {target!r} needs the model's readout, and {baseline.path} has no {READOUT}: run the command that "
+            "extracted it again, which adds the file and says why if it cannot; or use target FinalNorm()."
+        )
+    readout = read_readout(baseline.folder, baseline.manifest.digest)
+    count = len(readout.candidates)
+    if target != LogitLens() and count < _FEWEST_CANDIDATES:
+        raise StoreError(
+            f"target {target!r} needs at least {_FEWEST_CANDIDATES} candidate answers, and {baseline.path} has {count} "
+            "as its samples have too few gold answers: extract samples with answers, or use target FinalNorm()."
+        )
+    return TargetReader(target=target, readout=readout)

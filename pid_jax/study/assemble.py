@@ -10,6 +10,7 @@ import xarray as xr
 from pid_jax.bias.sampling import INTERVAL_LEVEL
 from pid_jax.pid.registry import measure_of
 from pid_jax.settings.estimate import is_pca, spec_to_dict
+from pid_jax.store.info import count_versions
 from pid_jax.study.cache import package_versions
 from pid_jax.study.conditions import Cut, cut_of, labels_of, tell_apart
 from pid_jax.study.differences import LEVEL, add_differences
@@ -149,8 +150,9 @@ def _attributes(models: Sequence[StudyModel], spec: StudySpec, problems: Sequenc
         name: {k: v for k, v in own.items() if k not in ("versions", "fingerprint")} for name, own in settings.items()
     }
     versions: dict[str, Any] = dict(package_versions())
-    for own in settings.values():
-        versions |= dict(own.get("versions", {}))
+    for model in models:
+        counts = count_versions(model.baseline, model.baseline.headers.values())
+        versions |= {package: ", ".join(found) for package, found in counts.items()}
     readers = {str(own.get("data", {}).get("reader", "unknown")) for own in settings.values()}
     return {
         "schema": SCHEMA,

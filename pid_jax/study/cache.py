@@ -13,7 +13,7 @@ import xarray as xr
 from pid_jax.runtime.files import write_bytes
 from pid_jax.settings.estimate import spec_to_dict
 from pid_jax.store.folder import LocalFolder
-from pid_jax.store.readout_file import READOUT
+from pid_jax.store.readout import READOUT
 from pid_jax.store.targets import FinalNorm
 from pid_jax.study.closure import code_digest
 from pid_jax.study.model import StudyModel, TaskRows

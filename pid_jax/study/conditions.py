@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-BASELINE = "baseline"
+from pid_jax.store.manifest import BASELINE, GROUPS
+
 WHOLE_WINDOW = "all"
-# The groups of tokens that edges join; a title made of them is not to be mistaken for edges.
-GROUPS = ("system", "image", "question", "suffix", "last")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -88,7 +88,7 @@ def _problem(store: ActivationStore, baseline: ActivationStore, names: Sequence[
     own, other = store.manifest, baseline.manifest
     if condition_name(store) in names:
         return f"another store of this model is {condition_name(store)!r} already"
-    if different := describe_differences(other.settings, own.settings, ("in the baseline", "here")):
+    if different := describe_differences(other.deciding_settings, own.deciding_settings, ("in the baseline", "here")):
         return (
             f"it was not made like {baseline.path} ({different}); make it with "
             f"`pid-extract knockout --baseline {baseline.path}`"

@@ -7,8 +7,8 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
-from extraction.model.image_only import ImageOnlyQwen2VLProcessor
 from extraction.model.load import VisionLanguageModel, wrap_model
+from extraction.model.processors import ImageOnlyQwen2VLProcessor
 
 WORDS = [
     "<pad>",

@@ -33,7 +33,7 @@ ROOMS = (
     "cli",
 )
 # Rooms of PyTorch: those before it, and the store.
-EXTRACTION_ROOMS = ("errors", "answers", "datasets", "scenes", "model", "passes", "tiny", "proof", "run", "api", "cli")
+EXTRACTION_ROOMS = ("errors", "datasets", "scenes", "model", "passes", "tiny", "proof", "run", "api", "cli")
 
 
 def module_name(path: Path) -> str:

@@ -80,5 +80,5 @@ def test_merge_of_what_does_not_belong_together(pid_extract, tmp_path):
     paths = [fill(tmp_path / "a").path, fill(tmp_path / "b", manifest(ids=("50",), tensors=TENSORS[:1])).path]
     code, _, err = pid_extract("merge", *paths, "--out", tmp_path / "out")
     assert code == 1
-    assert "were not made alike" in err
+    assert "are not parts of one extraction" in err
     assert "Traceback" not in err

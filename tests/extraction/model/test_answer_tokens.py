@@ -7,7 +7,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import Metaspace
 from transformers import PreTrainedTokenizerFast
 
-from extraction.answers import is_correct
+from extraction.datasets.sample import is_correct
 from extraction.model.answer_tokens import find_candidates, first_token, gaps, spell_answers
 
 

@@ -8,9 +8,9 @@ import torch
 
 from extraction.passes.batch import make_batch
 from extraction.passes.capture import Recorder, StatesPlan, watching
-from extraction.passes.edges import GROUPS
 from extraction.passes.forward import ForwardPlan, run_batch
 from extraction.passes.prompt_pass import pass_prompts
+from pid_jax.store.manifest import GROUPS
 from tests.extraction.random_models import LAYERS
 
 PLAN = StatesPlan(roles=GROUPS, layers=tuple(range(LAYERS + 1)))

@@ -14,9 +14,9 @@ from extraction.errors import SampleError
 from extraction.model.families import FAMILIES
 from extraction.model.prompts import TEMPLATES, Prompt, resolve_template
 from extraction.passes.batch import make_batch
-from extraction.passes.edges import GROUPS
 from extraction.passes.encode import Encoder
 from extraction.passes.spans import find_groups
+from pid_jax.store.manifest import GROUPS
 from tests.extraction.conftest import encoder_of
 from tests.extraction.random_models import random_llava
 

@@ -11,11 +11,12 @@ from extraction.errors import SampleError
 from extraction.model.prompts import resolve_template
 from extraction.passes.batch import make_batch
 from extraction.passes.capture import Recorder, StatesPlan, watching
-from extraction.passes.edges import GROUPS, Knockout
+from extraction.passes.edges import Knockout
 from extraction.passes.encode import Encoder
 from extraction.passes.forward import ForwardPlan, run_batch, share_images
 from extraction.passes.knockout import cutting
 from extraction.proof.prefix import PrefixError, prove_prefix
+from pid_jax.store.manifest import GROUPS
 from tests.extraction.conftest import encoder_of
 from tests.extraction.random_models import LAYERS, random_llava, random_llava_next, random_qwen2_vl
 

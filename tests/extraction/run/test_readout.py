@@ -27,10 +27,8 @@ from extraction.scenes.folder import scene_samples, write_gqa_folder
 from extraction.scenes.questions import ASK
 from extraction.scenes.scene import image_ids
 from pid_jax.store import NORM, ActivationStore
-from pid_jax.store.merge import merge_stores
-from pid_jax.store.readout_file import READOUT, read_readout
-from pid_jax.store.target_reader import target_reader
-from pid_jax.store.targets import AnswerEmbedding, AnswerLogits, LogitLens
+from pid_jax.store.readout import READOUT, read_readout
+from pid_jax.store.targets import AnswerEmbedding, AnswerLogits, LogitLens, target_reader
 from tests.extraction.random_models import LAYERS, random_llava
 
 GOLDS = ("red", "blue.", "circle", "what", "nonsense", "")
@@ -230,16 +228,6 @@ def test_damage_is_found_and_mended(answered, tmp_path):
     (store.path / READOUT).unlink()
     assert extract(vlm, answered, store.path).verify() == []
     assert (store.path / READOUT).read_bytes() == content
-
-
-def test_stores_of_different_samples_merge_as_one_run(answered, tmp_path):
-    vlm = random_llava()
-    parts = [extract(vlm, some, tmp_path / str(i)).path for i, some in enumerate((answered[:2], answered[2:]))]
-    merged = merge_stores(parts, tmp_path / "merged")
-    whole = extract(vlm, answered, tmp_path / "whole")
-    one, two = (read_readout(store.folder, store.manifest.digest) for store in (merged, whole))
-    assert one.candidates == two.candidates
-    np.testing.assert_array_equal(one.embedding, two.embedding)
 
 
 @pytest.fixture(scope="module")

@@ -139,7 +139,7 @@ def test_replaced_images_change_the_states_too(llava, own, settings, tmp_path, m
     base = extract_baseline(llava, own, settings, tmp_path / "b")
     own[1].image.write_bytes(_png(99))
     monkeypatch.setattr("extraction.run.jobs.KnownImages.check", lambda self, outcomes: None)
-    with pytest.raises(KnockoutError, match=r"'000', '001'.*Images") as caught:
+    with pytest.raises(KnockoutError, match=r"sample '001'.*Images") as caught:
         extract_knockouts(llava, own, base, CUTS, tmp_path / "new")
     assert "role 'image'" in str(caught.value)
     assert not ActivationStore.exists(tmp_path / "new" / CUTS[0].name)

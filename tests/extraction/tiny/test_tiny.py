@@ -18,10 +18,10 @@ from extraction.tiny.attributes import UNKNOWN, group_by_image, read_attributes 
 from extraction.tiny.decoder import DECODER, pack  # noqa: E402
 from extraction.tiny.evaluate import evaluate_tiny, generate_answers  # noqa: E402
 from extraction.tiny.packing import encode_questions, packed_logits  # noqa: E402
-from extraction.tiny.threads import single_thread  # noqa: E402
 from extraction.tiny.tokenizer import COLORS, PROMPT, SHAPES, VOCABULARY, build_tokenizer, expand_prompt  # noqa: E402
 from extraction.tiny.tower import TOWER  # noqa: E402
 from extraction.tiny.train import train_on, train_tiny  # noqa: E402
+from extraction.tiny.training import single_thread  # noqa: E402
 
 ROUNDING = 1e-5
 """Float32 logits of size 10 after eight blocks; the measured differences are below 1e-5."""

@@ -36,8 +36,7 @@ from pid_jax.settings.estimate import PCA, is_pca, is_shrunk, spec_from_dict, sp
 from pid_jax.settings.gaussianize import is_ranked
 from pid_jax.settings.inference import Parametric
 from pid_jax.settings.posterior import GaussianLikelihood, InverseWishart
-from pid_jax.store.target_reader import TargetReader
-from pid_jax.store.targets import FinalNorm
+from pid_jax.store.targets import FinalNorm, TargetReader
 from pid_jax.study.scatter import scatter_of_atoms
 
 KEY, DIMS, SAMPLES = jax.random.key(0), (1, 1, 1), 100

@@ -8,10 +8,8 @@ from safetensors.numpy import load
 
 from pid_jax.store import NORM, ActivationStore, StoreError, tensor_name
 from pid_jax.store.merge import merge_stores
-from pid_jax.store.readout import Candidate, Readout
-from pid_jax.store.readout_file import READOUT, join_readouts, read_readout, write_readout
-from pid_jax.store.target_reader import target_reader
-from pid_jax.store.targets import TARGETS, AnswerEmbedding, AnswerLogits, FinalNorm, LogitLens
+from pid_jax.store.readout import READOUT, Candidate, Readout, read_readout, write_readout
+from pid_jax.store.targets import TARGETS, AnswerEmbedding, AnswerLogits, FinalNorm, LogitLens, target_reader
 from tests import stores
 
 WIDTH, LAYERS, SHARD = 5, (0, 2), 4
@@ -226,34 +224,3 @@ def test_merge_of_equal_manifests_copies_the_readout(baseline, tmp_path):
     assert (merged.path / READOUT).read_bytes() == (baseline.path / READOUT).read_bytes()
     assert merged.verify() == []
     assert not (merge_stores([part.path], tmp_path / "bare").path / READOUT).exists()
-
-
-def test_merge_of_different_samples_joins_candidates(tmp_path):
-    settings = {"data_sha256": f"{7:064x}"}
-    parts = [
-        make_store(tmp_path / f"{i}", ids=IDS[5 * i : 5 * i + 5], readout=make_readout(tokens), settings=settings).path
-        for i, tokens in enumerate([(3, 8), (1, 8)])
-    ]
-    merged = merge_stores(parts, tmp_path / "out")
-    found = read_readout(merged.folder, merged.manifest.digest)
-    assert [candidate.token for candidate in found.candidates] == [1, 3, 8]
-    np.testing.assert_array_equal(found.embedding, make_readout((1, 3, 8)).embedding)
-    np.testing.assert_array_equal(found.head_bias, make_readout((1, 3, 8)).head_bias)
-    assert merged.verify() == []
-    (parts[1] / READOUT).unlink()
-    assert not (merge_stores(parts, tmp_path / "without").path / READOUT).exists()
-
-
-def test_readouts_of_different_models_do_not_join():
-    named = dataclasses.replace(make_readout().candidates[0], answers=("other",))
-    first = make_readout()
-    other = dataclasses.replace(first, candidates=(named, *first.candidates[1:]))
-    assert join_readouts([first, other]).candidates[0].answers == ("answer 3", "other")
-    for changed in (
-        make_readout(seed=1),
-        make_readout(is_centered=True),
-        dataclasses.replace(first, embedding=first.embedding + 1),
-        dataclasses.replace(first, head_bias=first.head_bias + 1),
-    ):
-        with pytest.raises(StoreError, match="different final norms or output embeddings"):
-            join_readouts([first, changed])

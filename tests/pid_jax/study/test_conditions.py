@@ -14,7 +14,7 @@ from pid_jax.plot.windows import plot_windows
 from pid_jax.report.data import data_block
 from pid_jax.report.order import for_page
 from pid_jax.settings.gaussianize import NoGaussianization
-from pid_jax.study.conditions import GROUPS, Cut, cut_of, labels_of, tell_apart
+from pid_jax.study.conditions import Cut, cut_of, labels_of, tell_apart
 from pid_jax.study.metrics.add import add_metrics
 from pid_jax.study.model import StudyModel
 from pid_jax.study.results import cut_names, load_study, one_model, save_study
@@ -65,9 +65,8 @@ def test_a_cut_is_named_by_its_edges_its_mask_or_its_condition(condition, cut):
     assert cut_of(condition) == cut
 
 
-def test_groups_are_those_of_the_extraction():
+def test_cuts_are_those_of_the_extraction():
     edges = pytest.importorskip("extraction.passes.edges")
-    assert edges.GROUPS == GROUPS
     knockout = edges.Knockout(mask=lambda groups: None, title="patch", first=0, last=0)
     assert cut_of(edges.describe_condition(knockout)) == cut_of(MASK)
     assert cut_of(edges.describe_condition(None)) == Cut()

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from extraction.run.write_behind import WriteBehind
+from extraction.run.workers import WriteBehind
 
 
 def fail() -> None:
