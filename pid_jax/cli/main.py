@@ -224,7 +224,7 @@ def _draw(results: "xr.Dataset", out_dir: Path) -> None:
         page = write_report(results, out_dir / PAGE)
     out.print(f"Page: {page.resolve()}")
     with working("Drawing the figures"):
-        from pid_jax.plot.files import save_figures
+        from pid_jax.plot.catalog import save_figures
 
         save_figures(results, out_dir / FIGURES)
     out.print(f"Figures: {out_dir / FIGURES}")

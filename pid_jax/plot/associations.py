@@ -8,8 +8,7 @@ from matplotlib.lines import Line2D
 
 from pid_jax.plot.effects import effect_axis_label, effect_unit, shown_effects
 from pid_jax.plot.lines import mark_empty
-from pid_jax.plot.quantities import check_results, condition_labels, names_of
-from pid_jax.plot.selection import MOST_CUTS, left_out, shown_conditions
+from pid_jax.plot.quantities import MOST_CUTS, check_results, condition_labels, left_out, names_of, shown_conditions
 from pid_jax.plot.style import (
     SERIES_STYLES,
     TEXT_SIZE,

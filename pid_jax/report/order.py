@@ -3,8 +3,7 @@
 import numpy as np
 import xarray as xr
 
-from pid_jax.plot.quantities import names_of
-from pid_jax.plot.selection import edge_sets
+from pid_jax.plot.quantities import edge_sets, names_of
 from pid_jax.study.conditions import WHOLE_WINDOW
 from pid_jax.study.results import cut_names
 

@@ -10,7 +10,6 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.plot.associations import property_labels
-from pid_jax.plot.choices import universe_choices
 from pid_jax.plot.quantities import (
     ATOMS,
     CELLS,
@@ -23,6 +22,7 @@ from pid_jax.plot.quantities import (
     has_intervals,
     measure_name,
 )
+from pid_jax.plot.universes import universe_choices
 from pid_jax.report import formats
 from pid_jax.report.data import data_block
 from pid_jax.report.diagnostics import diagnostics, flatten, read_json

@@ -1,6 +1,7 @@
 """One cell of a study: all layers of one task under one condition."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 import xarray as xr
+from jaxtyping import Float
 
 from pid_jax.decompose.dataset import STATUS_FLAGS
 from pid_jax.decompose.result import ATOMS, INFORMATION, PIDEstimate
@@ -24,7 +26,6 @@ from pid_jax.runtime.progress import Progress, no_progress, part_of
 from pid_jax.settings.estimate import NoCorrection, is_shrunk
 from pid_jax.settings.gaussianize import Gaussianizer
 from pid_jax.settings.inference import ConditionalIndependence
-from pid_jax.study.sampling import mean_of_replicates
 from pid_jax.study.scatter import scatter_of_atoms
 from pid_jax.study.scores import Scores
 from pid_jax.study.spec import StudySpec
@@ -212,3 +213,30 @@ def _names(spec: StudySpec, directions: int) -> dict[str, Any]:
         "gaussianizer": [type(way).__name__ for way in spec.ways],
         "direction": np.arange(directions),
     }
+
+
+def draw_weights(ids: Sequence[str], replicates: int, seed: int) -> Float[np.ndarray, "replicates n"]:
+    """Draw the weights of samples in every replicate: Poisson counts of mean one, scaled to n in total.
+
+    Args:
+        ids: Ids of the samples.
+        replicates: Number of replicates.
+        seed: Seed of the study.
+
+    Source: Hanley & MacGibbon (2006), Comput. Methods Programs Biomed. 83, 57: counts of rows drawn with replacement
+    are nearly independent Poisson numbers, so that each sample can draw its own.
+    """
+    counts = np.stack([_generator(one, seed).poisson(1.0, replicates) for one in ids], axis=1).astype(np.float64)
+    return counts * (counts.shape[1] / np.maximum(counts.sum(axis=1, keepdims=True), 1.0))
+
+
+def _generator(sample: str, seed: int) -> np.random.Generator:
+    digest = hashlib.blake2b(f"{seed}/{sample}".encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
+
+
+def mean_of_replicates(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Average values (n,) by the weights of every replicate, over those that are known; NaN where none is."""
+    known = np.isfinite(values)
+    total = weights[:, known].sum(axis=1)
+    return np.where(total > 0, weights[:, known] @ values[known] / np.where(total > 0, total, 1), np.nan)

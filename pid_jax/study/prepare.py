@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pid_jax.runtime.processes import Processes
 from pid_jax.store import StoreError
 from pid_jax.store.target_reader import TargetReader, target_reader
-from pid_jax.study.cache import cell_digest, store_digests
-from pid_jax.study.exchange import CellKey
+from pid_jax.study.cache import CellKey, cell_digest, store_digests
 from pid_jax.study.model import StudyModel, TaskRows, check_model, task_rows
 from pid_jax.study.spec import StudySpec
 

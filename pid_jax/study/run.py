@@ -16,12 +16,10 @@ from pid_jax.runtime.processes import ALONE, Processes
 from pid_jax.runtime.progress import Progress, no_progress, part_of
 from pid_jax.store import ActivationStore
 from pid_jax.study.assemble import Place, assemble
-from pid_jax.study.cache import CellCache
-from pid_jax.study.cell import CellData, solve_cell
-from pid_jax.study.exchange import Cell, CellKey, gather_cells
+from pid_jax.study.cache import Cell, CellCache, CellKey, gather_cells
+from pid_jax.study.cell import CellData, draw_weights, solve_cell
 from pid_jax.study.model import StudyModel, answered, check_names, condition_name
 from pid_jax.study.prepare import ReadyModel, prepare_together
-from pid_jax.study.sampling import draw_weights
 from pid_jax.study.scores import Read, Scores, read_scores
 from pid_jax.study.spec import StudySpec
 

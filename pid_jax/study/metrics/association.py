@@ -9,14 +9,13 @@ import numpy as np
 import xarray as xr
 from scipy.stats import rankdata
 
-from pid_jax.study.differences import LEVEL
 from pid_jax.study.metrics.causal import drawn_effects, effect_labels
 from pid_jax.study.metrics.draws import ModelDraws
 from pid_jax.study.metrics.intervals import noise_of
 from pid_jax.study.metrics.labels import with_ends
 from pid_jax.study.metrics.sources import Sources
 from pid_jax.study.metrics.trajectory import METRICS, Smooth
-from pid_jax.study.results import cut_names
+from pid_jax.study.results import LEVEL, cut_names
 
 # The metric behind each property of a task; it changes smoothly with the atoms.
 PROPERTIES = {"vision_dependence": "vision_share_early", "redundancy": "redundancy_share_last"}

@@ -8,7 +8,7 @@ import pytest
 
 from pid_jax.plot.associations import plot_associations
 from pid_jax.plot.knockout import plot_knockout
-from pid_jax.plot.selection import edge_labels, shown_conditions
+from pid_jax.plot.quantities import edge_labels, shown_conditions
 from pid_jax.plot.trajectories import plot_trajectories
 from pid_jax.plot.windows import plot_windows
 from pid_jax.report.data import data_block
