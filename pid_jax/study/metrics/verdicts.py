@@ -18,7 +18,7 @@ from pid_jax.study.metrics.claims import (
     Judged,
     decide,
 )
-from pid_jax.study.metrics.labels import ENDS
+from pid_jax.study.metrics.intervals import ENDS
 from pid_jax.study.metrics.sources import LANGUAGE, VISION, Sources
 
 
