@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -16,7 +16,6 @@ from pid_jax.runtime.files import check_file, check_folder
 if TYPE_CHECKING:
     import xarray as xr
 
-    from pid_jax.settings.estimate import PCA
     from pid_jax.settings.gaussianize import Gaussianizer
     from pid_jax.study.config import StudyConfig
 
@@ -160,10 +159,10 @@ def estimate(
     from pid_jax.estimate.samples import estimate_pid
     from pid_jax.gaussian.status import Status
     from pid_jax.runtime.array_files import read_variables
-    from pid_jax.settings.estimate import PIDSpec
+    from pid_jax.settings.estimate import PCA, PIDSpec
 
     values = read_variables(arrays, VARIABLES)
-    spec = PIDSpec(reduction=_pca(dims), gaussianize=_gaussianizer(gaussianize))
+    spec = PIDSpec(reduction=PCA(dim=_dims(dims)), gaussianize=_gaussianizer(gaussianize))
     keep_compiled()
     with fraction_bar("Decomposing") as progress:
         found = estimate_pid(*values, spec=spec, key=jax.random.key(seed), progress=progress)
@@ -202,10 +201,10 @@ def _study(
         err.print(f"Waiting for {more}, {WAITING_SECONDS // 60} minutes at most.")
     tell = out.print if is_first else lambda line: None
     with join_processes(launch) as processes:
-        with fraction_bar("Decomposing", is_shown=is_first) as progress:
-            places: dict[str, Any] = {"cells": out_dir / CELLS, "progress": progress, "tell": tell}
-            with laid_out(budget_gb=budget_gb):
-                results, problems = run_full_study(config, processes=processes, **places)
+        with fraction_bar("Decomposing", is_shown=is_first) as progress, laid_out(budget_gb=budget_gb):
+            results, problems = run_full_study(
+                config, cells=out_dir / CELLS, progress=progress, tell=tell, processes=processes
+            )
         if is_first:
             save_study(results, out_dir / RESULTS)
             for line in problems:
@@ -262,12 +261,6 @@ def _gaussianizer(way: GaussianizeBy) -> "Gaussianizer":
     from pid_jax.study.config import GAUSSIANIZERS
 
     return GAUSSIANIZERS[way.value]
-
-
-def _pca(dims: str) -> "PCA":
-    from pid_jax.settings.estimate import PCA
-
-    return PCA(dim=_dims(dims))
 
 
 def _dims(dims: str) -> tuple[int, int, int]:

@@ -79,9 +79,12 @@ def solve_cell(cell: CellData, spec: StudySpec, key: jax.Array, progress: Progre
     if not np.any(reduced[2].rank):
         raise ValueError("the target is the same in all samples, so there is nothing to predict: leave the task out")
     for_estimate, for_tests = jax.random.split(key)
-    words: dict[str, Any] = {"labels": spec.labels, "problem": "layer"}
-    latents, for_bias = map_to_latents(reduced, spec.pid, for_estimate, part_of(progress, 0, 2), **words)
-    estimates = estimate_latents(latents, reduced, spec.pid, spec.measures, for_bias, **words)
+    latents, for_bias = map_to_latents(
+        reduced, spec.pid, for_estimate, part_of(progress, 0, 2), labels=spec.labels, problem="layer"
+    )
+    estimates = estimate_latents(
+        latents, reduced, spec.pid, spec.measures, for_bias, labels=spec.labels, problem="layer"
+    )
     data = _estimated(estimates, cell.variables) | _compared(reduced, estimates[0], spec, for_estimate)
     data |= _spectrum(estimates[0]) | _accuracy(cell)
     way = spec.tested_map
@@ -197,9 +200,9 @@ def _added(
     tests = []
     for place, source in enumerate((1, 2)):
         for_maps, for_rows = jax.random.split(jax.random.fold_in(key, source))
-        null, part = ConditionalIndependence(source), part_of(progress, place, 2)
-        options: dict[str, Any] = {"null": null, "resamples": PERMUTATIONS, "progress": part}
-        tests.append(permute_reduced(reduced, plain, (for_maps, for_rows), **options))
+        keys = for_maps, for_rows
+        null, told = ConditionalIndependence(source), part_of(progress, place, 2)
+        tests.append(permute_reduced(reduced, plain, keys, null=null, resamples=PERMUTATIONS, progress=told))
     dims = ("source", "layer")
     return {
         "added_p": (dims, np.stack([test.p_value.i_12 for test in tests]), ONE),

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -179,9 +178,18 @@ def _read_model(
         (role, ready.layers, partial(_read_role, role)) for role in (spec.source_1_role, spec.source_2_role)
     ]
     variables.append(("last", reader.layers(model.baseline), reader.read))
-    common: dict[str, Any] = {"reduction": spec.pid.reduction, "key": jax.random.key(seed), "processes": processes}
     by_variable = [
-        read_scores(stores, selected, name=name, layers=layers, read=read, dim=dim, **common)
+        read_scores(
+            stores,
+            selected,
+            name=name,
+            layers=layers,
+            read=read,
+            reduction=spec.pid.reduction,
+            dim=dim,
+            key=jax.random.key(seed),
+            processes=processes,
+        )
         for (name, layers, read), dim in zip(variables, spec.dims, strict=True)
     ]
     return {(t, p): _whole([scores[t][i] for scores in by_variable]) for t in selected for i, p in enumerate(places)}

@@ -25,9 +25,8 @@ from pid_jax.study.metrics.sources import LANGUAGE, VISION, Sources
 
 EARLY = 0.5
 
-
+# Reads a number off atoms (..., atom, layer) and the numbers of the layers.
 Reading = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Computes a number (..., ) from atoms (..., atom, layer) and the numbers of the layers."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from pid_jax.plot.quantities import edge_labels, shown_conditions
 from pid_jax.plot.trajectories import plot_trajectories
 from pid_jax.plot.windows import plot_windows
 from pid_jax.report.data import data_block
-from pid_jax.report.order import for_page
+from pid_jax.report.page import for_page
 from pid_jax.settings.estimate import NoGaussianization
 from pid_jax.study.conditions import GROUPS, Cut, cut_of, labels_of, tell_apart
 from pid_jax.study.metrics.add import add_metrics

@@ -7,8 +7,10 @@ import pytest
 import xarray as xr
 
 from pid_jax.plot.catalog import planned_figures
+from pid_jax.plot.verdicts import plot_verdicts
+from pid_jax.report.page import write_report
 from pid_jax.study.metrics.add import add_metrics
-from pid_jax.study.metrics.claims import NOT_TESTABLE, SUPPORTED
+from pid_jax.study.metrics.claims import NOT_TESTABLE, SUPPORTED, Claim, Finding, Judged
 from pid_jax.study.metrics.sources import LANGUAGE, VISION, Sources
 from pid_jax.study.metrics.verdicts import CLAIMS
 from pid_jax.study.spec import StudySpec
@@ -130,6 +132,28 @@ def test_every_claim_carries_its_judge(study, judged, monkeypatch):
     for name in CLAIMS:
         for kind in ("verdict", "reason", "claim_text", "criterion"):
             np.testing.assert_array_equal(found[kind].sel(claim=name), judged[kind].sel(claim=name))
+
+
+@pytest.mark.parametrize(
+    ("needs", "verdict", "named"),
+    [
+        ({}, SUPPORTED, "the number"),
+        ({"about": LANGUAGE, "edges": "image-question", "compares_models": True}, SUPPORTED, "the number"),
+        ({"about": "sound"}, NOT_TESTABLE, "sound"),
+        ({"edges": "image-last"}, NOT_TESTABLE, "image-last"),
+    ],
+)
+def test_a_made_up_claim_is_one_record(study, monkeypatch, tmp_path, needs, verdict, named):
+    def judge(results, model):
+        return Judged(findings=[Finding(name="the number", value=1.0, lower=0.5, upper=1.5, least=0.0)])
+
+    monkeypatch.setitem(CLAIMS, "made_up", Claim(text="Made up.", criterion="Above zero.", judge=judge, **needs))
+    found = add_metrics(study)
+    one = found.sel(claim="made_up")
+    assert one["verdict"].values.tolist() == [verdict] * 2
+    assert all(named in reason for reason in one["reason"].values)
+    assert "Made up." in [text.get_text() for text in plot_verdicts(found).texts]
+    assert "Made up." in write_report(found, tmp_path / "page.html").read_text()
 
 
 def test_properties_need_smooth_metrics(study, monkeypatch):
