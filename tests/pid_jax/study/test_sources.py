@@ -134,26 +134,26 @@ def test_every_claim_carries_its_judge(study, judged, monkeypatch):
             np.testing.assert_array_equal(found[kind].sel(claim=name), judged[kind].sel(claim=name))
 
 
-@pytest.mark.parametrize(
-    ("needs", "verdict", "named"),
-    [
-        ({}, SUPPORTED, "the number"),
-        ({"about": LANGUAGE, "edges": "image-question", "compares_models": True}, SUPPORTED, "the number"),
-        ({"about": "sound"}, NOT_TESTABLE, "sound"),
-        ({"edges": "image-last"}, NOT_TESTABLE, "image-last"),
-    ],
-)
-def test_a_made_up_claim_is_one_record(study, monkeypatch, tmp_path, needs, verdict, named):
+def test_a_made_up_claim_is_one_record(monkeypatch, tmp_path):
     def judge(results, model):
-        return Judged(findings=[Finding(name="the number", value=1.0, lower=0.5, upper=1.5, least=0.0)])
+        return Judged(findings=[Finding(name="the value", value=1.0, lower=0.5, upper=1.5, least=0.0)])
 
-    monkeypatch.setitem(CLAIMS, "made_up", Claim(text="Made up.", criterion="Above zero.", judge=judge, **needs))
-    found = add_metrics(study)
-    one = found.sel(claim="made_up")
-    assert one["verdict"].values.tolist() == [verdict] * 2
-    assert all(named in reason for reason in one["reason"].values)
-    assert "Made up." in [text.get_text() for text in plot_verdicts(found).texts]
-    assert "Made up." in write_report(found, tmp_path / "page.html").read_text()
+    made_up = {
+        "free": ({}, SUPPORTED, "value is 1"),
+        "met": ({"about": LANGUAGE, "edges": "image-question", "compares_models": True}, SUPPORTED, "value is 1"),
+        "no_sound": ({"about": "sound"}, NOT_TESTABLE, "sound"),
+        "no_cut": ({"edges": "image-last"}, NOT_TESTABLE, "image-last"),
+    }
+    for name, (needs, *_) in made_up.items():
+        claim = Claim(text=f"Made up: {name}.", criterion="Above zero.", judge=judge, **needs)
+        monkeypatch.setitem(CLAIMS, name, claim)
+    found = add_metrics(planted(replicates=20))
+    for name, (_, verdict, named) in made_up.items():
+        one = found.sel(claim=name)
+        assert one["verdict"].values.tolist() == [verdict] * 2
+        assert all(named in reason for reason in one["reason"].values)
+    plot_verdicts(found)
+    assert "Made up: no_cut." in write_report(found, tmp_path / "page.html").read_text()
 
 
 def test_properties_need_smooth_metrics(study, monkeypatch):
