@@ -79,23 +79,18 @@ def _stack(cells: Mapping[Place, xr.Dataset], names: Mapping[str, list[str]]) ->
     variables: dict[str, tuple[tuple[str, ...], np.ndarray, dict]] = {}
     for place, cell in cells.items():
         at = tuple(names[dim].index(label) for dim, label in zip(_CELL, place, strict=True))
+        layers_of = np.searchsorted(layers, cell["layer"].values)
         for name, variable in cell.data_vars.items():
             if name not in variables:
                 full = (*shape, *(sizes[str(dim)] for dim in variable.dims))
                 dims = (*_CELL, *(str(dim) for dim in variable.dims))
-                variables[str(name)] = (dims, _empty(full, variable.dtype), _plain(variable.attrs))
-            inner = np.ix_(*(_positions(cell, str(dim), layers) for dim in variable.dims)) if variable.dims else (...,)
+                # Files do not keep the type of a list.
+                plain = {str(k): v.tolist() if isinstance(v, np.ndarray) else v for k, v in variable.attrs.items()}
+                variables[str(name)] = (dims, _empty(full, variable.dtype), plain)
+            own = [layers_of if dim == "layer" else np.arange(cell.sizes[dim]) for dim in variable.dims]
+            inner = np.ix_(*own) if own else (...,)
             variables[str(name)][1][(*at, ...)][inner] = variable.values
     return xr.Dataset(variables, coords=coordinates)
-
-
-def _plain(attributes: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return attributes with lists for arrays, as files do not keep the type of a list."""
-    return {str(k): v.tolist() if isinstance(v, np.ndarray) else v for k, v in attributes.items()}
-
-
-def _positions(cell: xr.Dataset, dim: str, layers: np.ndarray) -> np.ndarray:
-    return np.searchsorted(layers, cell["layer"].values) if dim == "layer" else np.arange(cell.sizes[dim])
 
 
 def _empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

@@ -13,11 +13,10 @@ from pid_jax.runtime.devices import laid_out
 from pid_jax.runtime.named_key import named_key
 from pid_jax.runtime.processes import ALONE, Processes
 from pid_jax.runtime.progress import Progress, no_progress, part_of
-from pid_jax.store import ActivationStore
 from pid_jax.study.assemble import Place, assemble
 from pid_jax.study.cache import Cell, CellCache, CellKey, gather_cells
 from pid_jax.study.cell import CellData, draw_weights, solve_cell
-from pid_jax.study.model import StudyModel, answered, check_names, condition_name
+from pid_jax.study.model import StudyModel, answered, condition_name
 from pid_jax.study.prepare import ReadyModel, prepare_together
 from pid_jax.study.scores import Read, Scores, read_scores
 from pid_jax.study.spec import StudySpec
@@ -75,7 +74,9 @@ def run_study(
     spec = StudySpec() if spec is None else spec
     if isinstance(seed, bool) or not 0 <= seed < SEEDS:
         raise ValueError(f"seed must be a whole number from 0 to 2**32 - 1, got {seed!r}: choose another one.")
-    check_names(model.name for model in models)
+    names = [model.name for model in models]
+    if double := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"models must have different names, got {double} more than once: rename one.")
     ready, lines = prepare_together(models, spec, seed, problems, processes)
     cache = CellCache(cells)
     found: dict[Place, Cell] = {}
