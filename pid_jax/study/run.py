@@ -13,6 +13,7 @@ from pid_jax.runtime.devices import laid_out
 from pid_jax.runtime.named_key import named_key
 from pid_jax.runtime.processes import ALONE, Processes
 from pid_jax.runtime.progress import Progress, no_progress, part_of
+from pid_jax.store import ActivationStore
 from pid_jax.study.assemble import Place, assemble
 from pid_jax.study.cache import Cell, CellCache, CellKey, gather_cells
 from pid_jax.study.cell import CellData, draw_weights, solve_cell
