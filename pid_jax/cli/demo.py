@@ -15,12 +15,6 @@ SMALL_MODELS = ("tiny-gqa-8", "tiny-gqa-6")
 SMALL_EDGES, SMALL_WINDOWS = ("image-question", "image-last", "question-last"), "all,sliding:3"
 
 
-def demo_stores(folder: Path) -> list[Path]:
-    """Where the stores of the demonstration are: the baseline first."""
-    stores = folder / "stores"
-    return [stores / "baseline", *(stores / f"{EDGES}@{window}" for window in WINDOWS)]
-
-
 def extract_demo(folder: Path, per_task: int) -> list[Path]:
     """Extract the baseline and both knockouts with `pid-extract`, each in a process of its own.
 
@@ -31,12 +25,13 @@ def extract_demo(folder: Path, per_task: int) -> list[Path]:
         per_task: Questions of each task, each about another image; there are 1000 images.
 
     Returns:
-        The stores.
+        The stores, the baseline first.
 
     Raises:
         RuntimeError: If an extraction fails.
     """
-    baseline, *_ = paths = demo_stores(folder)
+    stores = folder / "stores"
+    baseline = stores / "baseline"
     data = ("--easy-vqa", "--one-per-image", "--per-task", str(per_task))
     _pid_extract("run", "--model", "tiny", *data, "--out", str(baseline))
     _pid_extract(
@@ -48,9 +43,9 @@ def extract_demo(folder: Path, per_task: int) -> list[Path]:
         "--windows",
         ",".join(WINDOWS),
         "--out",
-        str(baseline.parent),
+        str(stores),
     )
-    return paths
+    return [baseline, *(stores / f"{EDGES}@{window}" for window in WINDOWS)]
 
 
 def extract_small_study(folder: Path, per_task: int) -> Path:

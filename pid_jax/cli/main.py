@@ -4,7 +4,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -15,7 +15,6 @@ from pid_jax.runtime.files import check_file, check_folder
 if TYPE_CHECKING:
     import xarray as xr
 
-    from pid_jax.settings.estimate import PCA
     from pid_jax.study.config import StudyConfig
 
 # Options that a study file has entries for.
@@ -165,10 +164,10 @@ def estimate(
     from pid_jax.estimate.samples import estimate_pid
     from pid_jax.gaussian.status import Status
     from pid_jax.runtime.array_files import read_variables
-    from pid_jax.settings.estimate import PIDSpec
+    from pid_jax.settings.estimate import PCA, PIDSpec
 
     values = read_variables(arrays, VARIABLES)
-    spec = PIDSpec(reduction=_pca(dims), gaussianize=GAUSSIANIZERS[gaussianize].default)
+    spec = PIDSpec(reduction=PCA(dim=_dims(dims)), gaussianize=GAUSSIANIZERS[gaussianize].default)
     keep_compiled()
     with fraction_bar("Decomposing") as progress:
         found = estimate_pid(*values, spec=spec, key=jax.random.key(seed), progress=progress)
@@ -207,10 +206,10 @@ def _study(
         err.print(f"Waiting for {more}, {WAITING_SECONDS // 60} minutes at most.")
     tell = out.print if is_first else lambda line: None
     with join_processes(launch) as processes:
-        with fraction_bar("Decomposing", is_shown=is_first) as progress:
-            places: dict[str, Any] = {"cells": out_dir / CELLS, "progress": progress, "tell": tell}
-            with use_devices(budget_gb=budget_gb):
-                results, problems = run_full_study(config, processes=processes, **places)
+        with fraction_bar("Decomposing", is_shown=is_first) as progress, use_devices(budget_gb=budget_gb):
+            results, problems = run_full_study(
+                config, cells=out_dir / CELLS, progress=progress, tell=tell, processes=processes
+            )
         if is_first:
             save_study(results, out_dir / RESULTS)
             for line in problems:
@@ -229,7 +228,7 @@ def _draw(results: "xr.Dataset", out_dir: Path) -> None:
         page = write_report(results, out_dir / PAGE)
     out.print(f"Page: {page.resolve()}")
     with working("Drawing the figures"):
-        from pid_jax.plot.files import save_figures
+        from pid_jax.plot.catalog import save_figures
 
         save_figures(results, out_dir / FIGURES)
     out.print(f"Figures: {out_dir / FIGURES}")
@@ -261,12 +260,6 @@ def _check_folder(out_dir: Path) -> None:
 def _check_seed(seed: int) -> None:
     if not 0 <= seed <= LARGEST_SEED:
         raise ValueError(f"--seed needs a whole number from 0 to {LARGEST_SEED}, got {seed}.")
-
-
-def _pca(dims: str) -> "PCA":
-    from pid_jax.settings.estimate import PCA
-
-    return PCA(dim=_dims(dims))
 
 
 def _dims(dims: str) -> tuple[int, int, int]:

@@ -8,8 +8,7 @@ from matplotlib.lines import Line2D
 
 from pid_jax.plot.effects import effect_axis_label, effect_unit, shown_effects
 from pid_jax.plot.lines import mark_empty
-from pid_jax.plot.quantities import check_results, condition_labels, names_of
-from pid_jax.plot.selection import MOST_CUTS, left_out, shown_conditions
+from pid_jax.plot.quantities import MOST_CUTS, check_results, condition_labels, left_out, names_of, shown_conditions
 from pid_jax.plot.style import (
     SERIES_STYLES,
     TEXT_SIZE,
@@ -83,17 +82,14 @@ def plot_associations(results: xr.Dataset, *, unit: str = "bits") -> Figure:
                 points = _draw_tasks(axes, results, effect, cut, name, unit)
                 title = condition_labels(results)[cut] * (row == 0)
                 panel_title(axes, len(columns), title, *_association_text(results, effect, cut, name))
-        for column, (_, name) in enumerate(columns):
-            panels[-1, column].set_xlabel(_property_label(results, name), fontsize=TEXT_SIZE)
-            _spread_limits(panels[:, column])
+        for axes in panels.flat:
+            axes.margins(0.1)
+        for axes, (_, name) in zip(panels[-1], columns, strict=True):
+            label = f"{name.replace('_', ' ')}: {property_labels(results)[name]} (%)"
+            axes.set_xlabel(wrap(label, _MOST_CHARACTERS), fontsize=TEXT_SIZE)
         add_legend(figure, points, names_of(results, "task"))
         add_note(figure, left_out(results, places, IN_NUMBERS))
     return figure
-
-
-def _property_label(results: xr.Dataset, name: str) -> str:
-    """Name a property and the metric that holds it."""
-    return wrap(f"{name.replace('_', ' ')}: {property_labels(results)[name]} (%)", _MOST_CHARACTERS)
 
 
 def _draw_tasks(axes: Axes, results: xr.Dataset, effect: str, cut: int, name: str, unit: str) -> list[Line2D]:
@@ -141,9 +137,3 @@ def _association_text(results: xr.Dataset, effect: str, cut: int, name: str) -> 
     ends = f" ({lower:.2f} to {upper:.2f})" if np.isfinite(lower) and np.isfinite(upper) else ""
     p_text = f"p = {p_value:.3f}" if np.isfinite(p_value) else ""
     return tuple(text.replace("-", "−") for text in (f"ρ = {value:.2f}{ends}", p_text) if text)
-
-
-def _spread_limits(panels: np.ndarray) -> None:
-    """Leave room around the points of a column."""
-    for axes in panels:
-        axes.margins(0.1)

@@ -1,8 +1,9 @@
-"""All figures of a study: what they are called, in the order of a page, and which of them a dataset has data for."""
+"""All figures of a study, in the order of a page: their names and files, and which of them a dataset has data for."""
 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import xarray as xr
 from matplotlib.figure import Figure
@@ -11,18 +12,22 @@ from pid_jax.plot import fingerprints, universes, verdicts
 from pid_jax.plot.associations import plot_associations, shown_properties
 from pid_jax.plot.diagnostics import plot_diagnostics
 from pid_jax.plot.fingerprints import plot_fingerprints
-from pid_jax.plot.gaussianizers import plot_gaussianizers
 from pid_jax.plot.knockout import plot_knockout
-from pid_jax.plot.measures import plot_measures
 from pid_jax.plot.models import plot_models
 from pid_jax.plot.quantities import CELLS, check_results, default_measure, names_of
 from pid_jax.plot.shares import plot_shares
 from pid_jax.plot.spectra import SPECTRA, plot_spectra
-from pid_jax.plot.trajectories import plot_trajectories
+from pid_jax.plot.style import figure_style
+from pid_jax.plot.trajectories import plot_gaussianizers, plot_measures, plot_trajectories
 from pid_jax.plot.universes import plot_universes
 from pid_jax.plot.verdicts import plot_verdicts
 from pid_jax.plot.windows import plot_windows
+from pid_jax.runtime.files import atomic_write
 from pid_jax.study.results import one_model
+
+PNG_DOTS_PER_INCH = 200
+# No dates and no program names: the same numbers give the same bytes.
+_METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "pdf": {"CreationDate": None}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +35,16 @@ class FigureKind:
     """A figure that a study may have.
 
     Attributes:
-        build: Makes it from a study or one model of it, and the measure to show.
+        plot: Makes it from a study or one model of it.
         applies: Tells whether there is data for it.
         of_model: Whether there is one for every model.
+        has_measure: Whether it shows one measure, which can be chosen.
     """
 
-    build: Callable[[xr.Dataset, str], Figure]
-    applies: Callable[[xr.Dataset], bool]
+    plot: Callable[..., Figure]
+    applies: Callable[[xr.Dataset], bool] = lambda results: True
     of_model: bool = True
+    has_measure: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,72 +63,31 @@ class PlannedFigure:
 
     def build(self) -> Figure:
         """Make the figure."""
-        return KINDS[self.kind].build(self.results, self.measure)
+        kind = KINDS[self.kind]
+        return kind.plot(self.results, measure=self.measure) if kind.has_measure else kind.plot(self.results)
 
 
-def _always(results: xr.Dataset) -> bool:
-    return True
-
-
-def _has(*names: str) -> Callable[[xr.Dataset], bool]:
-    return lambda results: all(name in results.data_vars for name in names)
-
-
-def _has_cuts(results: xr.Dataset) -> bool:
-    return results.sizes["condition"] > 1
-
-
-def _has_windows(results: xr.Dataset) -> bool:
-    return _has_cuts(results) and "difference" in results
-
-
-def _has_measures(results: xr.Dataset) -> bool:
-    return results.sizes["measure"] > 1
-
-
-def _has_maps(results: xr.Dataset) -> bool:
-    return results.sizes.get("gaussianizer", 0) > 1
-
-
-def _has_models(results: xr.Dataset) -> bool:
-    return results.sizes["model"] > 1
-
-
-def _has_universes(results: xr.Dataset) -> bool:
-    return results.sizes.get("universe", 0) > 1 and _has(*universes.VARIABLES)(results)
-
-
-def _has_spectra(results: xr.Dataset) -> bool:
-    return any(name in results.data_vars for name in SPECTRA)
-
-
-def _has_properties(results: xr.Dataset) -> bool:
-    return bool(shown_properties(results))
+def _has(*names: str, several: str = "") -> Callable[[xr.Dataset], bool]:
+    """Ask whether a dataset has some variables, and more than one entry of a dimension if one is named."""
+    return lambda data: set(names) <= set(data.data_vars) and (not several or data.sizes.get(several, 0) > 1)
 
 
 KINDS = {
-    "verdicts": FigureKind(
-        build=lambda data, _: plot_verdicts(data), applies=_has(*verdicts.VARIABLES), of_model=False
+    "verdicts": FigureKind(plot=plot_verdicts, applies=_has(*verdicts.VARIABLES), of_model=False),
+    "universes": FigureKind(
+        plot=plot_universes, applies=_has(*universes.VARIABLES, several="universe"), of_model=False
     ),
-    "universes": FigureKind(build=lambda data, _: plot_universes(data), applies=_has_universes, of_model=False),
-    "trajectories": FigureKind(build=lambda data, measure: plot_trajectories(data, measure=measure), applies=_always),
-    "models": FigureKind(
-        build=lambda data, measure: plot_models(data, measure=measure), applies=_has_models, of_model=False
-    ),
-    "shares": FigureKind(build=lambda data, measure: plot_shares(data, measure=measure), applies=_always),
-    "fingerprints": FigureKind(
-        build=lambda data, _: plot_fingerprints(data), applies=_has(*fingerprints.VARIABLES), of_model=False
-    ),
-    "knockout": FigureKind(build=lambda data, measure: plot_knockout(data, measure=measure), applies=_has_cuts),
-    "windows": FigureKind(build=lambda data, _: plot_windows(data), applies=_has_windows),
-    "associations": FigureKind(build=lambda data, _: plot_associations(data), applies=_has_properties),
-    "spectra": FigureKind(build=lambda data, _: plot_spectra(data), applies=_has_spectra),
-    "measures": FigureKind(build=lambda data, _: plot_measures(data), applies=_has_measures),
-    "gaussianizers": FigureKind(build=lambda data, _: plot_gaussianizers(data), applies=_has_maps),
-    "diagnostics": FigureKind(
-        build=lambda data, measure: plot_diagnostics(data, measure=measure),
-        applies=_has("gap", "status", "n_samples"),
-    ),
+    "trajectories": FigureKind(plot=plot_trajectories, has_measure=True),
+    "models": FigureKind(plot=plot_models, applies=_has(several="model"), of_model=False, has_measure=True),
+    "shares": FigureKind(plot=plot_shares, has_measure=True),
+    "fingerprints": FigureKind(plot=plot_fingerprints, applies=_has(*fingerprints.VARIABLES), of_model=False),
+    "knockout": FigureKind(plot=plot_knockout, applies=_has(several="condition"), has_measure=True),
+    "windows": FigureKind(plot=plot_windows, applies=_has("difference", several="condition")),
+    "associations": FigureKind(plot=plot_associations, applies=lambda data: bool(shown_properties(data))),
+    "spectra": FigureKind(plot=plot_spectra, applies=lambda data: any(name in data for name in SPECTRA)),
+    "measures": FigureKind(plot=plot_measures, applies=_has(several="measure")),
+    "gaussianizers": FigureKind(plot=plot_gaussianizers, applies=_has(several="gaussianizer")),
+    "diagnostics": FigureKind(plot=plot_diagnostics, applies=_has("gap", "status", "n_samples"), has_measure=True),
 }
 
 
@@ -170,3 +136,34 @@ def file_endings(names: list[str]) -> list[str]:
             ending, count = f"{plain}-{count}", count + 1
         endings.append(ending)
     return endings
+
+
+def save_figures(results: xr.Dataset, directory: Path) -> dict[str, Path]:
+    """Write every figure that the dataset has data for, as PNG (200 dots per inch) and as PDF.
+
+    `planned_figures` says which those are and what they are called. A file appears under its name only when it is
+    complete.
+
+    Args:
+        results: the dataset made by `pid_jax.study`.
+        directory: folder for the files; made if it does not exist.
+
+    Returns:
+        The paths of the PNG files by figure name, in the order of a page; each PDF lies beside its PNG.
+
+    Raises:
+        ValueError: see `check_results`.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = {}
+    for name, planned in planned_figures(results).items():
+        figure = planned.build()
+        with figure_style():  # one layout for both files
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
+        for suffix in ("pdf", "png"):
+            paths[name] = directory / f"{name}.{suffix}"
+            with atomic_write(paths[name]) as temporary, figure_style():
+                figure.savefig(temporary, format=suffix, dpi=PNG_DOTS_PER_INCH, metadata=_METADATA[suffix])
+    return paths

@@ -71,7 +71,7 @@ def plot_diagnostics(results: xr.Dataset, *, measure: str | None = None) -> Figu
         for axes, title in zip(panels[0, 1:], ("Largest certificate gap", "Status"), strict=True):
             panel_title(axes, 3, title)
         patches = [Patch(facecolor=c, edgecolor="#6E6E6E", linewidth=0.5) for c in _STATUS_COLORS]
-        marked = _used(shown)
+        marked = np.unique(_states(shown)).tolist()
         words = [f"{'✖ ' if word == 'failed' else ''}{word}" for word in _STATUS_WORDS]
         add_legend(figure, [*lines, *(patches[i] for i in marked)], [*_names(results), *(words[i] for i in marked)])
     return figure
@@ -134,11 +134,6 @@ def _states(cells: xr.Dataset) -> np.ndarray:
         failed = cells["cell"].broadcast_like(cells["status"]).transpose(*cells["status"].dims).values == "failed"
         states = np.where(failed, 2, states)
     return states
-
-
-def _used(shown: xr.Dataset) -> list[int]:
-    """Name the states that occur."""
-    return np.unique(_states(shown)).tolist()
 
 
 def _draw_status(axes: Axes, cell: xr.Dataset) -> None:

@@ -6,8 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pid_jax.plot.lines import mark_empty
-from pid_jax.plot.quantities import in_unit, names_of, with_unit
-from pid_jax.plot.selection import edge_labels, window_labels
+from pid_jax.plot.quantities import edge_labels, in_unit, names_of, window_labels, with_unit
 from pid_jax.plot.style import SMALL_TEXT_SIZE, add_legend, series_style, small_ticks, wrap
 from pid_jax.study.results import cut_names
 

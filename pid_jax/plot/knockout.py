@@ -9,16 +9,18 @@ from matplotlib.lines import Line2D
 from pid_jax.plot.lines import accuracy_text, draw_atom, mark_empty, shade_cut, value_limits
 from pid_jax.plot.quantities import (
     ATOMS,
+    MOST_CUTS,
     PER_NAT,
     atom_labels,
     check_results,
     condition_labels,
     cut_window,
     default_measure,
+    left_out,
     names_of,
+    shown_conditions,
     tested_changes,
 )
-from pid_jax.plot.selection import MOST_CUTS, left_out, shown_conditions
 from pid_jax.plot.style import (
     ATOM_STYLES,
     BASELINE_STYLE,

@@ -1,4 +1,4 @@
-"""What figures and page read from a results dataset: names, units, cut windows, and the checks of them."""
+"""What figures and page read from a results dataset: names, units, cuts, which conditions fit, and checks."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -9,6 +9,8 @@ import xarray as xr
 from pid_jax.decompose.result import ATOMS, INFORMATION
 from pid_jax.estimate.gaussianize import label_of
 from pid_jax.pid.registry import MEASURES
+from pid_jax.study.conditions import WHOLE_WINDOW
+from pid_jax.study.results import cut_names
 
 PER_NAT = {"bits": 1.0 / math.log(2.0), "nats": 1.0}
 
@@ -25,6 +27,12 @@ CELLS = ("task", "condition", "measure", "layer")
 # A share is a ratio to I_12. Below a hundredth of a bit, estimation noise is as large as I_12 itself, and the
 # ratio says nothing; no share is given there.
 SMALLEST_TOTAL_BITS = 0.01
+# Columns of a figure that are readable.
+MOST_CONDITIONS = 4
+MOST_CUTS = 2
+UNKNOWN_WINDOW = "unknown"
+# What stands in a label behind the name of what is cut.
+_CUT = " cut, "
 
 
 def check_results(
@@ -97,11 +105,6 @@ def in_unit(units: object, unit: str) -> tuple[float, str]:
 def with_unit(label: str, unit: str) -> str:
     """Write a quantity and its unit, if it has one, as on an axis."""
     return f"{label} ({unit})" if unit else label
-
-
-def compared_atoms(results: xr.Dataset) -> xr.Dataset:
-    """Return the atoms behind every map that was compared, under their own names."""
-    return results[[f"compared_{atom}" for atom in ATOMS]].rename({f"compared_{atom}": atom for atom in ATOMS})
 
 
 def default_measure(results: xr.Dataset) -> str:
@@ -195,3 +198,55 @@ def shares_of_total(cell: xr.Dataset) -> dict[str, np.ndarray]:
     usable = complete & np.isfinite(total) & (total * PER_NAT["bits"] >= SMALLEST_TOTAL_BITS)
     divisor = np.where(usable, total, np.nan)
     return {atom: 100.0 * cell[atom].values / divisor for atom in ATOMS}
+
+
+def shown_conditions(results: xr.Dataset, most: int = MOST_CONDITIONS) -> list[int]:
+    """Choose conditions for the columns of a figure.
+
+    Args:
+        results: one model of the dataset made by `pid_jax.study`.
+        most: how many columns are readable.
+
+    Returns:
+        Places of all conditions if they fit; else of the baseline and, for one set of edges after the other, of the
+        window "all" or of the widest one.
+    """
+    count = results.sizes["condition"]
+    if count <= most:
+        return list(range(count))
+    names, windows = cut_names(results), names_of(results, "window")
+    widths = (results["cut_last"] - results["cut_first"]).where(results["cut_first"] >= 0, -1).values
+
+    def width(place: int) -> float:
+        return np.inf if windows[place] == WHOLE_WINDOW else float(widths[place])
+
+    widest = [max((i for i, other in enumerate(names) if other == name), key=width) for name in edge_sets(results)]
+    return [0, *sorted(widest[: most - 1])]
+
+
+def edge_sets(results: xr.Dataset) -> list[str]:
+    """Name what knockouts cut, each once and in order."""
+    return list(dict.fromkeys(name for name in cut_names(results) if name))
+
+
+def edge_labels(results: xr.Dataset) -> dict[str, str]:
+    """Name what knockouts cut as their labels do, without the window; as `edge_sets` does if labels do not say more."""
+    firsts = {name: cut_names(results).index(name) for name in edge_sets(results)}
+    heads = {name: condition_labels(results)[place].partition(_CUT) for name, place in firsts.items()}
+    labels = {name: head if cut and not name.startswith(head) else name for name, (head, cut, _) in heads.items()}
+    return {name: label if list(labels.values()).count(label) == 1 else name for name, label in labels.items()}
+
+
+def window_labels(results: xr.Dataset) -> list[str]:
+    """Name the blocks that every condition cuts: "" for the baseline, "unknown" where the dataset does not say."""
+    windows = zip(cut_names(results), names_of(results, "window"), strict=True)
+    return [(window or UNKNOWN_WINDOW) if name else "" for name, window in windows]
+
+
+def left_out(results: xr.Dataset, shown: list[int], where: str = "in the heat map of windows") -> str:
+    """Say how many conditions a figure leaves out and where they are; nothing if none are."""
+    count = results.sizes["condition"] - len(shown)
+    if not count:
+        return ""
+    others = "One other condition is" if count == 1 else f"{count} other conditions are"
+    return f"{others} left out here{f' and shown {where}' if 'difference' in results else ''}."

@@ -17,9 +17,10 @@ from pid_jax.plot.quantities import (
     check_results,
     condition_labels,
     default_measure,
+    left_out,
     shares_of_total,
+    shown_conditions,
 )
-from pid_jax.plot.selection import left_out, shown_conditions
 from pid_jax.plot.style import (
     ATOM_STYLES,
     FEWEST_LAYERS_WITHOUT_MARKERS,

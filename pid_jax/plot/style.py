@@ -74,6 +74,8 @@ STYLE: dict[Any, Any] = {
 ONE_COLUMN_INCHES = 3.5
 ONE_AND_A_HALF_COLUMN_INCHES = 5.4
 TWO_COLUMN_INCHES = 7.2
+# Of one panel and of two; more are as wide as a page, or as they need.
+_WIDTHS = {1: ONE_COLUMN_INCHES, 2: ONE_AND_A_HALF_COLUMN_INCHES}
 NARROWEST_PANEL_INCHES = 1.8
 # A printed page, with room for a caption; rows get lower before a figure gets higher.
 TALLEST_INCHES = 8.8
@@ -106,7 +108,8 @@ def new_panels(rows: int, columns: int, *, row_inches: float = 1.65, groups: int
         The figure and its axes, always as an array of shape (rows, columns).
     """
     row_inches = min(row_inches, max(LOWEST_ROW_INCHES, (TALLEST_INCHES - _FRAME_INCHES) / rows))
-    size = (figure_inches(columns), rows * row_inches + _FRAME_INCHES)
+    width = _WIDTHS.get(columns, max(TWO_COLUMN_INCHES, NARROWEST_PANEL_INCHES * columns))
+    size = (width, rows * row_inches + _FRAME_INCHES)
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(rows, columns, sharex="col", squeeze=False)
     for axes in panels.flat:
@@ -127,25 +130,12 @@ def small_ticks(axes: Axes) -> None:
     axes.tick_params(labelsize=SMALL_TEXT_SIZE, width=0.6, length=2.5)
 
 
-def figure_inches(columns: int) -> float:
-    """Choose the width of a figure: a column of text, one and a half, two, or as wide as many panels need."""
-    widths = {1: ONE_COLUMN_INCHES, 2: ONE_AND_A_HALF_COLUMN_INCHES}
-    return widths.get(columns, max(TWO_COLUMN_INCHES, NARROWEST_PANEL_INCHES * columns))
-
-
 def figure_of(axes: Axes) -> Figure:
     """Find the figure that panels are in."""
     figure = axes.get_figure(root=True)
     if figure is None:
         raise ValueError("axes must be part of a figure, got removed ones; make them with new_panels")
     return figure
-
-
-def row_inches_of(axes: Axes) -> float:
-    """Tell the height of a row of panels."""
-    subplot = axes.get_subplotspec()
-    rows = 1 if subplot is None else subplot.get_gridspec().nrows
-    return (figure_of(axes).get_figheight() - _FRAME_INCHES) / rows
 
 
 def set_layer_limits(panels: np.ndarray, layers: np.ndarray, margin: float = 0.3) -> None:
@@ -167,7 +157,10 @@ def wrap(text: str, width: int) -> str:
 
 def label_row(axes: Axes, name: object, quantity: str) -> None:
     """Write what a row shows, and the quantity on its vertical axis, as high as the row allows."""
-    characters = int(_TITLE_WIDTH * row_inches_of(axes) / _INCHES_A_CHARACTER)
+    subplot = axes.get_subplotspec()
+    rows = 1 if subplot is None else subplot.get_gridspec().nrows
+    row_inches = (figure_of(axes).get_figheight() - _FRAME_INCHES) / rows
+    characters = int(_TITLE_WIDTH * row_inches / _INCHES_A_CHARACTER)
     axes.set_ylabel(f"{wrap(str(name), characters)}\n{quantity}")
 
 

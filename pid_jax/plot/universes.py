@@ -7,9 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from pid_jax.plot.choices import SAME_AGAIN, changed_choices, universe_choices
+from pid_jax.estimate.gaussianize import label_of
 from pid_jax.plot.lines import mark_empty
-from pid_jax.plot.quantities import check_results, in_unit, names_of, with_unit
+from pid_jax.plot.quantities import check_results, in_unit, measure_name, names_of, with_unit
 from pid_jax.plot.style import (
     SMALL_TEXT_SIZE,
     TEXT_SIZE,
@@ -25,6 +25,8 @@ from pid_jax.plot.style import (
 from pid_jax.study.metrics.claims import NOT_TESTABLE
 
 VARIABLES = ("universe_value", "universe_lower", "universe_upper", "universe_verdict")
+CHOICES = ("universe_target", "universe_dims", "universe_gaussianizer", "universe_measure")
+SAME_AGAIN = "the same again"
 _ROW_INCHES, _TALLEST_BLOCK_INCHES = 0.24, 3.6
 _LINE_INCHES, _LINE_GAP_INCHES = 0.11, 0.04
 _BLOCK_INCHES, _FRAME_INCHES = 0.35, 1.05
@@ -130,3 +132,36 @@ def _draw_claim(axes: Axes, claim: xr.Dataset, unit: str) -> None:
     axes.set_axisbelow(True)
     if not len(value):
         mark_empty(axes)
+
+
+def universe_choices(results: xr.Dataset) -> list[dict[str, str]]:
+    """Write the choices of every universe.
+
+    Args:
+        results: the dataset made by `pid_jax.study`, with verdicts of several universes.
+
+    Returns:
+        The words of each choice by its coordinate, for every universe; the first is the study itself.
+    """
+    names = [name for name in CHOICES if name in results.coords]
+    count = results.sizes["universe"]
+    return [{name: _choice(name, str(results[name].values[place])) for name in names} for place in range(count)]
+
+
+def changed_choices(results: xr.Dataset) -> list[dict[str, str]]:
+    """Keep the choices of the other universes that differ from those of the study.
+
+    Args:
+        results: the dataset made by `pid_jax.study`, with verdicts of several universes.
+    """
+    first, *others = universe_choices(results)
+    return [{name: own for name, own in row.items() if own != first[name]} for row in others]
+
+
+def _choice(kind: str, value: str) -> str:
+    """Write one choice as readers know it."""
+    if kind == "universe_dims":
+        return f"dims {value.replace(',', '+').replace(' ', '')}"
+    if kind == "universe_measure":
+        return measure_name(value)
+    return label_of(value)

@@ -79,14 +79,14 @@ def _cell(claim: xr.Dataset, unit: str, characters: int) -> str:
     """Write symbol, verdict, and the value with its interval."""
     verdict = str(claim["verdict"].item())
     symbol = VERDICT_STYLES.get(verdict, {"symbol": "–"})["symbol"]
-    number = value_text(claim, "claim", unit)
+    number = value_text(claim, unit)
     return "\n".join([wrap(f"{symbol} {verdict}", characters), *([wrap(number, characters)] if number else [])])
 
 
-def value_text(claim: xr.Dataset, name: str, unit: str) -> str:
+def value_text(claim: xr.Dataset, unit: str) -> str:
     """Write a value with its interval and unit; nothing if it is not known."""
     factor, unit = in_unit(str(claim["claim_unit"].item()), unit)
-    value, lower, upper = (float(claim[f"{name}_{end}"]) * factor for end in ("value", "lower", "upper"))
+    value, lower, upper = (float(claim[f"claim_{end}"]) * factor for end in ("value", "lower", "upper"))
     if not np.isfinite(value):
         return ""
     digits = 2 if np.nanmax(np.abs([value, lower, upper])) >= _SMALL else 3

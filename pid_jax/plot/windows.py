@@ -9,8 +9,7 @@ from matplotlib.patches import Rectangle
 from pid_jax.plot.effects import LARGEST_P, draw_effects, shown_effects
 from pid_jax.plot.heat import add_color_bar_above, draw_heat, edges_around, name_rows
 from pid_jax.plot.lines import mark_empty
-from pid_jax.plot.quantities import PER_NAT, atom_labels, check_results, names_of
-from pid_jax.plot.selection import edge_labels, edge_sets, window_labels
+from pid_jax.plot.quantities import PER_NAT, atom_labels, check_results, edge_labels, edge_sets, names_of, window_labels
 from pid_jax.plot.style import (
     DIFFERENCE_MAP,
     FEWEST_LAYERS_WITHOUT_MARKERS,

@@ -7,9 +7,15 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.estimate.gaussianize import label_of
-from pid_jax.plot.choices import SAME_AGAIN, changed_choices
-from pid_jax.plot.quantities import atom_labels, condition_labels, measure_name, names_of
-from pid_jax.plot.selection import UNKNOWN_WINDOW, edge_labels
+from pid_jax.plot.quantities import (
+    UNKNOWN_WINDOW,
+    atom_labels,
+    condition_labels,
+    edge_labels,
+    measure_name,
+    names_of,
+)
+from pid_jax.plot.universes import SAME_AGAIN, changed_choices
 
 # What stands in front of a choice that could be taken for something else.
 _KINDS = {"universe_target": "target: ", "universe_measure": "measure "}

@@ -1,4 +1,4 @@
-"""What tells whether the numbers can be trusted: failures, certificates, maps, and what the reduction kept."""
+"""What tells whether the numbers can be trusted: failures, certificates, maps, variance left out, few samples."""
 
 import json
 from collections.abc import Iterator
@@ -6,11 +6,16 @@ from collections.abc import Iterator
 import numpy as np
 import xarray as xr
 
+from pid_jax.decompose.result import ATOMS
 from pid_jax.estimate.gaussianize import label_of
-from pid_jax.plot.quantities import condition_labels
-from pid_jax.report.cautions import cautions
-from pid_jax.report.formats import joined
+from pid_jax.plot.quantities import condition_labels, default_measure, has_intervals
+from pid_jax.report.formats import counted, joined, percent
 
+# Below one half, most of what varies is not looked at.
+SMALLEST_VARIANCE = 0.5
+# A covariance of d dimensions has d (d + 1)/2 entries, so that ten samples a dimension are about twenty a row of it.
+SAMPLES_PER_DIMENSION = 10
+_CELLS = ("model", "task", "condition")
 _ABSENT = -1
 _EXPLAINED = ("explained_variance_1", "explained_variance_2", "explained_variance_target")
 
@@ -80,7 +85,7 @@ def flatten(value: object, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 def _cells(results: xr.Dataset, state: str) -> Iterator[list[str]]:
     """List the combinations in a state, with the reason."""
-    cells = results["cell"].transpose("model", "task", "condition")
+    cells = results["cell"].transpose(*_CELLS)
     reasons = results["problem"].transpose(*cells.dims).values if "problem" in results else None
     labels = condition_labels(results)
     for place in np.argwhere(cells.values.astype(str) == state):
@@ -103,7 +108,7 @@ def _absent(results: xr.Dataset) -> list[list[str]]:
 
 def _failures(results: xr.Dataset) -> tuple[list[list[str]], int]:
     """List single estimates that failed, where the rest of their combination did not; count all that exist."""
-    status = results["status"].transpose("model", "task", "condition", "measure", "layer")
+    status = results["status"].transpose(*_CELLS, "measure", "layer")
     flags = np.atleast_1d(status.attrs.get("flag_values", [])).tolist()
     words = status.attrs.get("flag_meanings", [])
     meanings = dict(zip(flags, words.split() if isinstance(words, str) else list(words), strict=False))
@@ -133,7 +138,7 @@ def _findings(results: xr.Dataset) -> list[tuple[str, list[str]]]:
     if "findings" not in results:
         return []
     said: dict[str, list[str]] = {}
-    values = results["findings"].transpose("model", "task", "condition").values
+    values = results["findings"].transpose(*_CELLS).values
     labels = condition_labels(results)
     for m, t, c in np.ndindex(values.shape):
         where = f"{results['model'].values[m]}, {results['task'].values[t]}, {labels[c]}"
@@ -145,3 +150,76 @@ def _findings(results: xr.Dataset) -> list[tuple[str, list[str]]]:
 def _range(results: xr.Dataset, name: str) -> tuple[float, float] | None:
     values = results[name].values if name in results else np.array(np.nan)
     return (float(np.nanmin(values)), float(np.nanmax(values))) if np.isfinite(values).any() else None
+
+
+def cautions(results: xr.Dataset) -> list[str]:
+    """List what lowers the worth of estimates that exist, each in a sentence or two.
+
+    Args:
+        results: The dataset made by `pid_jax.study`.
+    """
+    return [*_variance(results), *_samples(results), *_intervals(results)]
+
+
+def _variance(results: xr.Dataset) -> list[str]:
+    """Say for every variable in how many combinations the reduction leaves out most of the variance."""
+    attrs = results.attrs
+    labels = {
+        "explained_variance_1": str(attrs.get("source_1_label", "source 1")),
+        "explained_variance_2": str(attrs.get("source_2_label", "source 2")),
+        "explained_variance_target": "the target",
+    }
+    said = [_variance_of(results, name, label) for name, label in labels.items() if name in results]
+    said = [sentence for sentence in said if sentence]
+    if said and "baseline" in str(attrs.get("reduction", "")):
+        said[-1] += (
+            " The components are those of the baseline, so that a cut may move the states out of their span; what the "
+            "states then tell outside of it is not counted."
+        )
+    return said
+
+
+def _variance_of(results: xr.Dataset, name: str, label: str) -> str:
+    kept = results[name].transpose(*_CELLS, "layer").values
+    is_low = (kept < SMALLEST_VARIANCE).any(axis=-1)
+    if not is_low.any():
+        return ""
+    m, t, c, layer = np.unravel_index(np.nanargmin(kept), kept.shape)
+    names = (results["model"].values[m], results["task"].values[t], condition_labels(results)[c])
+    count = int(np.isfinite(kept).any(axis=-1).sum())
+    return (
+        f"In {int(is_low.sum())} of {counted(count, 'combination')} of model, task and condition, the reduction keeps "
+        f"less than half of the variance of {label} at some layer. The lowest is {percent(kept[m, t, c, layer])}, in "
+        f"{', '.join(str(n) for n in names)}, layer {results['layer'].values[layer]}."
+    )
+
+
+def _samples(results: xr.Dataset) -> list[str]:
+    """Say where samples are few for the dimensions of the study."""
+    if "universe_dims" not in results.coords:
+        return []
+    dims = sum(int(d) for d in str(results["universe_dims"].values[0]).split(",") if d.strip().isdigit())
+    counts = results["n_samples"].transpose("model", "task").values
+    is_few = counts < SAMPLES_PER_DIMENSION * dims
+    if not is_few.any():
+        return []
+    m, t = np.unravel_index(np.nanargmin(counts), counts.shape)
+    where = f"{results['model'].values[m]}, {results['task'].values[t]}"
+    return [
+        f"{counted(int(is_few.sum()), 'task')} of a model {'has' if is_few.sum() == 1 else 'have'} fewer than "
+        f"{SAMPLES_PER_DIMENSION} samples for each of the {dims} dimensions; the fewest are {counts[m, t]:.0f}, in "
+        f"{where}. With so few, the bias of estimates may not be removed in full."
+    ]
+
+
+def _intervals(results: xr.Dataset) -> list[str]:
+    """Say where estimates of the measure that is shown first have no interval."""
+    if not has_intervals(results):
+        return ["No estimate has an interval."]
+    cell = results.sel(measure=default_measure(results))
+    is_known = np.logical_and.reduce([np.isfinite(cell[atom].values) for atom in ATOMS])
+    ends = [cell[f"{atom}_{end}"].transpose(*cell[atom].dims) for atom in ATOMS for end in ("lower", "upper")]
+    is_missing = is_known & ~np.logical_and.reduce([np.isfinite(end.values) for end in ends])
+    if not is_missing.any():
+        return []
+    return [f"{int(is_missing.sum())} of {counted(int(is_known.sum()), 'estimate')} have no interval."]

@@ -1,7 +1,6 @@
 """Numbers as a reader sees them: a fixed count of decimals, a true minus sign, a dash where there is none."""
 
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 
 import numpy as np
 
@@ -46,22 +45,13 @@ def interval(lower: float, upper: float, unit: str) -> str:
     return f"{with_unit(lower, unit).removesuffix(' bits')} to {with_unit(upper, unit).removesuffix(' bits')}"
 
 
-def value_range(values: Iterable[float], digits: int = 2, scale: float = 1.0) -> str:
+def value_range(values: Iterable[float], digits: int = 2) -> str:
     """Write the least and the largest of some numbers: "0.10 to 0.30", or one number if they read alike."""
-    known = [scale * float(v) for v in values if np.isfinite(v)]
+    known = [float(v) for v in values if np.isfinite(v)]
     if not known:
         return MISSING
     low, high = number(min(known), digits), number(max(known), digits)
     return low if low == high else f"{low} to {high}"
-
-
-def spans(numbers: Iterable[int]) -> str:
-    """Write whole numbers as spans: "0–3, 5", or "none"."""
-    text = []
-    for _, run in groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0]):
-        ends = [one for _, one in run]
-        text.append(f"{ends[0]}–{ends[-1]}" if len(ends) > 1 else str(ends[0]))
-    return ", ".join(text) or "none"
 
 
 def joined(words: Sequence[str]) -> str:

@@ -11,7 +11,6 @@ import xarray as xr
 
 from pid_jax.estimate.gaussianize import label_of
 from pid_jax.plot.associations import property_labels
-from pid_jax.plot.choices import universe_choices
 from pid_jax.plot.quantities import (
     ATOMS,
     CELLS,
@@ -20,19 +19,24 @@ from pid_jax.plot.quantities import (
     check_results,
     condition_labels,
     default_measure,
+    edge_sets,
     has_intervals,
     measure_name,
+    names_of,
 )
+from pid_jax.plot.universes import study_choices
 from pid_jax.report import formats
 from pid_jax.report.data import data_block
 from pid_jax.report.diagnostics import diagnostics, flatten, read_json
-from pid_jax.report.order import for_page
 from pid_jax.report.summary import limits, summarize
 from pid_jax.report.verdicts import claims, headline
 from pid_jax.runtime.files import write_text
-from pid_jax.study.results import one_model
+from pid_jax.study.conditions import WHOLE_WINDOW
+from pid_jax.study.results import cut_names, one_model
 
 _NEEDED = (*ATOMS, *INFORMATION, "accuracy", "n_samples", "answer_entropy", "majority_rate", "status", "gap", "cell")
+# What the claims are about is the first of the cuts.
+FIRST_EDGES = "image-question"
 _HERE = Path(__file__).parent
 # In the order in which they use each other.
 SCRIPTS = (
@@ -72,6 +76,39 @@ def write_report(results: xr.Dataset, path: Path) -> Path:
     return path
 
 
+def for_page(results: xr.Dataset) -> xr.Dataset:
+    """Leave out replicates, which are not shown, and put the conditions in the order of the page.
+
+    The baseline stands first; then come the cuts, one set of edges after the other, each with the window "all" first
+    and the others by their first block. Without the coordinates that say where was cut, the order stays. Conditions of
+    which the dataset does not say what they cut have their own names in `edges`.
+
+    Args:
+        results: The dataset made by `pid_jax.study`.
+    """
+    kept = results.drop_vars([name for name, values in results.variables.items() if "replicate" in values.dims])
+    kept = kept.assign_coords(edges=("condition", cut_names(kept)))
+    if not all(name in kept.coords for name in ("window", "cut_first", "cut_last")):
+        return kept
+    edges, windows = cut_names(kept), names_of(kept, "window")
+    sets = sorted(edge_sets(kept), key=lambda edge: edge != FIRST_EDGES)
+    first, last = (_blocks(kept, name) for name in ("cut_first", "cut_last"))
+
+    def rank(place: int) -> tuple:
+        edge = edges[place]
+        own = 1 + sets.index(edge) if edge else 0
+        return own, windows[place] != WHOLE_WINDOW, first[place], last[place], place
+
+    return kept.isel(condition=[0, *sorted(range(1, len(edges)), key=rank)])
+
+
+def _blocks(results: xr.Dataset, name: str) -> np.ndarray:
+    """Read an end of every cut, as the first model has it that knows the cut; -1 without one."""
+    values = results[name]
+    values = values.transpose("model", "condition").values if "model" in values.dims else values.values[None]
+    return values[(values >= 0).argmax(axis=0), np.arange(values.shape[1])]
+
+
 def _context(results: xr.Dataset) -> dict[str, object]:
     """Collect everything the template shows."""
     measures = {str(name): measure_name(str(name)) for name in results["measure"].values}
@@ -87,7 +124,7 @@ def _context(results: xr.Dataset) -> dict[str, object]:
         "has_intervals": has_intervals(results),
         "properties": property_labels(results),
         "has_cuts": results.sizes["condition"] > 1,
-        "study_choices": _study_choices(results),
+        "study_choices": study_choices(results) if "universe" in results.coords else "",
         "tested_behind": label_of(str(results.attrs.get("tested_by")), "an unknown map"),
         "summaries": summarize(results),
         "limits": limits(results),
@@ -104,11 +141,6 @@ def _context(results: xr.Dataset) -> dict[str, object]:
         "plotly": _plotly(),
         "block": data_block(results),
     }
-
-
-def _study_choices(results: xr.Dataset) -> str:
-    """Write what the study itself chose, where other choices were tried."""
-    return ", ".join(universe_choices(results)[0].values()) if "universe" in results.coords else ""
 
 
 @functools.cache

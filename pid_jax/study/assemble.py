@@ -8,14 +8,24 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.bias.sampling import INTERVAL_LEVEL
+from pid_jax.decompose.result import ATOMS
+from pid_jax.inference.multiplicity import family_wise_by_rows
+from pid_jax.inference.normal import (
+    SINGLE_ROUNDING,
+    error_or_size,
+    in_errors,
+    p_value_of,
+    reach_of,
+    without_rounding,
+)
+from pid_jax.pid.atoms import QUANTITIES
 from pid_jax.pid.registry import measure_of
 from pid_jax.settings.estimate import is_pca, spec_to_dict
 from pid_jax.store.info import count_versions
 from pid_jax.study.cache import package_versions
 from pid_jax.study.conditions import Cut, cut_of, labels_of, tell_apart
-from pid_jax.study.differences import LEVEL, add_differences
 from pid_jax.study.model import StudyModel, TaskRows, condition_name, describe_answers
-from pid_jax.study.results import SCHEMA
+from pid_jax.study.results import LEVEL, SCHEMA
 from pid_jax.study.spec import StudySpec
 
 ABSENT, DONE, FAILED = "absent", "done", "failed"
@@ -71,23 +81,18 @@ def _stack(cells: Mapping[Place, xr.Dataset], names: Mapping[str, list[str]]) ->
     variables: dict[str, tuple[tuple[str, ...], np.ndarray, dict]] = {}
     for place, cell in cells.items():
         at = tuple(names[dim].index(label) for dim, label in zip(_CELL, place, strict=True))
+        layers_of = np.searchsorted(layers, cell["layer"].values)
         for name, variable in cell.data_vars.items():
             if name not in variables:
                 full = (*shape, *(sizes[str(dim)] for dim in variable.dims))
                 dims = (*_CELL, *(str(dim) for dim in variable.dims))
-                variables[str(name)] = (dims, _empty(full, variable.dtype), _plain(variable.attrs))
-            inner = np.ix_(*(_positions(cell, str(dim), layers) for dim in variable.dims)) if variable.dims else (...,)
+                # Files do not keep the type of a list.
+                plain = {str(k): v.tolist() if isinstance(v, np.ndarray) else v for k, v in variable.attrs.items()}
+                variables[str(name)] = (dims, _empty(full, variable.dtype), plain)
+            own = [layers_of if dim == "layer" else np.arange(cell.sizes[dim]) for dim in variable.dims]
+            inner = np.ix_(*own) if own else (...,)
             variables[str(name)][1][(*at, ...)][inner] = variable.values
     return xr.Dataset(variables, coords=coordinates)
-
-
-def _plain(attributes: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return attributes with lists for arrays, as files do not keep the type of a list."""
-    return {str(k): v.tolist() if isinstance(v, np.ndarray) else v for k, v in attributes.items()}
-
-
-def _positions(cell: xr.Dataset, dim: str, layers: np.ndarray) -> np.ndarray:
-    return np.searchsorted(layers, cell["layer"].values) if dim == "layer" else np.arange(cell.sizes[dim])
 
 
 def _empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -174,3 +179,40 @@ def _attributes(models: Sequence[StudyModel], spec: StudySpec, problems: Sequenc
         "settings": json.dumps({"study": spec_to_dict(spec), "extraction": extraction}),
         "versions": json.dumps(versions),
     }
+
+
+def add_differences(results: xr.Dataset) -> xr.Dataset:
+    """Add differences to the baseline with intervals and p-values, those also adjusted for all layers of a row.
+
+    Args:
+        results: Cells of a study with `tested_*` and `replicate_*`; the baseline is the first condition.
+
+    Returns:
+        The same with `difference` and what belongs to it; NaN for the baseline itself.
+    """
+    values = _quantities({name: results[f"tested_{name}"].values for name in ATOMS})
+    drawn = _quantities({name: results[f"replicate_{name}"].values.astype(np.float64) for name in ATOMS})
+    difference = without_rounding(values - values[:, :, :1])
+    scatter = drawn - drawn[:, :, :1]
+    difference[:, :, 0] = np.nan
+    scatter -= scatter.mean(axis=-1, keepdims=True)
+    error = error_or_size(scatter.std(axis=-1), difference, SINGLE_ROUNDING)  # replicates are kept in float32
+    distance = in_errors(difference, error)
+    reach = reach_of(error, LEVEL)
+    family_wise = family_wise_by_rows(distance, in_errors(without_rounding(scatter), error[..., None]))
+    dims, nats, one = ("model", "task", "condition", "quantity", "layer"), {"units": "nats"}, {"units": "1"}
+    data = {
+        "difference": (dims, difference, nats),
+        "difference_lower": (dims, difference - reach, nats),
+        "difference_upper": (dims, difference + reach, nats),
+        "difference_p": (dims, p_value_of(distance), one),
+        "difference_family_wise": (dims, family_wise, one),
+    }
+    return results.assign(data).assign_coords(quantity=list(QUANTITIES))
+
+
+def _quantities(atoms: dict[str, np.ndarray]) -> np.ndarray:
+    """Stack atoms and the informations that they sum to, before the layers."""
+    i_1, i_2 = (atoms["redundancy"] + atoms[name] for name in ("unique_1", "unique_2"))
+    every = {**atoms, "i_1": i_1, "i_2": i_2, "i_12": i_1 + atoms["unique_2"] + atoms["synergy"]}
+    return np.stack([every[name] for name in QUANTITIES], axis=3)

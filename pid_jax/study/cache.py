@@ -1,4 +1,4 @@
-"""Cells of a study on disk: one file each, named by the hash of everything that it depends on."""
+"""Cells of a study as bytes: on disk one file each, named by the hash of all it depends on; and between processes."""
 
 import hashlib
 import io
@@ -8,9 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from pid_jax.runtime.files import write_bytes
+from pid_jax.runtime.processes import Processes
 from pid_jax.settings.estimate import spec_to_dict
 from pid_jax.store.folder import LocalFolder
 from pid_jax.store.readout import READOUT
@@ -22,9 +24,14 @@ from pid_jax.study.spec import StudySpec
 SCHEMA = "pid_jax.study_cell/3"
 _PACKAGES = ("pid_jax", "jax", "jaxlib", "numpy", "scipy", "xarray", "distrax", "flax", "numpyro", "optax")
 # Modules that compute cells, with all that they import.
-_COMPUTING = tuple(f"pid_jax.study.{name}" for name in ("cell", "prepare", "sampling", "scores"))
+_COMPUTING = tuple(f"pid_jax.study.{name}" for name in ("cell", "prepare", "scores"))
 _CHECKSUM = hashlib.sha256
 _ENGINE = "scipy"
+
+Cell = xr.Dataset | str
+"""A cell, or why it cannot be made."""
+CellKey = tuple[str, int]
+"""A cell of a model: the task, and the place of its store in `model.stores`."""
 
 
 class CellCache:
@@ -79,6 +86,38 @@ def decode_cell(content: bytes) -> xr.Dataset | None:
     with xr.open_dataset(io.BytesIO(content[:end]), engine=_ENGINE) as opened:
         cell = opened.load()
     return cell[json.loads(cell.attrs["order"])]
+
+
+def gather_cells(
+    own: Mapping[CellKey, Cell], digests: Mapping[CellKey, str], processes: Processes
+) -> dict[CellKey, Cell]:
+    """Wait for all processes, and return the cells of all.
+
+    They travel between the processes as the bytes of their files, so it does not matter when a machine sees what
+    another one wrote.
+
+    Args:
+        own: The cells of this process.
+        digests: Hashes of all cells.
+        processes: Those that have the others.
+    """
+    if processes.count == 1:
+        return dict(own)
+    content = {
+        json.dumps(key): np.array(cell)
+        if isinstance(cell, str)
+        else np.frombuffer(encode_cell(digests[key], cell), np.uint8)
+        for key, cell in own.items()
+    }
+    together: dict[CellKey, Cell] = {}
+    for part in processes.gather_arrays(content):
+        for name, value in part.items():
+            task, place = json.loads(name)
+            cell = str(value) if value.dtype.kind == "U" else decode_cell(value.tobytes())
+            if cell is None:
+                raise ValueError(f"The cell of task {task!r} arrived damaged from another process: start all again.")
+            together[task, place] = cell
+    return together
 
 
 def store_digests(model: StudyModel, spec: StudySpec) -> dict[str, str]:

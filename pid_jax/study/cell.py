@@ -1,6 +1,7 @@
 """One cell of a study: all layers of one task under one condition."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 import xarray as xr
+from jaxtyping import Float
 
 from pid_jax.decompose.dataset import STATUS_FLAGS
 from pid_jax.decompose.result import ATOMS, INFORMATION, PIDEstimate
@@ -25,7 +27,6 @@ from pid_jax.runtime.progress import Progress, no_progress, part_of
 from pid_jax.settings.estimate import NoCorrection, is_shrunk
 from pid_jax.settings.gaussianize import Gaussianizer
 from pid_jax.settings.inference import ConditionalIndependence
-from pid_jax.study.sampling import mean_of_replicates
 from pid_jax.study.scatter import scatter_of_atoms
 from pid_jax.study.scores import Scores
 from pid_jax.study.spec import StudySpec
@@ -79,9 +80,12 @@ def solve_cell(cell: CellData, spec: StudySpec, key: jax.Array, progress: Progre
     if not np.any(reduced[2].rank):
         raise ValueError("the target is the same in all samples, so there is nothing to predict: leave the task out")
     for_estimate, for_tests = jax.random.split(key)
-    words: dict[str, Any] = {"labels": spec.labels, "problem": "layer"}
-    latents, for_bias = map_to_latents(reduced, spec.pid, for_estimate, part_of(progress, 0, 2), **words)
-    estimates = estimate_latents(latents, reduced, spec.pid, spec.measures, for_bias, **words)
+    latents, for_bias = map_to_latents(
+        reduced, spec.pid, for_estimate, part_of(progress, 0, 2), labels=spec.labels, problem="layer"
+    )
+    estimates = estimate_latents(
+        latents, reduced, spec.pid, spec.measures, for_bias, labels=spec.labels, problem="layer"
+    )
     data = _estimated(estimates, cell.variables) | _compared(reduced, estimates[0], spec, for_estimate)
     data |= _spectrum(estimates[0]) | _accuracy(cell)
     way = spec.tested_map
@@ -197,9 +201,9 @@ def _added(
     tests = []
     for place, source in enumerate((1, 2)):
         for_maps, for_rows = jax.random.split(jax.random.fold_in(key, source))
-        null, part = ConditionalIndependence(source), part_of(progress, place, 2)
-        options: dict[str, Any] = {"null": null, "resamples": PERMUTATIONS, "progress": part}
-        tests.append(permute_reduced(reduced, plain, (for_maps, for_rows), **options))
+        keys = for_maps, for_rows
+        null, told = ConditionalIndependence(source), part_of(progress, place, 2)
+        tests.append(permute_reduced(reduced, plain, keys, null=null, resamples=PERMUTATIONS, progress=told))
     dims = ("source", "layer")
     return {
         "added_p": (dims, np.stack([test.p_value.i_12 for test in tests]), ONE),
@@ -213,3 +217,30 @@ def _names(spec: StudySpec, directions: int) -> dict[str, Any]:
         "gaussianizer": [type(way).__name__ for way in spec.ways],
         "direction": np.arange(directions),
     }
+
+
+def draw_weights(ids: Sequence[str], replicates: int, seed: int) -> Float[np.ndarray, "replicates n"]:
+    """Draw the weights of samples in every replicate: Poisson counts of mean one, scaled to n in total.
+
+    Args:
+        ids: Ids of the samples.
+        replicates: Number of replicates.
+        seed: Seed of the study.
+
+    Source: Hanley & MacGibbon (2006), Comput. Methods Programs Biomed. 83, 57: counts of rows drawn with replacement
+    are nearly independent Poisson numbers, so that each sample can draw its own.
+    """
+    counts = np.stack([_generator(one, seed).poisson(1.0, replicates) for one in ids], axis=1).astype(np.float64)
+    return counts * (counts.shape[1] / np.maximum(counts.sum(axis=1, keepdims=True), 1.0))
+
+
+def _generator(sample: str, seed: int) -> np.random.Generator:
+    digest = hashlib.blake2b(f"{seed}/{sample}".encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
+
+
+def mean_of_replicates(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Average values (n,) by the weights of every replicate, over those that are known; NaN where none is."""
+    known = np.isfinite(values)
+    total = weights[:, known].sum(axis=1)
+    return np.where(total > 0, weights[:, known] @ values[known] / np.where(total > 0, total, 1), np.nan)

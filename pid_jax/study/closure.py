@@ -1,4 +1,4 @@
-"""What the numbers of a module depend on: its code and that of all it imports, without docstrings and comments."""
+"""The code that the numbers of a module depend on: its own and that of all it imports, without words."""
 
 import ast
 import hashlib
@@ -14,8 +14,8 @@ _PACKAGE = "pid_jax"
 def code_digest(modules: tuple[str, ...]) -> str:
     """Hash the code of modules of this package and of all modules of it that they import, directly or not.
 
-    Docstrings, comments and layout do not count, nor does code that is not imported, so that a corrected sentence of a
-    figure or a page changes nothing.
+    Docstrings, comments, layout and the texts of errors that are raised do not count, nor does code that is not
+    imported, so that a corrected sentence changes nothing. See docs/decisions/0026.
 
     Args:
         modules: Full names, such as "pid_jax.study.cell".
@@ -51,11 +51,23 @@ def _imports(tree: ast.AST) -> Iterable[str]:
 
 
 def _without_words(tree: ast.Module) -> ast.Module:
-    """Drop the docstrings."""
+    """Drop docstrings, and empty every text in a `raise`: its words reach a reader only, its class stays."""
     for node in ast.walk(tree):
+        if isinstance(node, ast.Raise):
+            _Emptied().visit(node)
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
             first = body[0].value
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
                 body[0] = ast.Pass()
     return tree
+
+
+class _Emptied(ast.NodeTransformer):
+    """Makes every text the empty one, with or without values in it."""
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.Constant:
+        return ast.Constant("")
+
+    def visit_Constant(self, node: ast.Constant) -> ast.Constant:
+        return ast.Constant("") if isinstance(node.value, str) else node

@@ -129,7 +129,8 @@ def _parse(content: dict[str, Any], folder: Path) -> StudyConfig:
     if table is not None:
         if not isinstance(table, dict):
             raise ValueError(f"multiverse needs a table [multiverse], got {table!r}.")
-        multiverse = Multiverse(**_take(table, _MULTIVERSE, "multiverse"))
+        taken = _take(table, _MULTIVERSE, "multiverse")
+        multiverse = Multiverse(**{_FIELDS.get(name, name): value for name, value in taken.items()})
     return StudyConfig(models=models, spec=study_spec(**given), multiverse=multiverse, seed=seed)
 
 
@@ -163,77 +164,65 @@ def _take(content: Mapping[str, Any], known: Mapping[str, Callable[[str, Any], A
     unknown = [name for name in content if name not in known]
     if unknown:
         raise ValueError(f"{where} has no entry {unknown[0]!r}; there are {', '.join(known)}.")
-    return dict(known[name](name, value) for name, value in content.items())
+    return {name: known[name](name, value) for name, value in content.items()}
 
 
-Entry = tuple[str, Any]
-
-
-def _text(name: str, value: Any) -> Entry:
+def _text(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError(f"{name} needs a text, got {value!r}.")
-    return name, value
+    return value
 
 
-def _texts(name: str, value: Any) -> Entry:
+def _texts(name: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise ValueError(f'{name} needs a list of texts such as ["a", "b"], got {value!r}.')
-    return name, tuple(value)
+    return tuple(value)
 
 
-def _whole(name: str, value: Any) -> Entry:
+def _whole(name: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError(f"{name} needs a whole number, got {value!r}.")
-    return name, value
+    return value
 
 
-def _truth(name: str, value: Any) -> Entry:
+def _truth(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{name} needs true or false, got {value!r}.")
-    return name, value
+    return value
 
 
-def _dims(name: str, value: Any) -> Entry:
+def _dims(name: str, value: Any) -> tuple[int, ...]:
     if not isinstance(value, list) or len(value) != 3 or not all(type(one) is int and one > 0 for one in value):
         raise ValueError(f"{name} needs three whole numbers above 0 such as [12, 12, 8], got {value!r}.")
-    return name, tuple(value)
+    return tuple(value)
 
 
-def _several_dims(name: str, value: Any) -> Entry:
+def _several_dims(name: str, value: Any) -> tuple[tuple[int, ...], ...]:
     if not isinstance(value, list):
         raise ValueError(f"{name} needs a list such as [[8, 8, 4]], got {value!r}.")
-    return name, tuple(_dims(f"{name}[{i}]", one)[1] for i, one in enumerate(value))
+    return tuple(_dims(f"{name}[{i}]", one) for i, one in enumerate(value))
 
 
-def _one_of(known: Mapping[str, Any], is_value: bool, *more: str) -> Callable[[str, Any], Entry]:
+def _one_of(known: Mapping[str, Any], is_value: bool, *more: str) -> Callable[[str, Any], Any]:
     """Take one name, or what it stands for."""
 
-    def take(name: str, value: Any) -> Entry:
+    def take(name: str, value: Any) -> Any:
         if value not in (*known, *more):
             raise ValueError(f"{name} needs one of {[*known, *more]}, got {value!r}.")
-        return name, known[value] if is_value else value
+        return known[value] if is_value else value
 
     return take
 
 
-def _some_of(known: Mapping[str, Any], is_value: bool) -> Callable[[str, Any], Entry]:
+def _some_of(known: Mapping[str, Any], is_value: bool) -> Callable[[str, Any], tuple]:
     """Take a list of names, or what they stand for."""
-
-    def take(name: str, value: Any) -> Entry:
-        _, texts = _texts(name, value)
-        one = _one_of(known, is_value)
-        return name, tuple(one(f"{name}[{i}]", text)[1] for i, text in enumerate(texts))
-
-    return take
+    one = _one_of(known, is_value)
+    return lambda name, value: tuple(one(f"{name}[{i}]", text) for i, text in enumerate(_texts(name, value)))
 
 
-def _gaussianizers(as_name: str) -> Callable[[str, Any], Entry]:
+def _gaussianizers(name: str, value: Any) -> tuple:
     """Take a list of names of Gaussianizers, and return their settings."""
-
-    def take(name: str, value: Any) -> Entry:
-        return as_name, tuple(GAUSSIANIZERS[one].default for one in _some_of(GAUSSIANIZERS, False)(name, value)[1])
-
-    return take
+    return tuple(GAUSSIANIZERS[one].default for one in _some_of(GAUSSIANIZERS, False)(name, value))
 
 
 _measures = _some_of(MEASURES, False)
@@ -243,7 +232,7 @@ _STUDY = {
     "dims": _dims,
     "gaussianize": _one_of(GAUSSIANIZERS, False),
     "tested": _one_of(GAUSSIANIZERS, False, "none"),
-    "compared": _gaussianizers("compared"),
+    "compared": _gaussianizers,
     "measures": _measures,
     "target": _one_of(TARGETS, True),
     "replicates": _whole,
@@ -255,8 +244,10 @@ _STUDY = {
 _MULTIVERSE = {
     "targets": _some_of(TARGETS, True),
     "dims": _several_dims,
-    "gaussianize": _gaussianizers("gaussianizers"),
-    "measures": lambda name, value: (name, tuple(MEASURES[m].settings() for m in _measures(name, value)[1])),
+    "gaussianize": _gaussianizers,
+    "measures": lambda name, value: tuple(MEASURES[one].settings() for one in _measures(name, value)),
     "conditions": _texts,
-    "full": lambda name, value: ("is_full", _truth(name, value)[1]),
+    "full": _truth,
 }
+# Fields that are called otherwise in a file.
+_FIELDS = {"gaussianize": "gaussianizers", "full": "is_full"}

@@ -1,6 +1,6 @@
 """The stores of one model, and which of their samples a study uses."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,14 +73,6 @@ def check_model(model: StudyModel) -> tuple[StudyModel, list[str]]:
         else:
             problems.append(f"model {model.name!r}: {store.path} is left out: {problem}.")
     return StudyModel(name=model.name, baseline=baseline, knockouts=tuple(kept)), problems
-
-
-def check_names(names: Iterable[str]) -> None:
-    """Refuse models that share a name."""
-    given = list(names)
-    double = sorted({name for name in given if given.count(name) > 1})
-    if double:
-        raise ValueError(f"models must have different names, got {double} more than once: rename one.")
 
 
 def _problem(store: ActivationStore, baseline: ActivationStore, names: Sequence[str]) -> str | None:

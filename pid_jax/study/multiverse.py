@@ -156,8 +156,9 @@ def run_multiverse(
         if (universe.target, universe.dims) != (before.target, before.dims):
             jax.clear_caches()
         try:
-            own: dict[str, Any] = {"spec": universe.apply(spec), "progress": part}
-            found = run_study(chosen, seed=seed, cells=cells, processes=processes, **own)
+            found = run_study(
+                chosen, spec=universe.apply(spec), seed=seed, cells=cells, progress=part, processes=processes
+            )
             judged.append(add_metrics(found)[list(_JUDGED)].reindex(model=results["model"], claim=results["claim"]))
         except ValueError as error:
             tell(f"{', '.join(universe.labels.values())}: {error}")

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pid_jax.runtime.processes import Processes
 from pid_jax.store import StoreError
 from pid_jax.store.targets import TargetReader, target_reader
-from pid_jax.study.cache import cell_digest, store_digests
-from pid_jax.study.exchange import CellKey
+from pid_jax.study.cache import CellKey, cell_digest, store_digests
 from pid_jax.study.model import StudyModel, TaskRows, check_model, task_rows
 from pid_jax.study.spec import StudySpec
 
@@ -71,23 +70,8 @@ def _prepare(
     models: Sequence[StudyModel], spec: StudySpec, seed: int, problems: Sequence[str]
 ) -> tuple[list[ReadyModel], list[str]]:
     """Find the models that can be studied, and say what is left out."""
-    used, lines = _usable(models, problems)
-    ready: list[ReadyModel] = []
-    for model in used:
-        try:
-            reader, tasks = target_reader(spec.target, model.baseline), task_rows(model, spec)
-            digests = _digests(model, tasks, spec, seed)
-            ready.append(ReadyModel(model=model, tasks=tasks, reader=reader, digests=digests))
-        except (ValueError, StoreError) as error:
-            lines.append(f"model {model.name!r}: {error}")
-    if not ready:
-        raise ValueError(" ".join(["There is nothing to study.", *lines]))
-    _check_tasks([one.model for one in ready], spec)
-    return ready, lines
-
-
-def _usable(models: Sequence[StudyModel], problems: Sequence[str]) -> tuple[list[StudyModel], list[str]]:
-    used, lines = [], list(problems)
+    lines, ready = list(problems), []
+    used = []
     for model in models:
         try:
             checked, own = check_model(model)
@@ -95,22 +79,23 @@ def _usable(models: Sequence[StudyModel], problems: Sequence[str]) -> tuple[list
             lines += own
         except ValueError as error:
             lines.append(str(error))
-    return used, lines
-
-
-def _check_tasks(models: Sequence[StudyModel], spec: StudySpec) -> None:
-    known = list(dict.fromkeys(str(t) for model in models for t in model.baseline.columns["task"].tolist()))
+    for model in used:
+        try:
+            reader, tasks = target_reader(spec.target, model.baseline), task_rows(model, spec)
+            digests = store_digests(model, spec)
+            cells = {
+                (task, place): cell_digest(model, task, rows, place, digests, spec, seed)
+                for task, rows in tasks.items()
+                if not rows.problem
+                for place in range(len(model.stores))
+            }
+            ready.append(ReadyModel(model=model, tasks=tasks, reader=reader, digests=cells))
+        except (ValueError, StoreError) as error:
+            lines.append(f"model {model.name!r}: {error}")
+    if not ready:
+        raise ValueError(" ".join(["There is nothing to study.", *lines]))
+    known = list(dict.fromkeys(str(t) for one in ready for t in one.model.baseline.columns["task"].tolist()))
     unknown = [task for task in spec.tasks or () if task not in known]
     if unknown:
         raise ValueError(f"tasks must be among {known}, got {unknown}: check the spelling.")
-
-
-def _digests(model: StudyModel, tasks: Mapping[str, TaskRows], spec: StudySpec, seed: int) -> dict[CellKey, str]:
-    """Hash all cells that can be had."""
-    digests = store_digests(model, spec)
-    return {
-        (task, place): cell_digest(model, task, rows, place, digests, spec, seed)
-        for task, rows in tasks.items()
-        if not rows.problem
-        for place in range(len(model.stores))
-    }
+    return ready, lines

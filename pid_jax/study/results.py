@@ -10,6 +10,8 @@ from pid_jax.runtime.netcdf import encode_dataset, read_dataset
 from pid_jax.study.conditions import BASELINE
 
 SCHEMA = "pid_jax.study/2"
+# Level of the intervals of all that is tested.
+LEVEL = 0.95
 
 
 def save_study(results: xr.Dataset, path: Path) -> Path:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -15,12 +14,10 @@ from pid_jax.runtime.processes import ALONE, Processes
 from pid_jax.runtime.progress import Progress, no_progress, part_of
 from pid_jax.store import ActivationStore
 from pid_jax.study.assemble import Place, assemble
-from pid_jax.study.cache import CellCache
-from pid_jax.study.cell import CellData, solve_cell
-from pid_jax.study.exchange import Cell, CellKey, gather_cells
-from pid_jax.study.model import StudyModel, answered, check_names, condition_name
+from pid_jax.study.cache import Cell, CellCache, CellKey, gather_cells
+from pid_jax.study.cell import CellData, draw_weights, solve_cell
+from pid_jax.study.model import StudyModel, answered, condition_name
 from pid_jax.study.prepare import ReadyModel, prepare_together
-from pid_jax.study.sampling import draw_weights
 from pid_jax.study.scores import Read, Scores, read_scores
 from pid_jax.study.spec import StudySpec
 
@@ -73,7 +70,9 @@ def run_study(
     spec = StudySpec() if spec is None else spec
     if isinstance(seed, bool) or not 0 <= seed < SEEDS:
         raise ValueError(f"seed must be a whole number from 0 to 2**32 - 1, got {seed!r}: choose another one.")
-    check_names(model.name for model in models)
+    names = [model.name for model in models]
+    if double := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"models must have different names, got {double} more than once: rename one.")
     ready, lines = prepare_together(models, spec, seed, problems, processes)
     cache = CellCache(cells)
     found: dict[Place, Cell] = {}
@@ -176,9 +175,18 @@ def _read_model(
         (role, ready.layers, partial(_read_role, role)) for role in (spec.source_1_role, spec.source_2_role)
     ]
     variables.append(("last", reader.layers(model.baseline), reader.read))
-    common: dict[str, Any] = {"reduction": spec.pid.reduction, "key": jax.random.key(seed), "processes": processes}
     by_variable = [
-        read_scores(stores, selected, name=name, layers=layers, read=read, dim=dim, **common)
+        read_scores(
+            stores,
+            selected,
+            name=name,
+            layers=layers,
+            read=read,
+            reduction=spec.pid.reduction,
+            dim=dim,
+            key=jax.random.key(seed),
+            processes=processes,
+        )
         for (name, layers, read), dim in zip(variables, spec.dims, strict=True)
     ]
     return {(t, p): _whole([scores[t][i] for scores in by_variable]) for t in selected for i, p in enumerate(places)}

@@ -69,7 +69,7 @@ def read_scores(
         By task, the scores of every store, or why there are none: states that cannot be read or are not finite. Where
         they are those of the first store, there are none of any store.
     """
-    found: dict[str, list[list[_Layer]]] = {task: [[] for _ in stores] for task in rows}
+    found: dict[str, list[list[Scores]]] = {task: [[] for _ in stores] for task in rows}
     failed: dict[tuple[str, int], _Reason] = {}
     for position in processes.share(range(len(layers))):
         layer = layers[position]
@@ -113,9 +113,9 @@ def _gather_reasons(failed: Mapping[tuple[str, int], _Reason], processes: Proces
     return together
 
 
-def _gather_layers(usable: Mapping[int, Sequence["_Layer"]], count: int, processes: Processes) -> dict[int, Scores]:
+def _gather_layers(usable: Mapping[int, Sequence[Scores]], count: int, processes: Processes) -> dict[int, Scores]:
     """Put the layers of each store, which the processes took in turn, in their order."""
-    own = {index: _stack(layers) for index, layers in usable.items() if layers}
+    own = {index: _join(layers) for index, layers in usable.items() if layers}
     if processes.count == 1:
         return own
     names = [field.name for field in fields(Scores)]
@@ -148,29 +148,27 @@ def _select(states: np.ndarray, rows: np.ndarray) -> np.ndarray | str:
     )
 
 
-@dataclass(frozen=True)
-class _Layer:
-    scores: np.ndarray
-    rounding: np.ndarray
-    explained_variance: float
-    angle: float
+def _join(parts: Sequence[Scores]) -> Scores:
+    """Put the layers of several scores one after the other."""
+    names = [field.name for field in fields(Scores)]
+    return Scores(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
-def _stack(layers: Sequence[_Layer]) -> Scores:
+def _one_layer(values: np.ndarray, rounding: np.ndarray, explained_variance: float, angle: float) -> Scores:
     return Scores(
-        values=np.stack([layer.scores for layer in layers]),
-        rounding=np.stack([layer.rounding for layer in layers]),
-        explained_variance=np.array([layer.explained_variance for layer in layers]),
-        angle=np.array([layer.angle for layer in layers]),
+        values=values[None],
+        rounding=rounding[None],
+        explained_variance=np.array([explained_variance]),
+        angle=np.array([angle]),
     )
 
 
 def _reduce(
     states: np.ndarray, basis: Basis | None, dim: int | None, spec: Reduction, key: jax.Array
-) -> tuple[_Layer, Basis | None]:
+) -> tuple[Scores, Basis | None]:
     """Project states, in float64 where components are exact, else in single precision; without a basis, fit it."""
     if not is_pca(spec) or dim is None:
-        return _Layer(states.astype(np.float64), np.zeros(len(states)), 1.0, 0.0), None
+        return _one_layer(states.astype(np.float64), np.zeros(len(states)), 1.0, 0.0), None
     n, p = states.shape
     dim = min(dim, p, max(n - 1, 1))  # n samples span at most n − 1 dimensions
     is_small = is_exact(states.shape, dim, spec)
@@ -189,8 +187,7 @@ def _reduce(
             used, here = basis, dataclasses.replace(basis, mean=(basis.mean - offset) / scale)
             reduced = _project(samples, here, unit)
         scores, rounding = (scale * np.asarray(x, np.float64) for x in (reduced.scores, reduced.rounding))
-        layer = _Layer(scores, rounding, float(reduced.explained_variance), float(used.angle))
-        return layer, used
+        return _one_layer(scores, rounding, float(reduced.explained_variance), float(used.angle)), used
 
 
 @partial(jax.jit, static_argnames=("dim", "spec"))

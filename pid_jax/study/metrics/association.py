@@ -9,14 +9,12 @@ import numpy as np
 import xarray as xr
 from scipy.stats import rankdata
 
-from pid_jax.study.differences import LEVEL
 from pid_jax.study.metrics.causal import drawn_effects, effect_labels
 from pid_jax.study.metrics.draws import ModelDraws
-from pid_jax.study.metrics.intervals import noise_of
-from pid_jax.study.metrics.labels import with_ends
+from pid_jax.study.metrics.intervals import noise_of, with_ends
 from pid_jax.study.metrics.sources import Sources
-from pid_jax.study.metrics.trajectory import METRICS, Smooth
-from pid_jax.study.results import cut_names
+from pid_jax.study.metrics.trajectory import METRICS, Metric
+from pid_jax.study.results import LEVEL, cut_names
 
 # The metric behind each property of a task; it changes smoothly with the atoms.
 PROPERTIES = {"vision_dependence": "vision_share_early", "redundancy": "redundancy_share_last"}
@@ -58,23 +56,22 @@ def associations(results: xr.Dataset, models: Sequence[ModelDraws]) -> xr.Datase
     return xr.Dataset(data, coords={"edges_name": edges, "window_name": windows, "property": list(properties)})
 
 
-def known_properties(sources: Sources) -> dict[str, Smooth]:
+def known_properties(sources: Sources) -> dict[str, Metric]:
     """List the properties that tasks have, with the metric behind each.
 
     Raises:
         TypeError: If a property has a metric that does not change smoothly.
     """
     metrics = {name: METRICS[metric] for name, metric in PROPERTIES.items()}
-    smooth = {name: metric for name, metric in metrics.items() if isinstance(metric, Smooth)}
-    if smooth != metrics:
-        raise TypeError(f"PROPERTIES needs metrics of type Smooth, got others for {sorted(metrics.keys() - smooth)}.")
-    return sources.known(smooth)
+    if rough := [name for name, metric in metrics.items() if metric.of is None]:
+        raise TypeError(f"PROPERTIES needs metrics that change smoothly with the atoms, got others for {rough}.")
+    return sources.known(metrics)
 
 
 def _drawn_properties(model: ModelDraws) -> np.ndarray:
     """Compute the properties of all tasks in one model, estimate and replicates (draw, task, property)."""
     atoms = model.arranged.baseline
-    return np.stack([m.of(atoms, model.layers) for m in known_properties(model.sources).values()], axis=-1)
+    return np.stack([m.of(atoms, model.layers) for m in known_properties(model.sources).values() if m.of], axis=-1)
 
 
 def associate(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -8,11 +8,10 @@ import xarray as xr
 
 from pid_jax.inference.multiplicity import family_wise_by_rows
 from pid_jax.inference.normal import SINGLE_ROUNDING, error_or_size, in_errors, p_value_of, reach_of
-from pid_jax.study.differences import LEVEL
 from pid_jax.study.metrics.draws import SYNERGY, UNIQUE_1, ModelDraws, at_depth
-from pid_jax.study.metrics.intervals import noise_of, shared_bias, spread
-from pid_jax.study.metrics.labels import with_ends
+from pid_jax.study.metrics.intervals import noise_of, shared_bias, spread, with_ends
 from pid_jax.study.metrics.sources import VISION, Sources
+from pid_jax.study.results import LEVEL
 
 # Answers that are added to those that changed, so that with none of n an interval still reaches about 3 / n.
 PSEUDO_ANSWERS = 2

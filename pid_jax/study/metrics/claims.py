@@ -100,13 +100,15 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A claim: what it says, when it counts as supported, and how that is found out.
+    """A claim: what it says, when it counts as supported, how that is found out, and what a study needs for it.
 
     Attributes:
         text: The claim.
         criterion: What is asked for.
-        judge: Looks for it in one model of a study with its metrics.
-        about: The modality that a source has to be; "" if none.
+        judge: Judges it in one model of a study with its metrics, where the study has what the claim needs.
+        about: The modality that a source must be; "" if none.
+        edges: What a knockout of the model must cut; "" if the claim needs none.
+        compares_models: Whether it needs another model.
         unit: Unit of the number that decides.
     """
 
@@ -114,4 +116,6 @@ class Claim:
     criterion: str
     judge: Callable[[xr.Dataset, int], Judged]
     about: str = ""
+    edges: str = ""
+    compares_models: bool = False
     unit: str = "1"

@@ -7,10 +7,9 @@ import xarray as xr
 
 from pid_jax.decompose.result import ATOMS
 from pid_jax.inference.normal import reach_of
-from pid_jax.study.differences import LEVEL
 from pid_jax.study.metrics.draws import ModelDraws, at_depth, complete_tasks
-from pid_jax.study.metrics.intervals import noise_of, normal
-from pid_jax.study.metrics.labels import with_ends
+from pid_jax.study.metrics.intervals import noise_of, normal, with_ends
+from pid_jax.study.results import LEVEL
 
 # A curve of which noise makes more of the variation over depth has no correlation.
 MOST_NOISE = 0.5

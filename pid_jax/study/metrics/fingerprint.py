@@ -7,8 +7,7 @@ import xarray as xr
 
 from pid_jax.decompose.result import ATOMS
 from pid_jax.study.metrics.draws import ModelDraws, at_depth, shares
-from pid_jax.study.metrics.intervals import noise_of, normal, reach
-from pid_jax.study.metrics.labels import with_ends
+from pid_jax.study.metrics.intervals import noise_of, normal, reach, with_ends
 
 POINTS = {"first": 0.0, "quarter": 0.25, "middle": 0.5, "three_quarters": 0.75, "last": 1.0}
 

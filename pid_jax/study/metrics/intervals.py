@@ -1,10 +1,13 @@
 """Intervals from replicates: of smooth numbers, of numbers at a peak whose place is uncertain, and of crossings."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 from scipy.special import ndtri
 
 from pid_jax.inference.normal import reach_of
-from pid_jax.study.differences import LEVEL
+from pid_jax.study.results import LEVEL
 
 # The peak is among its candidates with this probability; what is computed at each has a level that makes up for it.
 PEAK_LEVEL = 0.99
@@ -14,6 +17,7 @@ MOST_MISSING = 0.05
 # Bias of corrected atoms in standard deviations of one task: less in nearly all systems of benchmarks/coverage.py.
 SHARED_BIAS = 0.35
 Summary = tuple[np.ndarray, np.ndarray, np.ndarray]
+ENDS = ("", "_lower", "_upper")
 
 
 def spread(draws: np.ndarray) -> np.ndarray:
@@ -180,3 +184,16 @@ def _union(is_candidate: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> tu
     low = np.where(is_candidate, lower, np.inf).min(axis=-1)
     high = np.where(is_candidate, upper, -np.inf).max(axis=-1)
     return np.where(is_known, low, np.nan), np.where(is_known, high, np.nan)
+
+
+def with_ends(name: str, dims: Sequence[str], values: np.ndarray, units: str = "") -> dict[str, Any]:
+    """Make the variables NAME, NAME_lower and NAME_upper.
+
+    Args:
+        name: NAME.
+        dims: Dimensions of each.
+        values: Value and ends (3, ...).
+        units: Unit of all, if they have the same.
+    """
+    attributes = {"units": units} if units else {}
+    return {f"{name}{end}": (tuple(dims), one, attributes) for end, one in zip(ENDS, values, strict=True)}

@@ -20,11 +20,13 @@ from pid_jax.study.metrics.draws import (
     information,
     shares,
 )
-from pid_jax.study.metrics.intervals import Summary, at_crossing, at_peak, largest, normal, shared_bias
-from pid_jax.study.metrics.labels import with_ends
+from pid_jax.study.metrics.intervals import Summary, at_crossing, at_peak, largest, normal, shared_bias, with_ends
 from pid_jax.study.metrics.sources import LANGUAGE, VISION, Sources
 
 EARLY = 0.5
+
+# Reads a number off atoms (..., atom, layer) and the numbers of the layers.
+Reading = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,77 +37,43 @@ class Metric:
         label: What it is, in words.
         unit: Its unit.
         about: The modality that a source has to be; "" if none.
+        summarize: Computes value and interval from estimate and replicates (draw, ..., atom, layer) and the layers.
+        of: Computes the number alone, if it changes smoothly with the atoms.
     """
 
     label: str
     unit: str
+    summarize: Callable[[np.ndarray, np.ndarray], Summary]
     about: str = ""
+    of: Reading | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Smooth(Metric):
-    """A metric that changes smoothly with the atoms.
-
-    Attributes:
-        of: Computes it from atoms (..., atom, layer) and the numbers of the layers.
-    """
-
-    of: Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-    def summarize(self, atoms: np.ndarray, layers: np.ndarray) -> Summary:
-        """Compute value and interval from estimate and replicates (draw, ..., atom, layer)."""
-        return normal(self.of(atoms, layers))
+def _smooth(label: str, unit: str, of: Reading, about: str = "") -> Metric:
+    """A number that changes smoothly with the atoms."""
+    return Metric(label=label, unit=unit, about=about, of=of, summarize=lambda a, layers: normal(of(a, layers)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class AtPeak(Metric):
-    """A metric that is read off where a curve is largest.
-
-    Attributes:
-        peaked: Computes the curve (..., layer) from atoms.
-        at: Computes the metric as if the peak were at each layer (..., layer), from atoms and layers.
-    """
-
-    peaked: Callable[[np.ndarray], np.ndarray]
-    at: Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-    def summarize(self, atoms: np.ndarray, layers: np.ndarray) -> Summary:
-        """Compute value and interval from estimate and replicates (draw, ..., atom, layer)."""
-        return at_peak(self.peaked(atoms), self.at(atoms, layers))
+def _at_peak(label: str, unit: str, at: Reading) -> Metric:
+    """A number that is read off where vision-unique is largest; `at` has it as if the peak were at each layer."""
+    return Metric(label=label, unit=unit, about=VISION, summarize=lambda a, layers: at_peak(_vision(a), at(a, layers)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Largest(Metric):
-    """The largest value of a curve.
-
-    Attributes:
-        curve: Computes the curve (..., layer) from atoms.
-    """
-
-    curve: Callable[[np.ndarray], np.ndarray]
-
-    def summarize(self, atoms: np.ndarray, layers: np.ndarray) -> Summary:
-        """Compute value and interval from estimate and replicates (draw, ..., atom, layer)."""
-        return largest(self.curve(atoms))
+def _largest(label: str, unit: str, curve: Callable[[np.ndarray], np.ndarray], about: str = "") -> Metric:
+    """The largest value of a curve (..., layer)."""
+    return Metric(label=label, unit=unit, about=about, summarize=lambda a, layers: largest(curve(a)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Crossing(Metric):
-    """A depth at which a curve first crosses a level set by its peak.
+def _crossing(
+    label: str, peaked: Callable[[np.ndarray], np.ndarray], excess: Callable[[np.ndarray], np.ndarray], about: str
+) -> Metric:
+    """The depth behind the peak of a curve at which `excess` (..., peak, layer), how far it is from there, is zero."""
 
-    Attributes:
-        peaked: Computes the curve (..., layer) whose largest value is where the search starts.
-        excess: How far the curve is from being across, (..., peak, layer).
-    """
-
-    peaked: Callable[[np.ndarray], np.ndarray]
-    excess: Callable[[np.ndarray], np.ndarray]
-
-    def summarize(self, atoms: np.ndarray, layers: np.ndarray) -> Summary:
-        """Compute value and interval from estimate and replicates (draw, ..., atom, layer)."""
+    def summarize(atoms: np.ndarray, layers: np.ndarray) -> Summary:
         places, depth = np.arange(len(layers)), depth_of(layers)
-        value, lower, upper = (np.interp(x, places, depth) for x in at_crossing(self.peaked(atoms), self.excess(atoms)))
+        value, lower, upper = (np.interp(x, places, depth) for x in at_crossing(peaked(atoms), excess(atoms)))
         return value, lower, upper
+
+    return Metric(label=label, unit="1", about=about, summarize=summarize)
 
 
 def _vision(atoms: np.ndarray) -> np.ndarray:
@@ -152,75 +120,39 @@ def _like(values: np.ndarray, curve: np.ndarray) -> np.ndarray:
     return np.broadcast_to(values, curve.shape)
 
 
-AnyMetric = Smooth | AtPeak | Largest | Crossing
-METRICS: dict[str, AnyMetric] = {
-    "peak_layer": AtPeak(
-        about=VISION,
-        label="layer where vision-unique peaks",
-        unit="layer",
-        peaked=_vision,
-        at=lambda atoms, layers: _like(layers, _vision(atoms)),
+METRICS = {
+    "peak_layer": _at_peak(
+        "layer where vision-unique peaks", "layer", lambda atoms, layers: _like(layers, _vision(atoms))
     ),
-    "peak_depth": AtPeak(
-        about=VISION,
-        label="depth where vision-unique peaks",
-        unit="1",
-        peaked=_vision,
-        at=lambda atoms, layers: _like(depth_of(layers), _vision(atoms)),
+    "peak_depth": _at_peak(
+        "depth where vision-unique peaks", "1", lambda atoms, layers: _like(depth_of(layers), _vision(atoms))
     ),
-    "peak_vision": Largest(about=VISION, label="largest vision-unique information", unit="nats", curve=_vision),
-    "final_vision": Smooth(
-        about=VISION,
-        label="vision-unique information at the last layer",
-        unit="nats",
-        of=lambda atoms, layers: atoms[..., UNIQUE_1, -1],
+    "peak_vision": _largest("largest vision-unique information", "nats", _vision, VISION),
+    "final_vision": _smooth(
+        "vision-unique information at the last layer", "nats", lambda atoms, _: atoms[..., UNIQUE_1, -1], VISION
     ),
-    "decay": AtPeak(
-        about=VISION, label="part of the vision-unique peak that is lost", unit="1", peaked=_vision, at=_decay
+    "decay": _at_peak("part of the vision-unique peak that is lost", "1", _decay),
+    "half_depth": _crossing("depth where half of the vision-unique peak is left", _vision, _above_half, VISION),
+    "onset_depth": _crossing(
+        "depth where language-unique has risen half way", _minus_language, _short_of_half_way, LANGUAGE
     ),
-    "half_depth": Crossing(
-        about=VISION,
-        label="depth where half of the vision-unique peak is left",
-        unit="1",
-        peaked=_vision,
-        excess=_above_half,
+    "vision_share_first": _smooth("share of vision-unique at the first layer", "1", _share_at(UNIQUE_1, 0.0), VISION),
+    "vision_share_early": _smooth("share of vision-unique in the first half", "1", _early_vision_share, VISION),
+    "language_share_first": _smooth(
+        "share of language-unique at the first layer", "1", _share_at(UNIQUE_2, 0.0), LANGUAGE
     ),
-    "onset_depth": Crossing(
-        about=LANGUAGE,
-        label="depth where language-unique has risen half way",
-        unit="1",
-        peaked=_minus_language,
-        excess=_short_of_half_way,
+    "language_share_middle": _smooth("share of language-unique half way", "1", _share_at(UNIQUE_2, 0.5), LANGUAGE),
+    "language_share_last": _smooth(
+        "share of language-unique at the last layer", "1", _share_at(UNIQUE_2, 1.0), LANGUAGE
     ),
-    "vision_share_first": Smooth(
-        about=VISION, label="share of vision-unique at the first layer", unit="1", of=_share_at(UNIQUE_1, 0.0)
+    "language_share_gain": _smooth(
+        "share that language-unique gains in the second half", "1", _language_gain, LANGUAGE
     ),
-    "vision_share_early": Smooth(
-        about=VISION, label="share of vision-unique in the first half", unit="1", of=_early_vision_share
-    ),
-    "language_share_first": Smooth(
-        about=LANGUAGE, label="share of language-unique at the first layer", unit="1", of=_share_at(UNIQUE_2, 0.0)
-    ),
-    "language_share_middle": Smooth(
-        about=LANGUAGE, label="share of language-unique half way", unit="1", of=_share_at(UNIQUE_2, 0.5)
-    ),
-    "language_share_last": Smooth(
-        about=LANGUAGE, label="share of language-unique at the last layer", unit="1", of=_share_at(UNIQUE_2, 1.0)
-    ),
-    "language_share_gain": Smooth(
-        about=LANGUAGE, label="share that language-unique gains in the second half", unit="1", of=_language_gain
-    ),
-    "redundancy_share_last": Smooth(
-        label="share of redundancy at the last layer", unit="1", of=_share_at(REDUNDANCY, 1.0)
-    ),
-    "synergy_share_last": Smooth(label="share of synergy at the last layer", unit="1", of=_share_at(SYNERGY, 1.0)),
-    "synergy_share_largest": Largest(label="largest share of synergy", unit="1", curve=_synergy_share),
-    "information_first": Smooth(
-        label="information at the first layer", unit="nats", of=lambda atoms, layers: information(atoms)[..., 0]
-    ),
-    "information_last": Smooth(
-        label="information at the last layer", unit="nats", of=lambda atoms, layers: information(atoms)[..., -1]
-    ),
+    "redundancy_share_last": _smooth("share of redundancy at the last layer", "1", _share_at(REDUNDANCY, 1.0)),
+    "synergy_share_last": _smooth("share of synergy at the last layer", "1", _share_at(SYNERGY, 1.0)),
+    "synergy_share_largest": _largest("largest share of synergy", "1", _synergy_share),
+    "information_first": _smooth("information at the first layer", "nats", lambda atoms, _: information(atoms)[..., 0]),
+    "information_last": _smooth("information at the last layer", "nats", lambda atoms, _: information(atoms)[..., -1]),
 }
 
 
@@ -265,7 +197,7 @@ def mean_over_tasks(atoms: np.ndarray) -> np.ndarray:
     return mean[:1] + shared_bias(complete.sum()) * (mean - mean[:1])
 
 
-def _summaries(metrics: Iterable[AnyMetric], atoms: np.ndarray, layers: np.ndarray) -> np.ndarray:
+def _summaries(metrics: Iterable[Metric], atoms: np.ndarray, layers: np.ndarray) -> np.ndarray:
     """Value and ends (3, ..., metric) from atoms (draw, ..., atom, layer)."""
     return np.stack([np.stack(metric.summarize(atoms, layers)) for metric in metrics], axis=-1)
 

@@ -18,7 +18,7 @@ from pid_jax.study.metrics.claims import (
     Judged,
     decide,
 )
-from pid_jax.study.metrics.labels import ENDS
+from pid_jax.study.metrics.intervals import ENDS
 from pid_jax.study.metrics.sources import LANGUAGE, VISION, Sources
 
 
@@ -55,9 +55,15 @@ def judge(results: xr.Dataset) -> xr.Dataset:
 
 
 def _judge_one(claim: Claim, results: xr.Dataset, model: int) -> Judged:
-    """Judge a claim in one model; not where it is about a modality that no source is."""
+    """Judge a claim in one model, or say what it needs that the study lacks."""
     sources = Sources.of(results)
-    return claim.judge(results, model) if sources.has(claim.about) else Judged(obstacle=sources.lack(claim.about))
+    if not sources.has(claim.about):
+        return Judged(obstacle=sources.lack(claim.about))
+    if claim.compares_models and results.sizes["model"] < 2:
+        return Judged(obstacle="there is only one model")
+    if claim.edges and _widest_cut(results, model, claim.edges) < 0:
+        return Judged(obstacle=f"the model has no knockout of {claim.edges}")
+    return claim.judge(results, model)
 
 
 def _vision_early(results: xr.Dataset, model: int) -> Judged:
@@ -80,8 +86,6 @@ def _synergy_small(results: xr.Dataset, model: int) -> Judged:
 
 def _variants_agree(results: xr.Dataset, model: int) -> Judged:
     names = [str(name) for name in results["model"].values]
-    if len(names) < 2:
-        return Judged(obstacle="there is only one model")
     both = [results[f"overall_model_correlation{end}"].isel(model=model).sel(atom="all").values for end in ENDS]
     found = np.delete(np.stack(both, axis=1), model, axis=0)
     known = np.isfinite(found[:, 0])
@@ -96,9 +100,7 @@ def _variants_agree(results: xr.Dataset, model: int) -> Judged:
 
 
 def _knockout_ordering(results: xr.Dataset, model: int) -> Judged:
-    condition = _widest_cut(results, model)
-    if condition is None:
-        return Judged(obstacle=f"the model has no knockout of {EDGES}")
+    condition = _widest_cut(results, model, EDGES)
     effect = {"effect_name": "trapped_vision"}
     at = {"condition": str(results["condition"].values[condition])} | effect
     trapped = _finding(results, "overall_effect", at, model, "the trapped vision-unique information in nats", least=0.0)
@@ -120,11 +122,11 @@ def _knockout_ordering(results: xr.Dataset, model: int) -> Judged:
     return Judged(findings=findings, note=note)
 
 
-def _widest_cut(results: xr.Dataset, model: int) -> int | None:
-    """Find the condition that cuts from image to question in the most decoder blocks."""
+def _widest_cut(results: xr.Dataset, model: int, edges: str) -> int:
+    """Find the condition that cuts some edges in the most decoder blocks; -1 if none does."""
     first, last = (results[f"cut_{end}"].isel(model=model).values for end in ("first", "last"))
-    blocks = np.where((results["edges"].values == EDGES) & (last >= 0), last - first + 1, 0)
-    return int(blocks.argmax()) if blocks.max(initial=0) > 0 else None
+    blocks = np.where((results["edges"].values == edges) & (last >= 0), last - first + 1, 0)
+    return int(blocks.argmax()) if blocks.max(initial=0) > 0 else -1
 
 
 def _overall(results: xr.Dataset, model: int, metric: str, name: str, **bounds: float) -> Finding:
@@ -182,6 +184,7 @@ CLAIMS = {
             "other model, each curve taken around its own mean; the lowest correlation is the number that decides."
         ),
         judge=_variants_agree,
+        compares_models=True,
     ),
     "knockout_ordering": Claim(
         text="Knockouts trap vision-unique information, most in visual and least in redundant tasks.",
@@ -192,5 +195,6 @@ CLAIMS = {
         ),
         judge=_knockout_ordering,
         about=VISION,
+        edges=EDGES,
     ),
 }

@@ -256,7 +256,7 @@ def test_a_figure_that_fails_hides_nothing_that_was_found(pid_jax, study_folder,
     def fails(*given, **options):
         raise ValueError("no figure")
 
-    monkeypatch.setattr("pid_jax.plot.catalog.plot_windows", fails)
+    monkeypatch.setattr("pid_jax.plot.windows.draw_effects", fails)
     content = (SETTINGS + STUDY).replace('"k"]', '"k", "o"]')
     (study_folder / "other.toml").write_text(content)
     out = study_folder / "out4"

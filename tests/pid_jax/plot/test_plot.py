@@ -9,15 +9,13 @@ import xarray as xr
 from matplotlib.colors import to_hex
 
 from pid_jax.pid.registry import MEASURES
-from pid_jax.plot.captions import captions
 from pid_jax.plot.catalog import planned_figures
 from pid_jax.plot.diagnostics import plot_diagnostics
 from pid_jax.plot.knockout import plot_knockout
-from pid_jax.plot.measures import plot_measures
 from pid_jax.plot.shares import plot_shares
 from pid_jax.plot.spectra import plot_spectra
 from pid_jax.plot.style import ATOM_STYLES
-from pid_jax.plot.trajectories import plot_trajectories
+from pid_jax.plot.trajectories import plot_measures, plot_trajectories
 from pid_jax.study.results import one_model
 from tests.study_results import planted
 
@@ -239,7 +237,6 @@ def test_measures_that_a_study_lacks_do_not_take_its_figures(results, monkeypatc
     assert titles == ["BROJA, baseline", "MMI, baseline"]
     study = results.expand_dims("model").assign_coords(model=["eight"], last_layer=("model", [LAYERS - 1]))
     assert "measures" in planned_figures(study)
-    assert "by BROJA and by MMI." in captions(study)["measures"]
 
 
 def test_a_measure_without_a_name_of_its_own_is_shown(results):

@@ -10,10 +10,8 @@ from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
 from pid_jax.plot.associations import plot_associations
-from pid_jax.plot.captions import captions
-from pid_jax.plot.catalog import file_endings, planned_figures
+from pid_jax.plot.catalog import file_endings, planned_figures, save_figures
 from pid_jax.plot.diagnostics import plot_diagnostics
-from pid_jax.plot.files import save_figures
 from pid_jax.plot.fingerprints import cluster_order, plot_fingerprints
 from pid_jax.plot.models import plot_models
 from pid_jax.plot.spectra import plot_spectra
@@ -295,15 +293,12 @@ STUDY_WIDE = ["verdicts", "universes", "models", "fingerprints"]
 OF_MODEL = ["trajectories", "shares", "knockout", "windows", "associations", "spectra", "measures", "gaussianizers"]
 
 
-def test_figures_of_models_carry_their_names_and_captions_belong_to_them(study):
+def test_figures_of_models_carry_their_names(study):
     planned = list(planned_figures(study))
     models = [f"{kind}-{name}" for kind in [*OF_MODEL, "diagnostics"] for name in ("six", "llava-1.5-7b")]
     assert sorted(planned) == sorted([*STUDY_WIDE, *models])
     assert planned[0] == "verdicts"
     assert planned[-1] == "diagnostics-llava-1.5-7b"
-    texts = captions(study)
-    assert list(texts) == planned
-    assert texts["shares-six"].startswith("six: ")
 
 
 def test_only_figures_with_data_are_planned(study):
@@ -325,7 +320,6 @@ def test_figures_read_what_the_metrics_write():
     assert {figure.kind for figure in planned.values()} == {*STUDY_WIDE, *OF_MODEL, "diagnostics"} - {"universes"}
     title = planned["associations-six"].build().axes[0].get_title()
     assert f"ρ = {float(results['association'].values[0, 0, 0, 0, 0]):.2f} (" in title
-    assert set(captions(results)) == set(planned)
 
 
 def test_rows_of_universes_are_as_high_as_their_names(study):
@@ -337,17 +331,6 @@ def test_rows_of_universes_are_as_high_as_their_names(study):
         figure.draw_without_rendering()
     boxes = [label.get_window_extent() for label in figure.axes[0].get_yticklabels()]
     assert all(below.y1 <= above.y0 + 1.0 for above, below in itertools.pairwise(boxes))
-
-
-def test_captions_tell_units_intervals_and_what_is_left_out():
-    texts = captions(made_up(edges=("image-question", "question-last")))
-    assert "4 other conditions are left out here and shown in the heat map" in texts["trajectories-six"]
-    for name, text in texts.items():
-        assert "bits" in text or "percent" in text or "nats" in text or name in ("verdicts", "universes"), name
-        assert "interval" in text or "Whiskers" in text or name.startswith("diagnostics"), name
-    assert "90 % intervals" in texts["trajectories-six"]
-    assert "95 %" in texts["windows-six"]
-    assert "1 = Image-Question cut, all" in texts["diagnostics-six"]
 
 
 def test_saved_files_are_complete_and_the_same_each_time(tmp_path):

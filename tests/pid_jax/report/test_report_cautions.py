@@ -5,11 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from pid_jax.report.cautions import cautions
 from pid_jax.report.data import data_block
-from pid_jax.report.diagnostics import diagnostics
-from pid_jax.report.order import for_page
-from pid_jax.report.page import write_report
+from pid_jax.report.diagnostics import cautions, diagnostics
+from pid_jax.report.page import for_page, write_report
 from pid_jax.report.verdicts import claims
 from tests.small_study import small_study
 from tests.study_metrics import with_made_up_metrics

@@ -7,7 +7,7 @@ import xarray as xr
 from pid_jax.decompose.result import ATOMS
 from pid_jax.plot.quantities import default_measure
 from pid_jax.report.findings import judge
-from pid_jax.report.formats import counted, interval, joined, number, percent, spans, value_range, with_unit
+from pid_jax.report.formats import counted, interval, joined, number, percent, value_range, with_unit
 from pid_jax.report.summary import accuracy_sentence, summarize
 from tests.small_study import BITS, VISION, set_vision, small_study
 
@@ -128,8 +128,6 @@ def test_shares_at_the_last_layer_are_told(results):
         (interval(np.nan, 1.0, "1"), ""),
         (value_range([0.1, 0.3, np.nan]), "0.10 to 0.30"),
         (value_range([0.1, 0.1001]), "0.10"),
-        (spans([0, 1, 2, 5]), "0–2, 5"),
-        (spans([]), "none"),
         (joined(["a", "b", "c"]), "a, b and c"),
         (counted(1, "cut"), "1 cut"),
         (counted(2, "cut"), "2 cuts"),

@@ -37,6 +37,32 @@ def test_words_change_nothing(copied):
 
 
 @pytest.mark.parametrize(
+    ("place", "old", "new"),
+    [
+        ("cli/main.py", "Decompose every task", "Estimate every task"),
+        ("report/summary.py", "noticeably less", "clearly less"),
+        ("plot/windows.py", "Outlined: outputs", "Frames: outputs"),
+        ("study/run.py", "choose another one", "give another one"),
+        ("estimate/samples.py", "needs a PIDSpec", "must be a PIDSpec"),
+        ("study/cell.py", "leave the task out", "drop the task"),
+    ],
+)
+def test_a_corrected_message_changes_nothing(copied, place, old, new):
+    before = digest()
+    edit(copied / place, old, new)
+    assert digest() == before
+
+
+def test_the_class_of_an_error_and_words_that_are_kept_count(copied):
+    before = digest()
+    edit(copied / "study/cell.py", "raise ValueError(", "raise TypeError(")
+    changed = digest()
+    assert changed != before
+    edit(copied / "study/cell.py", '"rad"', '"degree"')  # a unit in the cell
+    assert digest() != changed
+
+
+@pytest.mark.parametrize(
     "place",
     ["flow/train.py", "gaussian/whiten.py", "bias/sampling.py", "study/cell.py", "study/scores.py", "pid/__init__.py"],
 )

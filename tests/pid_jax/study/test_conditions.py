@@ -8,11 +8,11 @@ import pytest
 
 from pid_jax.plot.associations import plot_associations
 from pid_jax.plot.knockout import plot_knockout
-from pid_jax.plot.selection import edge_labels, shown_conditions
+from pid_jax.plot.quantities import edge_labels, shown_conditions
 from pid_jax.plot.trajectories import plot_trajectories
 from pid_jax.plot.windows import plot_windows
 from pid_jax.report.data import data_block
-from pid_jax.report.order import for_page
+from pid_jax.report.page import for_page
 from pid_jax.settings.gaussianize import NoGaussianization
 from pid_jax.study.conditions import Cut, cut_of, labels_of, tell_apart
 from pid_jax.study.metrics.add import add_metrics

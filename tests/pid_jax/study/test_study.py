@@ -17,10 +17,10 @@ from pid_jax.settings.estimate import OAS, PCA, NoCorrection, NoReduction, PIDSp
 from pid_jax.settings.gaussianize import Copula, NoGaussianization
 from pid_jax.store import NORM
 from pid_jax.study import run
+from pid_jax.study.cell import draw_weights, mean_of_replicates
 from pid_jax.study.model import StudyModel
 from pid_jax.study.results import load_study, one_model, save_study
 from pid_jax.study.run import run_study
-from pid_jax.study.sampling import draw_weights, mean_of_replicates
 from pid_jax.study.spec import StudySpec
 from tests.study_results import planted
 from tests.study_stores import CUT, EARLY, LAYERS, make_store
