@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 __all__ = ["Knockout", "RunOptions", "Sample", "extract", "extract_with_knockouts", "load_model"]
 
 _PLACES = {
-    "Knockout": "edges",
-    "RunOptions": "run",
+    "Knockout": "passes.edges",
+    "RunOptions": "run.fill",
     "Sample": "datasets.sample",
     "extract": "api",
     "extract_with_knockouts": "api",
-    "load_model": "models",
+    "load_model": "model.load",
 }
 
 

@@ -26,7 +26,8 @@ LARGEST_DIFFERENCE = {"mapped": 1e-4}
 
 
 def on_four(which: str, file: Path) -> dict[str, np.ndarray]:
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    inherited = os.environ.get("XLA_FLAGS", "")
+    flags = {"XLA_FLAGS": f"{inherited} --xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-m", "tests.devices", which, str(file)]
     done = subprocess.run(command, env=os.environ | flags, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

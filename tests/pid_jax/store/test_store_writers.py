@@ -9,7 +9,7 @@ import pytest
 
 from pid_jax.store import ActivationStore
 from pid_jax.store.shard import read_tensor, shard_name
-from pid_jax.store.store import folder as storage
+from pid_jax.store import folder as storage
 from tests.stores import TENSORS, layer_of, manifest, read_all, states, write
 
 WRITERS, CHECKS = 4, 30
