@@ -7,10 +7,10 @@ import pytest
 from scipy.special import ndtri
 
 from pid_jax import BROJA, MMI, IndirectInference, ParametricBootstrap, gaussian_pid
+from pid_jax.bias import sampling as bias
 from pid_jax.bias.first_order import first_order_scatter
 from pid_jax.bias.gains import half_log_ratios, information_of_gains
 from pid_jax.bias.model import frame_of, unsampled_contrast, unsampled_coupling
-from pid_jax.bias import sampling as bias
 from pid_jax.bias.sampling import sampling_errors, subtract_sampling
 from pid_jax.decompose.pid import solve_pid
 from pid_jax.decompose.result import ATOMS

@@ -152,7 +152,7 @@ def test_other_leading_axes_and_back(name):
 
 def test_wrong_files_are_refused(tmp_path):
     path = make("test", ()).save(tmp_path / "test.nc")
-    with pytest.raises(ValueError, match=r"test\.nc holds 'pid_jax\.PIDTest/1', wanted 'pid_jax\.PIDBootstrap/1'"):
+    with pytest.raises(ValueError, match=r"test\.nc.*'pid_jax\.PIDTest/1'.*'pid_jax\.PIDBootstrap/1'"):
         PIDBootstrap.load(path)
     with pytest.raises(ValueError, match=r"wanted 'pid_jax\.PIDEstimate/3'"):
         PIDEstimate.load(path)
@@ -162,7 +162,7 @@ def test_wrong_files_are_refused(tmp_path):
     path.write_text("no data set")
     with pytest.raises(ValueError, match=r"test\.nc"):
         PIDTest.load(path)
-    with pytest.raises(ValueError, match=r"absent\.nc does not exist"):
+    with pytest.raises(ValueError, match=r"absent\.nc"):
         PIDTest.load(tmp_path / "absent.nc")
 
 

@@ -175,7 +175,7 @@ def test_discrete_sources_keep_their_ranks_and_discrete_targets_are_refused(prob
     assert kept == "source_2 has discrete columns in the problem: ranks instead of a flow"
     assert "note:" in repr(found)
     assert np.isfinite(atoms_of(found)).all()
-    with pytest.raises(ValueError, match=r"target has discrete columns.*gaussianize=Copula\(\)"):
+    with pytest.raises(ValueError, match=r"target.*gaussianize=Copula\(\)"):
         estimate_pid(source_1, source_2, np.round(target), spec=PIDSpec(NoReduction(), FLOW), key=key)
 
 

@@ -113,13 +113,13 @@ def test_flows_and_their_choice_leave_them_out():
 
 def test_a_single_problem_or_a_variable_of_all_is_refused(batch):
     one, other, target = batch
-    with pytest.raises(ValueError, match="source_1 holds 1 values that are NaN"):
+    with pytest.raises(ValueError, match=r"source_1.*NaN"):
         estimate_pid(one[0], other, target, key=KEY)
     with pytest.raises(ValueError, match="source_1 is constant"):
         estimate_pid(one[2], other, target, key=KEY)
     with pytest.raises(ValueError, match="target is constant"):
         estimate_pid(one[GOOD], other, np.ones((200, 1)), key=KEY)
-    with pytest.raises(ValueError, match="source_1 has 1 constant columns"):
+    with pytest.raises(ValueError, match=r"source_1.*constant"):
         estimate_pid(one[2], other, target, spec=RAW, key=KEY)
 
 

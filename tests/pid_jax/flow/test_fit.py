@@ -142,7 +142,7 @@ def test_discrete_variables_keep_their_scores(variables):
     assert fit.is_learned.tolist() == [[True, True, False]]
     scores = fit.transform(first[:1], second[:1], rounded)[2]
     assert len(np.unique(scores)) == len(np.unique(rounded))
-    with pytest.raises(ValueError, match=r"all variables have discrete columns.*Copula\(\)"):
+    with pytest.raises(ValueError, match=r"Copula\(\)"):
         fit_flow(np.round(first), np.round(second), key=jax.random.key(0))
 
 
@@ -162,11 +162,11 @@ def test_bad_samples_are_refused(variables, change, message):
 
 
 def test_wrong_arguments_are_refused(fit, variables):
-    with pytest.raises(TypeError, match="spec needs a RealNVP, got Joint"):
+    with pytest.raises(TypeError, match=r"spec.*RealNVP"):
         fit_flow(*variables, spec=Joint(), key=jax.random.key(0))
-    with pytest.raises(TypeError, match="key needs a JAX random key"):
+    with pytest.raises(TypeError, match=r"key.*JAX.*key"):
         fit_flow(*variables, spec=SPEC, key=0)
     with pytest.raises(ValueError, match="this fit has 3 variables, got 2 arrays"):
         fit.transform(*variables[:2])
-    with pytest.raises(ValueError, match=r"variable 1 has shape \(3, 400, 1\), wanted \(3, 'm', 2\)"):
+    with pytest.raises(ValueError, match=r"\(3, 400, 1\).*\(3, 'm', 2\)"):
         fit.log_prob(variables[0], variables[1][..., :1], variables[2])

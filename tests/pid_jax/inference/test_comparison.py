@@ -115,7 +115,7 @@ def test_the_reduction_is_that_of_the_baseline(key):
     assert shared.difference.i_12 < -0.3
     fewer = [x[:, :3] for x in turned]
     assert compare_pid(wide, fewer, spec=spec, key=key, resamples=50, share_reduction=False).difference.i_12 is not None
-    with pytest.raises(ValueError, match=r"has 3 features, that of the baseline has 4.*share_reduction=False"):
+    with pytest.raises(ValueError, match="share_reduction=False"):
         compare_pid(wide, fewer, spec=spec, key=key, resamples=50)
 
 
@@ -135,7 +135,7 @@ def test_influences_are_what_leaving_a_row_out_changes():
 def test_blocks_see_rows_that_depend_on_their_neighbors(key):
     before, after = pairs(2, samples=N + 3)
     smooth = [[sum(x[:, i : N + i] for i in range(4)) for x in one] for one in (before, after)]
-    with pytest.warns(UserWarning, match=r"intervals are too short; use blocks=Block\(length\)"):
+    with pytest.warns(UserWarning, match=r"blocks=Block\(length\)"):
         rows = compare_pid(*smooth, spec=SPEC, key=key, resamples=200)
     blocks = compare_pid(*smooth, spec=SPEC, key=key, resamples=200, blocks=Block(20))
     assert not blocks.notes
@@ -169,11 +169,11 @@ def test_bad_arguments(changes, kind, message, key):
 def test_bad_conditions(key):
     before, after = ([x[0] for x in one] for one in pairs(1))
     options = {"spec": SPEC, "key": key, "resamples": 50}
-    with pytest.raises(TypeError, match=r"intervention needs \(source_1, source_2, target\), got ndarray"):
+    with pytest.raises(TypeError, match=r"intervention.*\(source_1, source_2, target\)"):
         compare_pid(before, after[0], **options)
-    with pytest.raises(ValueError, match=r"intervention source_1 has 399 samples, that of the baseline has 400"):
+    with pytest.raises(ValueError, match=r"intervention.*source_1"):
         compare_pid(before, [x[1:] for x in after], **options)
-    with pytest.raises(ValueError, match=r"intervention source_2 has leading axes \(1,\)"):
+    with pytest.raises(ValueError, match=r"intervention.*source_2.*axes.*\(1,\)"):
         compare_pid(before, [after[0], after[1][None], after[2]], **options)
-    with pytest.raises(ValueError, match=r"intervention target holds 1 values that are NaN"):
+    with pytest.raises(ValueError, match=r"intervention.*target.*NaN"):
         compare_pid(before, [*after[:2], np.where(np.arange(N)[:, None] == 3, [np.nan, 1.0], after[2])], **options)

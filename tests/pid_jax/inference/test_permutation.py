@@ -145,7 +145,7 @@ def test_rows_that_depend_on_their_neighbors_ask_for_blocks(key):
     noise = np.random.default_rng(7).standard_normal((3, 420, 2))
     drifting = np.stack([np.convolve(np.ones(20), x, "valid") for x in noise.swapaxes(-1, -2).reshape(6, -1)])
     source_1, source_2, target = drifting.reshape(3, 2, -1).swapaxes(-1, -2)
-    with pytest.warns(UserWarning, match=r"correlation with the row before up to 0\.9.*blocks=Block\(length\)"):
+    with pytest.warns(UserWarning, match=r"0\.9.*blocks=Block\(length\)"):
         rows = permutation_test(source_1, source_2, target, spec=SPEC, key=key, resamples=99)
     assert rows.notes
     blocks = permutation_test(source_1, source_2, target, spec=SPEC, key=key, resamples=99, blocks=Block(60))
@@ -291,5 +291,5 @@ def test_bad_arguments(changes, kind, message, key):
 
 
 def test_the_source_of_a_null_is_checked():
-    with pytest.raises(ValueError, match=r"ConditionalIndependence\(source=...\) needs 1 or 2, got 3"):
+    with pytest.raises(ValueError, match=r"ConditionalIndependence\(source=...\)"):
         ConditionalIndependence(3)

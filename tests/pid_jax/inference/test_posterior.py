@@ -206,7 +206,7 @@ def test_too_few_samples_and_singular_latents_are_refused(key):
         posterior_pid(*draw(samples=5), spec=SPEC, key=key)
     source_1, source_2, target = draw((2, 2))
     source_2[1, 0] = target[1, 0, :, :1] + source_1[1, 0, :, :1]
-    with pytest.raises(ValueError, match=r"linear functions of each other, got such in problem \(1, 0\).*PCA\(\)"):
+    with pytest.raises(ValueError, match=r"\(1, 0\).*PCA\(\)"):
         posterior_pid(source_1, source_2, target, spec=SPEC, key=key)
     with pytest.raises(TypeError, match="traced"):
         jax.jit(lambda x: posterior_pid(x, x, x, spec=SPEC, key=key))(np.zeros((9, 2)))

@@ -102,7 +102,7 @@ def test_bad_arguments(changes, kind, message, key):
 
 
 def test_bad_estimates(key):
-    with pytest.raises(TypeError, match=r"estimate needs what estimate_pid or gaussian_pid returned, got ndarray"):
+    with pytest.raises(TypeError, match=r"estimate_pid.*gaussian_pid"):
         samples_needed(COV, width=0.1, key=key)
     singular = np.stack([COV, np.where(np.eye(6, dtype=bool)[0] | np.eye(6, dtype=bool)[:, :1], 0.0, COV)])
     with pytest.raises(ValueError, match=r"1 singular covariances, the first at place 1"):

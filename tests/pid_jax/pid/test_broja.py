@@ -97,9 +97,9 @@ def test_large_problems_are_certified(size, family):
 
 
 def test_dims_of_core_functions():
-    with pytest.raises(ValueError, match=r"wanted \(6, 6\) for dims \(2, 2, 2\): one covariance .* use jax.vmap"):
+    with pytest.raises(ValueError, match=r"\(6, 6\).*dims.*\(2, 2, 2\).*jax.vmap"):
         jax.jit(pid_broja)(JointGaussian(jnp.eye(5), (2, 2, 2)))
-    with pytest.raises(ValueError, match=r"needs \(d1, d2, dt\); more sources .* got \(1, 1, 1, 1\)"):
+    with pytest.raises(ValueError, match=r"\(d1, d2, dt\).*\(1, 1, 1, 1\)"):
         pid_broja(JointGaussian(jnp.eye(4), (1, 1, 1, 1)))
     assert pid_broja(JointGaussian(jnp.eye(3), [1, 1, 1])).status == 0
 

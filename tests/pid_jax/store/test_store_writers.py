@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pid_jax.store import ActivationStore
-from pid_jax.store.shard import read_tensor, shard_name
 from pid_jax.store import folder as storage
+from pid_jax.store.shard import read_tensor, shard_name
 from tests.stores import TENSORS, layer_of, manifest, read_all, states, write
 
 WRITERS, CHECKS = 4, 30

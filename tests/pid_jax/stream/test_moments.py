@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pid_jax import sharded_moments, stream_moments
-from pid_jax.stream.moments import Moments, MomentSum
 from pid_jax.stream import moments as module
+from pid_jax.stream.moments import Moments, MomentSum
 
 # What is compared is in units of standard deviations.
 TOLERANCE = 1e-10

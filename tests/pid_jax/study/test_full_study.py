@@ -103,5 +103,5 @@ def test_a_condition_that_no_model_has(folder):
     config = read_config(folder / "study.toml")
     models, _ = open_models(config.models)
     results = add_metrics(run_study(models, spec=config.spec, cells=folder / "cells"))
-    with pytest.raises(ValueError, match=r"must be among \['image-question@all'\], got \['x'\]"):
+    with pytest.raises(ValueError, match=r"\['image-question@all'\].*\['x'\]"):
         run_multiverse(results, models, spec=config.spec, multiverse=Multiverse(conditions=("x",)))

@@ -298,7 +298,7 @@ def test_models_of_different_depth_stand_side_by_side(model, results, tmp_path):
     for name in ("unique_1", "replicate_synergy", "difference_upper", "i_12"):
         np.testing.assert_array_equal(alone[name], results[name].isel(model=0))
     assert one_model(both, "deep").condition.values.tolist() == ["baseline", "image-question@all"]
-    with pytest.raises(ValueError, match=r"name must be one of \['m', 'deep'\], got 'x'"):
+    with pytest.raises(ValueError, match=r"\['m', 'deep'\].*'x'"):
         one_model(both, "x")
 
 
@@ -353,14 +353,14 @@ def test_nothing_to_study(model, tmp_path):
     with pytest.raises(ValueError, match="There is nothing to study"):
         run_study([], spec=SPEC)
     swapped = StudyModel(name="m", baseline=model.knockouts[0])
-    with pytest.raises(ValueError, match=r"must be a baseline, .* got 'image-question@all'"):
+    with pytest.raises(ValueError, match="'image-question@all'"):
         run_study([swapped], spec=SPEC)
-    with pytest.raises(ValueError, match=r"different names, got \['m'\]"):
+    with pytest.raises(ValueError, match=r"\['m'\]"):
         run_study([model, model], spec=SPEC)
-    with pytest.raises(ValueError, match=r"tasks must be among \['a', 'b'\], got \['c'\]"):
+    with pytest.raises(ValueError, match=r"tasks.*\['a', 'b'\].*\['c'\]"):
         run_study([model], spec=dataclasses.replace(SPEC, tasks=("c",)))
     unanswered = StudyModel(name="m", baseline=make_store(tmp_path / "g", gold=lambda i: ""))
-    with pytest.raises(ValueError, match='keep="correct" needs gold answers'):
+    with pytest.raises(ValueError, match='keep="correct"'):
         run_study([unanswered], spec=dataclasses.replace(SPEC, keep="correct"))
 
 

@@ -131,7 +131,7 @@ def test_roles_that_a_knockout_lacks(baseline, tmp_path):
 
 
 def test_roles_that_nobody_has(baseline):
-    with pytest.raises(ValueError, match="no states for role='suffix'"):
+    with pytest.raises(ValueError, match="role='suffix'"):
         run_study([StudyModel(name="m", baseline=baseline)], spec=dataclasses.replace(SPEC, source_2_role="suffix"))
 
 
@@ -140,7 +140,7 @@ def test_conditions_without_a_name(baseline, tmp_path):
     knockout = make_store(tmp_path / "k", nameless)
     found = run_study([StudyModel(name="m", baseline=baseline, knockouts=(knockout,))], spec=SPEC)
     assert found.condition.values.tolist() == ["baseline", "unnamed"]
-    with pytest.raises(ValueError, match="must be a baseline, with a condition of the name 'baseline', got 'unnamed'"):
+    with pytest.raises(ValueError, match=r"'baseline'.*'unnamed'"):
         run_study([StudyModel(name="m", baseline=make_store(tmp_path / "b", {}))], spec=SPEC)
 
 
@@ -212,7 +212,7 @@ def test_models_with_other_layers_keep_theirs(baseline, tmp_path):
 
 def test_a_lens_needs_a_layer(tmp_path):
     only = StudyModel(name="m", baseline=make_store(tmp_path / "b", layers=1))
-    with pytest.raises(ValueError, match=r"needs layers behind the embeddings, and .* has \(0,\)"):
+    with pytest.raises(ValueError, match=r"layers.*\(0,\)"):
         run_study([only], spec=dataclasses.replace(SPEC, target=LogitLens()))
 
 
