@@ -124,6 +124,7 @@ def test_debug_shows_the_traceback(pid_extract, tmp_path):
         pid_extract("run", "--out", tmp_path / "s", "--debug")
 
 
+@pytest.mark.slow
 def test_roles_layers_and_right_answers_only(pid_extract, data, tmp_path):
     options = ("--roles", "question,last", "--layers", "0,4", "--keep", "correct", "--per-task", 3, "--num-workers", 1)
     code, text, _ = pid_extract("run", "--jsonl", data, "--out", tmp_path / "s", "--max-new-tokens", 2, *options)

@@ -50,6 +50,7 @@ def covariances(equal_sources):
     return sample_covariances(equal_sources.problem)
 
 
+@pytest.mark.slow
 def test_atoms_of_equal_sources_are_right_where_the_bootstrap_leaves_half_of_their_bias(equal_sources, covariances):
     truth = stacked(equal_sources.atoms)
     plug_in = stacked(solve_pid(covariances, equal_sources.problem.dims, BROJA()).atoms).mean(axis=0) - truth
@@ -73,6 +74,7 @@ def test_intervals_hold_the_truth(equal_sources, covariances):
     assert (upper - lower).mean() < 0.45  # the mean absolute atom is .7
 
 
+@pytest.mark.slow
 def test_atoms_lie_in_their_intervals_and_keep_their_identities():
     problem = random_channel(np.random.default_rng(2), (3, 2, 4), (0.8, 0.3))
     for redundancy in (BROJA(), MMI()):
@@ -169,6 +171,7 @@ def test_coupling_is_lowered_by_its_bias():
         assert abs(error) < (0.2 if strength == 0 else 4 * np.std(values) / np.sqrt(200))
 
 
+@pytest.mark.slow
 def test_a_singular_covariance_is_corrected_as_without_what_makes_it_singular(equal_sources, covariances):
     dims = equal_sources.problem.dims
     singular = covariances[:3].copy()

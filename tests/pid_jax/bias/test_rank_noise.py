@@ -100,6 +100,7 @@ def test_removal_keeps_units_and_range_and_stays_positive(system):
     assert np.isfinite(cleaned).all()
 
 
+@pytest.mark.slow
 def test_atoms_after_ranks_have_no_bias_and_intervals_hold_them(system, data, found):
     truth = atoms_of(gaussian_pid(system.cov, DIMS))
     error = atoms_of(found) - truth
@@ -123,6 +124,7 @@ def test_raw_samples_and_plain_covariances_are_left_as_they_are(data):
         np.testing.assert_allclose(cov, np.cov(rows.T), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_every_function_knows_what_ranks_add(system, data, found):
     some, key = [x[0] for x in data], jax.random.key(1)
     errors = rank_errors(found.cov[:1], SAMPLES, DIMS, RANKS.redundancy, key)
@@ -167,6 +169,7 @@ def test_needed_samples_count_the_noise_of_ranks(system):
     assert needed[0].samples.synergy > 1.1 * needed[1].samples.synergy
 
 
+@pytest.mark.slow
 def test_too_coarse_ranks_are_noted():
     rng = np.random.default_rng(7)
     one, other = rng.standard_normal((2, 300, 1))

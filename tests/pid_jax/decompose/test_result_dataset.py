@@ -89,6 +89,7 @@ def assert_same(one, other):
         assert one == other
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("leading", LEADING)
 @pytest.mark.parametrize("name", MAKE)
 def test_files_hold_every_result_exactly(tmp_path, name, leading):

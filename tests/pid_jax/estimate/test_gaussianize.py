@@ -34,6 +34,7 @@ def problems() -> list[np.ndarray]:
     return [np.stack([x, np.exp(1.5 * x), y]) for x, y in zip(*pairs, strict=True)]
 
 
+@pytest.mark.slow
 def test_the_best_map_is_found_for_each_problem(problems, key):
     spec = PIDSpec(NoReduction(), Auto(FLOW))
     found = estimate_pid(*problems, spec=spec, key=key)
@@ -89,6 +90,7 @@ def test_parametric_bootstrap_takes_off_most_of_the_bias(key):
     assert shrunk.lower is None
 
 
+@pytest.mark.slow
 def test_what_is_left_behind_flows_is_said_and_kept(tmp_path, key):
     """A multivariate t: no map of each variable alone makes it Gaussian."""
     rng = np.random.default_rng(3)

@@ -122,6 +122,7 @@ def test_progress_reaches_the_end_and_settings_are_filled_in(variables):
     assert FlowFit.__name__ in repr(fit)
 
 
+@pytest.mark.slow
 def test_best_weights_are_those_of_the_best_evaluation(variables):
     """Without restraint and with a high rate a flow learns 360 samples by heart, and the best evaluation is early."""
     spec = RealNVP(couplings=4, width=64, epochs=400, batch_size=N, evaluations=20, weight_decay=0.0, input_noise=0.0)

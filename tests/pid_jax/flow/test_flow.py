@@ -22,6 +22,7 @@ def shaken(architecture: Architecture, key: jax.Array, size: float) -> FlowWeigh
     return FlowWeights(blocks=tree.unflatten(noisy), permutation=drawn.permutation)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("dim", [1, 2, 5])
 def test_flow_is_undone_by_its_inverse_and_knows_its_jacobian(dim, key):
     architecture = Architecture(dim, couplings=3, width=8, hidden_layers=1)

@@ -154,6 +154,7 @@ def selection(rng):
     return attributes, one_hot(question), attributes[np.arange(N), question][:, None] + 0.2 * rng.normal(size=(N, 1))
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("make", [signs, products, classes, selection])
 @pytest.mark.parametrize("way", [NoGaussianization(), Copula()])
 def test_dependence_of_three_is_found_after_every_gaussianizer(make, way, key):

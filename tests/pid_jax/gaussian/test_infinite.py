@@ -69,6 +69,7 @@ def test_identities_hold_where_all_is_finite():
     np.testing.assert_allclose(atoms["redundancy"] + atoms["unique_2"], information["i_2"], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_union_coupling_and_spectrum_depend_on_the_pairs_alone():
     atoms = gaussian_pid(summed(), DIMS).atoms
     union = atoms.redundancy + atoms.unique_1 + atoms.unique_2
@@ -88,6 +89,7 @@ def test_a_source_that_determines_the_target_alone_leaves_the_other_ones_informa
     assert np.isnan([getattr(found.atoms, name) for name in ATOMS]).all()
 
 
+@pytest.mark.slow
 def test_core_functions_have_finite_derivatives():
     def finite_part(cov):
         found = pid_broja(JointGaussian(cov, DIMS))
@@ -105,6 +107,7 @@ def samples(n=300):
     return source_1, source_2, target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("redundancy", [BROJA(), MMI()])
 def test_estimates_are_corrected_where_they_are_finite(redundancy, key):
     spec = PIDSpec(NoReduction(), NoGaussianization(), redundancy=redundancy)

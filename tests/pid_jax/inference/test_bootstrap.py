@@ -50,6 +50,7 @@ def stacked(atoms):
 TRUTH = stacked(gaussian_pid(COV, DIMS).atoms)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "interval"),
     [
@@ -119,6 +120,7 @@ def test_refits_vary_more_than_latents(key):
     assert not np.allclose(ratio, 1)
 
 
+@pytest.mark.slow
 def test_rows_of_a_singular_problem_and_mmi(key):
     source_1, source_2, target = draw(2)
     source_2 = np.concatenate([source_2, source_2[..., :1] + source_2[..., 1:]], axis=-1)

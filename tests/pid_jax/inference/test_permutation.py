@@ -85,6 +85,7 @@ def test_a_permuted_rest_keeps_what_belongs_to_the_sources(key):
     assert test.replicates.i_1.std() > 0
 
 
+@pytest.mark.slow
 def test_singular_sources_are_tested_as_without_their_copies(key):
     source_1, source_2, target = related(np.random.default_rng(3), 2, 0.0, 0.9)
     copied = np.concatenate([source_1, source_1[..., :1]], axis=-1)
@@ -193,6 +194,7 @@ def test_p_values_count_what_is_as_large_up_to_rounding():
     assert exceedance(np.asarray([3.1]), replicates) == [0.25]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("null", [Independence(), ConditionalIndependence(1)])
 @pytest.mark.parametrize("gaussianize", [NoGaussianization(), Copula()])
 @pytest.mark.parametrize("d", [1, 2])
@@ -251,6 +253,7 @@ def test_close_sources_that_are_warped_get_a_note(key):
     assert "in 2 of 2 problems" in note
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("null", [Independence(), ConditionalIndependence(1)])
 def test_infinite_information_has_a_status_and_p_values_of_what_is_known(null, key):
     """T = S_1 + S_2 in the first problem, T = S_1 in the second, nothing special in the third."""

@@ -70,6 +70,7 @@ def test_exact_draws_have_the_mean_and_variance_of_the_inverse_wishart(excess, k
     np.testing.assert_allclose(np.diagonal(found, axis1=1, axis2=2).var(axis=0), variance, rtol=0.06)
 
 
+@pytest.mark.slow
 def test_chains_agree_with_exact_draws(key):
     """Means differ by less than four Monte Carlo standard errors, standard deviations by 12 %, and chains have mixed.
 
@@ -101,6 +102,7 @@ def test_other_data_and_other_numbers_do_not_compile_again(key):
     assert run_chains._cache_size() == compiled
 
 
+@pytest.mark.slow
 def test_with_lkj_many_samples_outweigh_the_prior(key):
     data = draw(samples=4000)
     found = posterior_pid(*data, spec=SPEC, key=key, prior=LKJ(), sampler=NUTS(300))
@@ -114,6 +116,7 @@ def test_with_lkj_many_samples_outweigh_the_prior(key):
     assert strict.mean.i_12 < 0.8 * posterior_pid(*few, spec=SPEC, key=key).mean.i_12
 
 
+@pytest.mark.slow
 def test_heavy_tails_are_recognized_and_not_taken_for_dependence(key):
     """Freedom 3 and the quantities of the scatter matrix lie within 3.5 standard deviations."""
     rows = multivariate_t(np.full(5, 7.0), COV, df=3, seed=1).rvs(500)
@@ -127,6 +130,7 @@ def test_heavy_tails_are_recognized_and_not_taken_for_dependence(key):
     assert "freedom" in repr(found)
 
 
+@pytest.mark.slow
 def test_known_freedom_leading_axes_and_a_shared_target(key):
     source_1, source_2, target = draw((2, 1))
     likelihood = StudentTLikelihood(5)
@@ -242,6 +246,7 @@ def test_a_likelihood_behind_a_map_is_commented_and_nothing_is_printed(key, capf
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("far", [1e6, 1e12])
 def test_a_row_far_out_is_no_reason_to_refuse_heavy_tails(far, key):
     """To a covariance all coordinates of such data look like one; the posterior is that of the other rows."""

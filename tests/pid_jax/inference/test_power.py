@@ -30,6 +30,7 @@ def stacked(atoms):
     return np.stack([np.asarray(getattr(atoms, name)) for name in ATOMS])
 
 
+@pytest.mark.slow
 def test_that_many_samples_are_enough(key):
     """In fresh data sets of that size the interval is narrow enough in about the share asked for."""
     needed = samples_needed(gaussian_pid(COV, DIMS), width=0.2, key=key, assurance=0.8, simulations=60)

@@ -131,6 +131,7 @@ def test_float32_is_given_up_where_it_would_show():
     np.testing.assert_array_equal(folded.atoms.unique_1.ravel(), single.atoms.unique_1)
 
 
+@pytest.mark.slow
 def test_settings_of_the_caller_change_nothing():
     covs = np.stack(
         [pad(random_channel(np.random.default_rng(0), (2, 2, 2), (1.0, 1.0)), SMALL, v).cov for v in (0, 1)]

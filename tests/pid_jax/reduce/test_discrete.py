@@ -88,6 +88,7 @@ def test_blocks_give_the_counts_of_the_whole():
 # Impossible numbers
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("spec", WAYS[1:])  # ranks find hardly more than the entropy here
 def test_more_than_the_entropy_is_refused(separated, key, spec):
     states, other, classes = separated
@@ -97,6 +98,7 @@ def test_more_than_the_entropy_is_refused(separated, key, spec):
         estimate_pid(other, one_hot(classes), states, spec=spec, key=key)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("spec", WAYS)
 def test_a_binary_copy_is_refused_in_words(key, spec):
     rng = np.random.default_rng(3)
@@ -153,6 +155,7 @@ def paths():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", paths())
 def test_labels_are_noted_whatever_their_coding(separated, key, path):
     states, other, classes = separated

@@ -90,6 +90,7 @@ def test_an_outlier_leaves_the_test_its_power(variables):
     assert permutation_test(far, other, target, key=KEY, resamples=40).p_value.i_1 == pytest.approx(1 / 41)
 
 
+@pytest.mark.slow
 def test_equal_states_share_ranks_after_a_reduction_also_in_float32():
     rng = np.random.default_rng(1)
     states = rng.standard_normal((50, 40)).astype(np.float32)
@@ -210,6 +211,7 @@ def test_single_precision_is_of_deviations_from_the_mean():
     assert len(single) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset", [1e6, 1e8])
 def test_flows_are_fitted_to_deviations(offset):
     rng = np.random.default_rng(7)

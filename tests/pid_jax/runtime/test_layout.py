@@ -42,6 +42,7 @@ def compare(found: dict[str, np.ndarray], own: dict[str, np.ndarray]) -> None:
         np.testing.assert_allclose(value, own[stage], atol=LARGEST_DIFFERENCE.get(stage, 1e-12), err_msg=name)
 
 
+@pytest.mark.slow
 def test_numbers_do_not_depend_on_the_devices(tmp_path):
     compare(on_four("quick", tmp_path / "found.npz"), devices.exact())
 

@@ -91,6 +91,7 @@ HOST = {
 }
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("function", HOST.values(), ids=HOST)
 def test_a_guard_of_the_caller_and_his_own_jit_change_nothing(function):

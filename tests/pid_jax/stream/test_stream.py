@@ -67,6 +67,7 @@ def assert_equal(found, expected) -> None:
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-8)  # quantiles of draws amplify rounding
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(
     ("reduction", "correction", "sizes"),
     [

@@ -47,6 +47,7 @@ def found(folder):
     return run_full_study(read_config(folder / "broken.toml"), cells=folder / "cells")
 
 
+@pytest.mark.slow
 def test_what_is_left_out_is_said_and_the_rest_goes_on(found):
     results, lines = found
     assert len(lines) == 2
@@ -57,6 +58,7 @@ def test_what_is_left_out_is_said_and_the_rest_goes_on(found):
     assert (results.cell == "done").all()
 
 
+@pytest.mark.slow
 def test_universes_are_judged_beside_the_study(found):
     results, _ = found
     assert results.universe_measure.values.tolist() == ["broja", "broja", "mmi"]
@@ -68,6 +70,7 @@ def test_universes_are_judged_beside_the_study(found):
     assert not np.array_equal(results.universe_value[2], results.claim_value, equal_nan=True)
 
 
+@pytest.mark.slow
 def test_it_is_the_sum_of_its_parts(folder, found):
     config = read_config(folder / "study.toml")
     models, _ = open_models(config.models)
@@ -81,6 +84,7 @@ def test_it_is_the_sum_of_its_parts(folder, found):
     assert set(results.variables) == set(found[0].variables)
 
 
+@pytest.mark.slow
 def test_all_of_it_survives_a_file(found, tmp_path):
     loaded = load_study(save_study(found[0], tmp_path / "r.nc"))
     for name in found[0].variables:

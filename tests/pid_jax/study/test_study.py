@@ -280,6 +280,7 @@ def test_another_seed_or_other_bytes_make_new_cells(model, tmp_path, monkeypatch
     assert len(made) == 14  # those of the changed knockout
 
 
+@pytest.mark.slow
 def test_models_of_different_depth_stand_side_by_side(model, results, tmp_path):
     settings = {"model": {"name": "n"}, "data": {"reader": "r"}, "versions": {}}
     deep = StudyModel(

@@ -56,6 +56,7 @@ def damage(store, place):
     return ActivationStore.open(store.path)
 
 
+@pytest.mark.slow
 def test_damaged_states_of_a_knockout_leave_out_its_cells(baseline, tmp_path):
     broken, whole = damage(make_store(tmp_path / "k", CUT), -1), make_store(tmp_path / "e", EARLY)
     found = run_study([StudyModel(name="m", baseline=baseline, knockouts=(broken, whole))], spec=SPEC)
