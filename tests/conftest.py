@@ -1,11 +1,12 @@
 """Setup of all tests. Float64 is not switched on here: the library has to manage its precision itself."""
 
+import logging
 import os
 import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -113,6 +114,20 @@ def reference() -> dict[str, ReferenceCase]:
 @pytest.fixture
 def key() -> jax.Array:
     return jax.random.key(0)
+
+
+@pytest.fixture
+def compiled(caplog) -> Iterator[Callable[[], list[str]]]:
+    """Make a function that returns the programs that JAX compiled since it was called last."""
+    caplog.set_level(logging.WARNING)
+
+    def programs() -> list[str]:
+        found = [line for line in caplog.messages if line.startswith("Finished XLA compilation")]
+        caplog.clear()
+        return found
+
+    with jax.log_compiles():
+        yield programs
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from pid_jax.decompose.pid import gaussian_pid
 from pid_jax.decompose.result import ATOMS, INFORMATION
-from pid_jax.estimate.samples import _reduce, estimate_pid
+from pid_jax.estimate.samples import estimate_pid
 from pid_jax.gaussian.status import Status
 from pid_jax.settings.estimate import MMI, PCA, NoCorrection, NoReduction, PIDSpec, SampleCovariance, spec_to_dict
 from pid_jax.settings.gaussianize import NoGaussianization
@@ -199,12 +199,12 @@ def test_precision_is_float64_on_two_threads_at_once_and_stays_local(samples, ke
     assert jnp.ones(2).dtype == np.float32
 
 
-def test_second_call_with_equal_shapes_does_not_compile(samples, key):
+def test_second_call_with_equal_shapes_does_not_compile(samples, key, compiled):
     estimate_pid(*samples, spec=SPEC, key=key)
-    compiled = _reduce._cache_size()
     flat = [2 * array.reshape(6, *array.shape[2:]).astype(np.float32) for array in samples]
+    compiled()
     estimate_pid(*flat, spec=PIDSpec(reduction=PCA(dim=2), bias_correction=NoCorrection()), key=jax.random.key(7))
-    assert _reduce._cache_size() == compiled
+    assert not compiled()
 
 
 def test_settings_are_those_given(samples, key):
