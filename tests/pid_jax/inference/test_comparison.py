@@ -81,7 +81,7 @@ def test_a_source_that_is_ahead_everywhere_leaves_no_false_difference(key):
     """unique_2 is zero in all samples or nearly so: its slope is zero, and what its correction leaves is no finding."""
     problem = parallel_channels(np.full(2, 2.0), 0.5, 0.5).problem
     found = compare_pid(*pairs(40, problem.cov, problem.cov), spec=SPEC, key=key, resamples=100)
-    assert (found.p_value.unique_2 < 0.05).mean() < 0.15
+    assert (found.p_value.unique_2 < 0.05).mean() < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 40)
 
 
 def test_differences_are_those_of_both_estimates_and_axes_are_kept(key):
