@@ -193,7 +193,7 @@ def _same(one: ActivationStore, two: ActivationStore) -> None:
 
 
 def test_out_of_memory_halves_the_batch_and_loses_nothing(llava, samples, settings, tmp_path, monkeypatch):
-    from extraction.run.fill import fill as run
+    from extraction.run import fill as run
 
     sizes, said, whole = [], [], run.run_batch
 
@@ -214,7 +214,7 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing(llava, samples, settin
 
 
 def test_a_sample_too_large_for_the_memory_is_a_failure(llava, samples, settings, tmp_path, monkeypatch):
-    from extraction.run.fill import fill as run
+    from extraction.run import fill as run
 
     whole = run.run_batch
 
@@ -230,7 +230,7 @@ def test_a_sample_too_large_for_the_memory_is_a_failure(llava, samples, settings
 
 
 def test_other_errors_of_the_model_are_not_hidden(llava, samples, settings, tmp_path, monkeypatch):
-    from extraction.run.fill import fill as run
+    from extraction.run import fill as run
 
     def broken(*arguments):
         raise RuntimeError("shapes do not match")

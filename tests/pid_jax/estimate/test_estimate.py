@@ -76,6 +76,7 @@ def test_units_of_a_column_change_nothing(channels, key):
     np.testing.assert_allclose(values(rescaled), values(original), rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_every_problem_of_a_batch_is_solved_by_itself(samples, key):
     batch = estimate_pid(*samples, spec=SPEC, key=key)
     assert batch.status.shape == LEADING
@@ -90,6 +91,7 @@ def test_every_problem_of_a_batch_is_solved_by_itself(samples, key):
     assert len(np.unique(batch.information.i_12)) == 6
 
 
+@pytest.mark.slow
 def test_covariance_of_the_result_gives_its_atoms(samples, key):
     estimate = estimate_pid(*samples, spec=SPEC, key=key)
     again = decompose([Problem(cov, estimate.dims) for cov in estimate.cov.reshape(6, 6, 6)])
@@ -99,6 +101,7 @@ def test_covariance_of_the_result_gives_its_atoms(samples, key):
     np.testing.assert_allclose(estimate.gap, 0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_target_without_leading_axes_is_the_same_for_all(samples, key):
     source_1, source_2, target = samples
     shared = estimate_pid(source_1, source_2, target[0, 1], spec=SPEC, key=key)
@@ -109,6 +112,7 @@ def test_target_without_leading_axes_is_the_same_for_all(samples, key):
     assert shared.rank.shape == repeated.rank.shape == (*LEADING, 3)
 
 
+@pytest.mark.slow
 def test_variables_of_low_rank_get_coordinates_without_variance(samples, key):
     source_1, source_2, target = samples
     source_2 = source_2.copy()
@@ -136,6 +140,7 @@ def test_copy_of_a_source_in_the_target_has_a_status(samples, key):
     assert np.isfinite(np.delete(values(estimate).reshape(-1, 6), 2, axis=1)).all()
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int16, np.longdouble, jnp.bfloat16])
 def test_dtypes_are_computed_in_float64(samples, key, dtype):
     coarse = [np.asarray(np.round(8 * array), dtype) for array in samples]
@@ -170,6 +175,7 @@ def test_infinity_is_a_status_without_a_warning():
     assert status[:4].tolist() == [Status.OK, Status.NOT_FINITE, Status.NOT_FINITE, Status.OK]
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("unit", [1e-180, 1e-30, 1e30, 1e180])
 def test_units_of_a_covariance_change_nothing(reference, unit):
     covs = np.stack([pad(reference["noise_corr_2"].problem, SMALL, 0.0).cov] * BATCH)
@@ -178,6 +184,7 @@ def test_units_of_a_covariance_change_nothing(reference, unit):
     np.testing.assert_allclose(values(gaussian_pid(scaled, SMALL)), values(gaussian_pid(covs, SMALL)), atol=1e-11)
 
 
+@pytest.mark.slow
 def test_precision_is_float64_on_two_threads_at_once_and_stays_local(samples, key):
     expected = values(estimate_pid(*samples, spec=SPEC, key=key))
     barrier = Barrier(2)

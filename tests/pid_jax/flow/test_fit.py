@@ -91,6 +91,7 @@ def test_files_hold_everything(fit, variables, tmp_path):
             FlowFit.load(tmp_path / f"{path}.safetensors")
 
 
+@pytest.mark.slow
 def test_order_subset_and_batches_of_problems_change_nothing(fit, variables):
     first, second, third = variables
     order = [2, 0]
@@ -111,6 +112,7 @@ def test_shared_flows_do_not_depend_on_the_order_of_layers(variables):
     assert np.abs(information(plain.cov) + np.log(1 - 0.64)).max() < 0.3
 
 
+@pytest.mark.slow
 def test_progress_reaches_the_end_and_settings_are_filled_in(variables):
     told = []
     spec = RealNVP(epochs=4, evaluations=2, width=8, couplings=2, marginals=Standardize(), objective=Marginal())
@@ -136,6 +138,7 @@ def test_best_weights_are_those_of_the_best_evaluation(variables):
     assert -fit.validation_density[0].mean() == pytest.approx(np.nanmin(curve), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_discrete_variables_keep_their_scores(variables):
     first, second, third = variables
     rounded = np.round(third[:, :1])

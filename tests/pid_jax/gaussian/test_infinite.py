@@ -48,6 +48,7 @@ def copied():
     return cov
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("redundancy", [BROJA(), MMI(), BROJA(dtype="float32")])
 def test_redundancy_and_uniques_are_the_limits_of_little_noise(redundancy):
     found, near = (gaussian_pid(summed(noise), DIMS, redundancy=redundancy) for noise in (0.0, 1e-5))
@@ -124,6 +125,7 @@ def test_estimates_are_corrected_where_they_are_finite(redundancy, key):
     np.testing.assert_allclose(found.atoms.redundancy[1], alone.atoms.redundancy, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [None, Pairs()])
 def test_bootstraps_have_a_status_and_intervals_of_what_is_finite(kind, key):
     found = bootstrap_pid(*samples(), spec=SPEC, key=key, kind=kind, resamples=100, level=0.9)
@@ -134,6 +136,7 @@ def test_bootstraps_have_a_status_and_intervals_of_what_is_finite(kind, key):
     assert "INFINITE_INFORMATION" in repr(found)
 
 
+@pytest.mark.slow
 def test_comparisons_have_a_status_and_differences_of_what_is_finite(key):
     source_1, source_2, target = samples()
     other = target + np.random.default_rng(2).normal(size=target.shape)

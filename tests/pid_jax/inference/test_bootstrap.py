@@ -94,6 +94,7 @@ def test_the_estimate_is_that_of_estimate_pid_and_axes_are_kept(key):
     np.testing.assert_allclose(bits.upper.synergy, found.upper.synergy / np.log(2))
 
 
+@pytest.mark.slow
 def test_the_memory_budget_changes_nothing(key):
     small, large = (
         bootstrap_pid(*draw(3), spec=SPEC, key=key, resamples=200, kind=kind, interval=Basic(), budget_gb=budget)
@@ -108,6 +109,7 @@ def test_the_memory_budget_changes_nothing(key):
     np.testing.assert_allclose(stacked(small.standard_error), stacked(large.standard_error), rtol=0.4)
 
 
+@pytest.mark.slow
 def test_refits_vary_more_than_latents(key):
     """A copula fitted again brings its own scatter, and with it intervals that are not shorter."""
     spec = PIDSpec(NoReduction(), Copula())
@@ -131,12 +133,14 @@ def test_rows_of_a_singular_problem_and_mmi(key):
         assert (stacked(found.standard_error) > 0).any()
 
 
+@pytest.mark.slow
 def test_the_default_interval_suits_the_correction(key):
     spec = PIDSpec(NoReduction(), NoGaussianization(), bias_correction=ParametricBootstrap())
     assert bootstrap_pid(*draw(1), spec=spec, key=key, resamples=200).settings["interval"] == {"method": "BCa"}
     assert bootstrap_pid(*draw(1), spec=SPEC, key=key, resamples=200).settings["interval"] == {"method": "Calibrated"}
 
 
+@pytest.mark.slow
 def test_neighbors_that_depend_on_each_other_are_noticed(key):
     values = np.random.default_rng(3).multivariate_normal(np.zeros(6), COV, size=N + 1)
     smooth = np.split(values[1:] + values[:-1], 3, axis=-1)  # correlation with the row before: one half

@@ -48,6 +48,7 @@ def truth(cov):
     return stacked(quantities_of(found.atoms, found.information))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [BEFORE, AFTER])
 def test_intervals_hold_the_difference(after, key):
     """Of 150 intervals of each quantity 142.5 are expected; 132 is four standard deviations below."""
@@ -62,6 +63,7 @@ def test_intervals_hold_the_difference(after, key):
     np.testing.assert_array_equal(stacked(found.p_value) < 0.05, is_outside)
 
 
+@pytest.mark.slow
 def test_pairs_are_sharper_than_two_studies(key):
     together = compare_pid(*pairs(5, second=BEFORE), spec=SPEC, key=key, resamples=100)
     apart = compare_pid(*pairs(5, second=BEFORE, correlation=0.0), spec=SPEC, key=key, resamples=100)
@@ -77,6 +79,7 @@ def test_the_same_condition_twice_does_not_differ(key):
     np.testing.assert_array_equal(stacked(found.family_wise), 1)
 
 
+@pytest.mark.slow
 def test_a_source_that_is_ahead_everywhere_leaves_no_false_difference(key):
     """unique_2 is zero in all samples or nearly so: its slope is zero, and what its correction leaves is no finding."""
     problem = parallel_channels(np.full(2, 2.0), 0.5, 0.5).problem
@@ -101,6 +104,7 @@ def test_differences_are_those_of_both_estimates_and_axes_are_kept(key):
     assert "p = " in repr(compare_pid(*([x[0] for x in c] for c in pairs(1)), spec=SPEC, key=key, resamples=50))
 
 
+@pytest.mark.slow
 def test_the_reduction_is_that_of_the_baseline(key):
     """An intervention that turns the features is seen by the baseline's components, and not by its own."""
     rng = np.random.default_rng(2)
@@ -132,6 +136,7 @@ def test_influences_are_what_leaving_a_row_out_changes():
         assert np.abs(linear - exact).max() < 0.1 * np.abs(exact).max()
 
 
+@pytest.mark.slow
 def test_blocks_see_rows_that_depend_on_their_neighbors(key):
     before, after = pairs(2, samples=N + 3)
     smooth = [[sum(x[:, i : N + i] for i in range(4)) for x in one] for one in (before, after)]

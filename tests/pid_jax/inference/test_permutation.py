@@ -42,6 +42,7 @@ def related(rng, layers, gain_1, gain_2):
     return source_1, source_2, gain_1 * source_1 + gain_2 * source_2 + rng.standard_normal((layers, N, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("null", "gain_2", "quantities"),
     [
@@ -77,6 +78,7 @@ def test_conditional_independence_sees_what_a_source_adds(key):
     assert (nothing.family_wise.i_12 > 0.01).all()
 
 
+@pytest.mark.slow
 def test_a_permuted_rest_keeps_what_belongs_to_the_sources(key):
     """Only the cross-covariance of target and source changes: informations stay possible, and the sources' relation."""
     data = related(np.random.default_rng(2), 1, 0.0, 0.9)
@@ -114,6 +116,7 @@ def test_statistics_are_those_of_the_samples_and_axes_are_kept(key):
     np.testing.assert_array_equal(alone.family_wise.i_12, alone.p_value.i_12)
 
 
+@pytest.mark.slow
 def test_ranks_are_the_same_for_every_permutation(key):
     """Of single variables they are, so that fitting them anew gives the same p-values."""
     source_1, source_2, target = (np.exp(x[0]) for x in related(np.random.default_rng(5), 1, 0.2, 0.2))
@@ -126,6 +129,7 @@ def test_ranks_are_the_same_for_every_permutation(key):
     assert one.p_value.i_12 == other.p_value.i_12
 
 
+@pytest.mark.slow
 def test_the_memory_budget_changes_nothing(key):
     data = related(np.random.default_rng(6), 3, 0.3, 0.3)
     one, other = (permutation_test(*data, spec=SPEC, key=key, resamples=50, budget_gb=budget) for budget in (1e-5, 2.0))
@@ -141,6 +145,7 @@ def test_blocks_of_rows_stay_together():
     assert ((rows[1:] - rows[:-1]) % 103 == 1).sum() < 10
 
 
+@pytest.mark.slow
 def test_rows_that_depend_on_their_neighbors_ask_for_blocks(key):
     """Both variables drift, and know nothing of each other: permuted rows take drift for dependence."""
     noise = np.random.default_rng(7).standard_normal((3, 420, 2))
@@ -227,6 +232,7 @@ def close_sources(rng, noise, n=400, sets=200):
     return source_1, source_2, source_2 @ rng.normal(size=(sets, 2, 2)) + rng.normal(size=(sets, n, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [1.0, 0.01])
 def test_conditional_independence_holds_after_ranks_of_close_sources(noise, key):
     """Of 200 data sets 10 are rejected at .05 on average; 24 is 4.5 standard deviations above (it was 40 and more)."""
@@ -238,6 +244,7 @@ def test_conditional_independence_holds_after_ranks_of_close_sources(noise, key)
     assert not test.notes
 
 
+@pytest.mark.slow
 def test_what_one_of_two_close_sources_adds_is_seen(key):
     source_1, source_2, target = (x[:1] for x in close_sources(np.random.default_rng(11), 0.1, sets=1))
     rest = source_1 - source_2 @ np.linalg.lstsq(source_2[0], source_1[0], rcond=None)[0]
@@ -246,6 +253,7 @@ def test_what_one_of_two_close_sources_adds_is_seen(key):
     assert test.p_value.i_12 == 0.01
 
 
+@pytest.mark.slow
 def test_close_sources_that_are_warped_get_a_note(key):
     data = [np.exp(x) for x in close_sources(np.random.default_rng(12), 0.01, sets=2)]
     spec, null = PIDSpec(NoReduction(), Copula()), ConditionalIndependence(2)

@@ -95,6 +95,7 @@ def test_chains_agree_with_exact_draws(key):
     assert (stacked(exact.effective_samples) == 20_000).all()
 
 
+@pytest.mark.slow
 def test_other_data_and_other_numbers_do_not_compile_again(key):
     run = {"spec": SPEC, "draws": 2000, "sampler": NUTS(300)}
     posterior_pid(*draw(), key=key, prior=InverseWishart(0.5), **run)
@@ -172,12 +173,14 @@ def test_identities_hold_in_every_draw_and_problems_are_drawn_apart(key):
     np.testing.assert_allclose(found.lower.i_1, quantile)
 
 
+@pytest.mark.slow
 def test_a_kink_repeats_draws_and_stays_finite(key):
     found = posterior_pid(*draw(), spec=PIDSpec(NoReduction(), NoGaussianization(), redundancy=MMI()), key=key)
     assert (found.lower.unique_2 == 0) | (found.lower.unique_1 == 0)
     assert np.isfinite(stacked(found.mean)).all()
 
 
+@pytest.mark.slow
 def test_neighbors_that_depend_on_each_other_are_noticed(key):
     smooth = [x[1:] + x[:-1] for x in draw(samples=N + 1)]
     with pytest.warns(UserWarning, match="rows depend on their neighbors"):
@@ -235,6 +238,7 @@ def test_settings_are_checked(make, message):
         make()
 
 
+@pytest.mark.slow
 def test_a_likelihood_behind_a_map_is_commented_and_nothing_is_printed(key, capfd):
     before = dict(jax.config.values)
     spec = PIDSpec(NoReduction(), Copula())

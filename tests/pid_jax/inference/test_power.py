@@ -47,6 +47,7 @@ def test_that_many_samples_are_enough(key):
         assert abs(np.mean(np.asarray(wide) <= 0.2) - 0.8) < 3 * np.sqrt(2 * 0.8 * 0.2 / 60)
 
 
+@pytest.mark.slow
 def test_widths_fall_and_more_samples_are_needed_for_less(key):
     wide, narrow = (samples_needed(gaussian_pid(COV, DIMS), width=width, key=key) for width in (0.3, 0.15))
     assert (stacked(narrow.samples) > 2 * stacked(wide.samples)).all()
@@ -55,6 +56,7 @@ def test_widths_fall_and_more_samples_are_needed_for_less(key):
     assert "95% intervals of 0.15 nats or less in 50% of data sets" in repr(narrow)
 
 
+@pytest.mark.slow
 def test_bits_are_nats_in_other_words_and_a_pilot_has_axes(key):
     rows = np.random.default_rng(2).multivariate_normal(np.zeros(6), COV, size=(1, 2, 300))
     pilot = estimate_pid(*np.split(rows, 3, axis=-1), spec=SPEC, key=key)

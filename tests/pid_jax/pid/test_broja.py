@@ -65,6 +65,7 @@ def test_a_target_of_many_dims_is_restricted_without_loss():
     assert abs(wide.gap) < 1e-13
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("snr", [1e4, 1e8, 1e11])
 def test_strong_sources_of_different_directions_lose_nothing(snr):
     """Each source knows another coordinate almost exactly: what divides by one conditional covariance fails here."""
@@ -84,6 +85,7 @@ FAMILIES = {
 }
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_large_problems_are_certified(size, family):
@@ -103,6 +105,7 @@ def test_dims_of_core_functions():
     assert pid_broja(JointGaussian(jnp.eye(3), [1, 1, 1])).status == 0
 
 
+@pytest.mark.slow
 def test_float32_costs_nothing_that_shows():
     """For conditions up to 1e4 the error has to be below 1e-4 nats; it is far below."""
     rng = np.random.default_rng(0)
@@ -143,6 +146,7 @@ def test_settings_of_the_caller_change_nothing():
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.slow
 def test_core_computes_in_the_precision_of_its_input():
     """Without float64 the error is eps times the condition, here 1e-7 x 1e3."""
     cov = random_channel(np.random.default_rng(0), (3, 3, 3), (1.0, 1.0)).cov

@@ -124,6 +124,7 @@ def test_in_a_batch_it_is_a_status(separated, key, tmp_path):
     assert "discrete" in Status.EXCEEDS_ENTROPY.message
 
 
+@pytest.mark.slow
 def test_a_continuous_copy_is_still_infinite_information(key):
     x, y = np.random.default_rng(5).normal(size=(2, N, 1))
     found = estimate_pid(x, y, x, key=key)
@@ -131,6 +132,7 @@ def test_a_continuous_copy_is_still_infinite_information(key):
     assert found.notes == ()
 
 
+@pytest.mark.slow
 def test_sampling_alone_is_not_refused(key):
     """A rare class has hardly any entropy, and independent variables some information by chance."""
     x, y = np.random.default_rng(9).normal(size=(2, N, 8))
@@ -181,6 +183,7 @@ def test_impossible_numbers_are_refused_on_every_path(separated, key, run):
         run(states, other, one_hot(classes)[:, :3], key=key)
 
 
+@pytest.mark.slow
 def test_p_values_stand_where_the_number_is_impossible(separated, key):
     states, other, classes = separated
     test = permutation_test(states, other, one_hot(classes), key=key, resamples=20)
@@ -188,6 +191,7 @@ def test_p_values_stand_where_the_number_is_impossible(separated, key):
     assert "target is discrete" in repr(test)
 
 
+@pytest.mark.slow
 def test_columns_are_noted_before_components_mix_them(key):
     rng = np.random.default_rng(6)
     x, y = rng.normal(size=(2, N, 2))
@@ -196,6 +200,7 @@ def test_columns_are_noted_before_components_mix_them(key):
     assert note.startswith("target has 1 of 2 columns with few distinct values")
 
 
+@pytest.mark.slow
 def test_layers_are_named(key):
     rng = np.random.default_rng(7)
     x, y, t = rng.normal(size=(3, N, 2))
@@ -204,6 +209,7 @@ def test_layers_are_named(key):
     assert note.startswith("source_1 is discrete in problem 1, with 4 distinct values")
 
 
+@pytest.mark.slow
 def test_continuous_variables_have_no_notes(key):
     x, y, t = np.random.default_rng(8).normal(size=(3, N, 2))
     half = x.astype(np.float16)

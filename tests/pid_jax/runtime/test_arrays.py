@@ -189,6 +189,7 @@ def fit(variables):
     return fit_flow(*variables, spec=FLOW, key=K)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("function", OF_SAMPLES.values(), ids=OF_SAMPLES)
 def test_every_function_reads_every_kind(function, variables):
@@ -197,6 +198,7 @@ def test_every_function_reads_every_kind(function, variables):
         np.testing.assert_array_equal(function(*map(make, variables)), wanted, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", OF_FLOWS.values(), ids=OF_FLOWS)
 def test_flows_read_every_kind(function, variables, fit):
     wanted = function(fit, *variables)
@@ -249,6 +251,7 @@ def test_rows_with_other_labels_are_refused(function, variables):
         function(first, variables[1], xr.DataArray(variables[2], dims=("s", "p"), coords={"s": range(1, N + 1)}))
 
 
+@pytest.mark.slow
 def test_conditions_and_flows_have_the_same_labels(variables, fit):
     frames = [pd.DataFrame(x) for x in variables]
     later = [frame.set_axis(range(1, N + 1), axis=0) for frame in frames]

@@ -123,6 +123,7 @@ def test_keys_that_are_old_several_or_traced(samples):
         jax.jit(lambda key: estimate_pid(**samples, key=key).gap)(jax.random.key(0))
 
 
+@pytest.mark.slow
 def test_samples_of_one_number_each_are_one_column(samples):
     whole = estimate_pid(**samples, key=jax.random.key(0))
     flat = samples | {name: samples[name][:, 0] for name in ("source_2", "target")}

@@ -202,6 +202,7 @@ def test_one_device_is_as_good_as_none():
     assert not jax.config.jax_enable_x64
 
 
+@pytest.mark.slow
 def test_several_devices_agree_with_one():
     code = """
         import jax, numpy as np

@@ -116,6 +116,7 @@ def test_two_passes_if_they_do_not(key):
         stream_pid(blocks, spec=whole, key=key, budget_gb=0.013)
 
 
+@pytest.mark.slow
 def test_two_passes_if_a_component_is_weak(key):
     variables = draw()
     variables[0] = variables[0].astype(np.float64) - variables[0].mean(axis=0)
@@ -128,6 +129,7 @@ def test_two_passes_if_a_component_is_weak(key):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_ranks_below_the_components_asked_for(key):
     variables = draw()
     variables[2] = np.repeat(variables[2][:, :2], 4, axis=1)
@@ -163,6 +165,7 @@ def spread(exponents, variables):
     return [x.astype(float) * 10.0**e for x, e in zip(variables, exponents, strict=True)]
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("exponents", [(145, 150, 150), (-150, -150, -150), (-150, 150, 0)])
 @pytest.mark.parametrize("reduction", [PCA(dim=2), NoReduction()])
 @pytest.mark.parametrize("largest", [1, 1e4])
@@ -182,6 +185,7 @@ def test_magnitudes_change_nothing(exponents, reduction, largest, key):
     np.testing.assert_allclose(found.cov / units / units[:, None], wanted.cov, rtol=1e-8, atol=1e-10 * largest**2)
 
 
+@pytest.mark.slow
 def test_columns_of_one_variable_have_any_magnitudes(key):
     spec = PIDSpec(reduction=NoReduction(), gaussianize=NoGaussianization(), redundancy=MMI())
     variables = draw((2, 2, 2), 900)
@@ -237,6 +241,7 @@ def read_all(store: ActivationStore, rows=None) -> list[np.ndarray]:
     return [store.read(role=role, layer=layer, rows=rows) for role, layer in PARTS.values()]
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_a_store_is_that_of_its_arrays(tmp_path, key, dtype):
     failed = ("007", *(f"{i * 7 % 90:03d}" for i in range(20, 40)))  # the first row of a shard, and a whole one
@@ -246,6 +251,7 @@ def test_a_store_is_that_of_its_arrays(tmp_path, key, dtype):
     assert "headers" not in vars(ActivationStore.open(tmp_path / "s"))
 
 
+@pytest.mark.slow
 def test_samples_of_a_store_can_be_chosen(tmp_path, key):
     store = make_store(tmp_path / "s")
     ids = [i for i in store.ids if int(i) % 3]

@@ -91,6 +91,7 @@ def test_all_of_it_survives_a_file(found, tmp_path):
         np.testing.assert_array_equal(loaded[name], found[0][name], err_msg=str(name))
 
 
+@pytest.mark.slow
 def test_a_condition_whose_store_cannot_be_opened_is_left_out(folder):
     text = STUDY.format(more="").replace('knockouts = ["k"]', 'knockouts = ["gone"]')
     (folder / "lost.toml").write_text(text.replace('targets = ["answer-logits"]', ""))
