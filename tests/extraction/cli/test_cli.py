@@ -179,6 +179,7 @@ def test_options_that_make_no_sense(pid_extract, data, tmp_path, options, messag
     assert _one_line(err)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["torchrun", "srun"])
 def test_two_processes_as_a_launcher_starts_them(data, tmp_path, launcher):
     """Only the first one speaks, and says which launcher it found; together they make every shard."""

@@ -230,6 +230,7 @@ def test_damage_is_seen_before_the_file_is_in_memory(tmp_path, monkeypatch):
     assert peak < 1_000_000
 
 
+@pytest.mark.slow
 def test_questions_that_are_not_wanted_leave_nothing_in_memory(download, monkeypatch):
     monkeypatch.setattr(json_stream, "_CHUNK", 1 << 16)
     folder = download({"1": question()} | {f"{i:08d}": question("other") for i in range(20_000)})

@@ -103,6 +103,7 @@ def one_each(arrays, tmp_path):
 QUICK = ("--dims", "2,2,2", "--gaussianize", "copula")
 
 
+@pytest.mark.slow
 def test_a_file_for_each_variable(pid_jax, one_each, tmp_path):
     code, text, err = pid_jax("estimate", *one_each, *QUICK)
     assert code == 0, err
