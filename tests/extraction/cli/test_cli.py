@@ -234,6 +234,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_data_are_read(pid_extr
     assert _one_line(err)
 
 
+@pytest.mark.slow
 def test_gqa_in_one_command(pid_extract, tmp_path):
     code, text, _ = pid_extract("gqa-demo", "--out", tmp_path, "--per-task", 4, "--windows", "all,0-2")
     assert code == 0

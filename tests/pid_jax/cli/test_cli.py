@@ -257,6 +257,7 @@ def test_what_is_left_out_is_one_line_each(pid_jax, study_folder):
     assert "1 parts of the study had to be left out" in " ".join(err.split())
 
 
+@pytest.mark.slow
 def test_a_figure_that_fails_hides_nothing_that_was_found(pid_jax, study_folder, monkeypatch):
     def fails(*given, **options):
         raise ValueError("no figure")

@@ -163,6 +163,7 @@ def test_whatever_a_cell_fails_by_is_its_own(baseline, monkeypatch, error):
     assert "\n" not in problem
 
 
+@pytest.mark.slow
 def test_shrunk_covariances_need_no_more_samples_than_there_are(tmp_path):
     few = StudyModel(name="m", baseline=make_store(tmp_path / "b", count=14))
     with pytest.raises(ValueError, match=r"7 samples, and .* need at least 10"):
