@@ -186,6 +186,7 @@ def test_attributes_follow_from_the_questions():
     assert read(("is there a rectangle?", "no"), ("does the image not contain a triangle?", "yes")) == (circle, UNKNOWN)
 
 
+@pytest.mark.slow
 def test_miniature_training_lowers_both_losses_and_is_reproducible(tmp_path):
     samples = load_easy_vqa("train")[:200]
     tower = dataclasses.replace(TOWER, steps=20, images_per_step=16)

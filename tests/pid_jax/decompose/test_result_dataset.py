@@ -100,6 +100,7 @@ def test_files_hold_every_result_exactly(tmp_path, name, leading):
         assert [file.name for file in path.parent.iterdir()] == ["result.nc"]
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("name", MAKE)
 def test_bits_are_nats_over_log_2(name):
     nats, bits = make(name, ()), make(name, ()).in_bits()
@@ -140,6 +141,7 @@ def test_quantities_have_labels_and_units():
     assert bootstrap["estimated_status"].attrs["flag_meanings"].split()[0] == "OK"
 
 
+@pytest.mark.slow
 def test_models_of_different_dims_fit_in_one_data_set():
     data = make("comparison", ()).to_xarray()
     assert (data.sizes["baseline_row"], data.sizes["intervention_row"]) == (3, 4)

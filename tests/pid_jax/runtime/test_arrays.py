@@ -215,6 +215,7 @@ def test_every_function_refuses_what_is_masked(function, variables):
         function(masked, *others)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("function", [gaussian_pid, gaussian_union, optimal_coupling, unique_spectrum])
 def test_functions_of_covariances_read_every_kind(function):
     cov = np.eye(3) + 0.5
@@ -263,6 +264,7 @@ def test_conditions_and_flows_have_the_same_labels(variables, fit):
             function(*mixed)
 
 
+@pytest.mark.slow
 def test_labels_of_layers_and_equal_labels(variables):
     frames = [pd.DataFrame(x, index=np.arange(N)[::-1]) for x in variables]
     wanted = OF_SAMPLES["estimate_pid"](*variables)

@@ -74,6 +74,7 @@ def test_a_knockout_with_a_damaged_header_is_left_out(baseline, tmp_path):
     assert "is left out: Shard" in line
 
 
+@pytest.mark.slow
 def test_damaged_states_of_a_baseline_leave_out_the_model(baseline, tmp_path):
     other = StudyModel(name="n", baseline=damage(make_store(tmp_path / "b"), -1))
     found = run_study([StudyModel(name="m", baseline=baseline), other], spec=SPEC)
