@@ -98,7 +98,7 @@ def test_more_than_the_entropy_is_refused(separated, key, spec):
         estimate_pid(other, one_hot(classes), states, spec=spec, key=key)
 
 
-@pytest.mark.fast_cases(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", WAYS)
 def test_a_binary_copy_is_refused_in_words(key, spec):
     rng = np.random.default_rng(3)
@@ -107,6 +107,7 @@ def test_a_binary_copy_is_refused_in_words(key, spec):
         estimate_pid(sign, rng.normal(size=(N, 1)), sign, spec=spec, key=key)
 
 
+@pytest.mark.slow
 def test_in_a_batch_it_is_a_status(separated, key, tmp_path):
     states, other, classes = separated
     noise = np.random.default_rng(4).normal(size=states.shape)
