@@ -3,10 +3,12 @@
 VENV ?= .venv
 DEMO_FLAGS ?=
 STUDY_FLAGS ?=
+WORKERS ?= 2
+SLOW_FLAGS ?=
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 BIN := $(VENV)/bin
 
-.PHONY: help demo study test test-slow lint types format bench guard docs clean-demo
+.PHONY: help demo study test test-slow test-long lint types format bench guard docs clean-demo
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -18,11 +20,17 @@ demo: $(VENV)/.demo ## Run the main job: small LLaVA, easy-VQA, layer-wise decom
 study: $(VENV)/.demo ## Run a whole study: two small LLaVAs, six tasks, knockouts, verdicts, report in study/
 	@$(BIN)/pid-jax small-study --out study $(STUDY_FLAGS)
 
-test: $(VENV)/.test ## Run the tests (fast tier)
-	@$(BIN)/python -m pytest
+# The tests of a file stay together: they share fixtures and compiled programs.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-test-slow: $(VENV)/.docs ## Run the long checks
-	@$(BIN)/python -m pytest -m slow
+test: $(VENV)/.test ## Run the tests (fast tier, five minutes on two cores)
+	@$(PYTEST)
+
+test-slow: $(VENV)/.docs ## Run the slow tier
+	@$(PYTEST) -m slow $(SLOW_FLAGS)
+
+test-long: $(VENV)/.docs ## Run what takes hours
+	@$(PYTEST) -m long
 
 lint: $(VENV)/.dev ## Check style and formatting
 	@$(BIN)/ruff check .

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+pytestmark = pytest.mark.slow
+
 PER_TASK = 100
 
 

@@ -80,6 +80,7 @@ def _expand(line: str) -> str:
     return re.sub(r"\$\(printf -- '(.*?)' (.*?)\)", expanded, line)
 
 
+@pytest.mark.slow
 def test_a_model_and_masks_of_your_own(run_block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(random_models, "LAYERS", 8)
@@ -143,6 +144,7 @@ def stores(folder, run_block, monkeypatch):
     return folder / "stores"
 
 
+@pytest.mark.slow
 def test_stores_of_the_readme_through_to_the_page(stores, run_block):
     study = blocks("README.md", "", "## On a real LLaVA")[0].splitlines()[-1]
     assert [study] == blocks("docs/study.md", "", "## With your own stores")[0].splitlines()
@@ -162,6 +164,7 @@ def test_recipe_of_the_six_tasks(stores, run_block):
     assert load_study("study-windows/results.nc").sizes["condition"] > 3
 
 
+@pytest.mark.slow
 def test_reading_a_store_as_the_guides_say(stores):
     names: dict = {}
     first, target, merge = blocks("docs/store.md", "python")
@@ -179,6 +182,7 @@ def test_reading_a_store_as_the_guides_say(stores):
     assert ActivationStore.open("baseline").ids.tolist() == names["store"].ids.tolist()
 
 
+@pytest.mark.slow
 def test_reading_data_as_the_guide_says(stores):
     exec(compile(blocks("docs/data.md", "python")[0], "data.md", "exec"), names := {})
     samples = names["load_samples"](names["DataSettings"](reader="gqa", path="gqa", tasks=("ChooseRel",)))

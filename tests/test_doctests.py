@@ -37,6 +37,7 @@ def modules_with_examples() -> list[str]:
     return [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in having]
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("name", modules_with_examples())
 def test_examples_of_a_module_run(name):
     done = doctest.testmod(import_module(name))
@@ -44,6 +45,7 @@ def test_examples_of_a_module_run(name):
     assert not done.failed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_sessions_of_a_page_run(page):
     """They build on each other."""

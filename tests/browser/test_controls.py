@@ -4,7 +4,11 @@ import csv
 import io
 from pathlib import Path
 
+import pytest
+
 from tests.browser.browsers import download, draw_all, open_page
+
+pytestmark = pytest.mark.slow
 
 SHOWN = """one => JSON.stringify([one.querySelector('.plot')?.data, one.querySelector('.plot')?.layout,
     one.querySelector('table')?.textContent, one.querySelector('.message')?.textContent,

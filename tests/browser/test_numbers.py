@@ -8,6 +8,8 @@ import pytest
 
 from tests.browser.browsers import draw_all, open_page
 
+pytestmark = pytest.mark.slow
+
 BITS = 1 / math.log(2)
 BASELINE = {"condition": "baseline", "measure": "broja"}
 

@@ -10,6 +10,8 @@ from pid_jax.study.metrics.add import add_metrics
 from tests.browser.browsers import draw_all, open_page
 from tests.study_results import planted
 
+pytestmark = pytest.mark.slow
+
 TICKS = "id => document.querySelector(`#chart-${id} .plot`).layout.yaxis.ticktext"
 ROWS = [
     *("Image-Question cut, 0-2", "Image-Question cut, 3-5"),

@@ -17,6 +17,7 @@ CHARTS = {
 }
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("study", ["full", "bare"])
@@ -33,6 +34,7 @@ def test_nothing_overflows_and_every_chart_is_drawn(browser, request, study, siz
         assert page.evaluate(outside) == []
 
 
+@pytest.mark.slow
 def test_a_bare_study_says_what_it_lacks(browser, bare):
     with open_page(browser, bare) as page:
         text = page.locator("main").inner_text()
@@ -50,6 +52,7 @@ def test_a_bare_study_says_what_it_lacks(browser, bare):
     assert "says of the claims" not in text
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_not_offered_and_what_failed_says_why(browser, gappy):
     options = "all => all.map(one => one.textContent)"
     with open_page(browser, gappy) as page:
@@ -78,6 +81,7 @@ def test_what_is_missing_is_not_offered_and_what_failed_says_why(browser, gappy)
         assert warnings.count("Not estimated: eight") == 2
 
 
+@pytest.mark.slow
 def test_colors_follow_the_system_and_the_button(browser, full):
     paper = "getComputedStyle(document.body).backgroundColor"
     line = "document.querySelector('#chart-trajectories .plot').layout.paper_bgcolor"
@@ -96,6 +100,7 @@ def test_colors_follow_the_system_and_the_button(browser, full):
         assert page.evaluate(paper) == light[0]
 
 
+@pytest.mark.slow
 def test_paper_shows_all_charts_in_light_colors_and_no_controls(browser, full):
     with open_page(browser, full, theme="dark") as page:
         page.emulate_media(media="print", color_scheme="dark")
@@ -111,6 +116,7 @@ def test_paper_shows_all_charts_in_light_colors_and_no_controls(browser, full):
         page.wait_for_function("() => document.querySelector('#chart-shares .plot').layout.paper_bgcolor === '#15181c'")
 
 
+@pytest.mark.slow
 def test_controls_can_be_reached_and_used_by_keyboard(browser, full):
     with open_page(browser, full) as page:
         seen = []
@@ -134,6 +140,7 @@ def test_controls_can_be_reached_and_used_by_keyboard(browser, full):
         page.wait_for_function(f"() => {title} === 'Baseline'")
 
 
+@pytest.mark.slow
 def test_every_control_has_a_name(browser, full):
     with open_page(browser, full) as page:
         nameless = page.evaluate(
@@ -145,6 +152,7 @@ def test_every_control_has_a_name(browser, full):
         assert len(ids) == len(set(ids))
 
 
+@pytest.mark.slow
 def test_text_stands_out_in_both_themes(browser, full):
     contrast = """() => {
       const light = (text) => { const [r, g, b] = text.match(/[\\d.]+/g).map(Number).map((x) => x / 255)
@@ -164,6 +172,7 @@ def test_text_stands_out_in_both_themes(browser, full):
             assert page.evaluate(contrast) >= 4.5
 
 
+@pytest.mark.slow
 def test_without_scripts_words_and_tables_are_there(browser, full):
     with open_page(browser, full, has_scripts=False) as page:
         text = page.locator("main").inner_text()

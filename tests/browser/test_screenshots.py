@@ -17,6 +17,8 @@ from tests.browser.browsers import ARGUMENTS, DESKTOP, PHONE, find_browser, open
 from tests.study_metrics import with_made_up_metrics
 from tests.study_results import planted
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parent / "screenshots"
 WIDTH = 160
 # Of 255: text that is a little longer or bolder changes a block by less, a chart that is missing by more.

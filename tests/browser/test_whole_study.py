@@ -9,6 +9,8 @@ from tests.browser.browsers import PHONE, draw_all, open_page
 from tests.study_metrics import with_made_up_metrics
 from tests.study_results import planted
 
+pytestmark = pytest.mark.slow
+
 CUTS = {"0-1": (0.0, 0.15), "0-2": (0.0, 0.3), "4-7": (0.55, 1.0), "all": (0.0, 1.0)}
 EDGES = ("image-last", "image-question", "question-last")
 TASKS = ("ChooseAttr", "ChooseCat", "ChooseRel", "CompareAttr", "LogicalObj", "QueryAttr")

@@ -124,6 +124,7 @@ def test_debug_shows_the_traceback(pid_extract, tmp_path):
         pid_extract("run", "--out", tmp_path / "s", "--debug")
 
 
+@pytest.mark.slow
 def test_roles_layers_and_right_answers_only(pid_extract, data, tmp_path):
     options = ("--roles", "question,last", "--layers", "0,4", "--keep", "correct", "--per-task", 3, "--num-workers", 1)
     code, text, _ = pid_extract("run", "--jsonl", data, "--out", tmp_path / "s", "--max-new-tokens", 2, *options)
@@ -178,6 +179,7 @@ def test_options_that_make_no_sense(pid_extract, data, tmp_path, options, messag
     assert _one_line(err)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["torchrun", "srun"])
 def test_two_processes_as_a_launcher_starts_them(data, tmp_path, launcher):
     """Only the first one speaks, and says which launcher it found; together they make every shard."""
@@ -232,6 +234,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_data_are_read(pid_extr
     assert _one_line(err)
 
 
+@pytest.mark.slow
 def test_gqa_in_one_command(pid_extract, tmp_path):
     code, text, _ = pid_extract("gqa-demo", "--out", tmp_path, "--per-task", 4, "--windows", "all,0-2")
     assert code == 0

@@ -186,10 +186,10 @@ def test_several_files(tmp_path):
     with pytest.raises(ValueError, match="given twice"):
         load_csv([first, second, tmp_path / "link.csv"], tmp_path)
     (tmp_path / "c.csv").write_text(written(HEADER, row("5"), row("1")))
-    with pytest.raises(ValueError, match=r"question_id '1' is in .*a\.csv and in .*c\.csv"):
+    with pytest.raises(ValueError, match=r"question_id.*'1'.*a\.csv.*c\.csv"):
         load_csv([first, tmp_path / "c.csv"], tmp_path)
     (tmp_path / "c.csv").write_text(written(HEADER, row("5", task="other")))
-    with pytest.raises(ValueError, match=r"c\.csv holds no question of the six tasks"):
+    with pytest.raises(ValueError, match=r"c\.csv.*tasks"):
         load_csv([first, tmp_path / "c.csv"], tmp_path)
 
 
@@ -199,16 +199,16 @@ def test_a_column_that_stands_twice(load):
 
 
 def test_what_is_missing_is_named(load, tmp_path):
-    with pytest.raises(ValueError, match="once each; wrong: img_id, type_detailed"):
+    with pytest.raises(ValueError, match=r"img_id.*type_detailed"):
         load(row(), header=[name for name in HEADER if name not in ("img_id", "type_detailed")])
     with pytest.raises(ValueError, match="once each; wrong"):
         load(header=[])
-    with pytest.raises(ValueError, match="holds no question of the six tasks"):
+    with pytest.raises(ValueError, match="tasks"):
         load(row(task="other"))
-    with pytest.raises(ValueError, match=r"csv file .*none.csv does not exist"):
+    with pytest.raises(ValueError, match=r"none.csv"):
         load_csv([tmp_path / "none.csv"], tmp_path)
     path = tmp_path / "questions.csv"
-    with pytest.raises(ValueError, match="give it by --images"):
+    with pytest.raises(ValueError, match="--images"):
         load_csv([path], None)
     with pytest.raises(ValueError, match=r"image folder .*none does not exist"):
         load_csv([path], tmp_path / "none")

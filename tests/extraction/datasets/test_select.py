@@ -59,7 +59,7 @@ def test_samples_with_a_problem_are_kept(samples):
     ):
         assert chosen[0] is bad
         assert len(chosen) == 3
-    with pytest.raises(ValueError, match=r"among \['a', 'b'\], got \[''\]"):
+    with pytest.raises(ValueError, match=r"\['a', 'b'\].*\[''\]"):
         select_samples([bad, *samples], [""], None, 0)
 
 

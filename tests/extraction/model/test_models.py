@@ -42,7 +42,7 @@ def test_half_precision_runs(folder, samples):
 
 
 def test_missing_folder():
-    with pytest.raises(ValueError, match=r"model '/no/such' could not be loaded.*folder with config.json"):
+    with pytest.raises(ValueError, match=r"'/no/such'.*config.json"):
         load_model("/no/such", local_files_only=True)
 
 
@@ -63,7 +63,7 @@ def test_folder_without_weights(tmp_path):
 
 def test_another_architecture(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(ValueError, match=r"'bert', .*wanted one of LLaVA-1\.5.*one entry in extraction/model/families"):
+    with pytest.raises(ValueError, match=r"'bert'.*LLaVA-1\.5"):
         load_model(str(tmp_path), local_files_only=True)
 
 
@@ -74,19 +74,19 @@ def test_unknown_options(option, value):
 
 
 def test_model_of_no_family():
-    with pytest.raises(ValueError, match=r"'Linear' is of the family 'None', .*wanted one of"):
+    with pytest.raises(ValueError, match=r"'Linear'.*'None'"):
         wrap_model(torch.nn.Linear(1, 1), None)
 
 
 def test_model_without_decoder():
     vlm = random_llava()
     vlm.model.model.language_model = None
-    with pytest.raises(ValueError, match=r"no decoder with layers, .*rotary_emb .* at model\.language_model"):
+    with pytest.raises(ValueError, match=r"layers.*rotary_emb.*model\.language_model"):
         wrap_model(vlm.model, vlm.processor)
 
 
 def test_device_or_device_map():
-    with pytest.raises(ValueError, match=r"device \('cpu'\) or device_map \('auto'\), not both"):
+    with pytest.raises(ValueError, match=r"device.*\('cpu'\).*device_map.*\('auto'\)"):
         load_model("tiny", device="cpu", device_map="auto")
 
 
@@ -106,7 +106,7 @@ def test_missing_weights_are_not_filled_with_random_ones(tmp_path):
     weights = load_file(tmp_path / "model.safetensors")
     dropped = next(name for name in weights if "layers.3.mlp" in name)
     save_file({k: v for k, v in weights.items() if k != dropped}, tmp_path / "model.safetensors", {"format": "pt"})
-    with pytest.raises(ValueError, match=r"lacks 1 weights of its architecture.*layers\.3\.mlp.*Download it again"):
+    with pytest.raises(ValueError, match=r"layers\.3\.mlp"):
         load_model(str(tmp_path), local_files_only=True)
     (tmp_path / "model.safetensors").write_bytes((WEIGHTS / "model.safetensors").read_bytes()[:-1000])
     with pytest.raises(ValueError, match="could not be loaded"):
@@ -116,13 +116,13 @@ def test_missing_weights_are_not_filled_with_random_ones(tmp_path):
 def test_attention_without_a_mask_is_refused():
     vlm = random_llava()
     vlm.text_config._attn_implementation = "flex_attention"
-    with pytest.raises(ValueError, match="model has 'flex_attention' attention, wanted one of"):
+    with pytest.raises(ValueError, match="'flex_attention'"):
         wrap_model(vlm.model, vlm.processor)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
 def test_device_that_is_not_there():
-    with pytest.raises(ValueError, match="device 'cuda:0' cannot be used here"):
+    with pytest.raises(ValueError, match=r"device.*'cuda:0'"):
         load_model("tiny", device="cuda:0")
 
 

@@ -94,7 +94,7 @@ def test_chat_templates_that_take_no_image(template, match):
 def test_a_processor_without_a_chat_template():
     processor = random_llava().processor
     processor.chat_template = processor.tokenizer.chat_template = None
-    with pytest.raises(ValueError, match=r"template 'chat' .*fails \(ValueError: .*by --template"):
+    with pytest.raises(ValueError, match=r"template.*'chat'.*\(ValueError: .*by --template"):
         resolve_template("chat", processor, LLAVA)
     processor.chat_template = IN_TURN + SHOWN.replace("FILTER", "") + OUT_OF_TURN
     assert resolve_template("chat", processor, LLAVA) == "[INST] <image>{q} [/INST]"

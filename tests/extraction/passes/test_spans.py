@@ -75,7 +75,7 @@ def test_a_tokenizer_may_change_case_and_length(samples, name, template):
 
 def test_a_question_that_the_tokenizer_drops(samples):
     encoder = byte_encoder(normalizers.Replace("What", ""))
-    with pytest.raises(SampleError, match="drops the question 'What', no token of it was found"):
+    with pytest.raises(SampleError, match="'What'"):
         encoder.prepare(replace(samples[0], question="What"))
 
 

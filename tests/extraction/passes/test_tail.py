@@ -207,5 +207,5 @@ def test_special_tokens_in_a_question_are_refused(samples, mark):
 def test_roles_without_a_token_are_named(samples):
     vlm = random_llava()
     template = resolve_template("USER: <image>\n{q} ?", None, vlm.family)
-    with pytest.raises(SampleError, match="no token of the role 'suffix'"):
+    with pytest.raises(SampleError, match=r"role.*'suffix'"):
         Encoder.of(vlm, template, ("suffix",)).prepare(samples[0])

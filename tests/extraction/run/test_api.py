@@ -38,10 +38,10 @@ def test_url_of_an_object_store(vlm, samples):
 def test_other_samples_are_refused(vlm, samples, tmp_path):
     store = extract(vlm.model, vlm.processor, samples, tmp_path / "s", max_new_tokens=1)
     cut = Knockout(edges=(("image", "question"),), first=0, last=1)
-    with pytest.raises(ValueError, match=r"samples must hold all of the baseline, 1 are missing \(first '000'\)"):
+    with pytest.raises(ValueError, match=r"\(first '000'\)"):
         extract_with_knockouts(vlm.model, vlm.processor, samples[1:], store, [cut], tmp_path)
     changed = [Sample(id=s.id, image=s.image, question="what is this ?", answer=None, task="what") for s in samples]
-    with pytest.raises(ValueError, match=r"made under other circumstances.*data_sha256"):
+    with pytest.raises(ValueError, match="data_sha256"):
         extract_with_knockouts(vlm.model, vlm.processor, changed, store, [cut], tmp_path)
 
 

@@ -19,7 +19,6 @@ from extraction.run.processes import Process
 from extraction.run.settings import ModelSettings, RunSettings
 from pid_jax.store import ActivationStore
 
-KILLS = 50
 CUTS = (None, Knockout(edges=(("image", "question"),), first=2, last=4))
 
 
@@ -66,14 +65,15 @@ def _start_child(job, path, process: Process) -> int:
 
 # The children use PyTorch on one thread and are killed in any case; it does not matter that other tests loaded JAX.
 @pytest.mark.filterwarnings("ignore:os.fork")
-def test_killed_at_random_moments_with_changing_numbers_of_processes(job, tmp_path):
-    """Fifty rounds of one to three processes, each killed at a moment of its own; what is complete is begun anew."""
+@pytest.mark.parametrize("kills", [5, pytest.param(50, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_with_changing_numbers_of_processes(job, tmp_path, kills):
+    """Rounds of one to three processes, each killed at a moment of its own; what is complete is begun anew."""
     start = time.monotonic()
     undisturbed = _extract(job, tmp_path / "undisturbed")
     duration = time.monotonic() - start
 
     path, moments, killed = tmp_path / "killed", random.Random(0), 0
-    for round_ in range(KILLS):
+    for round_ in range(kills):
         world = moments.randint(1, 3)
         children = [_start_child(job, path, Process(rank=rank, world_size=world)) for rank in range(world)]
         for child in children:
@@ -83,7 +83,7 @@ def test_killed_at_random_moments_with_changing_numbers_of_processes(job, tmp_pa
         if not any(target.store.missing_shards() for target in _targets(job, path)):
             _check_complete(job, undisturbed, path)
             path = tmp_path / f"killed-{round_}"
-    assert killed >= KILLS // 2, "most rounds must kill in the middle of the work"
+    assert killed >= kills // 2, "most rounds must kill in the middle of the work"
     _check_complete(job, undisturbed, path)
 
 

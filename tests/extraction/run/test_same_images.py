@@ -134,6 +134,7 @@ def test_answers_and_states_are_of_the_same_images(llava, own, settings, tmp_pat
         extract_baseline(llava, right, settings, tmp_path / "b")
 
 
+@pytest.mark.slow
 def test_replaced_images_change_the_states_too(llava, own, settings, tmp_path, monkeypatch):
     """Were the hashes not there, the self-test would see it."""
     base = extract_baseline(llava, own, settings, tmp_path / "b")

@@ -347,7 +347,7 @@ def test_bad_arguments_are_named(tmp_path):
         write_gqa_folder(tmp_path / "file", images=2)
     with pytest.raises(ValueError, match="1 to 1000000 images, got 0"):
         write_gqa_folder(tmp_path / "new", images=0)
-    with pytest.raises(ValueError, match=r"split must be one of .*'test'"):
+    with pytest.raises(ValueError, match=r"split.*'test'"):
         image_ids("test", 3)
 
 

@@ -50,6 +50,7 @@ def covariances(equal_sources):
     return sample_covariances(equal_sources.problem)
 
 
+@pytest.mark.slow
 def test_atoms_of_equal_sources_are_right_where_the_bootstrap_leaves_half_of_their_bias(equal_sources, covariances):
     truth = stacked(equal_sources.atoms)
     plug_in = stacked(solve_pid(covariances, equal_sources.problem.dims, BROJA()).atoms).mean(axis=0) - truth
@@ -62,6 +63,7 @@ def test_atoms_of_equal_sources_are_right_where_the_bootstrap_leaves_half_of_the
     assert (np.abs(bootstrap) > 0.4 * np.abs(plug_in)).all()
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth(equal_sources, covariances):
     """Of 60 intervals of each atom 54 are expected at the level .9; 46 is three standard deviations below."""
     truth = stacked(equal_sources.atoms)
@@ -73,6 +75,7 @@ def test_intervals_hold_the_truth(equal_sources, covariances):
     assert (upper - lower).mean() < 0.45  # the mean absolute atom is .7
 
 
+@pytest.mark.slow
 def test_atoms_lie_in_their_intervals_and_keep_their_identities():
     problem = random_channel(np.random.default_rng(2), (3, 2, 4), (0.8, 0.3))
     for redundancy in (BROJA(), MMI()):
@@ -85,6 +88,7 @@ def test_atoms_lie_in_their_intervals_and_keep_their_identities():
         assert (stacked(atoms) - 1e-12 <= stacked(found.upper)).all()
 
 
+@pytest.mark.slow
 def test_wider_levels_hold_narrower_ones(equal_sources, covariances):
     half, most = (correct(covariances[:10], equal_sources.problem.dims, level=level) for level in (0.5, 0.95))
     assert (stacked(most.lower) <= stacked(half.lower)).all()
@@ -92,6 +96,7 @@ def test_wider_levels_hold_narrower_ones(equal_sources, covariances):
     assert (stacked(most.upper) - stacked(most.lower)).mean() > 1.5 * (stacked(half.upper) - stacked(half.lower)).mean()
 
 
+@pytest.mark.slow
 def test_towards_equal_sources_intervals_reach_as_far_as_the_first_order(equal_sources, covariances):
     """Few ends are those of tests, because the first order sees too little."""
     dims = equal_sources.problem.dims
@@ -109,6 +114,7 @@ def test_towards_equal_sources_intervals_reach_as_far_as_the_first_order(equal_s
     assert more.mean() > 1.2 * reach.mean()
 
 
+@pytest.mark.slow
 def test_intervals_hold_differences_that_are_too_small_to_be_seen():
     """Of 60 intervals 57 are expected; normal ones around the corrected atoms, by first order, hold 46 on average."""
     system = parallel_channels(np.full(8, 2.0), 3 * np.exp(0.1 * np.linspace(-1, 1, 8)) - 1, 0.2)
@@ -118,6 +124,7 @@ def test_intervals_hold_differences_that_are_too_small_to_be_seen():
     assert (inside.sum(axis=0) >= 52).all()
 
 
+@pytest.mark.slow
 def test_an_atom_whose_first_order_sees_nothing_has_an_interval():
     """In all samples source_1 is ahead in every direction or nearly so."""
     system = parallel_channels(np.full(4, 1.5), 0.9, 0.2)
@@ -169,6 +176,7 @@ def test_coupling_is_lowered_by_its_bias():
         assert abs(error) < (0.2 if strength == 0 else 4 * np.std(values) / np.sqrt(200))
 
 
+@pytest.mark.slow
 def test_a_singular_covariance_is_corrected_as_without_what_makes_it_singular(equal_sources, covariances):
     dims = equal_sources.problem.dims
     singular = covariances[:3].copy()
@@ -225,6 +233,7 @@ def test_a_frame_takes_any_contrast():
         np.testing.assert_allclose(np.asarray(same.gain_1), np.asarray(channels.gain_1), atol=1e-8)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("redundancy", [BROJA(), MMI()])
 def test_variables_without_variance_do_not_make_the_correction_infinite(redundancy):
     """Reduced variables of low rank end in zeros; rounding must not give samples of the model any variance there."""

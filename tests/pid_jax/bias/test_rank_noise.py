@@ -62,6 +62,7 @@ def found(data):
     return estimate_pid(*data, spec=RANKS, key=jax.random.key(0))
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("samples", [20, 200, 2000])
 def test_weights_sum_to_the_variance_of_normal_order_statistics(samples):
     draws = np.sort(np.random.default_rng(0).standard_normal((5_000_000 // samples, samples)), axis=1)
@@ -69,6 +70,7 @@ def test_weights_sum_to_the_variance_of_normal_order_statistics(samples):
     assert noise_weights(samples).sum() == pytest.approx(total, abs=0.03)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("correlation", [0.3, 0.8, 0.95])
 def test_correlations_of_normal_scores_are_lower_by_the_noise(correlation):
     samples, sets = 200, 40_000
@@ -100,6 +102,7 @@ def test_removal_keeps_units_and_range_and_stays_positive(system):
     assert np.isfinite(cleaned).all()
 
 
+@pytest.mark.slow
 def test_atoms_after_ranks_have_no_bias_and_intervals_hold_them(system, data, found):
     truth = atoms_of(gaussian_pid(system.cov, DIMS))
     error = atoms_of(found) - truth
@@ -123,6 +126,7 @@ def test_raw_samples_and_plain_covariances_are_left_as_they_are(data):
         np.testing.assert_allclose(cov, np.cov(rows.T), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_every_function_knows_what_ranks_add(system, data, found):
     some, key = [x[0] for x in data], jax.random.key(1)
     errors = rank_errors(found.cov[:1], SAMPLES, DIMS, RANKS.redundancy, key)
@@ -151,6 +155,7 @@ def test_every_function_knows_what_ranks_add(system, data, found):
     assert posterior.mean.synergy > posterior_pid(*scores, spec=raw, key=key, draws=400).mean.synergy + 0.05
 
 
+@pytest.mark.slow
 def test_needed_samples_count_the_noise_of_ranks(system):
     rows = np.random.default_rng(6).standard_normal((2000, 6)) @ np.linalg.cholesky(system.cov).T
     some = np.split(rows, 3, axis=-1)
@@ -167,6 +172,7 @@ def test_needed_samples_count_the_noise_of_ranks(system):
     assert needed[0].samples.synergy > 1.1 * needed[1].samples.synergy
 
 
+@pytest.mark.slow
 def test_too_coarse_ranks_are_noted():
     rng = np.random.default_rng(7)
     one, other = rng.standard_normal((2, 300, 1))
@@ -179,6 +185,7 @@ def test_too_coarse_ranks_are_noted():
     assert not clear.notes
 
 
+@pytest.mark.slow
 def test_measures_without_optimization_are_corrected_too(system, data):
     spec = PIDSpec(NoReduction(), Copula(), redundancy=MMI())
     truth = atoms_of(gaussian_pid(system.cov, DIMS, redundancy=MMI()))

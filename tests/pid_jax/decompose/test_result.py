@@ -85,7 +85,7 @@ def test_data_set_is_labeled():
 def test_axes_have_names_of_their_own_or_numbers():
     assert make_estimate().to_xarray()["status"].dims == ("batch_0", "batch_1")
     assert make_estimate(()).to_xarray()["status"].dims == ()
-    with pytest.raises(ValueError, match=r"axes needs 2 names, one for each leading axis, got \['layer'\]"):
+    with pytest.raises(ValueError, match=r"axes.*\['layer'\]"):
         make_estimate().to_xarray(axes=["layer"])
 
 
@@ -113,7 +113,7 @@ def test_files_hold_everything_exactly(tmp_path, leading, with_samples):
 def test_foreign_data_sets_are_refused(tmp_path):
     path = tmp_path / "foreign.nc"
     xr.Dataset({"unique_1": 1.0}).to_netcdf(path, engine="h5netcdf")
-    with pytest.raises(ValueError, match=r"foreign\.nc holds 'no schema', wanted 'pid_jax\.PIDEstimate/3'"):
+    with pytest.raises(ValueError, match=r"foreign\.nc.*'no schema'.*'pid_jax\.PIDEstimate/3'"):
         PIDEstimate.load(path)
     xr.Dataset(attrs={"schema": "pid_jax.PIDEstimate/9"}).to_netcdf(path, engine="h5netcdf")
     with pytest.raises(ValueError, match=r"holds 'pid_jax\.PIDEstimate/9'"):

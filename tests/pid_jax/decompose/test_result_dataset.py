@@ -89,6 +89,7 @@ def assert_same(one, other):
         assert one == other
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("leading", LEADING)
 @pytest.mark.parametrize("name", MAKE)
 def test_files_hold_every_result_exactly(tmp_path, name, leading):
@@ -99,6 +100,7 @@ def test_files_hold_every_result_exactly(tmp_path, name, leading):
         assert [file.name for file in path.parent.iterdir()] == ["result.nc"]
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("name", MAKE)
 def test_bits_are_nats_over_log_2(name):
     nats, bits = make(name, ()), make(name, ()).in_bits()
@@ -139,6 +141,7 @@ def test_quantities_have_labels_and_units():
     assert bootstrap["estimated_status"].attrs["flag_meanings"].split()[0] == "OK"
 
 
+@pytest.mark.slow
 def test_models_of_different_dims_fit_in_one_data_set():
     data = make("comparison", ()).to_xarray()
     assert (data.sizes["baseline_row"], data.sizes["intervention_row"]) == (3, 4)
@@ -152,7 +155,7 @@ def test_other_leading_axes_and_back(name):
 
 def test_wrong_files_are_refused(tmp_path):
     path = make("test", ()).save(tmp_path / "test.nc")
-    with pytest.raises(ValueError, match=r"test\.nc holds 'pid_jax\.PIDTest/1', wanted 'pid_jax\.PIDBootstrap/1'"):
+    with pytest.raises(ValueError, match=r"test\.nc.*'pid_jax\.PIDTest/1'.*'pid_jax\.PIDBootstrap/1'"):
         PIDBootstrap.load(path)
     with pytest.raises(ValueError, match=r"wanted 'pid_jax\.PIDEstimate/3'"):
         PIDEstimate.load(path)
@@ -162,7 +165,7 @@ def test_wrong_files_are_refused(tmp_path):
     path.write_text("no data set")
     with pytest.raises(ValueError, match=r"test\.nc"):
         PIDTest.load(path)
-    with pytest.raises(ValueError, match=r"absent\.nc does not exist"):
+    with pytest.raises(ValueError, match=r"absent\.nc"):
         PIDTest.load(tmp_path / "absent.nc")
 
 

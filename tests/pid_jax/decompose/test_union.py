@@ -41,6 +41,7 @@ def test_two_sources_have_the_closed_form(problem):
     assert found.gap <= 1e-9
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("count", [3, pytest.param(4, marks=pytest.mark.slow), pytest.param(5, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("spread", [0.3, 1.5])
 def test_many_sources_are_certified(count, spread):

@@ -10,7 +10,7 @@ import pytest
 
 from pid_jax.decompose.pid import gaussian_pid
 from pid_jax.decompose.result import ATOMS, INFORMATION
-from pid_jax.estimate.samples import _reduce, estimate_pid
+from pid_jax.estimate.samples import estimate_pid
 from pid_jax.gaussian.status import Status
 from pid_jax.pid.mmi import MMI
 from pid_jax.settings.estimate import PCA, NoCorrection, NoReduction, PIDSpec, SampleCovariance, spec_to_dict
@@ -77,6 +77,7 @@ def test_units_of_a_column_change_nothing(channels, key):
     np.testing.assert_allclose(values(rescaled), values(original), rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_every_problem_of_a_batch_is_solved_by_itself(samples, key):
     batch = estimate_pid(*samples, spec=SPEC, key=key)
     assert batch.status.shape == LEADING
@@ -91,6 +92,7 @@ def test_every_problem_of_a_batch_is_solved_by_itself(samples, key):
     assert len(np.unique(batch.information.i_12)) == 6
 
 
+@pytest.mark.slow
 def test_covariance_of_the_result_gives_its_atoms(samples, key):
     estimate = estimate_pid(*samples, spec=SPEC, key=key)
     again = decompose([Problem(cov, estimate.dims) for cov in estimate.cov.reshape(6, 6, 6)])
@@ -100,6 +102,7 @@ def test_covariance_of_the_result_gives_its_atoms(samples, key):
     np.testing.assert_allclose(estimate.gap, 0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_target_without_leading_axes_is_the_same_for_all(samples, key):
     source_1, source_2, target = samples
     shared = estimate_pid(source_1, source_2, target[0, 1], spec=SPEC, key=key)
@@ -110,6 +113,7 @@ def test_target_without_leading_axes_is_the_same_for_all(samples, key):
     assert shared.rank.shape == repeated.rank.shape == (*LEADING, 3)
 
 
+@pytest.mark.slow
 def test_variables_of_low_rank_get_coordinates_without_variance(samples, key):
     source_1, source_2, target = samples
     source_2 = source_2.copy()
@@ -137,6 +141,7 @@ def test_copy_of_a_source_in_the_target_has_a_status(samples, key):
     assert np.isfinite(np.delete(values(estimate).reshape(-1, 6), 2, axis=1)).all()
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int16, np.longdouble, jnp.bfloat16])
 def test_dtypes_are_computed_in_float64(samples, key, dtype):
     coarse = [np.asarray(np.round(8 * array), dtype) for array in samples]
@@ -171,6 +176,7 @@ def test_infinity_is_a_status_without_a_warning():
     assert status[:4].tolist() == [Status.OK, Status.NOT_FINITE, Status.NOT_FINITE, Status.OK]
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("unit", [1e-180, 1e-30, 1e30, 1e180])
 def test_units_of_a_covariance_change_nothing(reference, unit):
     covs = np.stack([pad(reference["noise_corr_2"].problem, SMALL, 0.0).cov] * BATCH)
@@ -179,6 +185,7 @@ def test_units_of_a_covariance_change_nothing(reference, unit):
     np.testing.assert_allclose(values(gaussian_pid(scaled, SMALL)), values(gaussian_pid(covs, SMALL)), atol=1e-11)
 
 
+@pytest.mark.slow
 def test_precision_is_float64_on_two_threads_at_once_and_stays_local(samples, key):
     expected = values(estimate_pid(*samples, spec=SPEC, key=key))
     barrier = Barrier(2)
@@ -200,12 +207,12 @@ def test_precision_is_float64_on_two_threads_at_once_and_stays_local(samples, ke
     assert jnp.ones(2).dtype == np.float32
 
 
-def test_second_call_with_equal_shapes_does_not_compile(samples, key):
+def test_second_call_with_equal_shapes_does_not_compile(samples, key, compiled):
     estimate_pid(*samples, spec=SPEC, key=key)
-    compiled = _reduce._cache_size()
     flat = [2 * array.reshape(6, *array.shape[2:]).astype(np.float32) for array in samples]
+    compiled()
     estimate_pid(*flat, spec=PIDSpec(reduction=PCA(dim=2), bias_correction=NoCorrection()), key=jax.random.key(7))
-    assert _reduce._cache_size() == compiled
+    assert not compiled()
 
 
 def test_settings_are_those_given(samples, key):

@@ -53,6 +53,7 @@ def values(tree, names=ATOMS):
     return np.stack([np.asarray(getattr(tree, name)) for name in names], axis=-1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", [PIDSpec(), RAW, PIDSpec(NoReduction(), Copula())])
 def test_other_problems_are_estimated_as_alone(batch, spec):
     found, alone = estimate_pid(*batch, spec=spec, key=KEY), estimate_pid(*good(batch), spec=spec, key=KEY)
@@ -67,6 +68,7 @@ def test_other_problems_are_estimated_as_alone(batch, spec):
     assert "NOT_FINITE" in repr(found)
 
 
+@pytest.mark.slow
 def test_bootstrap_tests_comparisons_and_posteriors_leave_them_out(batch):
     results = [
         bootstrap_pid(*batch, key=KEY, resamples=60, level=0.8),
@@ -97,6 +99,7 @@ def test_bootstrap_tests_comparisons_and_posteriors_leave_them_out(batch):
     assert any("holds NaN" in note for note in posterior.notes)
 
 
+@pytest.mark.slow
 def test_flows_and_their_choice_leave_them_out():
     rng = np.random.default_rng(1)
     target = rng.standard_normal((3, 200, 2))
@@ -113,13 +116,13 @@ def test_flows_and_their_choice_leave_them_out():
 
 def test_a_single_problem_or_a_variable_of_all_is_refused(batch):
     one, other, target = batch
-    with pytest.raises(ValueError, match="source_1 holds 1 values that are NaN"):
+    with pytest.raises(ValueError, match=r"source_1.*NaN"):
         estimate_pid(one[0], other, target, key=KEY)
     with pytest.raises(ValueError, match="source_1 is constant"):
         estimate_pid(one[2], other, target, key=KEY)
     with pytest.raises(ValueError, match="target is constant"):
         estimate_pid(one[GOOD], other, np.ones((200, 1)), key=KEY)
-    with pytest.raises(ValueError, match="source_1 has 1 constant columns"):
+    with pytest.raises(ValueError, match=r"source_1.*constant"):
         estimate_pid(one[2], other, target, spec=RAW, key=KEY)
 
 

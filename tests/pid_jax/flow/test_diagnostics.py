@@ -122,6 +122,7 @@ def test_lightest_tails_have_negative_kurtosis():
 # Gaussian latents
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "dim", "repeats"), [(300, 1, 2000), (300, 16, 100)])
 def test_false_alarms_are_rare(n, dim, repeats):
     """At 2.5 standard deviations the rates can be counted; they are up to twice nominal by the approximations."""
@@ -157,6 +158,7 @@ def test_gaussian_latents_say_nothing(seed):
 # What each check is for
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("n", [1000, 5000])
 @pytest.mark.parametrize("freedom", [3, 5])
 def test_multivariate_t_shows_after_the_copula(n, freedom):

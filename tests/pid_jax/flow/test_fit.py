@@ -113,6 +113,7 @@ def test_files_of_earlier_versions_are_read_or_refused(fit, variables, tmp_path,
             FlowFit.load(path)
 
 
+@pytest.mark.slow
 def test_order_and_subset_of_problems_change_nothing(fit, variables):
     first, second, third = variables
     order = [2, 0]
@@ -120,6 +121,7 @@ def test_order_and_subset_of_problems_change_nothing(fit, variables):
     np.testing.assert_allclose(information(some.cov), information(fit.cov)[order], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_progress_reaches_the_end_and_settings_are_filled_in(variables):
     told = []
     spec = RealNVP(epochs=4, evaluations=2, width=8, couplings=2, marginals=Standardize(), objective=Marginal())
@@ -130,6 +132,7 @@ def test_progress_reaches_the_end_and_settings_are_filled_in(variables):
     assert FlowFit.__name__ in repr(fit)
 
 
+@pytest.mark.slow
 def test_discrete_variables_keep_their_scores(variables):
     first, second, third = variables
     rounded = np.round(third[:, :1])
@@ -137,7 +140,7 @@ def test_discrete_variables_keep_their_scores(variables):
     assert fit.is_learned.tolist() == [[True, True, False]]
     scores = fit.transform(first[:1], second[:1], rounded)[2]
     assert len(np.unique(scores)) == len(np.unique(rounded))
-    with pytest.raises(ValueError, match=r"all variables have discrete columns.*Copula\(\)"):
+    with pytest.raises(ValueError, match=r"Copula\(\)"):
         fit_flow(np.round(first), np.round(second), key=jax.random.key(0))
 
 
@@ -157,11 +160,11 @@ def test_bad_samples_are_refused(variables, change, message):
 
 
 def test_wrong_arguments_are_refused(fit, variables):
-    with pytest.raises(TypeError, match="spec needs a RealNVP, got Joint"):
+    with pytest.raises(TypeError, match=r"spec.*RealNVP"):
         fit_flow(*variables, spec=Joint(), key=jax.random.key(0))
-    with pytest.raises(TypeError, match="key needs a JAX random key"):
+    with pytest.raises(TypeError, match=r"key.*JAX.*key"):
         fit_flow(*variables, spec=SPEC, key=0)
     with pytest.raises(ValueError, match="this fit has 3 variables, got 2 arrays"):
         fit.transform(*variables[:2])
-    with pytest.raises(ValueError, match=r"variable 1 has shape \(3, 400, 1\), wanted \(3, 'm', 2\)"):
+    with pytest.raises(ValueError, match=r"\(3, 400, 1\).*\(3, 'm', 2\)"):
         fit.log_prob(variables[0], variables[1][..., :1], variables[2])

@@ -21,6 +21,7 @@ def shaken(architecture: Architecture, key: jax.Array, size: float) -> FlowWeigh
     return FlowWeights(blocks=tree.unflatten(noisy), permutation=drawn.permutation)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("dim", [1, 2, 5])
 def test_flow_is_undone_by_its_inverse_and_knows_its_jacobian(dim, key):
     architecture = Architecture(dim, couplings=3, width=8)
@@ -35,6 +36,7 @@ def test_flow_is_undone_by_its_inverse_and_knows_its_jacobian(dim, key):
     np.testing.assert_allclose(jnp.linalg.slogdet(jacobian)[1], log_det, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_flow_starts_as_a_permutation(key):
     architecture = Architecture(4, couplings=2, width=8)
     x = jax.random.normal(key, (4, 10))
@@ -43,6 +45,7 @@ def test_flow_starts_as_a_permutation(key):
     np.testing.assert_allclose(log_det, 0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_far_samples_are_not_thrown_further_and_further(key):
     """Beyond the reach a block is a straight line: twice as far is twice as far, and not the exponential of it."""
     architecture = Architecture(3, couplings=1, width=8)
@@ -61,6 +64,7 @@ def plainly_bent(x: jax.Array, skew: jax.Array, tail: jax.Array) -> tuple[jax.Ar
     return y + slope * (x - inside), jnp.log(slope)
 
 
+@pytest.mark.slow
 def test_gradient_of_a_sinh_arcsinh_map_is_that_of_its_formula(key):
     """Within the reach and beyond, through images and slopes, for several problems at once."""
     keys = jax.random.split(key, 5)
@@ -81,6 +85,7 @@ def test_gradient_of_a_sinh_arcsinh_map_is_that_of_its_formula(key):
         np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-4 * float(jnp.abs(other).max()))
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("name", ["lognormal", "cube", "student", "two_clusters", "ties"])
 def test_spline_makes_samples_normal_and_is_undone(name, key):
     normal = np.asarray(jax.random.normal(key, (2000,)))

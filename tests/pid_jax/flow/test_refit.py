@@ -17,6 +17,7 @@ def _gaussian(problems, samples):
     return np.split(rng.normal(size=(problems, samples, 3)) @ mixing, 3, axis=-1)
 
 
+@pytest.mark.slow
 def test_replicates_of_both_models_have_the_covariances_of_the_fit_up_to_sampling():
     fit = fit_flow(*_gaussian(2, 2000), spec=QUICK, key=jax.random.key(0))
     found = refit_covariances(fit, _gaussian(2, 2000), jax.random.key(1), no_progress)
@@ -28,6 +29,7 @@ def test_replicates_of_both_models_have_the_covariances_of_the_fit_up_to_samplin
     np.testing.assert_allclose(_correlations(found.found), _correlations(found.drawn), atol=0.02)
 
 
+@pytest.mark.slow
 def test_scatter_of_the_refitted_samples_is_not_in_the_correction():
     """A flow that hardly does anything is the copula, and so are its corrected atoms, with a single refit."""
     variables = _gaussian(8, 400)

@@ -47,6 +47,7 @@ def test_singular_samples_have_no_components():
     assert not independent_components(jnp.asarray(sources)).has_converged
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [3, 4])
 def test_a_rotated_basis_is_undone_by_the_first_stage(seed):
     sources, mixing = heavy_tailed(seed)
@@ -57,6 +58,7 @@ def test_a_rotated_basis_is_undone_by_the_first_stage(seed):
     assert np.sort(np.abs(np.corrcoef(scores.T, truth.T)[:SIZE, SIZE:]), axis=0)[-1].min() > 0.98
 
 
+@pytest.mark.slow
 def test_mixed_components_behind_warped_coordinates_are_undone_by_the_second_stage():
     """Neither a linear map nor single coordinates are enough: warp of (rotation of (warp of independent normals))."""
     rng = np.random.default_rng(5)
@@ -69,6 +71,7 @@ def test_mixed_components_behind_warped_coordinates_are_undone_by_the_second_sta
     assert np.sort(np.abs(np.corrcoef(scores.T, normal.T)[:SIZE, SIZE:]), axis=0)[-1].min() > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_gaussian_samples_are_left_alone(seed):
     stages, _ = fit(np.random.default_rng(seed).normal(size=(2000, SIZE)))
@@ -83,6 +86,7 @@ def test_linear_maps_can_be_forbidden():
     assert len(fit(sources, unmixings=0)[0]) == 1
 
 
+@pytest.mark.fast_cases(1)
 def test_a_stage_is_a_bijection_with_its_jacobian():
     sources, mixing = heavy_tailed(7)
     stage, x = fit(sources @ mixing, unmixings=1)

@@ -110,6 +110,7 @@ def test_dependent_gaussians_give_standard_normals(dims, n):
     assert z.max() < 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [NoGaussianization(), Copula()])
 def test_a_study_of_gaussian_layers_has_no_finding(way, key):
     rng = np.random.default_rng(4)
@@ -154,6 +155,7 @@ def selection(rng):
     return attributes, one_hot(question), attributes[np.arange(N), question][:, None] + 0.2 * rng.normal(size=(N, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [signs, products, classes, selection])
 @pytest.mark.parametrize("way", [NoGaussianization(), Copula()])
 def test_dependence_of_three_is_found_after_every_gaussianizer(make, way, key):

@@ -22,6 +22,7 @@ def stretched(condition, seed=0):
     return problem.cov, change @ problem.cov @ change.T
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("condition", [1e6, 1e8, 1e11, 1e12])
 def test_a_note_says_how_far_rounding_goes(condition):
     errors, notes = [], []
@@ -54,6 +55,7 @@ def test_batches_count_and_directions_that_do_not_exist_are_left_out():
     assert "in 1 of 5 problems" in note
 
 
+@pytest.mark.slow
 def test_estimates_of_samples_have_the_note(key):
     rng = np.random.default_rng(0)
     source = rng.normal(size=(200, 2))

@@ -58,6 +58,7 @@ def test_sample_covariance_is_that_of_numpy():
     np.testing.assert_allclose(cov, np.cov(samples, rowvar=False), atol=1e-12)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("name", SPECS)
 def test_fewer_samples_than_dimensions_are_decomposed_with_shrinkage(name, key, tmp_path):
     samples = batch_of_samples(20, 36)
@@ -74,6 +75,7 @@ def test_fewer_samples_than_dimensions_are_decomposed_with_shrinkage(name, key, 
     np.testing.assert_array_equal(loaded.shrinkage, estimate.shrinkage)
 
 
+@pytest.mark.slow
 def test_components_are_at_most_those_that_the_samples_span(key):
     """PCA of 10 samples has 9 components, also where 16 are wanted."""
     samples = batch_of_samples(10, 60)
@@ -85,6 +87,7 @@ def test_components_are_at_most_those_that_the_samples_span(key):
     assert (estimate.status == 0).all()
 
 
+@pytest.mark.slow
 def test_the_sample_covariance_is_not_shrunk(key):
     estimate = estimate_pid(*np.split(batch_of_samples(50, 6)[0], 3, axis=-1), key=key)
     assert estimate.shrinkage == 0

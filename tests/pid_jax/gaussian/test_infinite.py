@@ -48,6 +48,7 @@ def copied():
     return cov
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("redundancy", [BROJA(), MMI()])
 def test_redundancy_and_uniques_are_the_limits_of_little_noise(redundancy):
     found, near = (gaussian_pid(summed(noise), DIMS, redundancy=redundancy) for noise in (0.0, 1e-5))
@@ -69,6 +70,7 @@ def test_identities_hold_where_all_is_finite():
     np.testing.assert_allclose(atoms["redundancy"] + atoms["unique_2"], information["i_2"], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_union_coupling_and_spectrum_depend_on_the_pairs_alone():
     atoms = gaussian_pid(summed(), DIMS).atoms
     union = atoms.redundancy + atoms.unique_1 + atoms.unique_2
@@ -88,6 +90,7 @@ def test_a_source_that_determines_the_target_alone_leaves_the_other_ones_informa
     assert np.isnan([getattr(found.atoms, name) for name in ATOMS]).all()
 
 
+@pytest.mark.slow
 def test_core_functions_have_finite_derivatives():
     def finite_part(cov):
         found = pid_broja(JointGaussian(cov, DIMS))
@@ -105,6 +108,7 @@ def samples(n=300):
     return source_1, source_2, target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("redundancy", [BROJA(), MMI()])
 def test_estimates_are_corrected_where_they_are_finite(redundancy, key):
     spec = PIDSpec(NoReduction(), NoGaussianization(), redundancy=redundancy)
@@ -121,6 +125,7 @@ def test_estimates_are_corrected_where_they_are_finite(redundancy, key):
     np.testing.assert_allclose(found.atoms.redundancy[1], alone.atoms.redundancy, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [None, Pairs()])
 def test_bootstraps_have_a_status_and_intervals_of_what_is_finite(kind, key):
     found = bootstrap_pid(*samples(), spec=SPEC, key=key, kind=kind, resamples=100, level=0.9)
@@ -131,6 +136,7 @@ def test_bootstraps_have_a_status_and_intervals_of_what_is_finite(kind, key):
     assert "INFINITE_INFORMATION" in repr(found)
 
 
+@pytest.mark.slow
 def test_comparisons_have_a_status_and_differences_of_what_is_finite(key):
     source_1, source_2, target = samples()
     other = target + np.random.default_rng(2).normal(size=target.shape)

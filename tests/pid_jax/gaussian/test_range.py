@@ -40,6 +40,7 @@ def embed(cov, dims, maps):
     return whole @ cov @ whole.T, tuple(len(one) for one in maps)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("sizes", [(3, 5, 4), (5, 3, 2), (4, 4, 3)])
 def test_nothing_is_lost(sizes):
     """Linear functions in more dimensions, or units far apart, keep all information, and ranks are found."""
@@ -77,6 +78,7 @@ def samples(rng, n=400):
     return source_1, source_2, 0.8 * source_1 + 0.5 * source_2 + rng.normal(size=(n, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", [SPEC, PLAIN])
 def test_copied_columns_change_no_information(spec, key):
     """The bias of informations is exact for any rank: nothing is drawn for it."""
@@ -90,6 +92,7 @@ def test_copied_columns_change_no_information(spec, key):
     assert np.isfinite(copied.lower.synergy)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("spec", [SPEC, PLAIN])
 @pytest.mark.parametrize("d", [1, 2])
 def test_one_source_twice_has_redundancy_only(spec, d, key):
@@ -103,6 +106,7 @@ def test_one_source_twice_has_redundancy_only(spec, d, key):
     assert found.lower.redundancy < found.atoms.redundancy < found.upper.redundancy
 
 
+@pytest.mark.slow
 def test_informations_of_sources_that_share_a_column_are_unbiased():
     """Over 400 data sets, to four standard errors: source_2 holds a column of source_1."""
     rng, n = np.random.default_rng(5), 30
@@ -119,6 +123,7 @@ def test_informations_of_sources_that_share_a_column_are_unbiased():
         assert abs(values.mean() - truth) < 4 * values.std() / 20
 
 
+@pytest.mark.slow
 def test_bootstrap_replicates_of_a_copied_column_scatter_as_those_without_it(key):
     """Standard errors of 400 replicates, to five of their own standard errors; means to five of theirs."""
     source_1, source_2, target = samples(np.random.default_rng(6))
@@ -133,6 +138,7 @@ def test_bootstrap_replicates_of_a_copied_column_scatter_as_those_without_it(key
         np.testing.assert_allclose(*means, atol=5 * np.sqrt(2 / 400) * expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("redundancy", [None, MMI()])
 def test_what_did_not_change_has_no_difference(redundancy, key):
     """Copies, turned coordinates and other units: the same atoms of the same rows, whatever is drawn for their bias."""
@@ -147,6 +153,7 @@ def test_what_did_not_change_has_no_difference(redundancy, key):
             assert getattr(found.p_value, name) == getattr(found.family_wise, name) == 1
 
 
+@pytest.mark.slow
 def test_an_unchanged_source_has_no_difference_where_the_other_one_changed(key):
     """Two copies of its first column in place of source_1: it is I_2 that stays."""
     source_1, source_2, target = samples(np.random.default_rng(9))

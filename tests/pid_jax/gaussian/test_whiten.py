@@ -150,6 +150,7 @@ def test_only_what_is_clearly_definite_takes_the_fast_route(cov):
     assert not by_route(whiten_full_rank, unclear)[1].any()
 
 
+@pytest.mark.slow
 def test_no_singular_covariance_takes_the_fast_route():
     """As many samples as coordinates: centered they are one dimension short, in a direction that no one has chosen."""
     samples = np.random.default_rng(0).normal(size=(20_000, 9, 9))
@@ -163,6 +164,7 @@ def test_no_singular_covariance_takes_the_fast_route():
     assert gaussian_pid(np.cov(whole, rowvar=False), (3, 3, 2)).status == Status.INFINITE_INFORMATION
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("seed", range(4))
 def test_copies_between_any_two_coordinates_are_found(seed):
     cov = random_wishart(np.random.default_rng(seed), (32, 32, 32)).cov

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from scipy.stats import halfcauchy, multivariate_t
 
 from pid_jax import LKJ, InverseWishart
@@ -27,6 +28,7 @@ def chain_minors(samples, numbers, prior, draws, key):
         return minors(np.asarray(found.cov).reshape(-1, 5, 5))
 
 
+@pytest.mark.slow
 def test_chains_of_few_samples_have_the_density_of_the_prior(key):
     """Exact draws, weighted by LKJ's density over Jeffreys' for LKJ, have the means of the chains."""
     first, second, third = jax.random.split(key, 3)

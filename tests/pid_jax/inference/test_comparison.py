@@ -48,6 +48,7 @@ def truth(cov):
     return stacked(quantities_of(found.atoms, found.information))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [BEFORE, AFTER])
 def test_intervals_hold_the_difference(after, key):
     """Of 150 intervals of each quantity 142.5 are expected; 132 is four standard deviations below."""
@@ -62,6 +63,7 @@ def test_intervals_hold_the_difference(after, key):
     np.testing.assert_array_equal(stacked(found.p_value) < 0.05, is_outside)
 
 
+@pytest.mark.slow
 def test_pairs_are_sharper_than_two_studies(key):
     together = compare_pid(*pairs(5, second=BEFORE), spec=SPEC, key=key, resamples=100)
     apart = compare_pid(*pairs(5, second=BEFORE, correlation=0.0), spec=SPEC, key=key, resamples=100)
@@ -77,11 +79,12 @@ def test_the_same_condition_twice_does_not_differ(key):
     np.testing.assert_array_equal(stacked(found.family_wise), 1)
 
 
+@pytest.mark.slow
 def test_a_source_that_is_ahead_everywhere_leaves_no_false_difference(key):
     """unique_2 is zero in all samples or nearly so: its slope is zero, and what its correction leaves is no finding."""
     problem = parallel_channels(np.full(2, 2.0), 0.5, 0.5).problem
     found = compare_pid(*pairs(40, problem.cov, problem.cov), spec=SPEC, key=key, resamples=100)
-    assert (found.p_value.unique_2 < 0.05).mean() < 0.15
+    assert (found.p_value.unique_2 < 0.05).mean() < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 40)
 
 
 def test_differences_are_those_of_both_estimates_and_axes_are_kept(key):
@@ -101,6 +104,7 @@ def test_differences_are_those_of_both_estimates_and_axes_are_kept(key):
     assert "p = " in repr(compare_pid(*([x[0] for x in c] for c in pairs(1)), spec=SPEC, key=key, resamples=50))
 
 
+@pytest.mark.slow
 def test_the_reduction_is_that_of_the_baseline(key):
     """An intervention that turns the features is seen by the baseline's components, and not by its own."""
     rng = np.random.default_rng(2)
@@ -115,7 +119,7 @@ def test_the_reduction_is_that_of_the_baseline(key):
     assert shared.difference.i_12 < -0.3
     fewer = [x[:, :3] for x in turned]
     assert compare_pid(wide, fewer, spec=spec, key=key, resamples=50, share_reduction=False).difference.i_12 is not None
-    with pytest.raises(ValueError, match=r"has 3 features, that of the baseline has 4.*share_reduction=False"):
+    with pytest.raises(ValueError, match="share_reduction=False"):
         compare_pid(wide, fewer, spec=spec, key=key, resamples=50)
 
 
@@ -132,10 +136,11 @@ def test_influences_are_what_leaving_a_row_out_changes():
         assert np.abs(linear - exact).max() < 0.1 * np.abs(exact).max()
 
 
+@pytest.mark.slow
 def test_blocks_see_rows_that_depend_on_their_neighbors(key):
     before, after = pairs(2, samples=N + 3)
     smooth = [[sum(x[:, i : N + i] for i in range(4)) for x in one] for one in (before, after)]
-    with pytest.warns(UserWarning, match=r"intervals are too short; use blocks=Block\(length\)"):
+    with pytest.warns(UserWarning, match=r"blocks=Block\(length\)"):
         rows = compare_pid(*smooth, spec=SPEC, key=key, resamples=200)
     blocks = compare_pid(*smooth, spec=SPEC, key=key, resamples=200, blocks=Block(20))
     assert not blocks.notes
@@ -169,11 +174,11 @@ def test_bad_arguments(changes, kind, message, key):
 def test_bad_conditions(key):
     before, after = ([x[0] for x in one] for one in pairs(1))
     options = {"spec": SPEC, "key": key, "resamples": 50}
-    with pytest.raises(TypeError, match=r"intervention needs \(source_1, source_2, target\), got ndarray"):
+    with pytest.raises(TypeError, match=r"intervention.*\(source_1, source_2, target\)"):
         compare_pid(before, after[0], **options)
-    with pytest.raises(ValueError, match=r"intervention source_1 has 399 samples, that of the baseline has 400"):
+    with pytest.raises(ValueError, match=r"intervention.*source_1"):
         compare_pid(before, [x[1:] for x in after], **options)
-    with pytest.raises(ValueError, match=r"intervention source_2 has leading axes \(1,\)"):
+    with pytest.raises(ValueError, match=r"intervention.*source_2.*axes.*\(1,\)"):
         compare_pid(before, [after[0], after[1][None], after[2]], **options)
-    with pytest.raises(ValueError, match=r"intervention target holds 1 values that are NaN"):
+    with pytest.raises(ValueError, match=r"intervention.*target.*NaN"):
         compare_pid(before, [*after[:2], np.where(np.arange(N)[:, None] == 3, [np.nan, 1.0], after[2])], **options)

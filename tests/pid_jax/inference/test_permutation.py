@@ -43,6 +43,7 @@ def related(rng, layers, gain_1, gain_2):
     return source_1, source_2, gain_1 * source_1 + gain_2 * source_2 + rng.standard_normal((layers, N, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("null", "gain_2", "quantities"),
     [
@@ -78,6 +79,7 @@ def test_conditional_independence_sees_what_a_source_adds(key):
     assert (nothing.family_wise.i_12 > 0.01).all()
 
 
+@pytest.mark.slow
 def test_a_permuted_rest_keeps_what_belongs_to_the_sources(key):
     """Only the cross-covariance of target and source changes: informations stay possible, and the sources' relation."""
     data = related(np.random.default_rng(2), 1, 0.0, 0.9)
@@ -86,6 +88,7 @@ def test_a_permuted_rest_keeps_what_belongs_to_the_sources(key):
     assert test.replicates.i_1.std() > 0
 
 
+@pytest.mark.slow
 def test_singular_sources_are_tested_as_without_their_copies(key):
     source_1, source_2, target = related(np.random.default_rng(3), 2, 0.0, 0.9)
     copied = np.concatenate([source_1, source_1[..., :1]], axis=-1)
@@ -114,6 +117,7 @@ def test_statistics_are_those_of_the_samples_and_axes_are_kept(key):
     np.testing.assert_array_equal(alone.family_wise.i_12, alone.p_value.i_12)
 
 
+@pytest.mark.slow
 def test_ranks_are_the_same_for_every_permutation(key):
     """Of single variables they are, so that fitting them anew gives the same p-values."""
     source_1, source_2, target = (np.exp(x[0]) for x in related(np.random.default_rng(5), 1, 0.2, 0.2))
@@ -126,6 +130,7 @@ def test_ranks_are_the_same_for_every_permutation(key):
     assert one.p_value.i_12 == other.p_value.i_12
 
 
+@pytest.mark.slow
 def test_the_memory_budget_changes_nothing(key):
     data = related(np.random.default_rng(6), 3, 0.3, 0.3)
     with use_devices(budget_gb=1e-5):
@@ -143,12 +148,13 @@ def test_blocks_of_rows_stay_together():
     assert ((rows[1:] - rows[:-1]) % 103 == 1).sum() < 10
 
 
+@pytest.mark.slow
 def test_rows_that_depend_on_their_neighbors_ask_for_blocks(key):
     """Both variables drift, and know nothing of each other: permuted rows take drift for dependence."""
     noise = np.random.default_rng(7).standard_normal((3, 420, 2))
     drifting = np.stack([np.convolve(np.ones(20), x, "valid") for x in noise.swapaxes(-1, -2).reshape(6, -1)])
     source_1, source_2, target = drifting.reshape(3, 2, -1).swapaxes(-1, -2)
-    with pytest.warns(UserWarning, match=r"correlation with the row before up to 0\.9.*blocks=Block\(length\)"):
+    with pytest.warns(UserWarning, match=r"0\.9.*blocks=Block\(length\)"):
         rows = permutation_test(source_1, source_2, target, spec=SPEC, key=key, resamples=99)
     assert rows.notes
     blocks = permutation_test(source_1, source_2, target, spec=SPEC, key=key, resamples=99, blocks=Block(60))
@@ -196,6 +202,7 @@ def test_p_values_count_what_is_as_large_up_to_rounding():
     assert exceedance(np.asarray([3.1]), replicates) == [0.25]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("null", [Independence(), ConditionalIndependence(1)])
 @pytest.mark.parametrize("gaussianize", [NoGaussianization(), Copula()])
 @pytest.mark.parametrize("d", [1, 2])
@@ -228,6 +235,7 @@ def close_sources(rng, noise, n=400, sets=200):
     return source_1, source_2, source_2 @ rng.normal(size=(sets, 2, 2)) + rng.normal(size=(sets, n, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [1.0, 0.01])
 def test_conditional_independence_holds_after_ranks_of_close_sources(noise, key):
     """Of 200 data sets 10 are rejected at .05 on average; 24 is 4.5 standard deviations above (it was 40 and more)."""
@@ -239,6 +247,7 @@ def test_conditional_independence_holds_after_ranks_of_close_sources(noise, key)
     assert not test.notes
 
 
+@pytest.mark.slow
 def test_what_one_of_two_close_sources_adds_is_seen(key):
     source_1, source_2, target = (x[:1] for x in close_sources(np.random.default_rng(11), 0.1, sets=1))
     rest = source_1 - source_2 @ np.linalg.lstsq(source_2[0], source_1[0], rcond=None)[0]
@@ -247,6 +256,7 @@ def test_what_one_of_two_close_sources_adds_is_seen(key):
     assert test.p_value.i_12 == 0.01
 
 
+@pytest.mark.slow
 def test_close_sources_that_are_warped_get_a_note(key):
     data = [np.exp(x) for x in close_sources(np.random.default_rng(12), 0.01, sets=2)]
     spec, null = PIDSpec(NoReduction(), Copula()), ConditionalIndependence(2)
@@ -254,6 +264,7 @@ def test_close_sources_that_are_warped_get_a_note(key):
     assert "in 2 of 2 problems" in note
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("null", [Independence(), ConditionalIndependence(1)])
 def test_infinite_information_has_a_status_and_p_values_of_what_is_known(null, key):
     """T = S_1 + S_2 in the first problem, T = S_1 in the second, nothing special in the third."""
@@ -293,5 +304,5 @@ def test_bad_arguments(changes, kind, message, key):
 
 
 def test_the_source_of_a_null_is_checked():
-    with pytest.raises(ValueError, match=r"ConditionalIndependence\(source=...\) needs 1 or 2, got 3"):
+    with pytest.raises(ValueError, match=r"ConditionalIndependence\(source=...\)"):
         ConditionalIndependence(3)

@@ -67,9 +67,12 @@ def test_exact_draws_have_the_mean_and_variance_of_the_inverse_wishart(excess, k
     error = found.std(axis=0) / np.sqrt(draws)
     assert (np.abs(found.mean(axis=0) - mean) < 4.5 * error).all()
     variance = 2 * np.diag(mean) ** 2 / (freedom - 8)
-    np.testing.assert_allclose(np.diagonal(found, axis1=1, axis2=2).var(axis=0), variance, rtol=0.06)
+    deviations = np.diagonal(found - found.mean(axis=0), axis1=1, axis2=2)
+    error = np.sqrt(((deviations**4).mean(axis=0) - variance**2) / draws)
+    assert (np.abs((deviations**2).mean(axis=0) - variance) < 4.5 * error).all()
 
 
+@pytest.mark.slow
 def test_chains_agree_with_exact_draws(key):
     """Means differ by less than four Monte Carlo standard errors, standard deviations by 12 %, and chains have mixed.
 
@@ -92,6 +95,7 @@ def test_chains_agree_with_exact_draws(key):
     assert (stacked(exact.effective_samples) == 20_000).all()
 
 
+@pytest.mark.slow
 def test_other_data_and_other_numbers_do_not_compile_again(key):
     run = {"spec": SPEC, "draws": 2000, "sampler": NUTS(300)}
     posterior_pid(*draw(), key=key, prior=InverseWishart(0.5), **run)
@@ -101,6 +105,7 @@ def test_other_data_and_other_numbers_do_not_compile_again(key):
     assert run_chains._cache_size() == compiled
 
 
+@pytest.mark.slow
 def test_with_lkj_many_samples_outweigh_the_prior(key):
     data = draw(samples=4000)
     found = posterior_pid(*data, spec=SPEC, key=key, prior=LKJ(), sampler=NUTS(300))
@@ -114,6 +119,7 @@ def test_with_lkj_many_samples_outweigh_the_prior(key):
     assert strict.mean.i_12 < 0.8 * posterior_pid(*few, spec=SPEC, key=key).mean.i_12
 
 
+@pytest.mark.slow
 def test_heavy_tails_are_recognized_and_not_taken_for_dependence(key):
     """Freedom 3 and the quantities of the scatter matrix lie within 3.5 standard deviations."""
     rows = multivariate_t(np.full(5, 7.0), COV, df=3, seed=1).rvs(500)
@@ -127,6 +133,7 @@ def test_heavy_tails_are_recognized_and_not_taken_for_dependence(key):
     assert "freedom" in repr(found)
 
 
+@pytest.mark.slow
 def test_known_freedom_leading_axes_and_a_shared_target(key):
     source_1, source_2, target = draw((2, 1))
     likelihood = StudentTLikelihood(5)
@@ -166,12 +173,14 @@ def test_identities_hold_in_every_draw_and_problems_are_drawn_apart(key):
     np.testing.assert_allclose(found.lower.i_1, quantile)
 
 
+@pytest.mark.slow
 def test_a_kink_repeats_draws_and_stays_finite(key):
     found = posterior_pid(*draw(), spec=PIDSpec(NoReduction(), NoGaussianization(), redundancy=MMI()), key=key)
     assert (found.lower.unique_2 == 0) | (found.lower.unique_1 == 0)
     assert np.isfinite(stacked(found.mean)).all()
 
 
+@pytest.mark.slow
 def test_neighbors_that_depend_on_each_other_are_noticed(key):
     smooth = [x[1:] + x[:-1] for x in draw(samples=N + 1)]
     with pytest.warns(UserWarning, match="rows depend on their neighbors"):
@@ -206,7 +215,7 @@ def test_too_few_samples_and_singular_latents_are_refused(key):
         posterior_pid(*draw(samples=5), spec=SPEC, key=key)
     source_1, source_2, target = draw((2, 2))
     source_2[1, 0] = target[1, 0, :, :1] + source_1[1, 0, :, :1]
-    with pytest.raises(ValueError, match=r"linear functions of each other, got such in problem \(1, 0\).*PCA\(\)"):
+    with pytest.raises(ValueError, match=r"\(1, 0\).*PCA\(\)"):
         posterior_pid(source_1, source_2, target, spec=SPEC, key=key)
     with pytest.raises(TypeError, match="traced"):
         jax.jit(lambda x: posterior_pid(x, x, x, spec=SPEC, key=key))(np.zeros((9, 2)))
@@ -229,6 +238,7 @@ def test_settings_are_checked(make, message):
         make()
 
 
+@pytest.mark.slow
 def test_a_likelihood_behind_a_map_is_commented_and_nothing_is_printed(key, capfd):
     before = dict(jax.config.values)
     spec = PIDSpec(NoReduction(), Copula())
@@ -242,6 +252,7 @@ def test_a_likelihood_behind_a_map_is_commented_and_nothing_is_printed(key, capf
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("far", [1e6, 1e12])
 def test_a_row_far_out_is_no_reason_to_refuse_heavy_tails(far, key):
     """To a covariance all coordinates of such data look like one; the posterior is that of the other rows."""

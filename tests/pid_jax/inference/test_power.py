@@ -30,8 +30,12 @@ def stacked(atoms):
     return np.stack([np.asarray(getattr(atoms, name)) for name in ATOMS])
 
 
+@pytest.mark.slow
 def test_that_many_samples_are_enough(key):
-    """In fresh data sets of that size the interval is narrow enough in about the share asked for."""
+    """In fresh data sets of that size the interval is narrow enough in the share asked for.
+
+    The standard error has a part of the 60 simulations, and one of the 60 data sets.
+    """
     needed = samples_needed(gaussian_pid(COV, DIMS), width=0.2, key=key, assurance=0.8, simulations=60)
     for name in ("redundancy", "unique_1"):
         n = int(getattr(needed.samples, name))
@@ -40,9 +44,10 @@ def test_that_many_samples_are_enough(key):
         for one, own_key in zip(rows, jax.random.split(key, 60), strict=True):
             found = bootstrap_pid(*np.split(one, 3, axis=-1), spec=SPEC, key=own_key, resamples=200)
             wide.append(getattr(found.upper, name) - getattr(found.lower, name))
-        assert 0.6 < np.mean(np.asarray(wide) <= 0.2) < 0.95
+        assert abs(np.mean(np.asarray(wide) <= 0.2) - 0.8) < 3 * np.sqrt(2 * 0.8 * 0.2 / 60)
 
 
+@pytest.mark.slow
 def test_widths_fall_and_more_samples_are_needed_for_less(key):
     wide, narrow = (samples_needed(gaussian_pid(COV, DIMS), width=width, key=key) for width in (0.3, 0.15))
     assert (stacked(narrow.samples) > 2 * stacked(wide.samples)).all()
@@ -51,6 +56,7 @@ def test_widths_fall_and_more_samples_are_needed_for_less(key):
     assert "95% intervals of 0.15 nats or less in 50% of data sets" in repr(narrow)
 
 
+@pytest.mark.slow
 def test_bits_are_nats_in_other_words_and_a_pilot_has_axes(key):
     rows = np.random.default_rng(2).multivariate_normal(np.zeros(6), COV, size=(1, 2, 300))
     pilot = estimate_pid(*np.split(rows, 3, axis=-1), spec=SPEC, key=key)
@@ -102,7 +108,7 @@ def test_bad_arguments(changes, kind, message, key):
 
 
 def test_bad_estimates(key):
-    with pytest.raises(TypeError, match=r"estimate needs what estimate_pid or gaussian_pid returned, got ndarray"):
+    with pytest.raises(TypeError, match=r"estimate_pid.*gaussian_pid"):
         samples_needed(COV, width=0.1, key=key)
     singular = np.stack([COV, np.where(np.eye(6, dtype=bool)[0] | np.eye(6, dtype=bool)[:, :1], 0.0, COV)])
     with pytest.raises(ValueError, match=r"1 singular covariances, the first at place 1"):

@@ -7,7 +7,6 @@ import pytest
 import scipy.linalg
 
 from pid_jax.decompose.coupling import optimal_coupling
-from pid_jax.decompose.covariances import _solve_any_rank, _solve_full_rank
 from pid_jax.decompose.pid import gaussian_pid
 from pid_jax.decompose.result import ATOMS
 from pid_jax.decompose.spectrum import unique_spectrum
@@ -66,6 +65,7 @@ def test_a_target_of_many_dims_is_restricted_without_loss():
     assert abs(wide.gap) < 1e-13
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("snr", [1e4, 1e8, 1e11])
 def test_strong_sources_of_different_directions_lose_nothing(snr):
     """Each source knows another coordinate almost exactly: what divides by one conditional covariance fails here."""
@@ -85,6 +85,7 @@ FAMILIES = {
 }
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_large_problems_are_certified(size, family):
@@ -97,13 +98,14 @@ def test_large_problems_are_certified(size, family):
 
 
 def test_dims_of_core_functions():
-    with pytest.raises(ValueError, match=r"wanted \(6, 6\) for dims \(2, 2, 2\): one covariance .* use jax.vmap"):
+    with pytest.raises(ValueError, match=r"\(6, 6\).*dims.*\(2, 2, 2\).*jax.vmap"):
         jax.jit(pid_broja)(JointGaussian(jnp.eye(5), (2, 2, 2)))
-    with pytest.raises(ValueError, match=r"needs \(d1, d2, dt\); more sources .* got \(1, 1, 1, 1\)"):
+    with pytest.raises(ValueError, match=r"\(d1, d2, dt\).*\(1, 1, 1, 1\)"):
         pid_broja(JointGaussian(jnp.eye(4), (1, 1, 1, 1)))
     assert pid_broja(JointGaussian(jnp.eye(3), [1, 1, 1])).status == 0
 
 
+@pytest.mark.slow
 def test_settings_of_the_caller_change_nothing():
     covs = np.stack(
         [pad(random_channel(np.random.default_rng(0), (2, 2, 2), (1.0, 1.0)), SMALL, v).cov for v in (0, 1)]
@@ -116,6 +118,7 @@ def test_settings_of_the_caller_change_nothing():
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.slow
 def test_core_computes_in_the_precision_of_its_input():
     """Without float64 the error is eps times the condition, here 1e-7 x 1e3."""
     cov = random_channel(np.random.default_rng(0), (3, 3, 3), (1.0, 1.0)).cov
@@ -127,10 +130,10 @@ def test_core_computes_in_the_precision_of_its_input():
         np.testing.assert_allclose(value, getattr(expected.atoms, name), rtol=0, atol=1e-4)
 
 
-def test_second_call_with_equal_shapes_does_not_compile(reference):
+def test_second_call_with_equal_shapes_does_not_compile(reference, compiled):
     covs = np.stack([pad(reference[name].problem, SMALL, 0.0).cov for name in NAMES[:2] * 32])
     gaussian_pid(covs, SMALL)
-    compiled = _solve_full_rank._cache_size(), _solve_any_rank._cache_size()
+    compiled()
     gaussian_pid(covs * 2.0, SMALL)
     gaussian_pid(covs.reshape(8, 8, *covs.shape[1:]), list(SMALL))
-    assert (_solve_full_rank._cache_size(), _solve_any_rank._cache_size()) == compiled
+    assert not compiled()

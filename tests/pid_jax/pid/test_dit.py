@@ -28,6 +28,7 @@ def discretized(snr_1, snr_2):
     return joint / joint.sum()
 
 
+@pytest.mark.fast_cases(2)
 @pytest.mark.parametrize(("snr_1", "snr_2"), [(4.0, 0.25), (0.25, 4.0), (4.0, 0.0)])
 def test_atoms_have_the_order_and_the_signs_of_dit(snr_1, snr_2):
     joint = discretized(snr_1, snr_2)

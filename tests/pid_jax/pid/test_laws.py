@@ -76,9 +76,9 @@ def test_both_routes_agree(problem):
         )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3600)
-@settings(settings.get_profile("thorough"), max_examples=10_000)
+@settings(settings.get_profile("long"), max_examples=10_000)
 @given(problem=problems(max_dim=4), route=st.sampled_from(list(VARIANCES)), seed=seeds())
 def test_all_laws_on_many_problems(problem, route, seed):
     solve = padded(gaussian_pid, (5, 5, 5), VARIANCES[route])

@@ -25,6 +25,7 @@ def strong_channel(seed, log_snr):
     return Problem(symmetric(cov), (3, 3, 4))
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("log_snr", [0, 4, 8])
 def test_fifty_digits_for_strong_sources(log_snr, seed):
@@ -35,6 +36,7 @@ def test_fifty_digits_for_strong_sources(log_snr, seed):
         np.testing.assert_allclose(found[name], value, rtol=0, atol=1e-13 + 1e-15 * 10**log_snr, err_msg=name)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("name", ["illcond_0", "illcond_2", "illcond_4", "near_copy_0", "snr_2", "snr_4", "wishart_4"])
 def test_fifty_digits_for_hard_reference_problems(reference, name):
     case = reference[name]
@@ -43,6 +45,7 @@ def test_fifty_digits_for_hard_reference_problems(reference, name):
         np.testing.assert_allclose(values(case.broja)[atom], value, rtol=0, atol=case.tolerance, err_msg=atom)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("family", [random_channel, random_readout])
 @pytest.mark.parametrize("dims", [(1, 1, 1), (2, 1, 2), (2, 2, 2), (2, 2, 3)])
 def test_search_over_couplings_ends_at_the_closed_form(family, dims):
@@ -53,6 +56,7 @@ def test_search_over_couplings_ends_at_the_closed_form(family, dims):
     assert union - 1e-9 <= least <= union + 1e-4
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("dims", [(1, 2, 2), (3, 3, 3), (4, 2, 5)])
 def test_convex_solver_agrees_for_two_sources(dims):
     problem = random_channel(np.random.default_rng(sum(dims)), dims, (1.0, 2.0))
@@ -61,6 +65,7 @@ def test_convex_solver_agrees_for_two_sources(dims):
     np.testing.assert_allclose(found.information.i_1 + found.atoms.unique_2, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("count", [3, pytest.param(4, marks=pytest.mark.slow)])
 def test_convex_solver_agrees_for_many_sources(count):
     cov, dims = many_channels(0, count, 2, 4, 0.5)

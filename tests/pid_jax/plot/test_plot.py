@@ -283,6 +283,7 @@ def test_without_a_window_all_the_widest_is_shown():
     assert titles == ["Baseline", "Image-Question cut, middle", "Question-Last cut, middle"]
 
 
+@pytest.mark.slow
 def test_rows_get_lower_before_a_figure_gets_higher_than_a_page():
     few, many = (
         plot_trajectories(one_model(planted(models={"a": 4}, tasks=[f"t{i}" for i in range(n)], cuts=CUTS), "a"))

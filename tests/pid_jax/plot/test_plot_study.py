@@ -333,6 +333,7 @@ def test_rows_of_universes_are_as_high_as_their_names(study):
     assert all(below.y1 <= above.y0 + 1.0 for above, below in itertools.pairwise(boxes))
 
 
+@pytest.mark.slow
 def test_saved_files_are_complete_and_the_same_each_time(tmp_path):
     alone = planted(models={"one": 3}, cuts={"all": (0.0, 1.0)}, tasks=["what"], replicates=2)
     alone = alone.sel(measure=["broja"]).isel(gaussianizer=[0]).drop_vars(["spectrum_1", "spectrum_2", "gap"])
@@ -431,6 +432,7 @@ def check_all(**choices):
     assert seen == {*STUDY_WIDE, *OF_MODEL, "diagnostics"}
 
 
+@pytest.mark.slow
 def test_no_text_is_cut_off_or_overlaps():
     check_all(tasks=["ChooseAttr", "CompareAttr (a rather long name)"])
 

@@ -54,6 +54,7 @@ MAPS = {
 }
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("name", MAPS)
 @pytest.mark.parametrize("spec", [PIDSpec(), PIDSpec(NoReduction(), Copula())])
 def test_monotone_maps_change_no_atom_after_ranks(variables, name, spec):
@@ -79,6 +80,7 @@ def test_any_monotone_map_of_each_coordinate_changes_no_atom(powers, seed):
     np.testing.assert_array_equal(found, plain)
 
 
+@pytest.mark.slow
 def test_an_outlier_leaves_the_test_its_power(variables):
     one, other, target = variables
     far = one.copy()
@@ -90,6 +92,7 @@ def test_an_outlier_leaves_the_test_its_power(variables):
     assert permutation_test(far, other, target, key=KEY, resamples=40).p_value.i_1 == pytest.approx(1 / 41)
 
 
+@pytest.mark.slow
 def test_equal_states_share_ranks_after_a_reduction_also_in_float32():
     rng = np.random.default_rng(1)
     states = rng.standard_normal((50, 40)).astype(np.float32)
@@ -102,6 +105,7 @@ def test_equal_states_share_ranks_after_a_reduction_also_in_float32():
         np.testing.assert_allclose(atoms_of(permuted), atoms_of(again), atol=1e-9)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("factor", [1e3, 1e6, 1e12, 1e-9])
 def test_no_column_is_lost_beside_a_large_one(variables, factor):
     one, other, target = variables
@@ -115,6 +119,7 @@ def test_no_column_is_lost_beside_a_large_one(variables, factor):
     assert float(streamed.information.i_1) == pytest.approx(whole, abs=1e-6)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("size", [1e-2, 1e-5, 1e-6])
 def test_what_tells_columns_apart_is_kept(variables, size):
     one, other, target = variables
@@ -122,6 +127,7 @@ def test_what_tells_columns_apart_is_kept(variables, size):
     assert information(near, other, target) == pytest.approx(information(one, other, target), abs=0.02)
 
 
+@pytest.mark.slow
 def test_what_is_left_out_is_noted(variables):
     one, other, target = variables
     twice = estimate_pid(np.hstack([one, one]), other, target, key=KEY)
@@ -137,6 +143,7 @@ def test_what_is_left_out_is_noted(variables):
     assert not estimate_pid(one, other, target, key=KEY).notes
 
 
+@pytest.mark.slow
 def test_standardized_columns_count_alike(variables):
     one, other, target = variables
     noise = np.random.default_rng(3).standard_normal((SAMPLES, 9))
@@ -152,6 +159,7 @@ def test_standardized_columns_count_alike(variables):
         PCA(standardize=1)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("columns", [40, 600])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_an_offset_changes_nothing_that_its_type_resolves(columns, dtype):
@@ -166,6 +174,7 @@ def test_an_offset_changes_nothing_that_its_type_resolves(columns, dtype):
     np.testing.assert_allclose(far.explained_variance, plain.explained_variance, atol=1e-3)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("power", [-250, -160, 160, 300])
 def test_magnitudes_change_nothing(variables, power):
     scaled = [x * 10.0**p for x, p in zip(variables, (power, -power, power), strict=True)]
@@ -175,6 +184,7 @@ def test_magnitudes_change_nothing(variables, power):
     assert any("divided by 2^" in note for note in estimate_pid(*scaled, spec=RAW, key=KEY).notes)
 
 
+@pytest.mark.slow
 def test_conditions_of_any_magnitude_are_compared(variables):
     one, other, target = variables
     after = (one + 0.5 * other, other, target)
@@ -210,6 +220,7 @@ def test_single_precision_is_of_deviations_from_the_mean():
     assert len(single) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset", [1e6, 1e8])
 def test_flows_are_fitted_to_deviations(offset):
     rng = np.random.default_rng(7)

@@ -51,6 +51,7 @@ def power_law(exponent, count=200):
     return np.arange(1.0, count + 1) ** -exponent
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("exponent", [0.5, 1, 2])
 @pytest.mark.parametrize("shape", SHAPES)
@@ -83,6 +84,7 @@ def test_a_large_mean_does_not_disturb_float32():
     assert angle(samples, basis.axes) <= TOLERANCE
 
 
+@pytest.mark.slow
 def test_restarts_close_a_weak_gap():
     samples = draw(SHAPES[0], power_law(0.1))
     once, _ = fitted(samples, power_iterations=2, tolerance=0.99)
@@ -98,6 +100,7 @@ def test_the_bound_says_that_a_subspace_without_a_gap_is_undefined():
     np.testing.assert_allclose(reduced.explained_variance, 10 / 56, rtol=1e-9)  # which is all that can be asked for
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_components_beyond_the_rank_are_exactly_zero(shape, dtype):
@@ -136,6 +139,7 @@ def test_result_depends_on_the_key_within_the_bound_only():
     assert np.linalg.norm(turned, 2) <= first.angle + other.angle + 1e-6
 
 
+@pytest.mark.slow
 def test_layers_are_mapped_although_they_need_different_restarts():
     layers = np.stack([draw(SHAPES[0], power_law(e)) for e in (0.3, 2)])
     keys = jax.random.split(jax.random.key(3), 2)
@@ -149,6 +153,7 @@ def test_layers_are_mapped_although_they_need_different_restarts():
             assert alone.angle <= TOLERANCE
 
 
+@pytest.mark.slow
 def test_the_spec_chooses_the_solver():
     large, small = draw((SMALL + 88, SMALL + 9), power_law(1)), draw(SHAPES[0], power_law(1))
     with double_precision():

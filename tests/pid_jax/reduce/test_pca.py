@@ -128,6 +128,7 @@ def test_a_direction_that_other_samples_lack_is_exactly_zero():
     np.testing.assert_array_equal((actual.scores == 0).all(axis=0), [False, True, False, False])
 
 
+@pytest.mark.slow
 def test_bases_are_mapped_over_layers():
     layers = np.stack([draw((40, 6)), draw((40, 6), rank=2), np.full((40, 6), 2.0)])
     with double_precision():

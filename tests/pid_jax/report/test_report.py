@@ -196,13 +196,13 @@ def test_hostile_labels_are_text(render, results):
 @pytest.mark.parametrize("text", ["[1]", "not json"])
 def test_settings_must_be_a_json_object(render, results, text):
     results.attrs["settings"] = text
-    with pytest.raises(ValueError, match="'settings' must be a JSON object"):
+    with pytest.raises(ValueError, match=r"'settings'.*JSON"):
         render(results)
 
 
 def test_errors_leave_the_old_page(render, results, tmp_path):
     (tmp_path / "index.html").write_text("old")
-    with pytest.raises(ValueError, match="must hold the variable 'gap'"):
+    with pytest.raises(ValueError, match="'gap'"):
         render(results.drop_vars("gap"))
     with pytest.raises(ValueError, match="dimension 'model'"):
         render(results.isel(model=0))

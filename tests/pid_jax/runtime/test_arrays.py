@@ -187,6 +187,7 @@ def fit(variables):
     return fit_flow(*variables, spec=FLOW, key=K)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("function", OF_SAMPLES.values(), ids=OF_SAMPLES)
 def test_every_function_reads_every_kind(function, variables):
@@ -195,6 +196,7 @@ def test_every_function_reads_every_kind(function, variables):
         np.testing.assert_array_equal(function(*map(make, variables)), wanted, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("function", OF_FLOWS.values(), ids=OF_FLOWS)
 def test_flows_read_every_kind(function, variables, fit):
     wanted = function(fit, *variables)
@@ -211,6 +213,7 @@ def test_every_function_refuses_what_is_masked(function, variables):
         function(masked, *others)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("function", [gaussian_pid, gaussian_union, optimal_coupling, unique_spectrum])
 def test_functions_of_covariances_read_every_kind(function):
     cov = np.eye(3) + 0.5
@@ -220,7 +223,7 @@ def test_functions_of_covariances_read_every_kind(function):
         np.testing.assert_array_equal(function(value, (1, 1, 1)).status, wanted)
     with pytest.raises(ValueError, match="cov has 1 masked values"):
         function(np.ma.array(cov, mask=np.arange(9).reshape(3, 3) == 0), (1, 1, 1))
-    with pytest.raises(TypeError, match="cov has dtype int64"):
+    with pytest.raises(TypeError, match=r"cov.*dtype.*int64"):
         function(pd.DataFrame(np.eye(3)).astype("Int64"), (1, 1, 1))
 
 
@@ -247,10 +250,11 @@ def test_rows_with_other_labels_are_refused(function, variables):
         function(first, variables[1], xr.DataArray(variables[2], dims=("s", "p"), coords={"s": range(1, N + 1)}))
 
 
+@pytest.mark.slow
 def test_conditions_and_flows_have_the_same_labels(variables, fit):
     frames = [pd.DataFrame(x) for x in variables]
     later = [frame.set_axis(range(1, N + 1), axis=0) for frame in frames]
-    with pytest.raises(ValueError, match="intervention source_1 and baseline source_1 have different labels"):
+    with pytest.raises(ValueError, match=r"intervention.*source_1.*source_1"):
         compare_pid(frames, later, spec=PLAIN, key=K, resamples=50)
     mixed = (frames[0], *later[1:])
     for function in (lambda *x: fit_flow(*x, spec=FLOW, key=K), fit.log_prob):
@@ -258,12 +262,13 @@ def test_conditions_and_flows_have_the_same_labels(variables, fit):
             function(*mixed)
 
 
+@pytest.mark.slow
 def test_labels_of_layers_and_equal_labels(variables):
     frames = [pd.DataFrame(x, index=np.arange(N)[::-1]) for x in variables]
     wanted = OF_SAMPLES["estimate_pid"](*variables)
     np.testing.assert_array_equal(OF_SAMPLES["estimate_pid"](frames[0], variables[1], frames[2]), wanted)
     layers = [frames[0], frames[0].sort_index()]
-    with pytest.raises(ValueError, match="source_1 and source_1 have different labels"):
+    with pytest.raises(ValueError, match=r"source_1.*source_1"):
         OF_SAMPLES["estimate_pid"](layers, frames[1], frames[2])
 
 

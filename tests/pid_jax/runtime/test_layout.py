@@ -32,7 +32,8 @@ LARGEST_DIFFERENCE = {"mapped": 1e-4}
 
 
 def on_four(which: str, file: Path) -> dict[str, np.ndarray]:
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
+    inherited = os.environ.get("XLA_FLAGS", "")
+    flags = {"XLA_FLAGS": f"{inherited} --xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-m", "tests.devices", which, str(file)]
     done = subprocess.run(command, env=os.environ | flags, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -47,6 +48,7 @@ def compare(found: dict[str, np.ndarray], own: dict[str, np.ndarray]) -> None:
         np.testing.assert_allclose(value, own[stage], atol=LARGEST_DIFFERENCE.get(stage, 1e-12), err_msg=name)
 
 
+@pytest.mark.slow
 def test_numbers_do_not_depend_on_the_devices(tmp_path):
     compare(on_four("quick", tmp_path / "found.npz"), devices.exact())
 
@@ -108,7 +110,7 @@ def test_one_problem_that_is_too_large_is_an_error():
     def solve(x, *, mesh):
         raise MemoryError
 
-    with pytest.warns(UserWarning, match="going on with 1"), pytest.raises(MemoryError, match="fewer samples or dims"):
+    with pytest.warns(UserWarning, match="going on with 1"), pytest.raises(MemoryError, match="dims"):
         map_problems(solve, np.arange(2.0))
 
 

@@ -154,7 +154,7 @@ def test_a_script_that_sets_world_size_and_uses_srun():
     """Scripts set it, and MASTER_ADDR, for another library."""
     assert find_launch(SLURM | {"WORLD_SIZE": "4", "MASTER_ADDR": "n1", "MASTER_PORT": "29500"}) == find_launch(SLURM)
     assert find_process({"WORLD_SIZE": "1"}) == Launch()
-    with pytest.raises(ValueError, match="RANK must be set beside WORLD_SIZE"):
+    with pytest.raises(ValueError, match=r"RANK.*WORLD_SIZE"):
         find_process({"WORLD_SIZE": "4"})
 
 

@@ -54,7 +54,7 @@ def test_dims_of_a_pca():
 
 @pytest.mark.parametrize("dim", [0, -1, 2.0, True, None, "4", (4, 0, 4), (4, 4.0, 4)])
 def test_dims_that_are_no_whole_numbers(dim):
-    with pytest.raises(ValueError, match=r"PCA\(dim=\.\.\.\) needs a whole number of at least 1, got"):
+    with pytest.raises(ValueError, match=r"PCA\(dim=\.\.\.\)"):
         PCA(dim=dim)
 
 
@@ -73,7 +73,7 @@ def test_counts_of_a_randomized_solver_that_are_no_whole_numbers(name, value):
 
 @pytest.mark.parametrize("solver", [Exact, "exact", None, PCA()])
 def test_solvers_of_the_wrong_kind(solver):
-    with pytest.raises(TypeError, match=r"PCA\(solver=\.\.\.\) needs Randomized\(\) or Exact\(\), got"):
+    with pytest.raises(TypeError, match=r"PCA\(solver=\.\.\.\).*Randomized\(\).*Exact\(\)"):
         PCA(solver=solver)
 
 

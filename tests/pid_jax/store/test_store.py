@@ -27,7 +27,7 @@ def test_layers_and_roles(store):
     assert store.layers == (0, 1)
     assert store.roles == ("image", "last")
     assert [layer for layer, _ in store.iter_layers("image")] == [0, 1]
-    with pytest.raises(StoreError, match=r"no states for role='question', layer=0; it has roles \('image', 'last'\)"):
+    with pytest.raises(StoreError, match=r"role='question'.*layer=0.*\('image', 'last'\)"):
         store.read(role="question", layer=0)
 
 
@@ -79,7 +79,7 @@ def test_ids_must_be_there_and_unique(tmp_path, ids):
 
 
 def test_no_store_here(tmp_path):
-    with pytest.raises(StoreError, match=r"has no manifest\.json\. Make one with"):
+    with pytest.raises(StoreError, match=r"manifest\.json\."):
         ActivationStore.open(tmp_path)
 
 
@@ -100,7 +100,7 @@ def test_changed_manifest(store, change):
     file = store.path / MANIFEST
     assert file.read_bytes().count(change[0]) == 1
     file.write_bytes(file.read_bytes().replace(*change))
-    with pytest.raises(StoreError, match=r"manifest\.json was changed since it was written: restore it"):
+    with pytest.raises(StoreError, match=r"manifest\.json"):
         ActivationStore.open(store.path)
 
 
@@ -142,7 +142,7 @@ def test_a_shard_in_the_place_of_another_is_noticed(store):
 
 def test_a_shard_in_the_place_of_another_is_not_read(store):
     store.shard_path(1).write_bytes(store.shard_path(0).read_bytes())
-    with pytest.raises(StoreError, match=r"shard-00001\.safetensors is not the one that belongs here"):
+    with pytest.raises(StoreError, match=r"shard-00001\.safetensors"):
         ActivationStore.open(store.path).read(role="image", layer=0)
 
 
@@ -153,7 +153,7 @@ def test_a_shard_of_another_store_is_noticed(store, tmp_path):
     (problem,) = ActivationStore.open(store.path).verify()
     assert "shard-00001" in problem
     assert "belongs to another store" in problem
-    with pytest.raises(StoreError, match=r"shard-00001.*belongs to another store"):
+    with pytest.raises(StoreError, match="shard-00001"):
         ActivationStore.open(store.path).read(role="image", layer=0)
 
 
@@ -196,7 +196,7 @@ def test_answers_only(tmp_path):
     assert made.columns["correct"].tolist() == [i < "05" for i in sorted(IDS[1:])]
     assert (made.layers, made.roles, list(made.iter_layers("image"))) == ((), (), [])
     assert made.verify() == []
-    with pytest.raises(StoreError, match="has no states for role='image'"):
+    with pytest.raises(StoreError, match="role='image'"):
         made.read(role="image", layer=0)
 
 
@@ -217,7 +217,7 @@ def test_columns_that_only_some_have(tmp_path):
     ids = made.shard_ids(2)
     rows = [{"task": "t", "gold": "red"}] * len(ids)
     made.write_shard(2, ids, rows, {name: np.ones((len(ids), WIDTH), np.float32) for name in TENSORS})
-    with pytest.raises(StoreError, match=r"columns that only some samples have: \['correct', 'gold'\]"):
+    with pytest.raises(StoreError, match=r"\['correct', 'gold'\]"):
         _ = made.columns
 
 
@@ -225,7 +225,7 @@ def test_another_width_in_one_shard_is_named(tmp_path):
     made = fill(tmp_path / "s", only=[0, 1])
     ids = made.shard_ids(2)
     made.write_shard(2, ids, [{}] * len(ids), {name: np.ones((len(ids), WIDTH + 1), np.float32) for name in TENSORS})
-    with pytest.raises(StoreError, match=r"shard-00002.* has 4 values a row in 000/image, others have 3"):
+    with pytest.raises(StoreError, match=r"shard-00002.*000/image"):
         made.read(role="image", layer=0)
 
 
@@ -296,13 +296,13 @@ def test_header_lists_what_the_shard_holds(store):
 
 def test_shards_without_a_manifest_are_not_adopted(store):
     (store.path / MANIFEST).unlink()
-    with pytest.raises(StoreError, match=r"holds shards but no manifest\.json"):
+    with pytest.raises(StoreError, match=r"manifest\.json"):
         ActivationStore.create(store.path, manifest(settings={"a": 2}))
 
 
 @pytest.mark.parametrize("bad", ["a\0", 7])
 def test_ids_that_would_not_come_back_are_refused(tmp_path, bad):
-    with pytest.raises(ValueError, match="ids must be texts without NUL"):
+    with pytest.raises(ValueError, match=r"ids.*NUL"):
         ActivationStore.create(tmp_path / "s", manifest(ids=("a", bad)))
 
 
@@ -319,7 +319,7 @@ def test_columns_keep_their_type(tmp_path):
     long = _with_column(tmp_path / "d", ["x" * 5000, "y"])
     assert long.dtype == object
     assert (long == "y").tolist() == [False, True]
-    with pytest.raises(StoreError, match=r"values of types \['bool', 'str'\] in column 'x'"):
+    with pytest.raises(StoreError, match=r"\['bool', 'str'\].*'x'"):
         _with_column(tmp_path / "e", [True, "no"])
 
 

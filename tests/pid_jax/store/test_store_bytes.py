@@ -62,6 +62,7 @@ def test_every_byte_of_a_shard(small):
     assert small.verify() == []
 
 
+@pytest.mark.slow
 def test_bytes_of_a_bigger_shard(tmp_path):
     generator = np.random.default_rng(1)
     ids = tuple(f"sample {i}" for i in range(60))

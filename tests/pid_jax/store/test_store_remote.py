@@ -43,7 +43,7 @@ def test_a_store_at_a_url_is_like_a_local_one(place, tmp_path):
 def test_resume(place):
     made = fill(place, only=[1])
     assert (made.missing_shards(), made.has_shard(1), made.has_shard(0)) == ([0, 2], True, False)
-    with pytest.raises(StoreError, match=r"settings\.a: 1 there, 2 asked for"):
+    with pytest.raises(StoreError, match=r"settings\.a"):
         ActivationStore.create(place, manifest(settings={"a": 2}))
     again = fill(place)
     assert again.is_complete
@@ -161,25 +161,25 @@ def test_urls_and_paths():
 
 @pytest.mark.parametrize("text", ["s3://bucket/store", "memory://a"])
 def test_a_url_that_became_a_path(text):
-    with pytest.raises(ValueError, match="give URLs as strings"):
+    with pytest.raises(ValueError, match="URLs"):
         open_folder(Path(text))
 
 
 def test_unknown_protocol():
-    with pytest.raises(ValueError, match=r"nothing://x is no URL that fsspec knows .*docs/store\.md"):
+    with pytest.raises(ValueError, match=r"nothing://x.*URL.*docs/store\.md"):
         ActivationStore.open("nothing://x")
 
 
 def test_packages_that_are_missing_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    with pytest.raises(ModuleNotFoundError, match=r"s3://bucket/store cannot be reached: Install s3fs"):
+    with pytest.raises(ModuleNotFoundError, match=r"s3://bucket/store.*s3fs"):
         ActivationStore.open("s3://bucket/store")
     for name in [name for name in sys.modules if name.split(".")[0] == "fsspec"]:
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ModuleNotFoundError, match=r"need the package fsspec: run `pip install fsspec`.* s3fs"):
+    with pytest.raises(ModuleNotFoundError, match=r"`pip.*fsspec`.*s3fs"):
         ActivationStore.open("s3://bucket/store")
 
 
 def test_nothing_here(url):
-    with pytest.raises(StoreError, match=r"is no activation store: it has no manifest\.json"):
+    with pytest.raises(StoreError, match=r"manifest\.json"):
         ActivationStore.open(url)

@@ -68,6 +68,7 @@ def assert_equal(found, expected) -> None:
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-8)  # quantiles of draws amplify rounding
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(
     ("reduction", "correction", "sizes"),
     [
@@ -118,6 +119,7 @@ def test_two_passes_if_they_do_not(key):
         stream_pid(blocks, spec=PLAIN, key=key)
 
 
+@pytest.mark.slow
 def test_two_passes_if_a_component_is_weak(key):
     variables = draw()
     variables[0] = variables[0].astype(np.float64) - variables[0].mean(axis=0)
@@ -130,6 +132,7 @@ def test_two_passes_if_a_component_is_weak(key):
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_ranks_below_the_components_asked_for(key):
     variables = draw()
     variables[2] = np.repeat(variables[2][:, :2], 4, axis=1)
@@ -140,7 +143,7 @@ def test_ranks_below_the_components_asked_for(key):
 
 @pytest.mark.parametrize("stage", [{"gaussianize": Copula()}, {"covariance": OAS()}])
 def test_what_needs_all_samples_is_refused(stage, key):
-    with pytest.raises(ValueError, match=r"needs all samples at once.*give them to estimate_pid"):
+    with pytest.raises(ValueError, match="estimate_pid"):
         stream_pid([], spec=PIDSpec(**{"gaussianize": NoGaussianization()} | stage), key=key)
 
 
@@ -149,13 +152,13 @@ def test_data_that_cannot_be_decomposed_are_refused(key):
     with pytest.raises(ValueError, match="target is constant"):
         stream_pid([(a, b, np.full((300, 2), 0.1))] * 2, spec=PLAIN, key=key)
     whole = PIDSpec(reduction=NoReduction(), gaussianize=NoGaussianization())
-    with pytest.raises(ValueError, match=r"source_1 has 1 constant columns, the first at index \(20,\)"):
+    with pytest.raises(ValueError, match=r"source_1.*\(20,\)"):
         stream_pid([(np.column_stack([a, np.full(300, 0.1)]), b, c)] * 2, spec=whole, key=key)
     with pytest.raises(ValueError, match="16 samples are too few"):
         stream_pid([(a[:16], b[:16], c[:16])], spec=PLAIN, key=key)
-    with pytest.raises(ValueError, match="block 0 has 2 parts, wanted 3: source_1, source_2, target"):
+    with pytest.raises(ValueError, match=r"source_1.*source_2.*target"):
         stream_pid([(a, b)], spec=PLAIN, key=key)
-    with pytest.raises(ValueError, match="threads needs a whole number"):
+    with pytest.raises(ValueError, match="threads"):
         stream_pid([(a, b, c)], spec=PLAIN, key=key, threads=0)
 
 
@@ -163,6 +166,7 @@ def spread(exponents, variables):
     return [x.astype(float) * 10.0**e for x, e in zip(variables, exponents, strict=True)]
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("exponents", [(145, 150, 150), (-150, -150, -150), (-150, 150, 0)])
 @pytest.mark.parametrize("reduction", [PCA(dim=2), NoReduction()])
 @pytest.mark.parametrize("largest", [1, 1e4])
@@ -182,6 +186,7 @@ def test_magnitudes_change_nothing(exponents, reduction, largest, key):
     np.testing.assert_allclose(found.cov / units / units[:, None], wanted.cov, rtol=1e-8, atol=1e-10 * largest**2)
 
 
+@pytest.mark.slow
 def test_columns_of_one_variable_have_any_magnitudes(key):
     spec = PIDSpec(reduction=NoReduction(), gaussianize=NoGaussianization(), redundancy=MMI())
     variables = draw((2, 2, 2), 900)
@@ -196,7 +201,7 @@ def test_columns_of_one_variable_have_any_magnitudes(key):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_magnitudes_without_squares_are_refused(exponent, threads, key):
     blocks = divide(spread((0, exponent, 0), draw((4, 5, 3), 900)), 100)
-    with pytest.raises(ValueError, match=r"source_2 in column \d: values .* by a common number"):
+    with pytest.raises(ValueError, match="source_2"):
         stream_pid(blocks, spec=SMALL, key=key, threads=threads)
 
 
@@ -204,7 +209,7 @@ def test_magnitudes_without_squares_are_refused(exponent, threads, key):
 def test_columns_that_change_are_named(threads, key):
     a, b, c = draw((4, 5, 3), 900)
     blocks = [*divide((a, b, c), 100), (b[:100], a[:100], c[:100])]  # as many columns in all
-    with pytest.raises(ValueError, match="block 9: source_1 has 5 columns, blocks before have 4"):
+    with pytest.raises(ValueError, match=r"source_1.*columns"):
         stream_pid(blocks, spec=SMALL, key=key, threads=threads)
 
 
@@ -237,6 +242,7 @@ def read_all(store: ActivationStore, rows=None) -> list[np.ndarray]:
     return [store.read(role=role, layer=layer, rows=rows) for role, layer in PARTS.values()]
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_a_store_is_that_of_its_arrays(tmp_path, key, dtype):
     failed = ("007", *(f"{i * 7 % 90:03d}" for i in range(20, 40)))  # the first row of a shard, and a whole one
@@ -246,6 +252,7 @@ def test_a_store_is_that_of_its_arrays(tmp_path, key, dtype):
     assert "headers" not in vars(ActivationStore.open(tmp_path / "s"))
 
 
+@pytest.mark.slow
 def test_samples_of_a_store_can_be_chosen(tmp_path, key):
     store = make_store(tmp_path / "s")
     ids = [i for i in store.ids if int(i) % 3]
@@ -275,15 +282,15 @@ def test_a_store_is_read_once_and_only_where_needed(tmp_path, monkeypatch, key):
 
 def test_what_a_store_does_not_have_is_refused(tmp_path):
     store = make_store(tmp_path / "s", failed=("007",))
-    with pytest.raises(StoreError, match="no states for role='image', layer=7"):
+    with pytest.raises(StoreError, match=r"role='image'.*layer=7"):
         StoreBlocks(store=store, **PARTS | {"source_1": ("image", 7)})
-    with pytest.raises(ValueError, match=r"source_2 needs \(role, layer\)"):
+    with pytest.raises(ValueError, match=r"source_2.*\(role, layer\)"):
         StoreBlocks(store=store, **PARTS | {"source_2": "image"})
-    with pytest.raises(ValueError, match=r"1 of those given are not, such as \['no'\]"):
+    with pytest.raises(ValueError, match=r"\['no'\]"):
         StoreBlocks(store=store, **PARTS, ids=["no", "001"])
     with pytest.raises(ValueError, match="ids is empty"):
         StoreBlocks(store=store, **PARTS, ids=[])
-    with pytest.raises(StoreError, match=r"without a column 'tusk', asked for by where; there are \['task'\]"):
+    with pytest.raises(StoreError, match=r"'tusk'.*where.*\['task'\]"):
         list(StoreBlocks(store=store, **PARTS, where={"tusk": "a"}))
     with pytest.raises(StoreError, match="1 of 2 samples asked for have no row"):
         list(StoreBlocks(store=store, **PARTS, ids=["007", "001"]))

@@ -47,6 +47,7 @@ def found(folder):
     return run_full_study(read_config(folder / "broken.toml"), cells=folder / "cells")
 
 
+@pytest.mark.slow
 def test_what_is_left_out_is_said_and_the_rest_goes_on(found):
     results, lines = found
     assert len(lines) == 2
@@ -57,6 +58,7 @@ def test_what_is_left_out_is_said_and_the_rest_goes_on(found):
     assert (results.cell == "done").all()
 
 
+@pytest.mark.slow
 def test_universes_are_judged_beside_the_study(found):
     results, _ = found
     assert results.universe_measure.values.tolist() == ["broja", "broja", "mmi"]
@@ -68,6 +70,7 @@ def test_universes_are_judged_beside_the_study(found):
     assert not np.array_equal(results.universe_value[2], results.claim_value, equal_nan=True)
 
 
+@pytest.mark.slow
 def test_it_is_the_sum_of_its_parts(folder, found):
     config = read_config(folder / "study.toml")
     models, _ = open_models(config.models)
@@ -81,12 +84,14 @@ def test_it_is_the_sum_of_its_parts(folder, found):
     assert set(results.variables) == set(found[0].variables)
 
 
+@pytest.mark.slow
 def test_all_of_it_survives_a_file(found, tmp_path):
     loaded = load_study(save_study(found[0], tmp_path / "r.nc"))
     for name in found[0].variables:
         np.testing.assert_array_equal(loaded[name], found[0][name], err_msg=str(name))
 
 
+@pytest.mark.slow
 def test_a_condition_whose_store_cannot_be_opened_is_left_out(folder):
     text = STUDY.format(more="").replace('knockouts = ["k"]', 'knockouts = ["gone"]')
     (folder / "lost.toml").write_text(text.replace('targets = ["answer-logits"]', ""))
@@ -103,5 +108,5 @@ def test_a_condition_that_no_model_has(folder):
     config = read_config(folder / "study.toml")
     models, _ = open_models(config.models)
     results = add_metrics(run_study(models, spec=config.spec, cells=folder / "cells"))
-    with pytest.raises(ValueError, match=r"must be among \['image-question@all'\], got \['x'\]"):
+    with pytest.raises(ValueError, match=r"\['image-question@all'\].*\['x'\]"):
         run_multiverse(results, models, spec=config.spec, multiverse=Multiverse(conditions=("x",)))

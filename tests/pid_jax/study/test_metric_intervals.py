@@ -12,6 +12,11 @@ from pid_jax.study.metrics.fingerprint import distances
 from pid_jax.study.metrics.intervals import at_crossing, first_below, largest, normal, peak_candidates
 
 
+def least_coverage(trials: int) -> float:
+    """Four standard errors below the nominal coverage."""
+    return 0.95 - 4 * np.sqrt(0.95 * 0.05 / trials)
+
+
 def test_noise_does_not_lower_correlations():
     """Curves with the correlation .8 and a fifth of noise have .8 in the mean, not .67."""
     generator = np.random.default_rng(0)
@@ -36,7 +41,7 @@ def test_noise_does_not_lower_correlations():
     error = value.std() / np.sqrt(len(value))
     assert abs(value.mean() - 0.8) < 4 * error
     assert np.mean(naive) < 0.7
-    assert ((lower <= 0.8) & (upper >= 0.8)).mean() > 0.9
+    assert ((lower <= 0.8) & (upper >= 0.8)).mean() > least_coverage(300)
 
 
 def test_curves_of_noise_have_no_correlation():
@@ -73,7 +78,7 @@ def test_intervals_hold_correlations_just_below_one():
         draws = [np.concatenate([x[None], x + generator.normal(size=(60, 1)) * bump]) for x in seen]
         _, lower, upper = correlate(*draws)
         held.append(lower <= truth <= upper)
-    assert np.mean(held) > 0.93
+    assert np.mean(held) > least_coverage(400)
 
 
 def test_models_of_different_depth_are_compared_at_the_depths_of_the_shallower_one():
@@ -136,7 +141,7 @@ def test_the_largest_of_equal_values_does_not_read_high():
         found.append(largest(np.concatenate([seen[None], seen + generator.normal(size=(100, 9))])))
     value, lower, upper = np.array(found).T
     assert 0.4 < (value > 0).mean() < 0.6
-    assert ((lower <= 0) & (upper >= 0)).mean() > 0.94
+    assert ((lower <= 0) & (upper >= 0)).mean() > least_coverage(400)
 
 
 def test_first_below():
@@ -184,4 +189,4 @@ def test_intervals_of_associations_hold_the_correlation_of_the_population():
         draws = [np.concatenate([x[None], x + 0.3 * generator.normal(size=(50, tasks))]) for x in seen]
         _, lower, upper, _ = associate(*draws)
         held.append(lower <= of_ranks <= upper)
-    assert np.mean(held) > 0.93
+    assert np.mean(held) > least_coverage(400)

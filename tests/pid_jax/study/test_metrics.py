@@ -124,6 +124,7 @@ def test_an_accuracy_that_never_changes_has_an_interval():
     assert float(change["effect_p"][0, 0]) == 1
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(factor=st.floats(0.5, 20.0), seed=st.integers(0, 100))
 def test_scaling_all_atoms_leaves_shares_decay_and_depths(factor, seed):
@@ -138,6 +139,7 @@ def test_scaling_all_atoms_leaves_shares_decay_and_depths(factor, seed):
             np.testing.assert_allclose(before[f"{name}{end}"], after[f"{name}{end}"], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(order=st.permutations(range(4)), seed=st.integers(0, 100))
 def test_the_order_of_tasks_does_not_matter(order, seed):
@@ -238,6 +240,7 @@ def test_layers_that_were_left_out_are_no_problem():
     assert value(some, "peak_layer") == 0
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("options", [{}, {"cuts": {}}, {"models": {"one": 1}, "tasks": ("t",)}])
 def test_a_file_keeps_everything(tmp_path, options):
     results = add_metrics(planted(**options))

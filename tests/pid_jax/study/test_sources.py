@@ -105,6 +105,7 @@ def test_nothing_is_said_of_what_no_source_is(study, judged, first, second, know
     assert np.isfinite(found["metric"].sel(metric_name="synergy_share_last")).all()
 
 
+@pytest.mark.slow
 def test_figures_show_what_is_left(study):
     for figure in planned_figures(add_metrics(called(study, "suffix", "last"))).values():
         figure.build()

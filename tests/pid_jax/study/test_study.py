@@ -75,6 +75,7 @@ def test_labels_are_those_of_the_documented_schema(results):
         assert variable.attrs.get("units") == known[name].attrs.get("units"), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("redundancy", [BROJA(), MMI()])
 def test_cells_of_the_baseline_are_what_estimate_pid_says(model, results, redundancy):
     sources, target = states_of(model.baseline, "b")
@@ -91,6 +92,7 @@ def test_cells_of_the_baseline_are_what_estimate_pid_says(model, results, redund
     assert ((corrected.unique_1_lower <= corrected.unique_1) & (corrected.unique_1 <= corrected.unique_1_upper)).all()
 
 
+@pytest.mark.slow
 def test_knockouts_are_projected_on_the_components_of_the_baseline(model):
     """With covariances the choice of axes within the subspace does not matter, the subspace does."""
     pid = dataclasses.replace(SPEC.pid, gaussianize=NoGaussianization(), bias_correction=NoCorrection())
@@ -119,6 +121,7 @@ def svd_scores(fitted, applied, dim):
     return (applied - fitted.mean(axis=0)) @ axes.T
 
 
+@pytest.mark.slow
 def test_no_reduction_takes_the_states_as_they_are(model):
     pid = dataclasses.replace(SPEC.pid, reduction=NoReduction(), bias_correction=NoCorrection())
     results = run_study([model], spec=dataclasses.replace(SPEC, pid=pid, tested=None))
@@ -129,6 +132,7 @@ def test_no_reduction_takes_the_states_as_they_are(model):
     assert results.attrs["reduction"] == "none"
 
 
+@pytest.mark.slow
 def test_differences_are_those_of_compare_pid(model, results):
     """Behind ranks, on the components of the baseline."""
     (before, before_target), (after, after_target) = (states_of(store, "b") for store in model.stores[:2])
@@ -160,6 +164,7 @@ def test_replicates_scatter_around_what_is_tested(results):
     assert ((ratio > 0.5) & (ratio < 2)).all()
 
 
+@pytest.mark.slow
 def test_shrunk_covariances_are_not_tested(model):
     pid = dataclasses.replace(SPEC.pid, covariance=OAS())
     results = run_study([model], spec=dataclasses.replace(SPEC, pid=pid))
@@ -196,6 +201,7 @@ def test_answers(results):
     assert spread == pytest.approx(np.sqrt(0.8 * 0.2 / 60), rel=0.3)
 
 
+@pytest.mark.slow
 def test_keep_correct(model):
     kept = run_study([model], spec=dataclasses.replace(SPEC, keep="correct"))
     assert kept.n_samples.sel(task="a").item() == 48
@@ -244,6 +250,7 @@ def test_a_study_that_was_stopped_makes_the_missing_cells_only(model, results, t
     assert len(made) == 7
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(
     ("change", "kept"),
     [
@@ -262,6 +269,7 @@ def test_cells_are_used_again_where_nothing_they_depend_on_changed(model, tmp_pa
     assert cells - len(made) == kept
 
 
+@pytest.mark.slow
 def test_another_seed_or_other_bytes_make_new_cells(model, tmp_path, monkeypatch):
     solve, made = run.solve_cell, []
     monkeypatch.setattr(run, "solve_cell", lambda *arguments: made.append(1) or solve(*arguments))
@@ -273,6 +281,7 @@ def test_another_seed_or_other_bytes_make_new_cells(model, tmp_path, monkeypatch
     assert len(made) == 14  # those of the changed knockout
 
 
+@pytest.mark.slow
 def test_models_of_different_depth_stand_side_by_side(model, results, tmp_path):
     settings = {"model": {"name": "n"}, "data": {"reader": "r"}, "versions": {}}
     deep = StudyModel(
@@ -291,7 +300,7 @@ def test_models_of_different_depth_stand_side_by_side(model, results, tmp_path):
     for name in ("unique_1", "replicate_synergy", "difference_upper", "i_12"):
         np.testing.assert_array_equal(alone[name], results[name].isel(model=0))
     assert one_model(both, "deep").condition.values.tolist() == ["baseline", "image-question@all"]
-    with pytest.raises(ValueError, match=r"name must be one of \['m', 'deep'\], got 'x'"):
+    with pytest.raises(ValueError, match=r"\['m', 'deep'\].*'x'"):
         one_model(both, "x")
 
 
@@ -312,6 +321,7 @@ def test_stores_that_do_not_belong_are_named_and_left_out(model, results, tmp_pa
     xr.testing.assert_identical(found.assign_attrs(problems="[]"), results)
 
 
+@pytest.mark.slow
 def test_tasks_that_cannot_be_studied_are_named_and_the_rest_goes_on(tmp_path):
     baseline = make_store(tmp_path / "b", gold=lambda i: "yes" if i % 2 else ["no", "yes"][i % 4 == 0])
     found = run_study([StudyModel(name="m", baseline=baseline)], spec=SPEC)
@@ -346,14 +356,14 @@ def test_nothing_to_study(model, tmp_path):
     with pytest.raises(ValueError, match="There is nothing to study"):
         run_study([], spec=SPEC)
     swapped = StudyModel(name="m", baseline=model.knockouts[0])
-    with pytest.raises(ValueError, match=r"must be a baseline, .* got 'image-question@all'"):
+    with pytest.raises(ValueError, match="'image-question@all'"):
         run_study([swapped], spec=SPEC)
-    with pytest.raises(ValueError, match=r"different names, got \['m'\]"):
+    with pytest.raises(ValueError, match=r"\['m'\]"):
         run_study([model, model], spec=SPEC)
-    with pytest.raises(ValueError, match=r"tasks must be among \['a', 'b'\], got \['c'\]"):
+    with pytest.raises(ValueError, match=r"tasks.*\['a', 'b'\].*\['c'\]"):
         run_study([model], spec=dataclasses.replace(SPEC, tasks=("c",)))
     unanswered = StudyModel(name="m", baseline=make_store(tmp_path / "g", gold=lambda i: ""))
-    with pytest.raises(ValueError, match='keep="correct" needs gold answers'):
+    with pytest.raises(ValueError, match='keep="correct"'):
         run_study([unanswered], spec=dataclasses.replace(SPEC, keep="correct"))
 
 
@@ -363,6 +373,7 @@ def test_bad_settings(field, value):
         StudySpec(**{field: value})
 
 
+@pytest.mark.slow
 def test_tasks_are_chosen_by_name(model, results):
     chosen = run_study([model], spec=dataclasses.replace(SPEC, tasks=("b",)))
     np.testing.assert_array_equal(chosen.synergy.sel(task="b"), results.synergy.sel(task="b"))

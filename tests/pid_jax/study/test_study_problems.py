@@ -58,6 +58,7 @@ def damage(store, place):
     return ActivationStore.open(store.path)
 
 
+@pytest.mark.slow
 def test_damaged_states_of_a_knockout_leave_out_its_cells(baseline, tmp_path):
     broken, whole = damage(make_store(tmp_path / "k", CUT), -1), make_store(tmp_path / "e", EARLY)
     found = run_study([StudyModel(name="m", baseline=baseline, knockouts=(broken, whole))], spec=SPEC)
@@ -75,6 +76,7 @@ def test_a_knockout_with_a_damaged_header_is_left_out(baseline, tmp_path):
     assert "is left out: Shard" in line
 
 
+@pytest.mark.slow
 def test_damaged_states_of_a_baseline_leave_out_the_model(baseline, tmp_path):
     other = StudyModel(name="n", baseline=damage(make_store(tmp_path / "b"), -1))
     found = run_study([StudyModel(name="m", baseline=baseline), other], spec=SPEC)
@@ -133,7 +135,7 @@ def test_roles_that_a_knockout_lacks(baseline, tmp_path):
 
 
 def test_roles_that_nobody_has(baseline):
-    with pytest.raises(ValueError, match="no states for role='suffix'"):
+    with pytest.raises(ValueError, match="role='suffix'"):
         run_study([StudyModel(name="m", baseline=baseline)], spec=dataclasses.replace(SPEC, source_2_role="suffix"))
 
 
@@ -142,7 +144,7 @@ def test_conditions_without_a_name(baseline, tmp_path):
     knockout = make_store(tmp_path / "k", nameless)
     found = run_study([StudyModel(name="m", baseline=baseline, knockouts=(knockout,))], spec=SPEC)
     assert found.condition.values.tolist() == ["baseline", "unnamed"]
-    with pytest.raises(ValueError, match="must be a baseline, with a condition of the name 'baseline', got 'unnamed'"):
+    with pytest.raises(ValueError, match=r"'baseline'.*'unnamed'"):
         run_study([StudyModel(name="m", baseline=make_store(tmp_path / "b", {}))], spec=SPEC)
 
 
@@ -164,6 +166,7 @@ def test_whatever_a_cell_fails_by_is_its_own(baseline, monkeypatch, error):
     assert "\n" not in problem
 
 
+@pytest.mark.slow
 def test_shrunk_covariances_need_no_more_samples_than_there_are(tmp_path):
     few = StudyModel(name="m", baseline=make_store(tmp_path / "b", count=14))
     with pytest.raises(ValueError, match=r"7 samples, and .* need at least 10"):
@@ -214,7 +217,7 @@ def test_models_with_other_layers_keep_theirs(baseline, tmp_path):
 
 def test_a_lens_needs_a_layer(tmp_path):
     only = StudyModel(name="m", baseline=make_store(tmp_path / "b", layers=1))
-    with pytest.raises(ValueError, match=r"needs layers behind the embeddings, and .* has \(0,\)"):
+    with pytest.raises(ValueError, match=r"layers.*\(0,\)"):
         run_study([only], spec=dataclasses.replace(SPEC, target=LogitLens()))
 
 
