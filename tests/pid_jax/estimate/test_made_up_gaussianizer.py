@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import pytest
 import typer
-from pid_jax.plot.gaussianizers import plot_gaussianizers
 
 from pid_jax.cli.main import _known
 from pid_jax.estimate.by_ranks import normal_scores
@@ -16,6 +15,7 @@ from pid_jax.estimate.samples import estimate_pid
 from pid_jax.inference.bootstrap import bootstrap_pid
 from pid_jax.inference.comparison import compare_pid
 from pid_jax.inference.permutation import permutation_test
+from pid_jax.plot.trajectories import plot_gaussianizers
 from pid_jax.report.page import write_report
 from pid_jax.runtime.side_by_side import side_by_side
 from pid_jax.settings.estimate import NoReduction, PIDSpec

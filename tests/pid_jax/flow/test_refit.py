@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 from pid_jax import Copula, NoReduction, PIDSpec, RealNVP, estimate_pid
 from pid_jax.flow.fit import fit_flow

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from pid_jax.plot.measures import plot_measures
 
 from pid_jax import (
     MMI,
@@ -30,7 +29,7 @@ from pid_jax.pid.measure import Calibration, Measure, Redundancy
 from pid_jax.pid.mmi import calibrate_mmi, mmi_of
 from pid_jax.pid.registry import MEASURES, register
 from pid_jax.plot.catalog import planned_figures
-from pid_jax.plot.trajectories import plot_trajectories
+from pid_jax.plot.trajectories import plot_measures, plot_trajectories
 from pid_jax.report.page import write_report
 from pid_jax.settings.estimate import spec_from_dict, spec_to_dict
 from pid_jax.study.config import read_config
