@@ -138,6 +138,7 @@ def test_coordinates_of_layers_follow_them_whatever_their_order_and_basis():
     np.testing.assert_array_equal(layer_coordinates(np.repeat(start[None], 4, axis=0), 2), 0)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("peak", [7e2, 6e7])
 def test_spline_of_many_equal_values_far_out_is_finite_and_undone(peak, key):
     """Samples that are kept within a range lie on its ends, where single precision is coarser than any tie."""
