@@ -122,6 +122,7 @@ def test_float32_costs_nothing_that_shows():
     assert np.max(differences) < 3 * np.abs(single.gap).max()
 
 
+@pytest.mark.slow
 def test_float32_is_given_up_where_it_would_show():
     """Gains up to 1e4, condition up to 1e10: single precision alone would be wrong by whole nats."""
     covs = np.stack(
