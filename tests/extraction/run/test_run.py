@@ -303,6 +303,7 @@ def test_layers_and_roles(llava, samples, settings, tmp_path):
             _fill(llava, samples, dataclasses.replace(settings, layers=(0, beyond)), tmp_path / f"t{i}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layers", "resolved"),
     [

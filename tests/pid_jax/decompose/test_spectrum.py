@@ -62,6 +62,7 @@ def test_amounts_are_differences_of_what_the_sources_tell(problem):
     np.testing.assert_allclose(shared @ target @ shared.T, np.eye(4), atol=1e-7)
 
 
+@pytest.mark.slow
 def test_no_read_out_tells_more_than_the_first_directions():
     """U_1 is the largest lead of source_1 over source_2 about any read-outs of the target."""
     problem = random_channel(np.random.default_rng(0), (3, 3, 3), (1.5, 1.0))

@@ -127,6 +127,7 @@ def test_variables_of_low_rank_get_coordinates_without_variance(samples, key):
     np.testing.assert_array_equal(values(changed)[:, untouched], values(plain)[:, untouched])
 
 
+@pytest.mark.slow
 def test_copy_of_a_source_in_the_target_has_a_status(samples, key):
     source_1, source_2, target = samples
     target = target.copy()

@@ -62,6 +62,7 @@ def test_result_describes_the_latents_of_all_samples(fit, variables):
     assert "held-out negative log-likelihood" in repr(fit)
 
 
+@pytest.mark.slow
 def test_maps_are_undone_and_densities_have_all_jacobians(fit, variables):
     latents = fit.transform(*variables)
     for x, back in zip(variables, fit.inverse(*latents), strict=True):
@@ -71,6 +72,7 @@ def test_maps_are_undone_and_densities_have_all_jacobians(fit, variables):
     np.testing.assert_allclose(shift, -5 * np.log(1000), atol=0.05)
 
 
+@pytest.mark.slow
 def test_samples_of_the_model_are_like_those_it_was_fitted_to(fit, variables):
     drawn = fit.sample(5000, jax.random.key(1))
     assert [x.shape for x in drawn] == [(LAYERS, 5000, 2), (LAYERS, 5000, 2), (LAYERS, 5000, 1)]

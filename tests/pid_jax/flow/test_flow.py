@@ -123,6 +123,7 @@ def test_joint_loss_is_the_likelihood_under_the_best_gaussian(key):
     assert float(joint_loss(z.T, log_det) + constant - penalty) == pytest.approx(float(expected), abs=1e-3)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("peak", [7e2, 6e7])
 def test_spline_of_many_equal_values_far_out_is_finite_and_undone(peak, key):
     """Samples that are kept within a range lie on its ends, where single precision is coarser than any tie."""

@@ -181,6 +181,7 @@ def test_copies_between_any_two_coordinates_are_found(seed):
     assert np.isfinite(found.gap[found.status == Status.OK]).all()
 
 
+@pytest.mark.slow
 def test_the_route_is_chosen_by_the_problem(cov):
     """Outside a batch only one route runs: Cholesky factors are triangular, principal axes are not."""
     with double_precision():

@@ -177,6 +177,7 @@ def test_acceleration_moves_both_ends_the_same_way():
     assert high > 1.96 + 0.1
 
 
+@pytest.mark.slow
 def test_acceleration_of_gaussian_rows_is_that_of_the_gaussian():
     """Sixth moments of a quadratic form scatter by 1e-5 in 400,000 rows, where redundancy has 7e-5."""
     rows = np.random.default_rng(4).multivariate_normal(np.zeros(6), COV, size=(1, 400_000))

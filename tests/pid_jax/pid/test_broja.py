@@ -29,6 +29,7 @@ def _broja(cov):
     return pid_broja(JointGaussian(cov, SMALL))
 
 
+@pytest.mark.slow
 def test_runs_under_the_callers_jit_and_vmap(reference):
     covs = np.stack([pad(reference[name].problem, SMALL, 0.0).cov for name in NAMES])
     with double_precision():
@@ -97,6 +98,7 @@ def test_large_problems_are_certified(size, family):
     assert min(getattr(estimate.atoms, name).min() for name in ("redundancy", "unique_1", "unique_2")) >= -1e-10
 
 
+@pytest.mark.slow
 def test_dims_of_core_functions():
     with pytest.raises(ValueError, match=r"\(6, 6\).*dims.*\(2, 2, 2\).*jax.vmap"):
         jax.jit(pid_broja)(JointGaussian(jnp.eye(5), (2, 2, 2)))

@@ -88,7 +88,7 @@ def test_blocks_give_the_counts_of_the_whole():
 # Impossible numbers
 
 
-@pytest.mark.fast_cases(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", WAYS[1:])  # ranks find hardly more than the entropy here
 def test_more_than_the_entropy_is_refused(separated, key, spec):
     states, other, classes = separated
@@ -170,6 +170,7 @@ def test_labels_are_noted_whatever_their_coding(separated, key, path):
     assert any("source_2 is discrete" in note for note in notes)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(
     "run",
     [

@@ -69,6 +69,7 @@ def test_subspace_is_the_exact_one_within_the_bound(shape, exponent, dtype):
     assert (largest > 0).all()
 
 
+@pytest.mark.slow
 def test_axes_and_scores_are_those_of_the_exact_solver():
     samples = draw(SHAPES[0], 2.0 ** -np.arange(30))
     basis, reduced = fitted(samples, tolerance=1e-9)

@@ -166,7 +166,7 @@ def spread(exponents, variables):
     return [x.astype(float) * 10.0**e for x, e in zip(variables, exponents, strict=True)]
 
 
-@pytest.mark.fast_cases(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("exponents", [(145, 150, 150), (-150, -150, -150), (-150, 150, 0)])
 @pytest.mark.parametrize("reduction", [PCA(dim=2), NoReduction()])
 @pytest.mark.parametrize("largest", [1, 1e4])

@@ -44,6 +44,7 @@ def scores_of(stores, rows, reduction, layers=LAYERS[:3], seed=0):
     )
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(("solver", "atol"), [(Exact(), 1e-9), (Randomized(), 1e-3)])
 def test_scores_are_those_of_the_baselines_components(stores, solver, atol):
     found = scores_of(stores, ALL, PCA(solver=solver))["all"]

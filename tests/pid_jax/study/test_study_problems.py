@@ -83,6 +83,7 @@ def test_damaged_states_of_a_baseline_leave_out_the_model(baseline, tmp_path):
     assert found.cell.values.tolist() == [[["done"], ["done"]], [["failed"], ["failed"]]]
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("is_knockout", [True, False])
 def test_states_that_are_not_finite_are_no_states(baseline, tmp_path, value, is_knockout):
