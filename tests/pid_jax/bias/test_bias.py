@@ -146,6 +146,7 @@ def test_mmi_atoms_at_the_kink_and_away_from_it():
         assert (inside.sum(axis=0) >= 46).all()
 
 
+@pytest.mark.slow
 def test_few_samples_of_independent_variables_are_seen_as_such():
     """Of 40 intervals 36 are expected, and U_1 is zero: 29 held redundancy, and U_1 was 0.28, while noises of samples,
     which look coupled where they are few, were taken for those of the truth.

@@ -21,7 +21,7 @@ def _amounts(gains):
     return jnp.stack([information.i_1, information.i_2, information.i_12, jnp.abs(ratios).sum(), ratios.sum()])
 
 
-@pytest.mark.fast_cases(2)
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("dims", SHAPES)
 @pytest.mark.parametrize("make", [random_channel, random_readout])
 def test_channels_have_the_informations_and_unique_atoms_of_the_covariance(make, dims):

@@ -105,7 +105,7 @@ def test_equal_states_share_ranks_after_a_reduction_also_in_float32():
         np.testing.assert_allclose(atoms_of(permuted), atoms_of(again), atol=1e-9)
 
 
-@pytest.mark.fast_cases(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [1e3, 1e6, 1e12, 1e-9])
 def test_no_column_is_lost_beside_a_large_one(variables, factor):
     one, other, target = variables
@@ -159,7 +159,7 @@ def test_standardized_columns_count_alike(variables):
         PCA(standardize=1)
 
 
-@pytest.mark.fast_cases(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [40, 600])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_an_offset_changes_nothing_that_its_type_resolves(columns, dtype):
