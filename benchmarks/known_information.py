@@ -20,11 +20,11 @@ from scipy.stats import rankdata
 from benchmarks.record import write_results
 from benchmarks.tables import Row, by, collect
 from pid_jax import RealNVP
-from pid_jax.flow.diagnostics import norm_correlation
 from pid_jax.flow.fit import fit_flow
 from pid_jax.flow.fitted import latents_of
 from pid_jax.flow.refit import refit_covariances
-from pid_jax.flow.white import whiten_residual, whiten_samples
+from pid_jax.normality.diagnostics import norm_correlation
+from pid_jax.normality.white import whiten_residual, whiten_samples
 from pid_jax.runtime.progress import no_progress
 
 DATA = Path(__file__).parent / "data"

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from pid_jax.flow.diagnostics import Diagnostics
-    from pid_jax.flow.fitted import FlowFit
+    from pid_jax.normality.diagnostics import Diagnostics
 
 VARIABLES = ("source_1", "source_2", "target")
 ATOMS = tuple(f.name for f in dataclasses.fields(PIDAtoms))
@@ -64,7 +63,7 @@ class PIDEstimate(Result, amounts=("atoms", "information", "gap", *_OF_ATOMS), a
         diagnostics: What is not Gaussian in the latents; None without samples, or where these came in blocks.
         findings: The same in plain words, adjusted over all problems, with what there is to say about flows that have
             over-fitted, or have few samples.
-        flow: The fitted flows, for the problems that have one. `save` leaves it out; see `FlowFit.save`.
+        flow: The fitted flows (`FlowFit`), for the problems that have one. `save` leaves it out; see `FlowFit.save`.
         settings: Everything that was chosen, JSON-ready.
         unit: "nats" or "bits", of atoms, information, gap, bias and intervals.
     """
@@ -86,7 +85,7 @@ class PIDEstimate(Result, amounts=("atoms", "information", "gap", *_OF_ATOMS), a
     notes: tuple[str, ...] = ()
     diagnostics: "Diagnostics | None" = None
     findings: tuple[str, ...] = ()
-    flow: "FlowFit | None" = None
+    flow: Any = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     unit: str = "nats"
 
@@ -99,7 +98,7 @@ class PIDEstimate(Result, amounts=("atoms", "information", "gap", *_OF_ATOMS), a
         Raises:
             ValueError: If the names do not fit.
         """
-        from pid_jax.flow.diagnose import flatten
+        from pid_jax.normality.diagnose import flatten
 
         lead = lead_axes(axes, self.status.ndim)
         amounts = vars(self.atoms) | vars(self.information) | {"gap": self.gap}
@@ -133,7 +132,7 @@ class PIDEstimate(Result, amounts=("atoms", "information", "gap", *_OF_ATOMS), a
         Raises:
             ValueError: If it was made of something else.
         """
-        from pid_jax.flow.diagnose import unflatten
+        from pid_jax.normality.diagnose import unflatten
 
         cls._check_schema(data)
         n = int(data.attrs["samples"])

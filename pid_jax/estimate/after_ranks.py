@@ -11,8 +11,8 @@ from pid_jax.bias.rank_noise import LARGEST_SHARE, remove_rank_noise, roots_of, 
 from pid_jax.bias.sampling import put_rows
 from pid_jax.decompose.result import PIDEstimate
 from pid_jax.estimate.gaussianize import Latents, are_ranked
-from pid_jax.flow.sentences import name_problems
 from pid_jax.gaussian.status import Status
+from pid_jax.normality.sentences import name_problems
 from pid_jax.pid.atoms import QUANTITIES, PIDQuantities
 from pid_jax.pid.measure import Redundancy
 from pid_jax.runtime.threads import one_blas_thread

@@ -13,8 +13,8 @@ from pid_jax.decompose.pid import solve_pid
 from pid_jax.estimate.by_ranks import normal_scores
 from pid_jax.estimate.gaussianizer import FitOptions, GaussianizerRecord, Latents
 from pid_jax.flow.recipe import choose_settings
-from pid_jax.flow.sentences import name_problems
 from pid_jax.gaussian.status import Status
+from pid_jax.normality.sentences import name_problems
 from pid_jax.pid.mmi import MMI
 from pid_jax.reduce.pca import Reduced
 from pid_jax.runtime.checks import is_discrete, is_redundant

@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from pid_jax.flow.sentences import name_problems
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.status import Status
+from pid_jax.normality.sentences import name_problems
 from pid_jax.reduce.discrete import DiscreteValues
 
 # Nats above the entropy that sampling may explain: 3 standard errors of I_12 at 3 x 16 dims, n = 1000.

@@ -28,10 +28,10 @@ from pid_jax.decompose.result import VARIABLES, PIDEstimate
 from pid_jax.estimate.after_ranks import note_coarse_ranks, without_rank_noise
 from pid_jax.estimate.discrete_values import describe_discrete, refuse_impossible
 from pid_jax.estimate.gaussianize import Latents, are_ranked, gaussianize, is_corrected
-from pid_jax.flow.diagnose import describe_flows, describe_problems, diagnose_latents
 from pid_jax.gaussian.condition import note_conditions
 from pid_jax.gaussian.covariance import ledoit_wolf, oracle_approximating, sample_covariance
 from pid_jax.gaussian.status import Status
+from pid_jax.normality.diagnose import describe_problems, diagnose_latents
 from pid_jax.pid.measure import Redundancy
 from pid_jax.reduce.pca import Reduced
 from pid_jax.runtime.checks import note_few_samples
@@ -173,6 +173,8 @@ def _diagnose(latents: Latents, dims: tuple[int, int, int], labels: Sequence[str
     findings = describe_problems(diagnostics, labels, problem)
     if latents.fit is not None and latents.fitted is not None and latents.used is not None:
         is_used = np.isin(np.arange(len(latents.values)), latents.used)
+        from pid_jax.flow.findings import describe_flows  # flows are loaded on first use
+
         findings = (*describe_flows(latents.fit, latents.fitted, is_used, dims, problem), *findings)
     return {"diagnostics": diagnostics, "findings": findings}
 

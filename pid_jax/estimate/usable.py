@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pid_jax.flow.sentences import name_places
 from pid_jax.gaussian.status import Status
+from pid_jax.normality.sentences import name_places
 from pid_jax.runtime.checks import check_finite, check_not_constant
 
 # Seed of the noise that stands in for samples: no number of it is in a result.

@@ -16,12 +16,12 @@ from pid_jax.estimate.discrete_values import refuse_impossible
 from pid_jax.estimate.gaussianize import RAW, Latents
 from pid_jax.estimate.latents import leave_out, map_to_latents
 from pid_jax.estimate.samples import check_spec, reduce_variables
-from pid_jax.flow.diagnose import describe_problems, diagnose_latents
 from pid_jax.gaussian.information import Information
 from pid_jax.inference.chains import effective_draws, potential_scale_reduction
 from pid_jax.inference.neighbors import notice_neighbors
 from pid_jax.inference.posterior_checks import check_full_rank, check_settings
 from pid_jax.inference.posterior_draws import Draws, draw_problem
+from pid_jax.normality.diagnose import describe_problems, diagnose_latents
 from pid_jax.pid.atoms import QUANTITIES, PIDQuantities
 from pid_jax.reduce.discrete import DiscreteValues
 from pid_jax.runtime.by_type import by_type

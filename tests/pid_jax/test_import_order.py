@@ -18,6 +18,7 @@ ROOMS = (
     "gaussian",
     "pid",
     "settings",
+    "normality",
     "reduce",
     "flow",
     "decompose",
@@ -82,6 +83,18 @@ def test_imports_have_no_circle():
     modules = {*CORE, *EXTRACTION}
     graph = {name: found & modules - {name} for name, found in (CORE | EXTRACTION).items()}
     assert list(TopologicalSorter(graph).static_order())
+
+
+def test_the_house_stays_low():
+    """Floors are counted from the rooms that import no other."""
+    below = {room: set() for room in ROOMS}
+    for module, names in CORE.items():
+        below[room_of(module)] |= {room_of(name) for name in names if name.startswith("pid_jax.") and name in CORE}
+    floors: dict[str, int] = {}
+    for room in ROOMS:
+        floors[room] = 1 + max((floors[other] for other in below[room] - {room}), default=0)
+    assert len(ROOMS) <= 20
+    assert max(floors.values()) <= 12, floors
 
 
 @pytest.mark.parametrize("module", CORE)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import log_ndtr
 
-from pid_jax.flow.deviation import Deviation
-from pid_jax.flow.diagnostics import Diagnostics
+from pid_jax.normality.deviation import Deviation
+from pid_jax.normality.diagnostics import Diagnostics
 
 LABELS = ("source_1", "source_2", "target")
 # Chance that Gaussian latents of any number of problems have a finding at all, up to twice that by approximations of
@@ -18,15 +18,6 @@ ONE_SIDED = ("coordinate", "variable_skewness", "pair_skewness", "triple")
 # Smaller deviations are not worth a sentence, however certain: best-case errors of atoms are .01 to .03 nats, at
 # n = 5000. As a correlation of sizes it is r = 0.14, as kurtosis of one coordinate an excess of 0.7.
 SMALLEST_NATS = 0.01
-# Gap between training and held-out likelihood, in nats a coordinate, that flows at their defaults do not reach on
-# Gaussian samples (0.03 to 0.06 with 80 samples for each coordinate, 0.15 to 0.3 with 20 to 40), and that flows which
-# learned the samples by heart exceed by far (8 and more).
-LARGEST_GAP = 0.5
-# Bias of the plug-in information from which on samples are few.
-LARGEST_BIAS = 0.1
-# Samples for each dimension from which on a flow recovers warped Gaussians to about 0.1 nats: to 0.05 with 40, to 0.12
-# with 20 (docs/choosing.md).
-FLOW_SAMPLES = 30
 
 
 def describe(diagnostics: Diagnostics, labels: Sequence[str] = LABELS) -> tuple[str, ...]:
@@ -92,60 +83,11 @@ def describe_triple(triple: Deviation, labels: Sequence[str], name: str = "probl
     is_meant = (z > 0) & (nats > SMALLEST_NATS)
     if not is_meant.any():
         return ()
-    head = _head(np.flatnonzero(is_meant), len(is_meant), name)
+    head = head_of(np.flatnonzero(is_meant), len(is_meant), name)
     return (
         f"{head}{labels[0]}, {labels[1]} and {labels[2]} are not jointly Gaussian together (third moments of all "
-        f"three): the atoms, synergy above all, may miss about {_span(nats[is_meant])} nats",
+        f"three): the atoms, synergy above all, may miss about {span_of(nats[is_meant])} nats",
     )
-
-
-def describe_fits(
-    train: Sequence[float] | np.ndarray,
-    held_out: Sequence[float] | np.ndarray,
-    size: int,
-    name: str = "layer",
-) -> tuple[str, ...]:
-    """Return one sentence about the flows that have over-fitted, or none.
-
-    Args:
-        train: Negative log-likelihood of the training samples of each problem, in nats a sample; NaN without a flow.
-        held_out: The same of the held-out samples.
-        size: Dimensions D of all variables together.
-        name: What a problem is called.
-    """
-    gaps = np.subtract(held_out, train)
-    is_large = gaps > LARGEST_GAP * size
-    if not is_large.any():
-        return ()
-    return (
-        f"{_head(np.flatnonzero(is_large), len(gaps), name)}held-out samples are {_span(gaps[is_large])} nats less "
-        f"likely than training samples, where up to {LARGEST_GAP * size:.2g} are common: the flow has over-fitted, "
-        "which the correction of the atoms has to make up for",
-    )
-
-
-def describe_size(samples: int, dims: Sequence[int], is_flow: bool = False) -> tuple[str, ...]:
-    """Return a sentence if samples are few.
-
-    The plug-in information of independent Gaussians is (d1 + d2) dt / 2n nats on average, to first order.
-
-    Args:
-        samples: Number of samples n.
-        dims: (d1, d2, dt).
-        is_flow: Whether flows are fitted to them, which needs more.
-    """
-    size, bias = sum(dims), sum(dims[:-1]) * dims[-1] / (2 * samples)
-    if bias > LARGEST_BIAS:
-        return (
-            f"{samples} samples are few for {size} dimensions: without correction the information of both sources "
-            f"reads about {bias:.2g} nats too high",
-        )
-    if is_flow and samples < FLOW_SAMPLES * size:
-        return (
-            f"{samples} samples are few for a flow of {size} dimensions: {FLOW_SAMPLES * size} would be enough to "
-            "recover warped Gaussians to about 0.1 nats",
-        )
-    return ()
 
 
 def group_sentences(sentences: Sequence[Sequence[str]], name: str = "layer") -> tuple[str, ...]:
@@ -159,7 +101,7 @@ def group_sentences(sentences: Sequence[Sequence[str]], name: str = "layer") -> 
     for place, found in enumerate(sentences):
         for sentence in found:
             places.setdefault(sentence, []).append(place)
-    heads = (_head(np.array(at), len(sentences), name) for at in places.values())
+    heads = (head_of(np.array(at), len(sentences), name) for at in places.values())
     return tuple(f"{head}{sentence}" for head, sentence in zip(heads, places, strict=True))
 
 
@@ -238,12 +180,13 @@ def _sign(deviation: Deviation, place: int, inner: float = 0.0) -> int:
     return int(np.sign(deviation.z[place])) if nats > SMALLEST_NATS else 0
 
 
-def _head(places: np.ndarray, count: int, name: str) -> str:
+def head_of(places: np.ndarray, count: int, name: str) -> str:
     """Name the problems that a sentence is about, if there are others."""
     return f"{name_places(places, name)}: " if count > 1 else ""
 
 
-def _span(values: np.ndarray) -> str:
+def span_of(values: np.ndarray) -> str:
+    """Write the smallest and the largest of some values."""
     return " to ".join(dict.fromkeys(f"{value:.2g}" for value in (values.min(), values.max())))
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 from jaxtyping import Float
 
-from pid_jax.flow.deviation import Deviation, chi_squared_score
-from pid_jax.flow.white import Apart, White, take_apart, whiten_residual
+from pid_jax.normality.deviation import Deviation, chi_squared_score
+from pid_jax.normality.white import Apart, White, take_apart, whiten_residual
 
 
 def triple_moments(one: White, two: White, target: White) -> Deviation:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pid_jax.flow.diagnose import describe_flows
-from pid_jax.flow.sentences import describe_fits, describe_size, group_sentences
+from pid_jax.flow.findings import describe_fits, describe_flows, describe_size
+from pid_jax.normality.sentences import group_sentences
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -38,9 +38,9 @@ def test_few_samples_for_the_dims():
     (sentence,) = describe_size(1000, (16, 16, 16))
     assert sentence.startswith("1000 samples are few for 48 dimensions")
     assert "0.26 nats too high" in sentence
-    assert describe_size(5000, (16, 16, 16), is_flow=True) == ()
-    assert describe_size(1000, (8, 8, 8), is_flow=True) == ()
-    (sentence,) = describe_size(599, (8, 8, 4), is_flow=True)
+    assert describe_size(5000, (16, 16, 16)) == ()
+    assert describe_size(1000, (8, 8, 8)) == ()
+    (sentence,) = describe_size(599, (8, 8, 4))
     assert sentence.startswith("599 samples are few for a flow of 20 dimensions: 600")
 
 

@@ -8,16 +8,16 @@ import scipy.linalg
 import scipy.special
 import scipy.stats
 
-from pid_jax.flow.diagnostics import (
+from pid_jax.flow.marginal import gaussianize_copula
+from pid_jax.normality.diagnostics import (
     anderson_darling,
     diagnose,
     mardia_kurtosis,
     mardia_skewness,
     norm_correlation,
 )
-from pid_jax.flow.marginal import gaussianize_copula
-from pid_jax.flow.sentences import ONE_SIDED, SMALLEST_NATS, describe
-from pid_jax.flow.white import White
+from pid_jax.normality.sentences import ONE_SIDED, SMALLEST_NATS, describe
+from pid_jax.normality.white import White
 from pid_jax.runtime.precision import double_precision
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -9,9 +9,9 @@ from jaxtyping import Array, Float, Int
 from scipy.special import erfc, ndtri
 from scipy.stats import rankdata
 
-from pid_jax.flow.deviation import Deviation, chi_squared_score
-from pid_jax.flow.triple import triple_moments
-from pid_jax.flow.white import White, whiten_residual, whiten_samples
+from pid_jax.normality.deviation import Deviation, chi_squared_score
+from pid_jax.normality.triple import triple_moments
+from pid_jax.normality.white import White, whiten_residual, whiten_samples
 
 # Upper tail of the Anderson-Darling statistic with estimated mean and variance, log p = 1.2937 - 5.709 A (Stephens
 # 1986). Its term 0.0186 A² is left out: it is below 0.1 where decisions are made (A about 2) and turns p round later.

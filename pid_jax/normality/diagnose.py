@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from pid_jax.flow.deviation import Deviation
-from pid_jax.flow.diagnostics import Diagnostics, diagnose
-from pid_jax.flow.sentences import (
-    describe_fits,
+from pid_jax.normality.deviation import Deviation
+from pid_jax.normality.diagnostics import Diagnostics, diagnose
+from pid_jax.normality.sentences import (
     describe_parts,
-    describe_size,
     describe_triple,
     find_significant,
     group_sentences,
@@ -21,8 +19,6 @@ from pid_jax.runtime.threads import one_blas_thread
 
 if TYPE_CHECKING:
     import xarray as xr
-
-    from pid_jax.flow.fitted import FlowFit
 
 
 def diagnose_latents(latents: np.ndarray, dims: tuple[int, int, int]) -> Diagnostics:
@@ -51,30 +47,6 @@ def describe_problems(diagnostics: Diagnostics, labels: Sequence[str], problem: 
     return (
         *describe_triple(found.triple, labels, problem),
         *group_sentences([describe_parts(one, labels) for one in each], problem),
-    )
-
-
-def describe_flows(
-    fit: "FlowFit", fitted: np.ndarray, is_used: np.ndarray, dims: tuple[int, int, int], problem: str
-) -> tuple[str, ...]:
-    """Return sentences about flows that have over-fitted or have few samples, among those whose latents are used.
-
-    Args:
-        fit: The flows, of those problems that have one.
-        fitted: Which problems these are.
-        is_used: Of all problems, which have the latents of their flow.
-        dims: Coordinates of each variable.
-        problem: What a problem is called.
-    """
-    if not is_used.any():
-        return ()
-    train, held_out = np.full((2, len(is_used)), np.nan)
-    for last, curves in ((train, fit.train_curve), (held_out, fit.validation_curve)):
-        last[fitted] = curves.reshape(len(fitted), -1)[:, -1]
-    train[~is_used] = np.nan
-    return (
-        *describe_size(fit.samples, dims, is_flow=True),
-        *describe_fits(train, held_out, sum(dims), problem),
     )
 
 

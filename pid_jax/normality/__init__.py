@@ -1,0 +1,1 @@
+"""How far latents are from jointly Gaussian: statistics of each variable, pair and triple, and sentences about them."""
