@@ -20,7 +20,7 @@ from pid_jax.store.container import (
 )
 from pid_jax.store.folder import Folder, join_path
 
-_KEY = "pid_jax.store.shard"
+_KEY = "pid_jax.shard"
 # Read at once where every read is a request; most headers are shorter.
 _FIRST_READ = 1 << 16
 # Bytes that are read at most for each one that is wanted, to have all by one read.

@@ -22,7 +22,7 @@ from pid_jax.pid.atoms import QUANTITIES
 from pid_jax.pid.registry import measure_of
 from pid_jax.settings.estimate import is_pca, spec_to_dict
 from pid_jax.store.info import count_versions
-from pid_jax.study.cache import package_versions
+from pid_jax.study.cache import Place, package_versions
 from pid_jax.study.conditions import Cut, cut_of, labels_of, tell_apart
 from pid_jax.study.model import StudyModel, TaskRows, condition_name, describe_answers
 from pid_jax.study.results import LEVEL, SCHEMA
@@ -31,9 +31,6 @@ from pid_jax.study.spec import StudySpec
 ABSENT, DONE, FAILED = "absent", "done", "failed"
 _CELL = ("model", "task", "condition")
 _UNITS = {"n_samples": "1", "answer_entropy": "nats", "majority_rate": "1"}
-
-Place = tuple[str, str, str]
-"""Model, task and condition by name."""
 
 
 def assemble(

@@ -23,8 +23,8 @@ from pid_jax.study.spec import StudySpec
 
 SCHEMA = "pid_jax.study_cell/3"
 _PACKAGES = ("pid_jax", "jax", "jaxlib", "numpy", "scipy", "xarray", "distrax", "flax", "numpyro", "optax")
-# Modules that compute cells, with all that they import.
-_COMPUTING = tuple(f"pid_jax.study.{name}" for name in ("cell", "prepare", "scores"))
+# The module that computes cells, with all that it imports.
+_COMPUTING = ("pid_jax.study.make",)
 _CHECKSUM = hashlib.sha256
 _ENGINE = "scipy"
 
@@ -32,6 +32,8 @@ Cell = xr.Dataset | str
 """A cell, or why it cannot be made."""
 CellKey = tuple[str, int]
 """A cell of a model: the task, and the place of its store in `model.stores`."""
+Place = tuple[str, str, str]
+"""A cell of a study: model, task and condition."""
 
 
 class CellCache:

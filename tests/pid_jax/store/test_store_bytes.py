@@ -1,5 +1,7 @@
 """No byte of a shard changes without a word, and plain safetensors reads every shard."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 from pid_jax.store import ActivationStore, Failure, Manifest, StoreError, tensor_name
 from pid_jax.store.container import decode_header, encode_header, header_size, normalize
 from pid_jax.store.folder import LocalFolder
+from pid_jax.store.info import describe_store
 from pid_jax.store.shard import ShardHeader, read_header, read_tensor, shard_name, write_shard
 from tests.stores import IDS, TENSORS, fill, layer_of, manifest, read_all
 
@@ -117,7 +120,7 @@ def test_tensors_in_the_place_of_each_other(small):
 
 
 def test_another_program_made_the_file(small):
-    save_file(read_all(small), small.shard_path(SHARD), metadata={"pid_jax.store.shard": "{}"})
+    save_file(read_all(small), small.shard_path(SHARD), metadata={"pid_jax.shard": "{}"})
     (problem,) = small.verify()
     assert shard_name(SHARD) in problem
 
@@ -173,3 +176,14 @@ def test_headers_are_aligned_and_come_back(text, width):
     found, back, places = decode_header("key", content, len(content) + 10 * width)
     assert (len(found), back) == (32, text)
     assert all(place.start % place.dtype.itemsize == 0 for place in places.values())
+
+
+def test_a_store_that_an_earlier_version_wrote_is_read():
+    """Its files were written before shards had versions of packages, and are not to be written again."""
+    store = ActivationStore.open(Path(__file__).parents[2] / "data" / "earlier_store")
+    assert store.verify() == []
+    assert store.is_complete
+    wanted = [[-0.0010588020, -0.1935191453], [0.0676397234, -0.1683139056], [-0.0392276719, -0.8045157194]]
+    np.testing.assert_allclose(store.read(role="last", layer=1)[:, :2], wanted, rtol=1e-7)
+    assert store.columns["predicted"].tolist() == ["red Answer", "red of", "red thing"]
+    assert describe_store(store).versions["transformers"] == {"5.23.0": 2}

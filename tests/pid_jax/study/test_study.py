@@ -16,7 +16,7 @@ from pid_jax.pid.mmi import MMI
 from pid_jax.settings.estimate import OAS, PCA, NoCorrection, NoReduction, PIDSpec
 from pid_jax.settings.gaussianize import Copula, NoGaussianization
 from pid_jax.store import NORM
-from pid_jax.study import run
+from pid_jax.study import make
 from pid_jax.study.cell import draw_weights, mean_of_replicates
 from pid_jax.study.model import StudyModel
 from pid_jax.study.results import load_study, one_model, save_study
@@ -229,7 +229,7 @@ class StoppedError(Exception):
 
 
 def test_a_study_that_was_stopped_makes_the_missing_cells_only(model, results, tmp_path, monkeypatch):
-    made, solve = [], run.solve_cell
+    made, solve = [], make.solve_cell
 
     def counted(*arguments):
         if len(made) == 4:
@@ -237,12 +237,12 @@ def test_a_study_that_was_stopped_makes_the_missing_cells_only(model, results, t
         made.append(1)
         return solve(*arguments)
 
-    monkeypatch.setattr(run, "solve_cell", counted)
+    monkeypatch.setattr(make, "solve_cell", counted)
     with pytest.raises(StoppedError):
         run_study([model], spec=SPEC, cells=tmp_path)
     assert len(list(tmp_path.glob("*.nc"))) == 4
     next(iter(sorted(tmp_path.glob("*.nc")))).write_bytes(b"damaged")
-    monkeypatch.setattr(run, "solve_cell", lambda *arguments: made.append(1) or solve(*arguments))
+    monkeypatch.setattr(make, "solve_cell", lambda *arguments: made.append(1) or solve(*arguments))
     again = run_study([model], spec=SPEC, cells=tmp_path)
     assert len(made) == 4 + 3
     xr.testing.assert_identical(again, results)
@@ -263,16 +263,16 @@ def test_a_study_that_was_stopped_makes_the_missing_cells_only(model, results, t
 )
 def test_cells_are_used_again_where_nothing_they_depend_on_changed(model, tmp_path, monkeypatch, change, kept):
     run_study([model], spec=SPEC, cells=tmp_path)
-    solve, made = run.solve_cell, []
-    monkeypatch.setattr(run, "solve_cell", lambda *arguments: made.append(1) or solve(*arguments))
+    solve, made = make.solve_cell, []
+    monkeypatch.setattr(make, "solve_cell", lambda *arguments: made.append(1) or solve(*arguments))
     cells = run_study([model], spec=dataclasses.replace(SPEC, **change), cells=tmp_path).cell.size
     assert cells - len(made) == kept
 
 
 @pytest.mark.slow
 def test_another_seed_or_other_bytes_make_new_cells(model, tmp_path, monkeypatch):
-    solve, made = run.solve_cell, []
-    monkeypatch.setattr(run, "solve_cell", lambda *arguments: made.append(1) or solve(*arguments))
+    solve, made = make.solve_cell, []
+    monkeypatch.setattr(make, "solve_cell", lambda *arguments: made.append(1) or solve(*arguments))
     run_study([model], spec=SPEC, cells=tmp_path)
     run_study([model], spec=SPEC, cells=tmp_path, seed=1)
     assert len(made) == 12
@@ -337,7 +337,7 @@ def test_tasks_that_cannot_be_studied_are_named_and_the_rest_goes_on(tmp_path):
 
 
 def test_a_cell_that_cannot_be_decomposed_is_named(model, monkeypatch):
-    solve, calls = run.solve_cell, []
+    solve, calls = make.solve_cell, []
 
     def refuse(*arguments):
         calls.append(1)
@@ -345,7 +345,7 @@ def test_a_cell_that_cannot_be_decomposed_is_named(model, monkeypatch):
             raise ValueError("5 samples are too few.")
         return solve(*arguments)
 
-    monkeypatch.setattr(run, "solve_cell", refuse)
+    monkeypatch.setattr(make, "solve_cell", refuse)
     found = run_study([model], spec=SPEC)
     assert (found.cell == "failed").sum() == 1
     assert found.problem.sel(task="a", condition="image-question@all").item() == "5 samples are too few."

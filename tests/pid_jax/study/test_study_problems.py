@@ -14,7 +14,7 @@ from pid_jax.settings.estimate import OAS, PCA, PIDSpec
 from pid_jax.settings.gaussianize import Copula, NoGaussianization
 from pid_jax.store import ActivationStore
 from pid_jax.store.targets import LogitLens
-from pid_jax.study import cache, run
+from pid_jax.study import cache
 from pid_jax.study.model import StudyModel
 from pid_jax.study.results import load_study, one_model, save_study
 from pid_jax.study.run import run_study
@@ -153,13 +153,13 @@ def test_conditions_without_a_name(baseline, tmp_path):
     "error", [np.linalg.LinAlgError("x"), MemoryError(), FloatingPointError("x"), jax.errors.JaxRuntimeError("x\ny")]
 )
 def test_whatever_a_cell_fails_by_is_its_own(baseline, monkeypatch, error):
-    solve = run.solve_cell
+    solve = make.solve_cell
 
     def refuse(data, *others):
-        monkeypatch.setattr(run, "solve_cell", solve)
+        monkeypatch.setattr(make, "solve_cell", solve)
         raise error
 
-    monkeypatch.setattr(run, "solve_cell", refuse)
+    monkeypatch.setattr(make, "solve_cell", refuse)
     found = run_study([StudyModel(name="m", baseline=baseline)], spec=SPEC)
     assert found.cell.values.tolist() == [[["failed"], ["done"]]]
     problem = found.problem.sel(task="a").item()
