@@ -1,4 +1,4 @@
-"""Intervals from replicates, and how many of them they take."""
+"""Intervals and p-values, from replicates and how many of them they take, or from standard errors."""
 
 import math
 
@@ -10,6 +10,8 @@ from pid_jax.settings.inference import Basic, BCa, Percentile
 
 # Replicates or draws that have to lie beyond either end of an interval.
 FEWEST_BEYOND = 5
+# Amounts of nats up to this are what is left where numbers in single precision are subtracted.
+SINGLE_ROUNDING = 1e-6
 
 
 def check_enough_draws(name: str, count: int, level: float) -> None:
@@ -70,3 +72,40 @@ def _quantile_of_each(values: np.ndarray, probability: np.ndarray) -> np.ndarray
     index = np.arange(len(values))
     found = [np.interp(place, index, column) for place, column in zip(places, ordered.T, strict=True)]
     return np.asarray(found).reshape(probability.shape)
+
+
+def error_or_size(error: np.ndarray, value: np.ndarray, rounding: float | np.ndarray = 0.0) -> np.ndarray:
+    """Return standard errors; what never varies cannot be told from what corrections leave, and has its own size.
+
+    Args:
+        error: Standard errors.
+        value: What they belong to.
+        rounding: Errors up to this are those of numbers that never vary.
+    """
+    return np.where(error <= rounding, np.abs(value), error)
+
+
+def in_errors(value: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Measure the size of values in standard errors, zero where there is neither; NaN for infinite values."""
+    return np.where(np.isinf(value), np.nan, np.abs(value)) / np.where(error > 0, error, 1)
+
+
+def without_rounding(value: np.ndarray) -> np.ndarray:
+    """Set to zero what is no larger than rounding to single precision."""
+    return np.where(np.abs(value) <= SINGLE_ROUNDING, 0, value)
+
+
+def deviations(drawn: np.ndarray) -> np.ndarray:
+    """Subtract the mean over replicates, the first axis; what is infinite in some of them does not vary."""
+    finite = np.where(np.isinf(drawn).any(axis=0), 0, drawn)
+    return finite - finite.mean(axis=0)
+
+
+def p_value_of(distance: np.ndarray) -> np.ndarray:
+    """Compute the probability of values as many standard errors away from zero, of either sign."""
+    return 2 * ndtr(-distance)
+
+
+def reach_of(error: np.ndarray, level: float) -> np.ndarray:
+    """Compute how far intervals that hold the truth with some probability go to either side."""
+    return ndtri(0.5 + 0.5 * level) * error

@@ -10,7 +10,7 @@ import xarray as xr
 from pid_jax.bias.sampling import INTERVAL_LEVEL
 from pid_jax.decompose.result import ATOMS
 from pid_jax.inference.multiplicity import family_wise_by_rows
-from pid_jax.inference.normal import (
+from pid_jax.inference.intervals import (
     SINGLE_ROUNDING,
     error_or_size,
     in_errors,

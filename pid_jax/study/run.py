@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.runtime.devices import use_devices
-from pid_jax.runtime.named_key import named_key
+from pid_jax.study.scores import named_key
 from pid_jax.runtime.processes import ALONE, Processes
 from pid_jax.runtime.progress import Progress, no_progress, part_of
 from pid_jax.store import ActivationStore
