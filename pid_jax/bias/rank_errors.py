@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from pid_jax.bias.rank_noise import add_rank_noise, correlation_of, remove_rank_noise, roots_of, share_of_noise
-from pid_jax.decompose.pid import solve_pid
+from pid_jax.decompose.pid import solve_quantities
 from pid_jax.gaussian.joint import block_slices
 from pid_jax.gaussian.wishart import WhiteFactors, numpy_generator
-from pid_jax.pid.atoms import PIDQuantities, quantities_of
+from pid_jax.pid.atoms import PIDQuantities
 from pid_jax.pid.measure import Redundancy
 from pid_jax.runtime.threads import one_blas_thread
 
@@ -133,7 +133,7 @@ def _decompose(
         raw, ranked = (_quadratic(roots_of(model)[0] @ whites) for model in (cov[None], noisy))
         found = [[some[:, part, part] for part in parts] for some in (raw, ranked)]
         found[1] = [remove_rank_noise(some, samples) for some in found[1]]
-    each = [[_quantities(some, own, redundancy) for some, own in zip(one, dims, strict=True)] for one in found]
+    each = [[solve_quantities(some, own, redundancy) for some, own in zip(one, dims, strict=True)] for one in found]
     return each[0], each[1]
 
 
@@ -143,11 +143,6 @@ def _white_factors(key: jax.Array, size: int, samples: int) -> np.ndarray:
     if freedom >= size:
         return WhiteFactors(key, size, freedom).draw(DRAWS) / np.sqrt(freedom)
     return numpy_generator(key).standard_normal((DRAWS, size, freedom)) / np.sqrt(freedom)
-
-
-def _quantities(cov: np.ndarray, dims: tuple[int, int, int], redundancy: Redundancy) -> PIDQuantities:
-    solved = solve_pid(cov, dims, redundancy)
-    return quantities_of(solved.atoms, solved.information)
 
 
 def _quadratic(root: np.ndarray) -> np.ndarray:

@@ -22,9 +22,8 @@ from pid_jax.estimate.latents import (
 )
 from pid_jax.estimate.samples import check_spec, check_variables, reduce_variables
 from pid_jax.inference.influence import acceleration_of_gaussians, acceleration_of_rows
-from pid_jax.inference.intervals import check_enough_draws, interval_from
+from pid_jax.inference.intervals import check_enough_draws, deviations, interval_from
 from pid_jax.inference.neighbors import choose_length
-from pid_jax.inference.intervals import deviations
 from pid_jax.inference.replicates import gaussian_replicates, row_replicates
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.pid.measure import Redundancy

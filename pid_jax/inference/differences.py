@@ -10,8 +10,8 @@ from pid_jax.decompose.result import PIDEstimate
 from pid_jax.estimate.after_ranks import errors_of_differences
 from pid_jax.estimate.gaussianize import Latents
 from pid_jax.inference.influence import influence_of_rows
-from pid_jax.inference.multiplicity import ROUNDING, false_discovery_rate, family_wise_by_maximum
 from pid_jax.inference.intervals import deviations, error_or_size, in_errors, p_value_of, reach_of
+from pid_jax.inference.multiplicity import ROUNDING, false_discovery_rate, family_wise_by_maximum
 from pid_jax.inference.replicates import row_replicates
 from pid_jax.pid.atoms import PIDAtoms, PIDQuantities, quantities_of
 from pid_jax.pid.calibration import LEAST_SHARE

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from pid_jax.decompose.dataset import Result
 from pid_jax.decompose.result import describe_status, span
-from pid_jax.estimate.gaussianize import are_ranked
+from pid_jax.estimate.gaussianize import Latents, are_ranked
 from pid_jax.estimate.latents import estimate_latents, estimate_reduced, leave_out, map_to_latents
 from pid_jax.estimate.samples import check_spec, check_variables, reduce_variables
 from pid_jax.gaussian.wishart import numpy_generator
@@ -23,8 +24,8 @@ from pid_jax.inference.multiplicity import (
     standardize,
 )
 from pid_jax.inference.neighbors import choose_length
-from pid_jax.inference.permuted import draw_permutations, permuted_quantities
-from pid_jax.inference.reranked import find_close, rest_quantities
+from pid_jax.inference.permuted import Fill, draw_permutations, permute, permuted_quantities
+from pid_jax.inference.reranked import find_close, permute_and_rank
 from pid_jax.pid.atoms import QUANTITIES, PIDQuantities, quantities_of
 from pid_jax.reduce.pca import Reduced
 from pid_jax.runtime.checks import check_key, check_positive_int
@@ -157,12 +158,21 @@ def permutation_test(
     null = Independence() if null is None else null
     _check(spec, null, blocks, resamples, refit)
     plain = dataclasses.replace(spec, bias_correction=NoCorrection())
-    options: dict[str, Any] = {"null": null, "resamples": resamples, "blocks": blocks, "progress": progress}
     with use_devices():
         for_estimate, for_rows = jax.random.split(key)
         reduced, leading, rest = reduce_variables(source_1, source_2, target, plain, for_estimate)
         again = _refit_to(source_1, source_2, target, plain, for_estimate) if refit else None
-        return permute_reduced(reduced, plain, (rest, for_rows), again=again, **options).reshape(leading)
+        test = permute_reduced(
+            reduced,
+            plain,
+            (rest, for_rows),
+            null=null,
+            resamples=resamples,
+            blocks=blocks,
+            again=again,
+            progress=progress,
+        )
+        return test.reshape(leading)
 
 
 def permute_reduced(
@@ -194,23 +204,50 @@ def permute_reduced(
     length, warned = choose_length(latents.values, blocks, _SO, 5)
     (found,) = estimate_latents(latents, reduced, spec, (spec.redundancy,), for_bias, is_checked=False)
     notes = (*found.notes, *warned, *((_FITTED,) if latents.fit is not None and again is None else ()))
-    rows = draw_permutations(numpy_generator(for_rows), latents.values.shape[1], length)
+    orders = partial(draw_permutations, samples=latents.values.shape[1], block_length=length)
     if again is not None:
-        replicates = _take(again, rows, resamples, second)
-    elif isinstance(null, ConditionalIndependence):
-        scores = [np.asarray(one.scores) for one in reduced]
-        close = find_close(latents.values, scores, found.dims, are_ranked(latents.gaussianizer))
-        notes += (_note_of(int(close.in_doubt.sum()), len(found.cov)),) if close.in_doubt.any() else ()
-        behind = (latents.values, scores, found.cov, found.dims, null, spec.redundancy)
-        replicates = rest_quantities(*behind, rows, resamples, close.before_ranks, second)
+        replicates = _take(again, orders(numpy_generator(for_rows)), resamples, second)
     else:
-        behind = (latents.values, found.cov, found.dims, null, spec.redundancy)
-        replicates = permuted_quantities(*behind, rows, resamples, second)
+        fills, in_doubt = _fills(latents, reduced, found.dims, null)
+        notes += (_note_of(in_doubt, len(found.cov)),) if in_doubt else ()
+        parts = [
+            permuted_quantities(
+                found.cov[some],
+                found.dims,
+                spec.redundancy,
+                fill,
+                orders(numpy_generator(for_rows)),
+                resamples,
+                len(some) * latents.values[0].nbytes,
+                second if place == len(fills) - 1 else no_progress,
+            )
+            for place, (some, fill) in enumerate(fills)
+        ]
+        places = np.argsort(np.concatenate([some for some, _ in fills]))
+        replicates = jax.tree.map(lambda *each: np.concatenate(each, axis=1)[:, places], *parts)
     result = _infer(quantities_of(found.atoms, found.information), replicates)
     settings = {"spec": spec_to_dict(spec), "null": spec_to_dict(null), "resamples": int(resamples)}
     settings |= {"refit": again is not None, "blocks": None if blocks is None else spec_to_dict(blocks)}
     test = PIDTest(status=found.status, **result, replicates=replicates, notes=notes, settings=settings)
     return leave_out(test, reduced)
+
+
+def _fills(
+    latents: Latents, reduced: Sequence[Reduced], dims: tuple[int, int, int], null: Null
+) -> tuple[list[tuple[np.ndarray, Fill]], int]:
+    """Return problems with what permutes them, latents or scores before their ranks, and how many are in doubt."""
+    values, count, in_doubt = latents.values, len(latents.values), 0
+    before_ranks = np.zeros(count, bool)
+    scores = [np.asarray(one.scores) for one in reduced]
+    if isinstance(null, ConditionalIndependence):
+        before_ranks, doubtful = find_close(values, scores, dims, are_ranked(latents.gaussianizer))
+        in_doubt = int(doubtful.sum())
+    plain, ranked = np.flatnonzero(~before_ranks), np.flatnonzero(before_ranks)
+    fills = [(plain, permute(values[plain], dims, null))] if plain.size else []
+    if ranked.size and isinstance(null, ConditionalIndependence):
+        chosen = [x if len(x) == 1 else x[ranked] for x in scores]
+        fills.append((ranked, permute_and_rank(values[ranked], chosen, dims, null)))
+    return fills, in_doubt
 
 
 def _note_of(doubtful: int, count: int) -> str:

@@ -1,13 +1,13 @@
 """Float64 for the Gaussian stage and float32 for flows, whatever the caller has set, without global configuration."""
 
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import jax
 from jax import lax
 from jax.core import Tracer
+
+from pid_jax.runtime.forks import check_not_forked
 
 # What our programs are computed by, whatever the caller has set.
 _RULES = (
@@ -18,8 +18,6 @@ _RULES = (
     ("jax_debug_infs", False, jax.debug_infs),
 )
 _TRANSFERS = tuple(f"jax_transfer_guard_{way}" for way in ("host_to_device", "device_to_device", "device_to_host"))
-# A process that is forked after JAX has started lacks its threads, and what it computes never ends.
-_had_started = _is_stranded = False
 
 
 @contextmanager
@@ -57,7 +55,7 @@ def our_rules() -> Iterator[None]:
     Raises:
         RuntimeError: In a process that was forked after JAX had started.
     """
-    _check_not_forked()
+    check_not_forked()
     with ExitStack() as scopes:
         if any(getattr(jax.config, name) not in (None, "allow") for name in _TRANSFERS):
             scopes.enter_context(jax.transfer_guard("allow"))
@@ -76,32 +74,3 @@ def _is_traced() -> bool:
     of its own, and a first call take twice as long.
     """
     return isinstance(lax.full((), 0.0), Tracer)
-
-
-def _check_not_forked() -> None:
-    """Refuse to compute in a process that was forked from one in which JAX had started.
-
-    Raises:
-        RuntimeError: If this is one.
-    """
-    if _is_stranded:
-        raise RuntimeError(
-            "this process was forked from one in which JAX had started, and would wait forever for threads that were "
-            "not copied: start processes by multiprocessing.get_context('spawn') (or 'forkserver'), or, with joblib, "
-            "by its default loky."
-        )
-
-
-def _look() -> None:
-    global _had_started
-    bridge = sys.modules.get("jax._src.xla_bridge")  # nothing public tells without starting JAX
-    _had_started = bool(getattr(bridge, "backends_are_initialized", bool)())
-
-
-def _enter() -> None:
-    global _is_stranded
-    _is_stranded = _is_stranded or _had_started
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_look, after_in_child=_enter)

@@ -9,7 +9,6 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.runtime.devices import use_devices
-from pid_jax.study.scores import named_key
 from pid_jax.runtime.processes import ALONE, Processes
 from pid_jax.runtime.progress import Progress, no_progress, part_of
 from pid_jax.store import ActivationStore
@@ -18,7 +17,7 @@ from pid_jax.study.cache import Cell, CellCache, CellKey, gather_cells
 from pid_jax.study.cell import CellData, draw_weights, solve_cell
 from pid_jax.study.model import StudyModel, answered, condition_name
 from pid_jax.study.prepare import ReadyModel, prepare_together
-from pid_jax.study.scores import Read, Scores, read_scores
+from pid_jax.study.scores import Read, Scores, named_key, read_scores
 from pid_jax.study.spec import StudySpec
 
 # JAX would take two numbers that differ by a multiple of this for one seed.
