@@ -205,13 +205,11 @@ def _replicates(
     progress: Progress,
 ) -> PIDAtoms:
     samples = latents.values.shape[1]
-    common: dict[str, Any] = {"dims": found.dims, "redundancy": spec.redundancy, "resamples": resamples}
-    common |= {"progress": progress, "key": key}
     if by_type("kind", kind, {Parametric: True, Pairs: False, Block: False}):
-        return gaussian_replicates(found.cov, samples=samples, **common)
+        return gaussian_replicates(found.cov, found.dims, samples, spec.redundancy, resamples, key, progress)
     if isinstance(kind, Pairs) and kind.refit:
         return _refitted(variables, spec, resamples, key, progress)
-    return row_replicates(latents.values, block_length=block_length, **common)
+    return row_replicates(latents.values, found.dims, spec.redundancy, resamples, block_length, key, progress)
 
 
 def _refitted(

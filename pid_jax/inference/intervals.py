@@ -15,13 +15,7 @@ SINGLE_ROUNDING = 1e-6
 
 
 def check_enough_draws(name: str, count: int, level: float) -> None:
-    """Refuse a level that is none, and too few replicates or draws for it.
-
-    Args:
-        name: What the number is called.
-        count: How many there are.
-        level: Probability that an interval is to hold the truth.
-    """
+    """Refuse an invalid level, and too few replicates or draws for it."""
     check_positive_int(name, count)
     check_between("level", level, 0, 1)
     needed = math.ceil(2 * FEWEST_BEYOND / (1 - level) - 1e-9)
@@ -35,17 +29,10 @@ def check_enough_draws(name: str, count: int, level: float) -> None:
 def interval_from(
     estimate: np.ndarray, errors: np.ndarray, level: float, kind: Percentile | Basic | BCa, acceleration: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the ends of the intervals of some quantity.
+    """Find the lower and upper ends of the intervals of estimates without bias (...).
 
-    Args:
-        estimate: The estimates without bias (...).
-        errors: What replicates differ from the truth of their model (resamples, ...); their mean is the bias.
-        level: Probability that an interval is to hold the truth.
-        kind: How.
-        acceleration: For BCa, a sixth of the skewness of the influence of one sample over √n (...).
-
-    Returns:
-        Lower and upper ends (...).
+    Errors (resamples, ...) are what replicates differ from the truth of their model; their mean is the bias. The
+    acceleration, for BCa, is a sixth of the skewness of the influence of one sample over √n (...).
     """
     tail = (1 - level) / 2
     centered = errors - errors.mean(axis=0)
@@ -77,10 +64,7 @@ def _quantile_of_each(values: np.ndarray, probability: np.ndarray) -> np.ndarray
 def error_or_size(error: np.ndarray, value: np.ndarray, rounding: float | np.ndarray = 0.0) -> np.ndarray:
     """Return standard errors; what never varies cannot be told from what corrections leave, and has its own size.
 
-    Args:
-        error: Standard errors.
-        value: What they belong to.
-        rounding: Errors up to this are those of numbers that never vary.
+    Errors up to `rounding` are those of numbers that never vary.
     """
     return np.where(error <= rounding, np.abs(value), error)
 

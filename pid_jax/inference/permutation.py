@@ -188,15 +188,8 @@ def permute_reduced(
 ) -> PIDTest:
     """Test variables that have been reduced, with one leading axis; see `permutation_test`.
 
-    Args:
-        reduced: source_1, source_2 and target.
-        spec: The settings, without a correction of the bias.
-        keys: JAX random keys for the maps and for the permutations.
-        null: What the permutations make true.
-        resamples: Number of permutations.
-        blocks: Blocks of rows to permute.
-        again: Finds the quantities from permuted rows anew; without it latents are permuted.
-        progress: Called with steps done and all there are.
+    The spec has no correction of the bias, the keys are those for the maps and for the permutations. `again` finds the
+    quantities from permuted rows anew; without it latents are permuted.
     """
     for_latents, for_rows = keys
     first, second = (part_of(progress, i, 2) for i in range(2))

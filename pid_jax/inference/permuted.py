@@ -29,13 +29,7 @@ Fill = Callable[[Float[np.ndarray, "B D D"], Int[np.ndarray, "n"]], None]
 
 
 def permute(latents: Float[np.ndarray, "B n D"], dims: tuple[int, int, int], null: Null) -> Fill:
-    """Permute latents so that a null hypothesis holds.
-
-    Args:
-        latents: Latents of all variables.
-        dims: (d1, d2, dt).
-        null: What the permutations make true.
-    """
+    """Permute latents so that a null hypothesis holds."""
     at_1, at_2, target = block_slices(dims)
     centered = latents - latents.mean(axis=1, keepdims=True)
     if by_type("null", null, {ConditionalIndependence: True, Independence: False}):
@@ -63,17 +57,9 @@ def permuted_quantities(
     latent_bytes: int,
     progress: Progress,
 ) -> PIDQuantities:
-    """Decompose what is left after permutations, as biased as samples are.
+    """Decompose covariances in which permutations have replaced some blocks, as biased as samples are.
 
-    Args:
-        cov: Sample covariances of the latents.
-        dims: (d1, d2, dt).
-        redundancy: The measure.
-        fill: Writes the blocks that a permutation changes into a copy of the covariances.
-        rows: Permutations; all problems have the same, so that they stay as dependent on each other as they are.
-        resamples: How many to take.
-        latent_bytes: Size of the latents.
-        progress: Called with replicates done and all there are.
+    All problems have the same permutations, so that they stay as dependent on each other as they are.
 
     Returns:
         Atoms and informations (resamples, problems) in nats.

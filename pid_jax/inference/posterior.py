@@ -181,7 +181,6 @@ def posterior_pid(
     sampler = (Conjugate() if is_conjugate else NUTS()) if sampler is None else sampler
     check_key(key)
     _check(spec, likelihood, prior, sampler, draws, level)
-    options: dict[str, Any] = {"likelihood": likelihood, "prior": prior, "sampler": sampler, "draws": int(draws)}
     each, told = [], part_of(progress, 1, 2)
     with use_devices():
         for_estimate, for_draws = jax.random.split(key)
@@ -191,16 +190,19 @@ def posterior_pid(
         d1, d2, dt = (one.scores.shape[-1] for one in reduced)
         rows = without_noise_in_rows(latents)
         for values, one in zip(rows, jax.random.split(for_draws, len(rows)), strict=True):
-            each.append(draw_problem(values, (d1, d2, dt), spec.redundancy, one, **options))
+            found = draw_problem(values, (d1, d2, dt), spec.redundancy, one, likelihood, prior, sampler, int(draws))
+            each.append(found)
             told(len(each), len(latents.values))
-    chosen = {name: spec_to_dict(value) for name, value in (("spec", spec), *list(options.items())[:3])}
-    settings = chosen | {"draws": int(draws), "level": level}
-    found = _summarize(each, sampler, level)
-    notes = (*_notes_on(latents, (d1, d2, dt), likelihood), *_notes_on_draws(each, found, sampler))
-    found = _refuse_impossible(found, [one.discrete for one in reduced])
-    notes = (*(note for one in reduced for note in one.notes), *notes)
+    chosen = {"spec": spec, "likelihood": likelihood, "prior": prior, "sampler": sampler}
+    summary = _summarize(each, sampler, level)
+    notes = (*_notes_on(latents, (d1, d2, dt), likelihood), *_notes_on_draws(each, summary, sampler))
     result = PIDPosterior(
-        **found, dims=(d1, d2, dt), samples=latents.values.shape[1], level=level, notes=notes, settings=settings
+        **_refuse_impossible(summary, [one.discrete for one in reduced]),
+        dims=(d1, d2, dt),
+        samples=latents.values.shape[1],
+        level=level,
+        notes=(*(note for one in reduced for note in one.notes), *notes),
+        settings={name: spec_to_dict(one) for name, one in chosen.items()} | {"draws": int(draws), "level": level},
     )
     return leave_out(result, reduced).reshape(leading)
 

@@ -59,23 +59,14 @@ def draw_problem(
     dims: tuple[int, int, int],
     redundancy: Redundancy,
     key: jax.Array,
-    *,
     likelihood: Likelihood,
     prior: Prior,
     sampler: Sampler,
     draws: int,
 ) -> Draws:
-    """Draw from the posterior of one problem, and decompose every draw.
+    """Draw from the posterior of one problem, latents (n, D), and decompose every draw.
 
-    Args:
-        latents: Latents (n, D) of all variables.
-        dims: (d1, d2, dt).
-        redundancy: The measure.
-        key: A JAX random key.
-        likelihood: How latents are distributed.
-        prior: What is known of their scatter before.
-        sampler: How to draw.
-        draws: How many, a multiple of the number of chains.
+    The number of draws is a multiple of that of the chains.
     """
     diverging, freedom = 0, None
     if by_type("sampler", sampler, {NUTS: True, Conjugate: False}):
@@ -100,14 +91,7 @@ def conjugate_covariances(cov: np.ndarray, samples: int, excess: float, draws: i
     """Draw covariances (draws, D, D) from an inverse Wishart posterior.
 
     Σ = (n − 1) A W⁻ᵀ W⁻¹ Aᵀ with A Aᵀ the sample covariance and W Wᵀ a white Wishart matrix of n − 1 + excess degrees
-    of freedom.
-
-    Args:
-        cov: The sample covariance (D, D), of full rank.
-        samples: n.
-        excess: That of the prior.
-        draws: How many.
-        key: A JAX random key.
+    of freedom, where `excess` is that of the prior.
 
     Source: A. Gelman et al. (2013), Bayesian Data Analysis, third edition, section 3.6.
     """

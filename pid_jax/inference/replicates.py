@@ -41,17 +41,10 @@ def gaussian_replicates(
     key: jax.Array,
     progress: Progress,
 ) -> PIDAtoms:
-    """Decompose sample covariances of the Gaussians among whose samples those at hand are typical.
+    """Decompose sample covariances of the Gaussians among whose samples those (problems, D, D) at hand are typical.
 
-    Args:
-        cov: Sample covariances (problems, D, D). Singular ones are drawn on their range; where both sources together
-            have infinite information the Gaussian is that with this very covariance.
-        dims: (d1, d2, dt).
-        samples: n.
-        redundancy: The measure.
-        resamples: Number of replicates.
-        key: A JAX random key; all problems use the same white noise.
-        progress: Called with replicates done and all there are.
+    Singular ones are drawn on their range; where both sources together have infinite information the Gaussian is that
+    with this very covariance. All problems use the same white noise.
 
     Returns:
         Atoms (resamples, problems) in nats, as biased as those of samples are.
@@ -100,23 +93,18 @@ def row_replicates(
     key: jax.Array,
     progress: Progress,
 ) -> PIDAtoms:
-    """Decompose the covariances of rows drawn with replacement, alone or in blocks.
-
-    Args:
-        latents: Latents (problems, n, D) of all variables.
-        dims: (d1, d2, dt).
-        redundancy: The measure.
-        resamples: Number of replicates.
-        block_length: Rows of a block, 1 for rows alone. All problems have the same rows.
-        key: A JAX random key.
-        progress: Called with replicates done and all there are.
+    """Decompose the covariances of rows drawn with replacement, alone or in blocks, the same for all problems.
 
     Returns:
         Atoms (resamples, problems) in nats, as biased as those of samples are.
     """
     samples = latents.shape[1]
     generator = numpy_generator(key)
-    counts = np.stack([draw_counts(generator, samples, block_length) for _ in range(resamples)])
+    counts = np.empty((resamples, samples))
+    for count in counts:
+        starts = generator.integers(samples, size=-(-samples // block_length))
+        rows = (starts[:, None] + np.arange(block_length)).ravel()[:samples] % samples
+        count[:] = np.bincount(rows, minlength=samples)
     return weighted_replicates(latents, dims, redundancy, counts, progress)
 
 
@@ -127,14 +115,7 @@ def weighted_replicates(
     weights: Float[np.ndarray, "resamples n"],
     progress: Progress,
 ) -> PIDAtoms:
-    """Decompose the covariances of rows with weights, such as how often each was drawn.
-
-    Args:
-        latents: Latents (problems, n, D) of all variables.
-        dims: (d1, d2, dt).
-        redundancy: The measure.
-        weights: Weights of the rows, n in total for each replicate.
-        progress: Called with replicates done and all there are.
+    """Decompose the covariances of rows with weights, n in total for each replicate, such as how often each was drawn.
 
     Returns:
         Atoms (resamples, problems) in nats, as biased as those of samples are.
@@ -152,13 +133,6 @@ def weighted_replicates(
     return _as_atoms(np.concatenate(parts, axis=1))
 
 
-def draw_counts(generator: np.random.Generator, samples: int, block_length: int) -> Float[np.ndarray, "n"]:
-    """Draw how often each of n rows is in a replicate of n rows."""
-    starts = generator.integers(samples, size=-(-samples // block_length))
-    rows = (starts[:, None] + np.arange(block_length)).ravel()[:samples] % samples
-    return np.bincount(rows, minlength=samples).astype(np.float64)
-
-
 def _as_atoms(values: np.ndarray) -> PIDAtoms:
     return PIDAtoms(redundancy=values[0], unique_1=values[1], unique_2=values[2], synergy=values[3])
 
@@ -166,17 +140,9 @@ def _as_atoms(values: np.ndarray) -> PIDAtoms:
 def blocks_within(
     budget_bytes: float, resamples: int, problems: int, size: int, more_bytes: float = 0
 ) -> Iterator[int]:
-    """Divide replicates into blocks of one length, so that few programs are compiled, and a rest.
+    """Divide replicates into blocks of one length, so that few programs are compiled, and a rest; yield their lengths.
 
-    Args:
-        budget_bytes: Memory for what exists at a time.
-        resamples: All replicates.
-        problems: Problems that are decomposed at once for each.
-        size: D.
-        more_bytes: What each replicate takes beside its covariances.
-
-    Returns:
-        Numbers of replicates that sum to all.
+    Each replicate takes `more_bytes` in addition to what its `problems`, decomposed at once, take.
     """
     most = int(max(1, budget_bytes // (8 * COPIES * problems * size**2 + more_bytes)))
     yield from (min(most, resamples - first) for first in range(0, resamples, most))
@@ -187,15 +153,8 @@ def typical_channels(
 ) -> Channels:
     """Find the Gaussians among whose samples sample covariances are typical; to be called in double precision.
 
-    Args:
-        cov: Sample covariances (problems, D, D) of full rank but for what is `shared`.
-        dims: (d1, d2, dt).
-        samples: n.
-        key: A JAX random key; all problems use the same white noise.
-        shared: Number of leading coordinates of source_2 that are linear functions of source_1.
-
-    Returns:
-        The channels of all problems, each array with the problems on its leading axis.
+    The covariances (problems, D, D) have full rank but for the leading coordinates of source_2, as many as `shared`,
+    that are linear functions of source_1. All problems use the same white noise.
     """
     whites = WhiteFactors(key, cov.shape[-1], samples - 1).draw(SEARCH_DRAWS)
     # One problem after another: a program for all would be compiled anew for every number of problems.

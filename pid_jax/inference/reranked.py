@@ -22,11 +22,7 @@ def find_close(
 ) -> tuple[Bool[np.ndarray, "B"], Bool[np.ndarray, "B"]]:
     """Find problems in which errors of ranks are as large as what one source does not predict of the other.
 
-    Args:
-        latents: Latents of all variables.
-        scores: Scores of each variable before the ranks (B or 1, n, d).
-        dims: (d1, d2, dt).
-        is_ranked: Which problems have latents made by ranks.
+    Scores (B or 1, n, d) are those of each variable before the ranks.
 
     Returns:
         Which problems have sources that are close, and as linear before the ranks as after them; and which have

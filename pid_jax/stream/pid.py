@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import block_diag
 
+from pid_jax.bias.sampling import sampling_errors, subtract_sampling
 from pid_jax.decompose.pid import solve_pid
 from pid_jax.decompose.result import VARIABLES, PIDEstimate
 from pid_jax.estimate.discrete_values import describe_discrete, refuse_impossible
 from pid_jax.estimate.gaussianize import RAW, is_corrected
-from pid_jax.estimate.latents import correct_sampling, fields_of
 from pid_jax.estimate.samples import check_spec, wanted_dims
 from pid_jax.gaussian.condition import note_conditions
 from pid_jax.gaussian.joint import block_slices
@@ -32,7 +32,7 @@ from pid_jax.runtime.checks import (
 from pid_jax.runtime.devices import current_layout, use_devices
 from pid_jax.runtime.precision import double_precision
 from pid_jax.runtime.threads import one_blas_thread, usable_cores
-from pid_jax.settings.estimate import PCA, PIDSpec, SampleCovariance, is_pca, spec_to_dict
+from pid_jax.settings.estimate import PCA, NoCorrection, PIDSpec, SampleCovariance, is_pca, spec_to_dict
 from pid_jax.settings.gaussianize import NoGaussianization
 from pid_jax.stream.block_sums import Block, MarginalSum, ScoreSum, add_blocks
 from pid_jax.stream.blocks import check_block, look_ahead
@@ -152,13 +152,13 @@ def _check_settings(spec: PIDSpec | None, key: jax.Array, threads: int | None) -
 def _decompose(scores: _Scores, spec: PIDSpec, key: jax.Array) -> dict[str, Any]:
     """Decompose the covariance of the scores, and take off the bias of sampling; return fields of `PIDEstimate`."""
     cov = scores.cov[None]
-    if not is_corrected(spec):
-        return vars(solve_pid(cov, scores.dims, spec.redundancy))
+    plain = solve_pid(cov, scores.dims, spec.redundancy)
+    if isinstance(spec.bias_correction, NoCorrection):
+        return vars(plain)
     _, for_estimate = jax.random.split(key)
     _, for_bias = jax.random.split(for_estimate)  # as `estimate_pid` splits it
-    return fields_of(
-        correct_sampling(cov, scores.samples, scores.dims, spec.redundancy, spec.bias_correction, for_bias)
-    )
+    errors = sampling_errors(plain, cov, scores.dims, scores.samples, spec.redundancy, spec.bias_correction, for_bias)
+    return vars(subtract_sampling(plain, errors))
 
 
 def _moments_of_scores(blocks: Iterable[Block], spec: PIDSpec, threads: int) -> _Scores:
