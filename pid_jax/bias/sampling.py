@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from scipy.special import ndtri
 
 from pid_jax.bias.rank_errors import RankErrors
+from pid_jax.decompose.covariances import put_rows
 from pid_jax.decompose.pid import solve_pid
 from pid_jax.decompose.result import ATOMS, INFORMATION
 from pid_jax.gaussian.information import Information
@@ -280,13 +281,6 @@ def _bootstrap(
 def _add_to(rows: np.ndarray, all_: np.ndarray, some: np.ndarray) -> np.ndarray:
     changed = all_.copy()
     changed[rows] += some
-    return changed
-
-
-def put_rows(rows: np.ndarray, all_: np.ndarray, some: np.ndarray) -> np.ndarray:
-    """Return an array with some of its rows replaced."""
-    changed = all_.copy()
-    changed[rows] = some
     return changed
 
 

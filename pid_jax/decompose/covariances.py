@@ -84,7 +84,7 @@ def solve_covariances(cov: np.ndarray, dims: tuple[int, ...], solve: Solve, rank
         if rows.size:  # all problems or a power of two, and so compiled for few sizes
             padded = np.resize(rows, min(len(flat), max(FEWEST, 1 << (len(rows) - 1).bit_length())))
             again = run(partial(_solve_any_rank, **options), flat[padded])
-            solved = jax.tree.map(lambda all_, some: _replace(all_, rows, some), solved, again)
+            solved = jax.tree.map(lambda all_, some: put_rows(rows, all_, some[: len(rows)]), solved, again)
     return jax.tree.map(lambda x: x.reshape((*leading, *x.shape[1:])), solved)
 
 
@@ -106,10 +106,11 @@ def _solve_any_rank(
     return over_devices(jax.vmap(lambda one: solve(whiten_any_rank(one, dims, rank_cut)[0])), mesh)(cov)
 
 
-def _replace(all_: np.ndarray, rows: np.ndarray, some: np.ndarray) -> np.ndarray:
-    replaced = all_.copy()
-    replaced[rows] = some[: len(rows)]
-    return replaced
+def put_rows(rows: np.ndarray, all_: np.ndarray, some: np.ndarray) -> np.ndarray:
+    """Return an array with some of its rows replaced."""
+    changed = all_.copy()
+    changed[rows] = some
+    return changed
 
 
 def _check_dims(dims: object, shape: tuple[int, ...], sources: int | None) -> tuple[int, ...]:

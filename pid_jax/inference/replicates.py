@@ -100,11 +100,7 @@ def row_replicates(
     """
     samples = latents.shape[1]
     generator = numpy_generator(key)
-    counts = np.empty((resamples, samples))
-    for count in counts:
-        starts = generator.integers(samples, size=-(-samples // block_length))
-        rows = (starts[:, None] + np.arange(block_length)).ravel()[:samples] % samples
-        count[:] = np.bincount(rows, minlength=samples)
+    counts = np.stack([draw_counts(generator, samples, block_length) for _ in range(resamples)])
     return weighted_replicates(latents, dims, redundancy, counts, progress)
 
 
@@ -131,6 +127,13 @@ def weighted_replicates(
         done += count
         progress(done, resamples)
     return _as_atoms(np.concatenate(parts, axis=1))
+
+
+def draw_counts(generator: np.random.Generator, samples: int, block_length: int) -> Float[np.ndarray, "n"]:
+    """Draw how often each of n rows is in a replicate of n rows."""
+    starts = generator.integers(samples, size=-(-samples // block_length))
+    rows = (starts[:, None] + np.arange(block_length)).ravel()[:samples] % samples
+    return np.bincount(rows, minlength=samples).astype(np.float64)
 
 
 def _as_atoms(values: np.ndarray) -> PIDAtoms:

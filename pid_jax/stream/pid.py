@@ -20,8 +20,7 @@ from pid_jax.gaussian.condition import note_conditions
 from pid_jax.gaussian.joint import block_slices
 from pid_jax.reduce.discrete import DiscreteTally
 from pid_jax.reduce.pca import Basis, basis_of_covariance
-from pid_jax.reduce.sentences import describe_reduction
-from pid_jax.reduce.solve import cut_of
+from pid_jax.reduce.solve import cut_of, describe_reduction
 from pid_jax.runtime.checks import (
     check_enough_samples,
     check_key,
