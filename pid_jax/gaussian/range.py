@@ -65,15 +65,7 @@ def groups_on_range(
 def information_bias_on_range(
     cov: np.ndarray, dims: tuple[int, int, int], freedom: float, rank_cut: float, singular: np.ndarray
 ) -> Information:
-    """Compute `information_bias` (B,) of sample covariances of any rank; it is exact for all of them.
-
-    Args:
-        cov: The sample covariances (B, D, D).
-        dims: (d1, d2, dt).
-        freedom: n − 1.
-        rank_cut: That of the measure.
-        singular: Which of them may be singular.
-    """
+    """Compute `information_bias` (B,) of sample covariances of any rank; it is exact for all of them."""
     bias = np.empty((3, len(cov)))
     with double_precision():
         full = information_bias(freedom, dims)

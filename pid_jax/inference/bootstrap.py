@@ -144,7 +144,9 @@ def bootstrap_pid(
     spec = check_spec(spec)
     check_key(key)
     kind = Parametric() if kind is None else kind
-    interval = _default_interval(spec, kind) if interval is None else interval
+    if interval is None:
+        is_calibrated = isinstance(kind, Parametric) and isinstance(spec.bias_correction, IndirectInference)
+        interval = Calibrated() if is_calibrated else BCa()
     _check(spec, kind, interval, resamples, level)
     with use_devices():
         for_estimate, for_replicates = jax.random.split(key)
@@ -254,11 +256,6 @@ def _intervals(
     }
     lower, upper = (PIDAtoms(**{name: ends[side] for name, ends in pairs.items()}) for side in (0, 1))
     return lower, upper
-
-
-def _default_interval(spec: PIDSpec, kind: Kind) -> Interval:
-    is_calibrated = isinstance(kind, Parametric) and isinstance(spec.bias_correction, IndirectInference)
-    return Calibrated() if is_calibrated else BCa()
 
 
 def _check(spec: PIDSpec, kind: object, interval: object, resamples: int, level: float) -> None:
