@@ -1,7 +1,7 @@
 """Bootstrap intervals of the atoms, for all leading axes at once."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,6 @@ from pid_jax.estimate.after_ranks import with_rank_errors
 from pid_jax.estimate.gaussianize import Latents
 from pid_jax.estimate.latents import (
     estimate_latents,
-    estimate_reduced,
     leave_out,
     map_to_latents,
 )
@@ -24,7 +23,7 @@ from pid_jax.estimate.samples import check_spec, check_variables, reduce_variabl
 from pid_jax.inference.influence import acceleration_of_gaussians, acceleration_of_rows
 from pid_jax.inference.intervals import check_enough_draws, deviations, interval_from
 from pid_jax.inference.neighbors import choose_length
-from pid_jax.inference.replicates import gaussian_replicates, row_replicates
+from pid_jax.inference.replicates import gaussian_replicates, refitted_replicates, row_replicates
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.pid.measure import Redundancy
 from pid_jax.runtime.by_type import by_type
@@ -210,26 +209,22 @@ def _replicates(
     if by_type("kind", kind, {Parametric: True, Pairs: False, Block: False}):
         return gaussian_replicates(found.cov, found.dims, samples, spec.redundancy, resamples, key, progress)
     if isinstance(kind, Pairs) and kind.refit:
-        return _refitted(variables, spec, resamples, key, progress)
+        plain = dataclasses.replace(spec, bias_correction=NoCorrection())
+        found_again = refitted_replicates(_drawn_again(variables, resamples, key), plain, resamples, progress)
+        return PIDAtoms(**{name: getattr(found_again, name) for name in ATOMS})
     return row_replicates(latents.values, found.dims, spec.redundancy, resamples, block_length, key, progress)
 
 
-def _refitted(
-    variables: Sequence[ArrayLike], spec: PIDSpec, resamples: int, key: jax.Array, progress: Progress
-) -> PIDAtoms:
-    """Estimate from rows drawn with replacement, with every stage fitted anew."""
+def _drawn_again(
+    variables: Sequence[ArrayLike], resamples: int, key: jax.Array
+) -> Iterator[tuple[list[np.ndarray], jax.Array]]:
+    """Draw rows with replacement."""
     arrays = check_variables(*variables)
-    plain = dataclasses.replace(spec, bias_correction=NoCorrection())
-    found = []
-    for place, one in enumerate(jax.random.split(key, resamples)):
+    samples = arrays[0].shape[-2]
+    for one in jax.random.split(key, resamples):
         for_rows, for_fit = jax.random.split(one)
-        rows = np.asarray(jax.random.choice(for_rows, arrays[0].shape[-2], (arrays[0].shape[-2],)))
-        one_1, one_2, one_t = (x[..., rows, :] for x in arrays)
-        reduced, _, rest = reduce_variables(one_1, one_2, one_t, plain, for_fit)
-        (estimate,) = estimate_reduced(reduced, plain, (plain.redundancy,), rest, no_progress, is_checked=False)
-        found.append(jax.tree.map(np.ravel, estimate.atoms))
-        progress(place + 1, resamples)
-    return jax.tree.map(lambda *parts: np.stack(parts), *found)
+        rows = np.asarray(jax.random.choice(for_rows, samples, (samples,)))
+        yield [x[..., rows, :] for x in arrays], for_fit
 
 
 def _intervals(

@@ -98,7 +98,7 @@ class PIDComparison(Result, amounts=("difference", "lower", "upper", "standard_e
                 text = f"{span(value, '+.4f'):>20}"
                 text += f"  p ≤ {1 - self.level:.2g} in {below} ({clear} family-wise)"
             lines.append(f"  {name:<12}{text}")
-        lines += describe_status(self.status, 12)
+        lines += describe_status(self.status)
         lines += [f"  {'note:':<12}{note}" for note in self.notes]
         named = {"baseline": self.baseline, "intervention": self.intervention}
         lines += [f"  {'finding:':<12}{name}: {text}" for name, one in named.items() for text in one.findings]

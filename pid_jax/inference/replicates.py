@@ -1,6 +1,6 @@
 """Replicates of decompositions: of sample covariances of a Gaussian model, and of rows drawn again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import jax
@@ -12,19 +12,22 @@ from jaxtyping import Array, Float
 from pid_jax.bias.sampling import sample_covariances
 from pid_jax.decompose.covariances import COPIES
 from pid_jax.decompose.pid import solve_pid
+from pid_jax.estimate.latents import estimate_reduced
+from pid_jax.estimate.samples import reduce_variables
 from pid_jax.gaussian.channels import Channels, joint_covariance
 from pid_jax.gaussian.range import groups_on_range, is_singular
 from pid_jax.gaussian.status import Status
 from pid_jax.gaussian.wishart import WhiteFactors, numpy_generator
 from pid_jax.inference.weighted import weighted_covariances
-from pid_jax.pid.atoms import PIDAtoms, compose_atoms
+from pid_jax.pid.atoms import PIDAtoms, PIDQuantities, compose_atoms, quantities_of
 from pid_jax.pid.measure import Redundancy, Unique
 from pid_jax.pid.model import find_typical, sampled_amounts
 from pid_jax.pid.registry import measure_of
 from pid_jax.runtime.devices import current_layout, map_problems, one_each, over_devices
 from pid_jax.runtime.precision import double_precision
-from pid_jax.runtime.progress import Progress
+from pid_jax.runtime.progress import Progress, no_progress
 from pid_jax.runtime.threads import one_blas_thread
+from pid_jax.settings.estimate import PIDSpec
 
 # Draws for the search of the model whose samples look like the data.
 SEARCH_DRAWS = 50
@@ -127,6 +130,20 @@ def weighted_replicates(
         done += count
         progress(done, resamples)
     return _as_atoms(np.concatenate(parts, axis=1))
+
+
+def refitted_replicates(
+    drawn: Iterator[tuple[Sequence[np.ndarray], jax.Array]], spec: PIDSpec, resamples: int, progress: Progress
+) -> PIDQuantities:
+    """Decompose samples that were drawn again, with every stage fitted anew by the key that comes with them."""
+    found = []
+    for done in range(1, resamples + 1):
+        (source_1, source_2, target), key = next(drawn)
+        reduced, _, rest = reduce_variables(source_1, source_2, target, spec, key)
+        (estimate,) = estimate_reduced(reduced, spec, (spec.redundancy,), rest, no_progress, is_checked=False)
+        found.append(jax.tree.map(np.ravel, quantities_of(estimate.atoms, estimate.information)))
+        progress(done, resamples)
+    return jax.tree.map(lambda *parts: np.stack(parts), *found)
 
 
 def draw_counts(generator: np.random.Generator, samples: int, block_length: int) -> Float[np.ndarray, "n"]:
