@@ -10,7 +10,7 @@ from benchmarks.problems import draw
 from benchmarks.record import write_results
 from pid_jax import BROJA, Independence, gaussian_pid, use_devices
 from pid_jax.gaussian.wishart import numpy_generator
-from pid_jax.inference.permuted import draw_permutations, permuted_quantities
+from pid_jax.inference.permuted import draw_permutations, permute, permuted_quantities
 from pid_jax.inference.replicates import gaussian_replicates, row_replicates
 from pid_jax.runtime.progress import no_progress
 from pid_jax.testing.problems import random_channel
@@ -35,7 +35,7 @@ def main() -> None:
         "Parametric": lambda count: gaussian_replicates(cov, DIMS, SAMPLES, BROJA(), count, key, no_progress),
         "Pairs": lambda count: row_replicates(rows, DIMS, BROJA(), count, 1, key, no_progress),
         "Permutations": lambda count: permuted_quantities(
-            rows, cov, DIMS, Independence(), BROJA(), drawn, count, no_progress
+            cov, DIMS, BROJA(), permute(rows, DIMS, Independence()), drawn, count, rows.nbytes, no_progress
         ),
     }
     kinds["Parametric"](RESAMPLES)

@@ -63,7 +63,7 @@ def measure(name: str) -> list[Row]:
             key = jax.random.fold_in(jax.random.key(7), group)
             errors = sampling_errors(plug_in, cov, problem.dims, samples, BROJA(), correction, key, LEVEL)
             corrected = subtract_sampling(plug_in, errors)
-            found[way].append((corrected.found.atoms, corrected.lower, corrected.upper, plug_in.atoms))
+            found[way].append((corrected.atoms, corrected.lower, corrected.upper, plug_in.atoms))
     truth = truth_of(problem)
     joined = {way: jax.tree.map(lambda *parts: np.concatenate(parts), *groups) for way, groups in found.items()}
     return [_row(name, samples, way, truth, of_way) for way, of_way in joined.items()]

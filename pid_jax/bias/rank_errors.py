@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from pid_jax.bias.rank_noise import add_rank_noise, correlation_of, remove_rank_noise, roots_of, share_of_noise
-from pid_jax.decompose.pid import solve_pid
+from pid_jax.decompose.pid import solve_quantities
 from pid_jax.gaussian.joint import block_slices
 from pid_jax.gaussian.wishart import WhiteFactors, numpy_generator
-from pid_jax.pid.atoms import PIDQuantities, quantities_of
+from pid_jax.pid.atoms import PIDQuantities
 from pid_jax.pid.measure import Redundancy
 from pid_jax.runtime.threads import one_blas_thread
 
@@ -39,14 +39,7 @@ class RankErrors:
 def noisy_problems(
     cov: Float[np.ndarray, "problems D D"], samples: int, dims: tuple[int, int, int], is_ranked: np.ndarray
 ) -> Int[np.ndarray, "k"]:
-    """Find the problems in which the noise of ranks matters.
-
-    Args:
-        cov: Covariances without the noise of ranks, or NaN.
-        samples: n.
-        dims: (d1, d2, dt).
-        is_ranked: Which problems were mapped by ranks.
-    """
+    """Find the problems in which the noise of ranks matters, from covariances without it, or NaN."""
     rows = np.flatnonzero(is_ranked & np.isfinite(cov).all(axis=(-2, -1)))
     with one_blas_thread(cov.shape[-1]):
         return rows[share_of_noise(cov[rows], samples, dims) > SMALLEST_SHARE] if rows.size else rows
@@ -59,14 +52,9 @@ def rank_errors(
     redundancy: Redundancy,
     key: jax.Array,
 ) -> RankErrors:
-    """Draw the errors of decompositions after ranks.
+    """Draw the errors of decompositions after ranks, from covariances without their noise (`remove_rank_noise`).
 
-    Args:
-        cov: Covariances of normal scores without the noise of ranks (`remove_rank_noise`).
-        samples: n.
-        dims: (d1, d2, dt).
-        redundancy: The measure.
-        key: A JAX random key; all problems use the same white noise.
+    All problems use the same white noise.
     """
     pairs = [_decompose(one, [slice(None)], samples, [dims], redundancy, key) for one in cov]
     return _errors_of([(raw[0], ranked[0]) for raw, ranked in pairs])
@@ -81,12 +69,7 @@ def rank_errors_of_difference(
 ) -> RankErrors:
     """Draw the errors of differences between two conditions of the same samples, after ranks; second minus first.
 
-    Args:
-        cov: Joint covariances of the latents of both conditions, side by side, without the noise of ranks.
-        samples: n.
-        dims: (d1, d2, dt) of each condition.
-        redundancy: The measure.
-        key: A JAX random key; all problems use the same white noise.
+    As `rank_errors`, with joint covariances of the latents of both conditions, side by side.
     """
     parts = block_slices(tuple(sum(one) for one in dims))
     pairs = []
@@ -97,14 +80,7 @@ def rank_errors_of_difference(
 
 
 def add_rank_errors(drawn: Any, rows: np.ndarray, errors: RankErrors, key: jax.Array) -> Any:
-    """Add errors of ranks to draws that know of the errors of raw samples alone.
-
-    Args:
-        drawn: Atoms, or atoms and informations, (draws, problems).
-        rows: The problems that `errors` are of.
-        errors: The errors.
-        key: A JAX random key, to choose among their draws.
-    """
+    """Add errors of ranks in some problems to draws (draws, problems) that know of the errors of raw samples alone."""
     count = len(jax.tree.leaves(drawn)[0])
     chosen = numpy_generator(key).integers(DRAWS, size=count)
 
@@ -133,7 +109,7 @@ def _decompose(
         raw, ranked = (_quadratic(roots_of(model)[0] @ whites) for model in (cov[None], noisy))
         found = [[some[:, part, part] for part in parts] for some in (raw, ranked)]
         found[1] = [remove_rank_noise(some, samples) for some in found[1]]
-    each = [[_quantities(some, own, redundancy) for some, own in zip(one, dims, strict=True)] for one in found]
+    each = [[solve_quantities(some, own, redundancy) for some, own in zip(one, dims, strict=True)] for one in found]
     return each[0], each[1]
 
 
@@ -143,11 +119,6 @@ def _white_factors(key: jax.Array, size: int, samples: int) -> np.ndarray:
     if freedom >= size:
         return WhiteFactors(key, size, freedom).draw(DRAWS) / np.sqrt(freedom)
     return numpy_generator(key).standard_normal((DRAWS, size, freedom)) / np.sqrt(freedom)
-
-
-def _quantities(cov: np.ndarray, dims: tuple[int, int, int], redundancy: Redundancy) -> PIDQuantities:
-    solved = solve_pid(cov, dims, redundancy)
-    return quantities_of(solved.atoms, solved.information)
 
 
 def _quadratic(root: np.ndarray) -> np.ndarray:

@@ -74,14 +74,7 @@ def remove_rank_noise(cov: Float[np.ndarray, "... D D"], samples: int) -> Float[
 
     To order 1/n the result has the mean and the scatter of the correlations of raw Gaussian samples, so that all that
     is known of these holds for it. It has the range of `cov` and is positive definite there: where noise is more than
-    half of what is seen in a direction, only a part of it is removed.
-
-    Args:
-        cov: Sample covariances of normal scores of n samples.
-        samples: n.
-
-    Returns:
-        The covariances; normal scores keep their variances.
+    half of what is seen in a direction, only a part of it is removed. Normal scores keep their variances.
     """
     shown = correlation_of(cov)
     root, inverse = roots_of(shown * (1 + noise_weights(samples).sum() / samples))
@@ -98,10 +91,7 @@ def remove_rank_noise(cov: Float[np.ndarray, "... D D"], samples: int) -> Float[
 def share_of_noise(cov: Float[np.ndarray, "B D D"], samples: int, dims: tuple[int, int, int]) -> Float[np.ndarray, "B"]:
     """Compute the largest share of noise in what the sources leave open about a direction of the target.
 
-    Args:
-        cov: Covariances of normal scores without their noise.
-        samples: n.
-        dims: (d1, d2, dt).
+    The covariances are those of normal scores without their noise.
     """
     latent = correlation_of(cov)
     noise = noise_of_ranks(latent, samples)
@@ -117,14 +107,7 @@ def share_of_noise(cov: Float[np.ndarray, "B D D"], samples: int, dims: tuple[in
 def add_rank_noise(
     correlation: Float[np.ndarray, "D D"], samples: int, draws: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "draws D D"]:
-    """Draw what correlations become by the errors of normal scores of n samples, apart from all other sampling.
-
-    Args:
-        correlation: Correlations of the latents.
-        samples: n.
-        draws: How many.
-        rng: Generator of random numbers.
-    """
+    """Draw what correlations of latents become by the errors of normal scores of n samples, apart from all sampling."""
     weights, size = noise_weights(samples) / samples, len(correlation)
     drawn = np.repeat(correlation[None], draws, axis=0) + noise_of_ranks(correlation, samples)
     for degree in DRAWN_DEGREES:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from scipy.special import ndtri
 
 from pid_jax.bias.rank_errors import RankErrors
+from pid_jax.decompose.covariances import put_rows
 from pid_jax.decompose.pid import solve_pid
 from pid_jax.decompose.result import ATOMS, INFORMATION
 from pid_jax.gaussian.information import Information
@@ -38,17 +39,15 @@ Amounts = tuple[PIDAtoms, Information]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Corrected:
+class Corrected(PIDSolution):
     """A decomposition without its estimated bias.
 
     Attributes:
-        found: The corrected decomposition.
         bias: Bias of the atoms that was taken off.
         lower: Lower ends of the intervals of the atoms.
         upper: Upper ends.
     """
 
-    found: PIDSolution
     bias: PIDAtoms
     lower: PIDAtoms
     upper: PIDAtoms
@@ -74,18 +73,10 @@ def sampling_errors(
     key: jax.Array,
     level: float = INTERVAL_LEVEL,
 ) -> Calibration:
-    """Find bias and intervals of the decompositions of sample covariances.
+    """Find bias and intervals of level `level` of the decompositions found from sample covariances (..., D, D).
 
-    Args:
-        found: The decompositions.
-        cov: The sample covariances (..., D, D).
-        dims: (d1, d2, dt).
-        samples: Number n of samples behind each.
-        redundancy: The measure.
-        correction: The method. Singular covariances are corrected on their range, and have the plain bootstrap with
-            either method where the information of both sources is infinite.
-        key: A JAX random key; all problems use the same white noise.
-        level: Probability with which the intervals are to hold the truth.
+    Singular covariances are corrected on their range, and have the plain bootstrap with either method where the
+    information of both sources is infinite. All problems use the same white noise.
     """
     check_correction(redundancy, correction)
     leading, flat = cov.shape[:-2], cov.reshape(-1, *cov.shape[-2:])
@@ -105,11 +96,12 @@ def sampling_errors(
 
 def subtract_sampling(found: PIDSolution, errors: Calibration) -> Corrected:
     """Take off the bias of sampling."""
-    atoms, information = jax.tree.map(
-        np.subtract, (found.atoms, found.information), (errors.bias, errors.information_bias)
-    )
+    atoms = jax.tree.map(np.subtract, found.atoms, errors.bias)
     return Corrected(
-        found=replace(found, atoms=atoms, information=information),
+        atoms=atoms,
+        information=jax.tree.map(np.subtract, found.information, errors.information_bias),
+        status=found.status,
+        gap=found.gap,
         bias=errors.bias,
         lower=jax.tree.map(np.minimum, errors.lower, atoms),  # up to rounding they are
         upper=jax.tree.map(np.maximum, errors.upper, atoms),
@@ -135,7 +127,8 @@ def subtract_fit(
     other = first if second is None else second
     atoms, information = jax.tree.map(lambda one, two: one + share * (two - one), first, other)
     apart = jax.tree.map(lambda one, two: np.nan if second is None else np.abs(one - two), first[0], other[0])
-    return Corrected(
+    return replace(
+        corrected,
         **_corrected_by(corrected, rows, atoms, information),
         lower=jax.tree.map(lambda x, off, reach: _add_to(rows, x, -off - reach), corrected.lower, atoms, apart),
         upper=jax.tree.map(lambda x, off, reach: _add_to(rows, x, reach - off), corrected.upper, atoms, apart),
@@ -143,15 +136,8 @@ def subtract_fit(
 
 
 def subtract_ranks(corrected: Corrected, rows: np.ndarray, errors: RankErrors, level: float) -> Corrected:
-    """Take off what the noise of ranks did to some problems beyond sampling, and widen their intervals by its scatter.
-
-    Args:
-        corrected: Decompositions without the bias of sampling.
-        rows: The problems that were mapped by ranks.
-        errors: What ranks did to them.
-        level: Probability that an interval is to hold the truth.
-    """
-    found, quantile = corrected.found, float(ndtri(0.5 + 0.5 * level))
+    """Take off what ranks did to some problems beyond sampling, and widen their intervals of `level` by its scatter."""
+    quantile = float(ndtri(0.5 + 0.5 * level))
     atoms = PIDAtoms(**{name: getattr(errors.bias, name) for name in ATOMS})
     information = Information(**{name: getattr(errors.bias, name) for name in INFORMATION})
     reach = PIDAtoms(**{name: quantile * getattr(errors.deviations, name).std(axis=0) for name in ATOMS})
@@ -161,19 +147,21 @@ def subtract_ranks(corrected: Corrected, rows: np.ndarray, errors: RankErrors, l
         wider = np.sign(far[rows]) * (np.hypot(far[rows], more) - np.abs(far[rows]))
         return _add_to(rows, end, wider - bias)
 
-    return Corrected(
+    return replace(
+        corrected,
         **_corrected_by(corrected, rows, atoms, information),
-        lower=jax.tree.map(end, found.atoms, corrected.lower, atoms, reach),
-        upper=jax.tree.map(end, found.atoms, corrected.upper, atoms, reach),
+        lower=jax.tree.map(end, corrected.atoms, corrected.lower, atoms, reach),
+        upper=jax.tree.map(end, corrected.atoms, corrected.upper, atoms, reach),
     )
 
 
 def _corrected_by(corrected: Corrected, rows: np.ndarray, atoms: PIDAtoms, information: Information) -> dict[str, Any]:
-    """Take off more bias of some problems; return the decompositions and all bias by the names of their fields."""
-    found = (corrected.found.atoms, corrected.found.information)
+    """Take off more bias of some problems; return atoms, informations and all bias by the names of their fields."""
+    found = (corrected.atoms, corrected.information)
     left = jax.tree.map(lambda all_, some: _add_to(rows, all_, -some), found, (atoms, information))
     return {
-        "found": replace(corrected.found, atoms=left[0], information=left[1]),
+        "atoms": left[0],
+        "information": left[1],
         "bias": jax.tree.map(partial(_add_to, rows), corrected.bias, atoms),
     }
 
@@ -186,15 +174,9 @@ def mean_over_draws(cov: np.ndarray, dims: tuple[int, ...], redundancy: Redundan
 def wishart_moments(
     cov: np.ndarray, dims: tuple[int, ...], samples: int, redundancy: Redundancy, draws: int, key: jax.Array
 ) -> tuple[PIDSolution, PIDAtoms]:
-    """Decompose sample covariances of n Gaussian samples with the given covariances; mean, and spread of the atoms.
+    """Decompose sample covariances of n Gaussian samples with covariances (..., D, D); mean, and spread of the atoms.
 
-    Args:
-        cov: Covariances (..., D, D).
-        dims: (d1, d2, dt).
-        samples: Number n of samples behind each.
-        redundancy: The measure.
-        draws: Number of replicates.
-        key: A JAX random key; all problems use the same white noise.
+    All problems use the same white noise.
     """
     leading, size = cov.shape[:-2], cov.shape[-1]
     flat = cov.reshape(-1, size, size)
@@ -299,13 +281,6 @@ def _bootstrap(
 def _add_to(rows: np.ndarray, all_: np.ndarray, some: np.ndarray) -> np.ndarray:
     changed = all_.copy()
     changed[rows] += some
-    return changed
-
-
-def put_rows(rows: np.ndarray, all_: np.ndarray, some: np.ndarray) -> np.ndarray:
-    """Return an array with some of its rows replaced."""
-    changed = all_.copy()
-    changed[rows] = some
     return changed
 
 

@@ -77,32 +77,15 @@ def solve_covariances(cov: np.ndarray, dims: tuple[int, ...], solve: Solve, rank
     leading, size = cov.shape[:-2], cov.shape[-1]
     flat = cov.reshape(-1, size, size)
     options: dict[str, Any] = {"dims": dims, "solve": solve, "rank_cut": rank_cut}
-    bytes_each = 8 * COPIES * size**2
+    run = partial(map_problems, bytes_each=8 * COPIES * size**2)
     with double_precision(), one_blas_thread(size):
-        solved, is_clear = map_problems(partial(_solve_full_rank, **options), flat, bytes_each=bytes_each)
-        again = partial(map_problems, partial(_solve_any_rank, **options), bytes_each=bytes_each)
-        solved = solve_again(solved, flat, ~is_clear, again)
+        solved, is_clear = run(partial(_solve_full_rank, **options), flat)
+        rows = np.flatnonzero(~is_clear)
+        if rows.size:  # all problems or a power of two, and so compiled for few sizes
+            padded = np.resize(rows, min(len(flat), max(FEWEST, 1 << (len(rows) - 1).bit_length())))
+            again = run(partial(_solve_any_rank, **options), flat[padded])
+            solved = jax.tree.map(lambda all_, some: put_rows(rows, all_, some[: len(rows)]), solved, again)
     return jax.tree.map(lambda x: x.reshape((*leading, *x.shape[1:])), solved)
-
-
-def solve_again(solved: Any, cov: np.ndarray, chosen: Bool[np.ndarray, "B"], solve: Callable[[np.ndarray], Any]) -> Any:
-    """Replace the results of some problems by those of another solver.
-
-    Args:
-        solved: Results with one leading axis.
-        cov: The covariances behind them.
-        chosen: Which problems to solve again.
-        solve: The other solver. It is called with all problems or a power of two, and so compiled for few sizes.
-
-    Returns:
-        The results, those that were not chosen as they were.
-    """
-    rows = np.flatnonzero(chosen)
-    if not rows.size:
-        return solved
-    padded = np.resize(rows, min(len(cov), max(FEWEST, 1 << (len(rows) - 1).bit_length())))
-    again = solve(cov[padded])
-    return jax.tree.map(lambda all_, some: _replace(all_, rows, some), solved, again)
 
 
 @partial(jax.jit, static_argnames=("dims", "solve", "rank_cut", "mesh"))
@@ -123,10 +106,11 @@ def _solve_any_rank(
     return over_devices(jax.vmap(lambda one: solve(whiten_any_rank(one, dims, rank_cut)[0])), mesh)(cov)
 
 
-def _replace(all_: np.ndarray, rows: np.ndarray, some: np.ndarray) -> np.ndarray:
-    replaced = all_.copy()
-    replaced[rows] = some[: len(rows)]
-    return replaced
+def put_rows(rows: np.ndarray, all_: np.ndarray, some: np.ndarray) -> np.ndarray:
+    """Return an array with some of its rows replaced."""
+    changed = all_.copy()
+    changed[rows] = some
+    return changed
 
 
 def _check_dims(dims: object, shape: tuple[int, ...], sources: int | None) -> tuple[int, ...]:

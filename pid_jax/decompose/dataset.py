@@ -18,7 +18,7 @@ import numpy as np
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.status import Status
 from pid_jax.pid.atoms import PIDAtoms, PIDQuantities
-from pid_jax.runtime.files import write_bytes
+from pid_jax.runtime.files import encode_dataset, read_dataset, write_bytes
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -154,11 +154,8 @@ class Result:
 
     def save(self, path: str | Path) -> Path:
         """Write the result to one netCDF file, whole or not at all; without flows, see `FlowFit.save`."""
-        from pid_jax.runtime.netcdf import encode_dataset  # xarray takes as long to import as JAX does
-
-        path = Path(path)
-        write_bytes(path, encode_dataset(self.to_xarray()))
-        return path
+        write_bytes(Path(path), encode_dataset(self.to_xarray()))
+        return Path(path)
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -167,8 +164,6 @@ class Result:
         Raises:
             ValueError: If the file is missing or holds something else.
         """
-        from pid_jax.runtime.netcdf import read_dataset  # xarray takes as long to import as JAX does
-
         return cls.from_xarray(read_dataset(path, cls._schema, f"{cls.__name__}.save"))
 
     @classmethod

@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 from pid_jax.decompose.covariances import check_covariances, solve_covariances
 from pid_jax.decompose.result import VARIABLES, PIDEstimate
 from pid_jax.gaussian.condition import note_conditions
-from pid_jax.pid.atoms import PIDSolution
+from pid_jax.pid.atoms import PIDQuantities, PIDSolution, quantities_of
 from pid_jax.pid.broja import BROJA
 from pid_jax.pid.measure import Redundancy
 from pid_jax.pid.registry import measure_of
@@ -66,3 +66,9 @@ def gaussian_pid(
 def solve_pid(cov: np.ndarray, dims: tuple[int, ...], redundancy: Redundancy) -> PIDSolution:
     """Decompose checked covariances; the arrays of the solution have their leading axes."""
     return solve_covariances(cov, dims, measure_of(redundancy).solve, redundancy.rank_cut)
+
+
+def solve_quantities(cov: np.ndarray, dims: tuple[int, ...], redundancy: Redundancy) -> PIDQuantities:
+    """Return the atoms and informations of `solve_pid`."""
+    solved = solve_pid(cov, dims, redundancy)
+    return quantities_of(solved.atoms, solved.information)

@@ -200,15 +200,10 @@ def span(values: np.ndarray, form: str = ".4g") -> str:
     return f"{low:{form}}" if values.size == 1 else f"{low:{form}} to {high:{form}}"
 
 
-def describe_status(status: np.ndarray, width: int) -> list[str]:
-    """Return a line with the statuses other than `OK` and how many problems have each, or no line.
-
-    Args:
-        status: `Status` of each problem.
-        width: Width of the heading.
-    """
+def describe_status(status: np.ndarray) -> list[str]:
+    """Return a line with the statuses other than `OK` and how many problems have each, or no line."""
     bad = {Status(code).name: int((status == code).sum()) for code in np.unique(status) if code}
-    return [f"  {'status:':<{width}}{bad}"] if bad else []
+    return [f"  {'status:':<12}{bad}"] if bad else []
 
 
 def _largest(gap: np.ndarray) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from pid_jax.bias.rank_errors import add_rank_errors, noisy_problems, rank_errors, rank_errors_of_difference
 from pid_jax.bias.rank_noise import LARGEST_SHARE, remove_rank_noise, roots_of, share_of_noise
-from pid_jax.bias.sampling import put_rows
+from pid_jax.decompose.covariances import put_rows
 from pid_jax.decompose.result import PIDEstimate
 from pid_jax.estimate.gaussianize import Latents, are_ranked
 from pid_jax.gaussian.status import Status

@@ -17,10 +17,10 @@ from pid_jax.gaussian.status import Status
 from pid_jax.normality.sentences import name_problems
 from pid_jax.pid.mmi import MMI
 from pid_jax.reduce.pca import Reduced
+from pid_jax.runtime.arrays import side_by_side
 from pid_jax.runtime.checks import is_discrete, is_redundant
 from pid_jax.runtime.precision import double_precision
 from pid_jax.runtime.progress import part_of
-from pid_jax.runtime.side_by_side import side_by_side
 from pid_jax.settings.gaussianize import Auto, Copula, NoGaussianization, RealNVP
 
 if TYPE_CHECKING:  # flows are loaded on first use: Flax and Distrax take seconds

@@ -12,9 +12,9 @@ from jaxtyping import Array, Float
 from pid_jax.estimate.gaussianizer import FitOptions, GaussianizerRecord, Latents
 from pid_jax.flow.marginal import QUARTILES, gaussianize_copula
 from pid_jax.reduce.pca import Reduced
+from pid_jax.runtime.arrays import side_by_side
 from pid_jax.runtime.devices import map_problems, over_devices
 from pid_jax.runtime.precision import double_precision
-from pid_jax.runtime.side_by_side import side_by_side
 from pid_jax.settings.gaussianize import Copula
 
 # Arrays as large as the scores of a problem that exist at a time while they are ranked.

@@ -10,8 +10,8 @@ from pid_jax.estimate.by_flow import AUTO, FLOW
 from pid_jax.estimate.by_ranks import COPULA
 from pid_jax.estimate.gaussianizer import FitOptions, GaussianizerRecord, Latents
 from pid_jax.reduce.pca import Reduced
+from pid_jax.runtime.arrays import side_by_side
 from pid_jax.runtime.progress import Progress
-from pid_jax.runtime.side_by_side import side_by_side
 from pid_jax.settings.estimate import NoCorrection, PIDSpec, is_shrunk
 from pid_jax.settings.gaussianize import Gaussianizer, NoGaussianization
 

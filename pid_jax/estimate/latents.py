@@ -15,7 +15,6 @@ from pid_jax.bias.rank_errors import noisy_problems, rank_errors
 from pid_jax.bias.sampling import (
     INTERVAL_LEVEL,
     Amounts,
-    Corrected,
     mean_over_draws,
     sampling_errors,
     subtract_fit,
@@ -189,40 +188,24 @@ def _decompose(
     level: float,
 ) -> dict[str, Any]:
     """Decompose covariances, take off the bias of sampling and of fits; return fields of `PIDEstimate`."""
+    plain = solve_pid(cov, dims, measure)
     if not is_corrected(spec):
-        return vars(solve_pid(cov, dims, measure))
+        return vars(plain)
     samples = latents.values.shape[1]
-    corrected = correct_sampling(cov, samples, dims, measure, spec.bias_correction, key, level)
-    noisy = noisy_problems(cov, samples, dims, are_ranked(latents.gaussianizer) & (corrected.found.status == Status.OK))
+    correction: Any = spec.bias_correction
+    errors = sampling_errors(plain, cov, dims, samples, measure, correction, key, level)
+    corrected = subtract_sampling(plain, errors)
+    noisy = noisy_problems(cov, samples, dims, are_ranked(latents.gaussianizer) & (corrected.status == Status.OK))
     if noisy.size:
-        errors = rank_errors(cov[noisy], samples, dims, measure, jax.random.fold_in(key, 2))
-        corrected = subtract_ranks(corrected, noisy, errors, level)
+        of_ranks = rank_errors(cov[noisy], samples, dims, measure, jax.random.fold_in(key, 2))
+        corrected = subtract_ranks(corrected, noisy, of_ranks, level)
     rows = latents.used
     if rows is not None:
-        here = jax.tree.map(lambda x: x[rows], (corrected.found.atoms, corrected.found.information))
+        here = jax.tree.map(lambda x: x[rows], (corrected.atoms, corrected.information))
         first, second = _biases_of_fits(latents, here, measure, dims)
         by_gaussians = latents.fit.spec.gaussian_share if latents.fit is not None else None
         corrected = subtract_fit(corrected, rows, first, second, by_gaussians or 0.0)
-    return fields_of(corrected)
-
-
-def fields_of(corrected: Corrected) -> dict[str, Any]:
-    """Name the fields of `PIDEstimate` that a corrected decomposition has."""
-    return vars(corrected.found) | {name: getattr(corrected, name) for name in ("bias", "lower", "upper")}
-
-
-def correct_sampling(
-    cov: np.ndarray,
-    samples: int,
-    dims: tuple[int, int, int],
-    measure: Redundancy,
-    correction: Any,
-    key: jax.Array,
-    level: float = INTERVAL_LEVEL,
-) -> Corrected:
-    """Decompose covariances, and take off the bias of sampling."""
-    plain = solve_pid(cov, dims, measure)
-    return subtract_sampling(plain, sampling_errors(plain, cov, dims, samples, measure, correction, key, level))
+    return vars(corrected)
 
 
 def _biases_of_fits(

@@ -19,8 +19,7 @@ from pid_jax.estimate.usable import find_usable
 from pid_jax.reduce.discrete import find_discrete
 from pid_jax.reduce.pca import Reduced, keep_all, project
 from pid_jax.reduce.prepare import SinglePrecision, scale_extremes
-from pid_jax.reduce.sentences import describe_reduction, describe_scale
-from pid_jax.reduce.solve import fit_reduction, is_exact
+from pid_jax.reduce.solve import describe_reduction, describe_scale, fit_reduction, is_exact
 from pid_jax.runtime.checks import (
     check_enough_samples,
     check_key,

@@ -11,8 +11,8 @@ from scipy.linalg import solve_triangular
 from pid_jax.flow.fitted import FlowFit
 from pid_jax.flow.input import prepare_variable
 from pid_jax.flow.stage import Stage, stages_forward
+from pid_jax.runtime.arrays import side_by_side
 from pid_jax.runtime.precision import single_precision
-from pid_jax.runtime.side_by_side import side_by_side
 from pid_jax.settings.gaussianize import Copula, NoGaussianization, RealNVP, is_ranked
 
 

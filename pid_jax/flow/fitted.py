@@ -19,10 +19,10 @@ from pid_jax.flow.objective import log_density
 from pid_jax.flow.spline import Spline
 from pid_jax.flow.stage import Stage
 from pid_jax.flow.weights import Architecture, init_weights
+from pid_jax.runtime.arrays import side_by_side
 from pid_jax.runtime.checks import check_key, check_positive_int, check_same_labels, check_samples
 from pid_jax.runtime.files import write_bytes
 from pid_jax.runtime.precision import single_precision
-from pid_jax.runtime.side_by_side import side_by_side
 from pid_jax.settings.estimate import spec_from_dict, spec_to_dict
 from pid_jax.settings.gaussianize import RealNVP, is_ranked
 

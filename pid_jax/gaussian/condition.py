@@ -17,15 +17,9 @@ SMALLEST_PIVOT = 1e-6
 
 
 def condition_numbers(cov: np.ndarray, dims: Sequence[int], rank_cut: float) -> np.ndarray:
-    """Compute the condition of each variable's correlation matrix on its range, where it is bad; 1 elsewhere.
+    """Compute the condition (B, variables) of correlation matrices on their range, where it is bad; 1 elsewhere.
 
-    Args:
-        cov: Covariances (B, D, D).
-        dims: (d1, ..., dt).
-        rank_cut: Directions with less than this fraction of a variable's largest variance are dropped.
-
-    Returns:
-        Condition numbers (B, variables).
+    Directions with less than the fraction `rank_cut` of a variable's largest variance are dropped.
     """
     found = np.ones((len(cov), len(dims)))
     is_finite = np.asarray(np.isfinite(cov).all(axis=(-2, -1)))
@@ -48,15 +42,7 @@ def condition_numbers(cov: np.ndarray, dims: Sequence[int], rank_cut: float) -> 
 def note_conditions(
     cov: np.ndarray, dims: Sequence[int], rank_cut: float, labels: Sequence[str], problem: str = "problem"
 ) -> tuple[str, ...]:
-    """Return notes on variables whose condition lets rounding move atoms by more than 1e-6 nats.
-
-    Args:
-        cov: Covariances (..., D, D).
-        dims: (d1, ..., dt).
-        rank_cut: As above.
-        labels: What the variables are called.
-        problem: What a problem is called.
-    """
+    """Return notes on variables whose condition lets rounding move atoms by more than 1e-6 nats."""
     condition = condition_numbers(cov.reshape(-1, *cov.shape[-2:]), dims, rank_cut)
     notes = []
     for label, numbers in zip(labels, condition.T, strict=True):

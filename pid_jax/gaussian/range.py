@@ -1,7 +1,6 @@
 """Singular covariances in coordinates that span what they have variance in."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool
@@ -15,22 +14,9 @@ from pid_jax.runtime.precision import double_precision
 SINGULAR = 1e-9
 
 
-@dataclass(frozen=True, kw_only=True)
-class OnRange:
-    """A covariance in coordinates in which every variable has full rank.
-
-    Attributes:
-        cov: The covariance (r, r), with as many coordinates of each variable as it has rank.
-        ranks: Ranks of source_1, source_2 and target.
-        shared: Number of leading coordinates of source_2 that are linear functions of source_1.
-    """
-
-    cov: np.ndarray
-    ranks: tuple[int, int, int]
-    shared: int
-
-
-def restrict_to_range(cov: np.ndarray, dims: tuple[int, int, int], rank_cut: float) -> OnRange:
+def restrict_to_range(
+    cov: np.ndarray, dims: tuple[int, int, int], rank_cut: float
+) -> tuple[np.ndarray, tuple[int, int, int], int]:
     """Map each variable linearly onto its range; nothing is lost.
 
     Coordinates without variance are left out. A variable that is singular beyond that is mapped to its principal axes,
@@ -40,6 +26,10 @@ def restrict_to_range(cov: np.ndarray, dims: tuple[int, int, int], rank_cut: flo
         cov: A covariance (D, D).
         dims: (d1, d2, dt).
         rank_cut: That of the measure: `whiten_any_rank` drops the same directions.
+
+    Returns:
+        The covariance (r, r), with as many coordinates of each variable as it has rank; the ranks of source_1, source_2
+        and target; and the number of leading coordinates of source_2 that are linear functions of source_1.
     """
     variance = np.diagonal(cov)
     scale = np.where(variance > 0, 1 / np.sqrt(np.where(variance > 0, variance, 1)), 0)
@@ -56,7 +46,7 @@ def restrict_to_range(cov: np.ndarray, dims: tuple[int, int, int], rank_cut: flo
     for rows, columns, one in zip(block_slices((r1, r2, rt)), (at_1, at_2, target), maps, strict=True):
         whole[rows, columns] = one
     restricted = whole @ corr @ whole.T
-    return OnRange(cov=0.5 * (restricted + restricted.T), ranks=(r1, r2, rt), shared=shared)
+    return 0.5 * (restricted + restricted.T), (r1, r2, rt), shared
 
 
 def groups_on_range(
@@ -65,25 +55,17 @@ def groups_on_range(
     """Restrict covariances (B, D, D), and yield rows, covariances, ranks and shared directions of those alike."""
     groups: dict[tuple[tuple[int, int, int], int], list[tuple[int, np.ndarray]]] = {}
     for row, one in enumerate(cov):
-        found = restrict_to_range(one, dims, rank_cut)
-        groups.setdefault((found.ranks, found.shared), []).append((row, found.cov))
+        restricted, ranks, shared = restrict_to_range(one, dims, rank_cut)
+        groups.setdefault((ranks, shared), []).append((row, restricted))
     for (ranks, shared), members in groups.items():
-        rows, restricted = zip(*members, strict=True)
-        yield list(rows), np.stack(restricted), ranks, shared
+        rows, alike = zip(*members, strict=True)
+        yield list(rows), np.stack(alike), ranks, shared
 
 
 def information_bias_on_range(
     cov: np.ndarray, dims: tuple[int, int, int], freedom: float, rank_cut: float, singular: np.ndarray
 ) -> Information:
-    """Compute `information_bias` (B,) of sample covariances of any rank; it is exact for all of them.
-
-    Args:
-        cov: The sample covariances (B, D, D).
-        dims: (d1, d2, dt).
-        freedom: n − 1.
-        rank_cut: That of the measure.
-        singular: Which of them may be singular.
-    """
+    """Compute `information_bias` (B,) of sample covariances of any rank; it is exact for all of them."""
     bias = np.empty((3, len(cov)))
     with double_precision():
         full = information_bias(freedom, dims)

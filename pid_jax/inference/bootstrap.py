@@ -1,7 +1,7 @@
 """Bootstrap intervals of the atoms, for all leading axes at once."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +16,14 @@ from pid_jax.estimate.after_ranks import with_rank_errors
 from pid_jax.estimate.gaussianize import Latents
 from pid_jax.estimate.latents import (
     estimate_latents,
-    estimate_reduced,
     leave_out,
     map_to_latents,
 )
 from pid_jax.estimate.samples import check_spec, check_variables, reduce_variables
 from pid_jax.inference.influence import acceleration_of_gaussians, acceleration_of_rows
-from pid_jax.inference.intervals import check_enough_draws, interval_from
+from pid_jax.inference.intervals import check_enough_draws, deviations, interval_from
 from pid_jax.inference.neighbors import choose_length
-from pid_jax.inference.normal import deviations
-from pid_jax.inference.replicates import gaussian_replicates, row_replicates
+from pid_jax.inference.replicates import gaussian_replicates, refitted_replicates, row_replicates
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.pid.measure import Redundancy
 from pid_jax.runtime.by_type import by_type
@@ -145,7 +143,9 @@ def bootstrap_pid(
     spec = check_spec(spec)
     check_key(key)
     kind = Parametric() if kind is None else kind
-    interval = _default_interval(spec, kind) if interval is None else interval
+    if interval is None:
+        is_calibrated = isinstance(kind, Parametric) and isinstance(spec.bias_correction, IndirectInference)
+        interval = Calibrated() if is_calibrated else BCa()
     _check(spec, kind, interval, resamples, level)
     with use_devices():
         for_estimate, for_replicates = jax.random.split(key)
@@ -206,31 +206,25 @@ def _replicates(
     progress: Progress,
 ) -> PIDAtoms:
     samples = latents.values.shape[1]
-    common: dict[str, Any] = {"dims": found.dims, "redundancy": spec.redundancy, "resamples": resamples}
-    common |= {"progress": progress, "key": key}
     if by_type("kind", kind, {Parametric: True, Pairs: False, Block: False}):
-        return gaussian_replicates(found.cov, samples=samples, **common)
+        return gaussian_replicates(found.cov, found.dims, samples, spec.redundancy, resamples, key, progress)
     if isinstance(kind, Pairs) and kind.refit:
-        return _refitted(variables, spec, resamples, key, progress)
-    return row_replicates(latents.values, block_length=block_length, **common)
+        plain = dataclasses.replace(spec, bias_correction=NoCorrection())
+        found_again = refitted_replicates(_drawn_again(variables, resamples, key), plain, resamples, progress)
+        return PIDAtoms(**{name: getattr(found_again, name) for name in ATOMS})
+    return row_replicates(latents.values, found.dims, spec.redundancy, resamples, block_length, key, progress)
 
 
-def _refitted(
-    variables: Sequence[ArrayLike], spec: PIDSpec, resamples: int, key: jax.Array, progress: Progress
-) -> PIDAtoms:
-    """Estimate from rows drawn with replacement, with every stage fitted anew."""
+def _drawn_again(
+    variables: Sequence[ArrayLike], resamples: int, key: jax.Array
+) -> Iterator[tuple[list[np.ndarray], jax.Array]]:
+    """Draw rows with replacement."""
     arrays = check_variables(*variables)
-    plain = dataclasses.replace(spec, bias_correction=NoCorrection())
-    found = []
-    for place, one in enumerate(jax.random.split(key, resamples)):
+    samples = arrays[0].shape[-2]
+    for one in jax.random.split(key, resamples):
         for_rows, for_fit = jax.random.split(one)
-        rows = np.asarray(jax.random.choice(for_rows, arrays[0].shape[-2], (arrays[0].shape[-2],)))
-        one_1, one_2, one_t = (x[..., rows, :] for x in arrays)
-        reduced, _, rest = reduce_variables(one_1, one_2, one_t, plain, for_fit)
-        (estimate,) = estimate_reduced(reduced, plain, (plain.redundancy,), rest, no_progress, is_checked=False)
-        found.append(jax.tree.map(np.ravel, estimate.atoms))
-        progress(place + 1, resamples)
-    return jax.tree.map(lambda *parts: np.stack(parts), *found)
+        rows = np.asarray(jax.random.choice(for_rows, samples, (samples,)))
+        yield [x[..., rows, :] for x in arrays], for_fit
 
 
 def _intervals(
@@ -257,11 +251,6 @@ def _intervals(
     }
     lower, upper = (PIDAtoms(**{name: ends[side] for name, ends in pairs.items()}) for side in (0, 1))
     return lower, upper
-
-
-def _default_interval(spec: PIDSpec, kind: Kind) -> Interval:
-    is_calibrated = isinstance(kind, Parametric) and isinstance(spec.bias_correction, IndirectInference)
-    return Calibrated() if is_calibrated else BCa()
 
 
 def _check(spec: PIDSpec, kind: object, interval: object, resamples: int, level: float) -> None:

@@ -51,22 +51,6 @@ class Evidence:
     freedom: Float[Array, ""] | None = None
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True, kw_only=True)
-class Chains:
-    """What chains found.
-
-    Attributes:
-        cov: Draws of the scatter matrix.
-        freedom: Draws of the degrees of freedom; None where they are not inferred.
-        diverging: Number of steps behind the warmup that left the level set of the energy.
-    """
-
-    cov: Float[Array, "chains draws D D"]
-    freedom: Float[Array, "chains draws"] | None
-    diverging: Int[Array, ""]
-
-
 @jax.jit
 def gaussian_evidence(cov: Float[Array, "D D"], count: Float[Array, ""]) -> Evidence:
     """Prepare a sample covariance of `count` degrees of freedom for a Gaussian likelihood."""
@@ -92,7 +76,7 @@ def run_chains(
     chains: int,
     thinning: int,
     draws: int,
-) -> Chains:
+) -> tuple[Float[Array, "chains draws D D"], Float[Array, "chains draws"] | None, Int[Array, ""]]:
     """Sample the scatter matrix of one problem.
 
     Args:
@@ -106,7 +90,8 @@ def run_chains(
         draws: Draws of each chain.
 
     Returns:
-        The draws. Whether the chains agree is for the caller to look at.
+        Draws of the scatter matrix and of the degrees of freedom, None where these are not inferred; and the number of
+        steps after the warmup that left the level set of the energy. Whether the chains agree is for the caller to see.
     """
     from numpyro.infer import NUTS  # its import takes half a second
 
@@ -126,7 +111,7 @@ def run_chains(
     factor = jax.vmap(jax.vmap(lambda one: _scatter_factor(evidence, one)))(z["coordinates"])
     cov = factor @ jnp.swapaxes(factor, -1, -2)
     freedom = jnp.exp(z["log_freedom"]) if "log_freedom" in z else None
-    return Chains(cov=cov, freedom=freedom, diverging=kept[1][warmup:].sum())
+    return cov, freedom, kept[1][warmup:].sum()
 
 
 def _start(key: Array, evidence: Evidence, chains: int) -> dict[str, Array]:

@@ -1,6 +1,5 @@
 """Differences between two conditions of the same samples, for all leading axes at once."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,6 @@ from pid_jax.gaussian.status import Status
 from pid_jax.inference.differences import infer_differences
 from pid_jax.inference.neighbors import choose_length
 from pid_jax.pid.atoms import QUANTITIES, PIDQuantities
-from pid_jax.reduce.pca import Reduced
 from pid_jax.runtime.checks import (
     check_between,
     check_key,
@@ -100,7 +98,7 @@ class PIDComparison(Result, amounts=("difference", "lower", "upper", "standard_e
                 text = f"{span(value, '+.4f'):>20}"
                 text += f"  p ≤ {1 - self.level:.2g} in {below} ({clear} family-wise)"
             lines.append(f"  {name:<12}{text}")
-        lines += describe_status(self.status, 12)
+        lines += describe_status(self.status)
         lines += [f"  {'note:':<12}{note}" for note in self.notes]
         named = {"baseline": self.baseline, "intervention": self.intervention}
         lines += [f"  {'finding:':<12}{name}: {text}" for name, one in named.items() for text in one.findings]
@@ -168,64 +166,43 @@ def compare_pid(
     check_key(key)
     _check(spec, blocks, resamples, level)
     before, after = _check_conditions(baseline, intervention, ids, share_reduction)
-    options: dict[str, Any] = {"resamples": resamples, "level": level, "blocks": blocks, "progress": progress}
+    latents, estimates = [], []
     with use_devices():
         for_estimate, for_rows = jax.random.split(key)
-        reduced, leading, rest = reduce_variables(*before, spec=spec, key=for_estimate, condition="baseline ")
+        reduced, leading, for_latents = reduce_variables(*before, spec=spec, key=for_estimate, condition="baseline ")
         base = before if share_reduction else None
         others, _, _ = reduce_variables(*after, spec=spec, key=for_estimate, fitted_on=base, condition="intervention ")
-        result = compare_reduced(reduced, others, spec, (rest, for_rows), **options)
-    settings = {**result.settings, "share_reduction": share_reduction}
-    return dataclasses.replace(result, settings=settings).reshape(leading)
-
-
-def compare_reduced(
-    baseline: Sequence[Reduced],
-    intervention: Sequence[Reduced],
-    spec: PIDSpec,
-    keys: tuple[jax.Array, jax.Array],
-    *,
-    resamples: int,
-    level: float,
-    blocks: Block | None = None,
-    progress: Progress = no_progress,
-) -> PIDComparison:
-    """Compare two conditions whose variables have been reduced, with one leading axis; see `compare_pid`.
-
-    Args:
-        baseline: source_1, source_2 and target.
-        intervention: The same for the other condition.
-        spec: The settings.
-        keys: JAX random keys for the maps, the same for both conditions, and for the rows.
-        resamples: How often rows are drawn.
-        level: Probability that an interval is to hold the truth.
-        blocks: Blocks of rows to draw.
-        progress: Called with steps done and all there are.
-    """
-    for_latents, for_rows = keys
-    first, second, third = (part_of(progress, i, 3) for i in range(3))
-    latents, estimates = [], []
-    for reduced, part in ((baseline, first), (intervention, second)):
-        found, for_bias = map_to_latents(reduced, spec, for_latents, part)
-        latents.append(found)
-        estimates += estimate_latents(found, reduced, spec, (spec.redundancy,), for_bias, level=level)
-    length, notes = choose_length(np.concatenate([x.values for x in latents], axis=-1), blocks, _SO, 5)
-    notes += (_FITTED,) if any(x.fit is not None for x in latents) else ()
-    notes = (*dict.fromkeys(note for one in estimates for note in one.notes), *notes)
-    draws: dict[str, Any] = {"block_length": length, "resamples": resamples, "key": for_rows}
-    draws["progress"] = third
-    found = infer_differences(latents, estimates, spec.redundancy, level=level, **draws)
-    settings = {"spec": spec_to_dict(spec), "resamples": int(resamples), "level": level}
-    settings["blocks"] = None if blocks is None else spec_to_dict(blocks)
+        for place, variables in enumerate((reduced, others)):
+            found, for_bias = map_to_latents(variables, spec, for_latents, part_of(progress, place, 3))
+            latents.append(found)
+            estimates += estimate_latents(found, variables, spec, (spec.redundancy,), for_bias, level=level)
+        length, warned = choose_length(np.concatenate([x.values for x in latents], axis=-1), blocks, _SO)
+        differences = infer_differences(
+            latents,
+            estimates,
+            spec.redundancy,
+            block_length=length,
+            resamples=resamples,
+            level=level,
+            key=for_rows,
+            progress=part_of(progress, 2, 3),
+        )
+    fitted = (_FITTED,) if any(x.fit is not None for x in latents) else ()
     comparison = PIDComparison(
-        **found,
+        **differences,
         baseline=estimates[0],
         intervention=estimates[1],
         level=level,
-        notes=notes,
-        settings=settings,
+        notes=(*dict.fromkeys(note for one in estimates for note in one.notes), *warned, *fitted),
+        settings={
+            "spec": spec_to_dict(spec),
+            "resamples": int(resamples),
+            "level": level,
+            "blocks": None if blocks is None else spec_to_dict(blocks),
+            "share_reduction": share_reduction,
+        },
     )
-    return leave_out(leave_out(comparison, baseline), intervention)
+    return leave_out(leave_out(comparison, reduced), others).reshape(leading)
 
 
 def _check(spec: PIDSpec, blocks: object, resamples: int, level: float) -> None:

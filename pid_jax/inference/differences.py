@@ -10,8 +10,8 @@ from pid_jax.decompose.result import PIDEstimate
 from pid_jax.estimate.after_ranks import errors_of_differences
 from pid_jax.estimate.gaussianize import Latents
 from pid_jax.inference.influence import influence_of_rows
+from pid_jax.inference.intervals import deviations, error_or_size, in_errors, p_value_of, reach_of
 from pid_jax.inference.multiplicity import ROUNDING, false_discovery_rate, family_wise_by_maximum
-from pid_jax.inference.normal import deviations, error_or_size, in_errors, p_value_of, reach_of
 from pid_jax.inference.replicates import row_replicates
 from pid_jax.pid.atoms import PIDAtoms, PIDQuantities, quantities_of
 from pid_jax.pid.calibration import LEAST_SHARE
@@ -30,23 +30,15 @@ def infer_differences(
     key: jax.Array,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Say how far the second of two conditions is from the first, and how sure that is.
-
-    Args:
-        latents: Those of both conditions, row i of the same sample.
-        estimates: What was found from them, without bias.
-        redundancy: The measure.
-        block_length: Rows that are drawn together.
-        resamples: How often rows are drawn.
-        level: Probability that an interval is to hold the truth.
-        key: A JAX random key.
-        progress: Called with steps done and all there are.
+    """Compute how far the second of two conditions of the same rows is from the first, and how sure that is.
 
     Returns:
         By name, the fields of `PIDComparison` that these decide.
     """
     before, after = (quantities_of(e.atoms, e.information) for e in estimates)
-    shown_before, shown_after = (_as_shown(e) for e in estimates)
+    shown_before, shown_after = (  # as the samples show them, without any correction
+        _with_information(e.atoms if e.bias is None else jax.tree.map(np.add, e.atoms, e.bias)) for e in estimates
+    )
     replicates = _replicates(latents, estimates, redundancy, block_length, resamples, key, progress)
     jackknife = _jackknife(latents, estimates, redundancy, block_length)
     of_ranks = errors_of_differences(latents, estimates, redundancy, jax.random.fold_in(key, 1))
@@ -56,12 +48,6 @@ def infer_differences(
     informed = np.stack([e for one in (before, after) for e in (one.i_1, one.i_2, one.i_12)])
     rounding = ROUNDING * np.where(np.isfinite(informed), informed, 0).max(axis=0)
     return _infer(difference, shown, replicates, jackknife, of_ranks, rounding, level)
-
-
-def _as_shown(estimate: PIDEstimate) -> PIDQuantities:
-    """Return atoms and informations as the samples show them, without any correction."""
-    bias = estimate.bias
-    return _with_information(estimate.atoms if bias is None else jax.tree.map(np.add, estimate.atoms, bias))
 
 
 def _replicates(
@@ -75,15 +61,7 @@ def _replicates(
 ) -> PIDQuantities:
     """Draw rows, the same for both conditions because their key is, and take the differences of the plug-in values."""
     before, after = (
-        row_replicates(
-            x.values,
-            e.dims,
-            redundancy,
-            resamples,
-            block_length,
-            key,
-            part_of(progress, place, 2),
-        )
+        row_replicates(x.values, e.dims, redundancy, resamples, block_length, key, part_of(progress, place, 2))
         for place, (x, e) in enumerate(zip(latents, estimates, strict=True))
     )
     with np.errstate(invalid="ignore"):  # of two infinite amounts

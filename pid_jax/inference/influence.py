@@ -29,12 +29,6 @@ def influence_of_rows(
 
     The mean of a² over n rows, over n, is the variance of the quantity to first order (infinitesimal jackknife).
 
-    Args:
-        cov: Sample covariances.
-        dims: (d1, d2, dt).
-        redundancy: The measure.
-        latents: The rows.
-
     Returns:
         Influences (B, n) in nats, with mean zero.
 
@@ -76,12 +70,6 @@ def acceleration_of_rows(
     cov: np.ndarray, dims: tuple[int, int, int], redundancy: Redundancy, latents: np.ndarray
 ) -> PIDQuantities:
     """Compute the acceleration of BCa intervals, Σ a³ / (6 (Σ a²)^{3/2}), with the influence a of every row.
-
-    Args:
-        cov: Sample covariances (problems, D, D).
-        dims: (d1, d2, dt).
-        redundancy: The measure.
-        latents: The rows (problems, n, D).
 
     Source: B. Efron (1987), J. Am. Stat. Assoc. 82, 171, eq. 7.
     """

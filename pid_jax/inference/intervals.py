@@ -1,4 +1,4 @@
-"""Intervals from replicates, and how many of them they take."""
+"""Intervals and p-values, from replicates and how many of them they take, or from standard errors."""
 
 import math
 
@@ -10,16 +10,12 @@ from pid_jax.settings.inference import Basic, BCa, Percentile
 
 # Replicates or draws that have to lie beyond either end of an interval.
 FEWEST_BEYOND = 5
+# Amounts of nats up to this are what is left where numbers in single precision are subtracted.
+SINGLE_ROUNDING = 1e-6
 
 
 def check_enough_draws(name: str, count: int, level: float) -> None:
-    """Refuse a level that is none, and too few replicates or draws for it.
-
-    Args:
-        name: What the number is called.
-        count: How many there are.
-        level: Probability that an interval is to hold the truth.
-    """
+    """Refuse an invalid level, and too few replicates or draws for it."""
     check_positive_int(name, count)
     check_between("level", level, 0, 1)
     needed = math.ceil(2 * FEWEST_BEYOND / (1 - level) - 1e-9)
@@ -33,17 +29,10 @@ def check_enough_draws(name: str, count: int, level: float) -> None:
 def interval_from(
     estimate: np.ndarray, errors: np.ndarray, level: float, kind: Percentile | Basic | BCa, acceleration: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the ends of the intervals of some quantity.
+    """Find the lower and upper ends of the intervals of estimates without bias (...).
 
-    Args:
-        estimate: The estimates without bias (...).
-        errors: What replicates differ from the truth of their model (resamples, ...); their mean is the bias.
-        level: Probability that an interval is to hold the truth.
-        kind: How.
-        acceleration: For BCa, a sixth of the skewness of the influence of one sample over √n (...).
-
-    Returns:
-        Lower and upper ends (...).
+    Errors (resamples, ...) are what replicates differ from the truth of their model; their mean is the bias. The
+    acceleration, for BCa, is a sixth of the skewness of the influence of one sample over √n (...).
     """
     tail = (1 - level) / 2
     centered = errors - errors.mean(axis=0)
@@ -70,3 +59,37 @@ def _quantile_of_each(values: np.ndarray, probability: np.ndarray) -> np.ndarray
     index = np.arange(len(values))
     found = [np.interp(place, index, column) for place, column in zip(places, ordered.T, strict=True)]
     return np.asarray(found).reshape(probability.shape)
+
+
+def error_or_size(error: np.ndarray, value: np.ndarray, rounding: float | np.ndarray = 0.0) -> np.ndarray:
+    """Return standard errors; what never varies cannot be told from what corrections leave, and has its own size.
+
+    Errors up to `rounding` are those of numbers that never vary.
+    """
+    return np.where(error <= rounding, np.abs(value), error)
+
+
+def in_errors(value: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Measure the size of values in standard errors, zero where there is neither; NaN for infinite values."""
+    return np.where(np.isinf(value), np.nan, np.abs(value)) / np.where(error > 0, error, 1)
+
+
+def without_rounding(value: np.ndarray) -> np.ndarray:
+    """Set to zero what is no larger than rounding to single precision."""
+    return np.where(np.abs(value) <= SINGLE_ROUNDING, 0, value)
+
+
+def deviations(drawn: np.ndarray) -> np.ndarray:
+    """Subtract the mean over replicates, the first axis; what is infinite in some of them does not vary."""
+    finite = np.where(np.isinf(drawn).any(axis=0), 0, drawn)
+    return finite - finite.mean(axis=0)
+
+
+def p_value_of(distance: np.ndarray) -> np.ndarray:
+    """Compute the probability of values as many standard errors away from zero, of either sign."""
+    return 2 * ndtr(-distance)
+
+
+def reach_of(error: np.ndarray, level: float) -> np.ndarray:
+    """Compute how far intervals that hold the truth with some probability go to either side."""
+    return ndtri(0.5 + 0.5 * level) * error

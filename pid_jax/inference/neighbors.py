@@ -19,10 +19,7 @@ FEWEST_BLOCKS = 5
 def notice_neighbors(latents: Float[np.ndarray, "problems n D"], so: str, stacklevel: int = 3) -> tuple[str, ...]:
     """Warn, and return what was said, if the ranks of rows are correlated with those of the rows before them.
 
-    Args:
-        latents: The rows.
-        so: What follows from it, and what to do.
-        stacklevel: Of the warning: 3 is the caller of whoever calls this.
+    `so` is what follows from it and what to do; the default `stacklevel` blames the caller of whoever calls this.
     """
     ranks = rankdata(latents, axis=1)  # a few huge values in a row say nothing
     centered = ranks - ranks.mean(axis=1, keepdims=True)
@@ -39,16 +36,7 @@ def notice_neighbors(latents: Float[np.ndarray, "problems n D"], so: str, stackl
 def choose_length(
     latents: Float[np.ndarray, "problems n D"], blocks: Block | None, so: str, stacklevel: int = 4
 ) -> tuple[int, tuple[str, ...]]:
-    """Say how many rows are drawn together: those of a block, or one, with a warning if rows are not independent.
-
-    Args:
-        latents: The rows.
-        blocks: The blocks asked for, None for single rows.
-        so: What follows from rows that depend on each other, and what to do.
-        stacklevel: Of the warning: 4 is the caller of whoever calls this.
-
-    Returns:
-        The number, and what was warned of.
+    """Return how many rows are drawn together, and a warning if they are single rows that are not independent.
 
     Raises:
         ValueError: For blocks of which there would be too few.

@@ -1,8 +1,9 @@
 """Permutation tests of the atoms, for all leading axes at once."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,8 +12,8 @@ from numpy.typing import ArrayLike
 
 from pid_jax.decompose.dataset import Result
 from pid_jax.decompose.result import describe_status, span
-from pid_jax.estimate.gaussianize import are_ranked
-from pid_jax.estimate.latents import estimate_latents, estimate_reduced, leave_out, map_to_latents
+from pid_jax.estimate.gaussianize import Latents, are_ranked
+from pid_jax.estimate.latents import estimate_latents, leave_out, map_to_latents
 from pid_jax.estimate.samples import check_spec, check_variables, reduce_variables
 from pid_jax.gaussian.wishart import numpy_generator
 from pid_jax.inference.multiplicity import (
@@ -23,8 +24,9 @@ from pid_jax.inference.multiplicity import (
     standardize,
 )
 from pid_jax.inference.neighbors import choose_length
-from pid_jax.inference.permuted import draw_permutations, permuted_quantities
-from pid_jax.inference.reranked import find_close, rest_quantities
+from pid_jax.inference.permuted import Fill, draw_permutations, permute, permuted_quantities
+from pid_jax.inference.replicates import refitted_replicates
+from pid_jax.inference.reranked import find_close, permute_and_rank
 from pid_jax.pid.atoms import QUANTITIES, PIDQuantities, quantities_of
 from pid_jax.reduce.pca import Reduced
 from pid_jax.runtime.checks import check_key, check_positive_int
@@ -88,7 +90,7 @@ class PIDTest(Result, amounts=("statistic", "replicates"), axes={"replicates": (
             if count > 1:
                 line += f"{_smallest(family):>13}   {int((p <= 0.05).sum())} ({int((family <= 0.05).sum())})"
             lines.append(line)
-        lines += describe_status(self.status, 12)
+        lines += describe_status(self.status)
         return "\n".join([*lines, *(f"  {'note:':<12}{note}" for note in self.notes)])
 
 
@@ -157,12 +159,20 @@ def permutation_test(
     null = Independence() if null is None else null
     _check(spec, null, blocks, resamples, refit)
     plain = dataclasses.replace(spec, bias_correction=NoCorrection())
-    options: dict[str, Any] = {"null": null, "resamples": resamples, "blocks": blocks, "progress": progress}
     with use_devices():
         for_estimate, for_rows = jax.random.split(key)
         reduced, leading, rest = reduce_variables(source_1, source_2, target, plain, for_estimate)
-        again = _refit_to(source_1, source_2, target, plain, for_estimate) if refit else None
-        return permute_reduced(reduced, plain, (rest, for_rows), again=again, **options).reshape(leading)
+        test = permute_reduced(
+            reduced,
+            plain,
+            (rest, for_rows),
+            null=null,
+            resamples=resamples,
+            blocks=blocks,
+            refit=(check_variables(source_1, source_2, target), for_estimate) if refit else None,
+            progress=progress,
+        )
+        return test.reshape(leading)
 
 
 def permute_reduced(
@@ -173,44 +183,67 @@ def permute_reduced(
     null: Null,
     resamples: int,
     blocks: Block | None = None,
-    again: Callable[[np.ndarray], PIDQuantities] | None = None,
+    refit: tuple[list[np.ndarray], jax.Array] | None = None,
     progress: Progress = no_progress,
 ) -> PIDTest:
     """Test variables that have been reduced, with one leading axis; see `permutation_test`.
 
-    Args:
-        reduced: source_1, source_2 and target.
-        spec: The settings, without a correction of the bias.
-        keys: JAX random keys for the maps and for the permutations.
-        null: What the permutations make true.
-        resamples: Number of permutations.
-        blocks: Blocks of rows to permute.
-        again: Finds the quantities from permuted rows anew; without it latents are permuted.
-        progress: Called with steps done and all there are.
+    The spec has no correction of the bias, the keys are those for the maps and for the permutations. With `refit`,
+    samples and the key of their estimate, rows of the target are permuted and all stages fitted anew; else latents are
+    permuted.
     """
     for_latents, for_rows = keys
     first, second = (part_of(progress, i, 2) for i in range(2))
     latents, for_bias = map_to_latents(reduced, spec, for_latents, first)
     length, warned = choose_length(latents.values, blocks, _SO, 5)
     (found,) = estimate_latents(latents, reduced, spec, (spec.redundancy,), for_bias, is_checked=False)
-    notes = (*found.notes, *warned, *((_FITTED,) if latents.fit is not None and again is None else ()))
-    rows = draw_permutations(numpy_generator(for_rows), latents.values.shape[1], length)
-    if again is not None:
-        replicates = _take(again, rows, resamples, second)
-    elif isinstance(null, ConditionalIndependence):
-        scores = [np.asarray(one.scores) for one in reduced]
-        close = find_close(latents.values, scores, found.dims, are_ranked(latents.gaussianizer))
-        notes += (_note_of(int(close.in_doubt.sum()), len(found.cov)),) if close.in_doubt.any() else ()
-        behind = (latents.values, scores, found.cov, found.dims, null, spec.redundancy)
-        replicates = rest_quantities(*behind, rows, resamples, close.before_ranks, second)
+    notes = (*found.notes, *warned, *((_FITTED,) if latents.fit is not None and refit is None else ()))
+    orders = partial(draw_permutations, samples=latents.values.shape[1], block_length=length)
+    if refit is not None:
+        (one, two, target), key = refit
+        drawn = (((one, two, target[..., rows, :]), key) for rows in orders(numpy_generator(for_rows)))
+        replicates = refitted_replicates(drawn, spec, resamples, second)
     else:
-        behind = (latents.values, found.cov, found.dims, null, spec.redundancy)
-        replicates = permuted_quantities(*behind, rows, resamples, second)
+        fills, in_doubt = _fills(latents, reduced, found.dims, null)
+        notes += (_note_of(in_doubt, len(found.cov)),) if in_doubt else ()
+        parts = [
+            permuted_quantities(
+                found.cov[some],
+                found.dims,
+                spec.redundancy,
+                fill,
+                orders(numpy_generator(for_rows)),
+                resamples,
+                len(some) * latents.values[0].nbytes,
+                second if place == len(fills) - 1 else no_progress,
+            )
+            for place, (some, fill) in enumerate(fills)
+        ]
+        places = np.argsort(np.concatenate([some for some, _ in fills]))
+        replicates = jax.tree.map(lambda *each: np.concatenate(each, axis=1)[:, places], *parts)
     result = _infer(quantities_of(found.atoms, found.information), replicates)
     settings = {"spec": spec_to_dict(spec), "null": spec_to_dict(null), "resamples": int(resamples)}
-    settings |= {"refit": again is not None, "blocks": None if blocks is None else spec_to_dict(blocks)}
+    settings |= {"refit": refit is not None, "blocks": None if blocks is None else spec_to_dict(blocks)}
     test = PIDTest(status=found.status, **result, replicates=replicates, notes=notes, settings=settings)
     return leave_out(test, reduced)
+
+
+def _fills(
+    latents: Latents, reduced: Sequence[Reduced], dims: tuple[int, int, int], null: Null
+) -> tuple[list[tuple[np.ndarray, Fill]], int]:
+    """Return problems with what permutes them, latents or scores before their ranks, and how many are in doubt."""
+    values, count, in_doubt = latents.values, len(latents.values), 0
+    before_ranks = np.zeros(count, bool)
+    scores = [np.asarray(one.scores) for one in reduced]
+    if isinstance(null, ConditionalIndependence):
+        before_ranks, doubtful = find_close(values, scores, dims, are_ranked(latents.gaussianizer))
+        in_doubt = int(doubtful.sum())
+    plain, ranked = np.flatnonzero(~before_ranks), np.flatnonzero(before_ranks)
+    fills = [(plain, permute(values[plain], dims, null))] if plain.size else []
+    if ranked.size and isinstance(null, ConditionalIndependence):
+        chosen = [x if len(x) == 1 else x[ranked] for x in scores]
+        fills.append((ranked, permute_and_rank(values[ranked], chosen, dims, null)))
+    return fills, in_doubt
 
 
 def _note_of(doubtful: int, count: int) -> str:
@@ -236,29 +269,6 @@ def _infer(statistic: PIDQuantities, replicates: PIDQuantities) -> dict[str, Any
             lambda one, drawn: family_wise_by_maximum(*standardize(one, drawn)), statistic, settled
         ),
     }
-
-
-def _refit_to(
-    source_1: ArrayLike, source_2: ArrayLike, target: ArrayLike, spec: PIDSpec, key: jax.Array
-) -> Callable[[np.ndarray], PIDQuantities]:
-    one, two, permuted = check_variables(source_1, source_2, target)
-
-    def again(rows: np.ndarray) -> PIDQuantities:
-        reduced, _, rest = reduce_variables(one, two, permuted[..., rows, :], spec, key)
-        (estimate,) = estimate_reduced(reduced, spec, (spec.redundancy,), rest, no_progress, is_checked=False)
-        return jax.tree.map(np.ravel, quantities_of(estimate.atoms, estimate.information))
-
-    return again
-
-
-def _take(
-    again: Callable[[np.ndarray], PIDQuantities], rows: Iterator[np.ndarray], resamples: int, progress: Progress
-) -> PIDQuantities:
-    found = []
-    for done in range(1, resamples + 1):
-        found.append(again(next(rows)))
-        progress(done, resamples)
-    return jax.tree.map(lambda *parts: np.stack(parts), *found)
 
 
 def _check(spec: PIDSpec, null: object, blocks: object, resamples: int, refit: object) -> None:

@@ -6,10 +6,10 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int
 
-from pid_jax.decompose.pid import solve_pid
+from pid_jax.decompose.pid import solve_quantities
 from pid_jax.gaussian.joint import block_slices
 from pid_jax.inference.replicates import blocks_within
-from pid_jax.pid.atoms import PIDQuantities, quantities_of
+from pid_jax.pid.atoms import PIDQuantities
 from pid_jax.pid.measure import Redundancy
 from pid_jax.runtime.by_type import by_type
 from pid_jax.runtime.devices import current_layout
@@ -28,31 +28,8 @@ Fill = Callable[[Float[np.ndarray, "B D D"], Int[np.ndarray, "n"]], None]
 """Writes what a permutation changes into covariances."""
 
 
-def permuted_quantities(
-    latents: Float[np.ndarray, "B n D"],
-    cov: Float[np.ndarray, "B D D"],
-    dims: tuple[int, int, int],
-    null: Null,
-    redundancy: Redundancy,
-    rows: Iterator[Int[np.ndarray, "n"]],
-    resamples: int,
-    progress: Progress,
-) -> PIDQuantities:
-    """Decompose what is left after permutations, as biased as samples are.
-
-    Args:
-        latents: Latents of all variables.
-        cov: Their sample covariances.
-        dims: (d1, d2, dt).
-        null: What the permutations make true.
-        redundancy: The measure.
-        rows: Permutations; all problems have the same, so that they stay as dependent on each other as they are.
-        resamples: How many to take.
-        progress: Called with replicates done and all there are.
-
-    Returns:
-        Atoms and informations (resamples, problems) in nats.
-    """
+def permute(latents: Float[np.ndarray, "B n D"], dims: tuple[int, int, int], null: Null) -> Fill:
+    """Permute latents so that a null hypothesis holds."""
     at_1, at_2, target = block_slices(dims)
     centered = latents - latents.mean(axis=1, keepdims=True)
     if by_type("null", null, {ConditionalIndependence: True, Independence: False}):
@@ -67,43 +44,34 @@ def permuted_quantities(
         cross = of(order)
         replicate[:, target, at], replicate[:, at, target] = cross, np.swapaxes(cross, -1, -2)
 
-    at_once = current_layout().budget_bytes - ROW_COPIES * latents.nbytes
-    return solve_replicates(cov, dims, redundancy, fill, rows, resamples, at_once, progress)
+    return fill
 
 
-def solve_replicates(
+def permuted_quantities(
     cov: Float[np.ndarray, "B D D"],
     dims: tuple[int, int, int],
     redundancy: Redundancy,
     fill: Fill,
     rows: Iterator[Int[np.ndarray, "n"]],
     resamples: int,
-    budget_bytes: float,
+    latent_bytes: int,
     progress: Progress,
 ) -> PIDQuantities:
-    """Decompose covariances in which permutations have replaced some blocks.
+    """Decompose covariances in which permutations have replaced some blocks, as biased as samples are.
 
-    Args:
-        cov: Sample covariances.
-        dims: (d1, d2, dt).
-        redundancy: The measure.
-        fill: Writes the blocks that a permutation changes into a copy of the covariances.
-        rows: Permutations.
-        resamples: How many to take.
-        budget_bytes: Memory for what exists at a time.
-        progress: Called with replicates done and all there are.
+    All problems have the same permutations, so that they stay as dependent on each other as they are.
 
     Returns:
         Atoms and informations (resamples, problems) in nats.
     """
     parts, done = [], 0
-    for count in blocks_within(budget_bytes, resamples, *cov.shape[:2]):
+    free = current_layout().budget_bytes - ROW_COPIES * latent_bytes
+    for count in blocks_within(free, resamples, *cov.shape[:2]):
         replicates = np.repeat(cov[None], count, axis=0)
         with one_blas_thread(sum(dims)):
             for one in replicates:
                 fill(one, next(rows))
-        solved = solve_pid(replicates, dims, redundancy)
-        parts.append(quantities_of(solved.atoms, solved.information))
+        parts.append(solve_quantities(replicates, dims, redundancy))
         done += count
         progress(done, resamples)
     return jax.tree.map(lambda *some: np.concatenate(some), *parts)

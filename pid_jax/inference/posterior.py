@@ -18,9 +18,9 @@ from pid_jax.estimate.latents import leave_out, map_to_latents
 from pid_jax.estimate.samples import check_spec, reduce_variables
 from pid_jax.gaussian.information import Information
 from pid_jax.inference.chains import effective_draws, potential_scale_reduction
+from pid_jax.inference.intervals import check_enough_draws
 from pid_jax.inference.neighbors import notice_neighbors
-from pid_jax.inference.posterior_checks import check_full_rank, check_settings
-from pid_jax.inference.posterior_draws import Draws, draw_problem
+from pid_jax.inference.posterior_draws import Draws, check_full_rank, draw_problem
 from pid_jax.normality.diagnose import describe_problems, diagnose_latents
 from pid_jax.pid.atoms import QUANTITIES, PIDQuantities
 from pid_jax.reduce.discrete import DiscreteValues
@@ -28,8 +28,9 @@ from pid_jax.runtime.by_type import by_type
 from pid_jax.runtime.checks import check_key
 from pid_jax.runtime.devices import use_devices
 from pid_jax.runtime.progress import Progress, no_progress, part_of
-from pid_jax.settings.estimate import PIDSpec, spec_to_dict
+from pid_jax.settings.estimate import PIDSpec, SampleCovariance, spec_to_dict
 from pid_jax.settings.posterior import (
+    LKJ,
     NUTS,
     Conjugate,
     GaussianLikelihood,
@@ -42,6 +43,8 @@ from pid_jax.settings.posterior import (
 
 # R̂ above which chains do not agree (Vehtari et al. 2021).
 LARGEST_R_HAT = 1.01
+# Draws that a chain needs for its R̂ to be defined.
+FEWEST_OF_A_CHAIN = 4
 _AMOUNTS = ("mean", "standard_deviation", "lower", "upper")
 _SO = "intervals are too short; use rows that are further apart, or bootstrap_pid with kind=Block(length)"
 
@@ -177,8 +180,7 @@ def posterior_pid(
     is_conjugate = isinstance(likelihood, GaussianLikelihood) and isinstance(prior, InverseWishart)
     sampler = (Conjugate() if is_conjugate else NUTS()) if sampler is None else sampler
     check_key(key)
-    check_settings(spec, likelihood, prior, sampler, draws, level)
-    options: dict[str, Any] = {"likelihood": likelihood, "prior": prior, "sampler": sampler, "draws": int(draws)}
+    _check(spec, likelihood, prior, sampler, draws, level)
     each, told = [], part_of(progress, 1, 2)
     with use_devices():
         for_estimate, for_draws = jax.random.split(key)
@@ -188,16 +190,19 @@ def posterior_pid(
         d1, d2, dt = (one.scores.shape[-1] for one in reduced)
         rows = without_noise_in_rows(latents)
         for values, one in zip(rows, jax.random.split(for_draws, len(rows)), strict=True):
-            each.append(draw_problem(values, (d1, d2, dt), spec.redundancy, one, **options))
+            found = draw_problem(values, (d1, d2, dt), spec.redundancy, one, likelihood, prior, sampler, int(draws))
+            each.append(found)
             told(len(each), len(latents.values))
-    chosen = {name: spec_to_dict(value) for name, value in (("spec", spec), *list(options.items())[:3])}
-    settings = chosen | {"draws": int(draws), "level": level}
-    found = _summarize(each, sampler, level)
-    notes = (*_notes_on(latents, (d1, d2, dt), likelihood), *_notes_on_draws(each, found, sampler))
-    found = _refuse_impossible(found, [one.discrete for one in reduced])
-    notes = (*(note for one in reduced for note in one.notes), *notes)
+    chosen = {"spec": spec, "likelihood": likelihood, "prior": prior, "sampler": sampler}
+    summary = _summarize(each, sampler, level)
+    notes = (*_notes_on(latents, (d1, d2, dt), likelihood), *_notes_on_draws(each, summary, sampler))
     result = PIDPosterior(
-        **found, dims=(d1, d2, dt), samples=latents.values.shape[1], level=level, notes=notes, settings=settings
+        **_refuse_impossible(summary, [one.discrete for one in reduced]),
+        dims=(d1, d2, dt),
+        samples=latents.values.shape[1],
+        level=level,
+        notes=(*(note for one in reduced for note in one.notes), *notes),
+        settings={name: spec_to_dict(one) for name, one in chosen.items()} | {"draws": int(draws), "level": level},
     )
     return leave_out(result, reduced).reshape(leading)
 
@@ -283,3 +288,30 @@ def _notes_on_draws(each: list[Draws], found: Mapping[str, Any], sampler: Sample
     for note in notes:
         warnings.warn(note, stacklevel=3)
     return tuple(notes)
+
+
+def _check(spec: PIDSpec, likelihood: object, prior: object, sampler: object, draws: int, level: float) -> None:
+    """Refuse settings of the wrong kind, and such that do not fit together."""
+    if not isinstance(likelihood, (GaussianLikelihood, StudentTLikelihood)):
+        raise TypeError(f"likelihood needs GaussianLikelihood() or StudentTLikelihood(), got {likelihood!r}.")
+    if not isinstance(prior, (InverseWishart, LKJ)):
+        raise TypeError(f"prior needs InverseWishart() or LKJ(), got {prior!r}.")
+    if not isinstance(sampler, (Conjugate, NUTS)):
+        raise TypeError(f"sampler needs Conjugate() or NUTS(), got {sampler!r}.")
+    if not isinstance(spec.covariance, SampleCovariance):
+        raise ValueError(
+            f"spec needs covariance=SampleCovariance(), got {type(spec.covariance).__name__}: a posterior has a prior "
+            "in place of shrinkage; use prior=LKJ() to prefer weak correlations."
+        )
+    is_gaussian = isinstance(likelihood, GaussianLikelihood)
+    if isinstance(sampler, Conjugate) and not (is_gaussian and isinstance(prior, InverseWishart)):
+        raise ValueError(
+            "sampler=Conjugate() needs likelihood=GaussianLikelihood() and prior=InverseWishart(), got "
+            f"{likelihood!r} and {prior!r}: their posterior has no exact draws; use NUTS()."
+        )
+    check_enough_draws("draws", draws, level)
+    if isinstance(sampler, NUTS) and (draws % sampler.chains or draws < FEWEST_OF_A_CHAIN * sampler.chains):
+        raise ValueError(
+            f"draws={draws} needs a multiple of the {sampler.chains} chains, and at least {FEWEST_OF_A_CHAIN} for each "
+            f"chain: use {max(FEWEST_OF_A_CHAIN, -(-draws // sampler.chains)) * sampler.chains}."
+        )

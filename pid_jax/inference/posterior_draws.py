@@ -10,10 +10,11 @@ import numpy as np
 
 from pid_jax.decompose.pid import solve_pid
 from pid_jax.gaussian.information import Information
+from pid_jax.gaussian.range import is_singular
 from pid_jax.gaussian.status import Status
-from pid_jax.gaussian.student import tail_information
+from pid_jax.gaussian.student import student_scatter, tail_information
 from pid_jax.gaussian.wishart import WhiteFactors
-from pid_jax.inference.chains import gaussian_evidence, run_chains, student_evidence
+from pid_jax.inference.chains import FRAME, gaussian_evidence, run_chains, student_evidence
 from pid_jax.pid.atoms import PIDQuantities, quantities_of
 from pid_jax.pid.measure import Redundancy
 from pid_jax.runtime.by_type import by_type
@@ -58,23 +59,14 @@ def draw_problem(
     dims: tuple[int, int, int],
     redundancy: Redundancy,
     key: jax.Array,
-    *,
     likelihood: Likelihood,
     prior: Prior,
     sampler: Sampler,
     draws: int,
 ) -> Draws:
-    """Draw from the posterior of one problem, and decompose every draw.
+    """Draw from the posterior of one problem, latents (n, D), and decompose every draw.
 
-    Args:
-        latents: Latents (n, D) of all variables.
-        dims: (d1, d2, dt).
-        redundancy: The measure.
-        key: A JAX random key.
-        likelihood: How latents are distributed.
-        prior: What is known of their scatter before.
-        sampler: How to draw.
-        draws: How many, a multiple of the number of chains.
+    The number of draws is a multiple of that of the chains.
     """
     diverging, freedom = 0, None
     if by_type("sampler", sampler, {NUTS: True, Conjugate: False}):
@@ -99,14 +91,7 @@ def conjugate_covariances(cov: np.ndarray, samples: int, excess: float, draws: i
     """Draw covariances (draws, D, D) from an inverse Wishart posterior.
 
     Σ = (n − 1) A W⁻ᵀ W⁻¹ Aᵀ with A Aᵀ the sample covariance and W Wᵀ a white Wishart matrix of n − 1 + excess degrees
-    of freedom.
-
-    Args:
-        cov: The sample covariance (D, D), of full rank.
-        samples: n.
-        excess: That of the prior.
-        draws: How many.
-        key: A JAX random key.
+    of freedom, where `excess` is that of the prior.
 
     Source: A. Gelman et al. (2013), Bayesian Data Analysis, third edition, section 3.6.
     """
@@ -125,11 +110,11 @@ def _sample(
     with double_precision(), one_blas_thread(size):
         if by_type("likelihood", likelihood, {StudentTLikelihood: True, GaussianLikelihood: False}):
             assert isinstance(likelihood, StudentTLikelihood)
-            freedom = None if likelihood.freedom is None else jnp.asarray(likelihood.freedom, float)
-            evidence = student_evidence(latents, freedom)
+            known = None if likelihood.freedom is None else jnp.asarray(likelihood.freedom, float)
+            evidence = student_evidence(latents, known)
         else:
             evidence = gaussian_evidence(np.cov(latents, rowvar=False), float(n - 1))
-        found = run_chains(
+        cov, freedom, diverging = run_chains(
             key,
             evidence,
             tuple(float(x) for x in dataclasses.astuple(prior)),
@@ -139,9 +124,8 @@ def _sample(
             thinning=int(sampler.thinning),
             draws=int(draws) // int(sampler.chains),
         )
-        cov = np.asarray(found.cov).reshape(-1, size, size)
-        freedom = None if found.freedom is None else np.asarray(found.freedom).ravel()
-        return cov, freedom, int(found.diverging)
+        freedom = None if freedom is None else np.asarray(freedom).ravel()
+        return np.asarray(cov).reshape(-1, size, size), freedom, int(diverging)
 
 
 def _decompose(cov: np.ndarray, dims: tuple[int, int, int], redundancy: Redundancy) -> tuple[PIDQuantities, int]:
@@ -159,3 +143,39 @@ def _tail(freedom: np.ndarray | None, dims: tuple[int, int, int], draws: int) ->
         return Information(i_1=np.zeros(draws), i_2=np.zeros(draws), i_12=np.zeros(draws))
     with double_precision():
         return jax.tree.map(np.asarray, tail_information(jnp.asarray(freedom), dims))
+
+
+def check_full_rank(latents: np.ndarray, leading: tuple[int, ...], likelihood: Likelihood) -> None:
+    """Refuse latents whose scatter matrix is singular: it has no density.
+
+    For a Gaussian likelihood that is the covariance. For a Student-t likelihood it is the robust one at which chains
+    start: to a covariance, a single row that is far out makes all coordinates look like functions of each other.
+    """
+    bad = np.flatnonzero(is_singular(np.stack([_scatter(one, likelihood) for one in latents])))
+    if bad.size:
+        first = tuple(int(i) for i in np.unravel_index(bad[0], leading)) if leading else ()
+        at = f" in problem {first}" if first else ""
+        is_far = not is_singular(_scatter(latents[bad[0]], StudentTLikelihood())[None])[0]
+        if is_far and isinstance(likelihood, GaussianLikelihood):
+            raise ValueError(
+                f"likelihood=GaussianLikelihood() got rows so far out{at} that columns look like linear functions of "
+                "each other: remove these rows, or use StudentTLikelihood()."
+            )
+        raise ValueError(
+            f"source_1, source_2 and target need columns that are no linear functions of each other, got such{at}: "
+            "the posterior of their covariance has no density; remove them, or reduce with PCA() to fewer dims."
+        )
+
+
+def _scatter(latents: np.ndarray, likelihood: Likelihood) -> np.ndarray:
+    if not isinstance(likelihood, StudentTLikelihood):
+        return np.cov(latents, rowvar=False)
+    freedom = FRAME if likelihood.freedom is None else likelihood.freedom
+    with double_precision():
+        root = np.asarray(_student_root(jnp.asarray(latents), float(freedom)))
+    return root @ root.T
+
+
+@jax.jit
+def _student_root(latents: jax.Array, freedom: jax.Array) -> jax.Array:
+    return student_scatter(latents, freedom)[1]

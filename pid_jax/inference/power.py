@@ -132,8 +132,10 @@ def samples_needed(
     is_ranked = are_ranked(maps)
     with use_devices():
         for_search, for_sets = jax.random.split(key)
-        models = cov if estimate.samples is None else _models(cov, dims, estimate.samples, for_search)
-        tried, found = _try_numbers(simulate, models, is_ranked, numbers, in_nats, for_sets, progress)
+        if estimate.samples is not None:
+            with double_precision(), one_blas_thread(cov.shape[-1]):
+                cov = model_covariances(typical_channels(cov, dims, estimate.samples, for_search))
+        tried, found = _try_numbers(simulate, cov, is_ranked, numbers, in_nats, for_sets, progress)
     needed = np.stack([[_crossing(tried, one, in_nats) for one in atom.T] for atom in found])
     return SampleSize(
         samples=_as_atoms(needed, estimate.status.shape),
@@ -229,12 +231,6 @@ def _crossing(tried: np.ndarray, width: np.ndarray, asked: float) -> float:
 
 def _as_atoms(values: np.ndarray, shape: tuple[int, ...]) -> PIDAtoms:
     return PIDAtoms(**{name: one.reshape(shape) for name, one in zip(ATOMS, values, strict=True)})
-
-
-def _models(cov: np.ndarray, dims: tuple[int, int, int], samples: int, key: jax.Array) -> np.ndarray:
-    """Find the covariances of the Gaussians among whose samples those at hand are typical."""
-    with double_precision(), one_blas_thread(cov.shape[-1]):
-        return model_covariances(typical_channels(cov, dims, samples, key))
 
 
 def _check(

@@ -1,6 +1,6 @@
 """Replicates of decompositions: of sample covariances of a Gaussian model, and of rows drawn again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import jax
@@ -12,19 +12,22 @@ from jaxtyping import Array, Float
 from pid_jax.bias.sampling import sample_covariances
 from pid_jax.decompose.covariances import COPIES
 from pid_jax.decompose.pid import solve_pid
+from pid_jax.estimate.latents import estimate_reduced
+from pid_jax.estimate.samples import reduce_variables
 from pid_jax.gaussian.channels import Channels, joint_covariance
 from pid_jax.gaussian.range import groups_on_range, is_singular
 from pid_jax.gaussian.status import Status
 from pid_jax.gaussian.wishart import WhiteFactors, numpy_generator
 from pid_jax.inference.weighted import weighted_covariances
-from pid_jax.pid.atoms import PIDAtoms, compose_atoms
+from pid_jax.pid.atoms import PIDAtoms, PIDQuantities, compose_atoms, quantities_of
 from pid_jax.pid.measure import Redundancy, Unique
 from pid_jax.pid.model import find_typical, sampled_amounts
 from pid_jax.pid.registry import measure_of
 from pid_jax.runtime.devices import current_layout, map_problems, one_each, over_devices
 from pid_jax.runtime.precision import double_precision
-from pid_jax.runtime.progress import Progress
+from pid_jax.runtime.progress import Progress, no_progress
 from pid_jax.runtime.threads import one_blas_thread
+from pid_jax.settings.estimate import PIDSpec
 
 # Draws for the search of the model whose samples look like the data.
 SEARCH_DRAWS = 50
@@ -41,17 +44,10 @@ def gaussian_replicates(
     key: jax.Array,
     progress: Progress,
 ) -> PIDAtoms:
-    """Decompose sample covariances of the Gaussians among whose samples those at hand are typical.
+    """Decompose sample covariances of the Gaussians among whose samples those (problems, D, D) at hand are typical.
 
-    Args:
-        cov: Sample covariances (problems, D, D). Singular ones are drawn on their range; where both sources together
-            have infinite information the Gaussian is that with this very covariance.
-        dims: (d1, d2, dt).
-        samples: n.
-        redundancy: The measure.
-        resamples: Number of replicates.
-        key: A JAX random key; all problems use the same white noise.
-        progress: Called with replicates done and all there are.
+    Singular ones are drawn on their range; where both sources together have infinite information the Gaussian is that
+    with this very covariance. All problems use the same white noise.
 
     Returns:
         Atoms (resamples, problems) in nats, as biased as those of samples are.
@@ -100,16 +96,7 @@ def row_replicates(
     key: jax.Array,
     progress: Progress,
 ) -> PIDAtoms:
-    """Decompose the covariances of rows drawn with replacement, alone or in blocks.
-
-    Args:
-        latents: Latents (problems, n, D) of all variables.
-        dims: (d1, d2, dt).
-        redundancy: The measure.
-        resamples: Number of replicates.
-        block_length: Rows of a block, 1 for rows alone. All problems have the same rows.
-        key: A JAX random key.
-        progress: Called with replicates done and all there are.
+    """Decompose the covariances of rows drawn with replacement, alone or in blocks, the same for all problems.
 
     Returns:
         Atoms (resamples, problems) in nats, as biased as those of samples are.
@@ -127,14 +114,7 @@ def weighted_replicates(
     weights: Float[np.ndarray, "resamples n"],
     progress: Progress,
 ) -> PIDAtoms:
-    """Decompose the covariances of rows with weights, such as how often each was drawn.
-
-    Args:
-        latents: Latents (problems, n, D) of all variables.
-        dims: (d1, d2, dt).
-        redundancy: The measure.
-        weights: Weights of the rows, n in total for each replicate.
-        progress: Called with replicates done and all there are.
+    """Decompose the covariances of rows with weights, n in total for each replicate, such as how often each was drawn.
 
     Returns:
         Atoms (resamples, problems) in nats, as biased as those of samples are.
@@ -152,6 +132,20 @@ def weighted_replicates(
     return _as_atoms(np.concatenate(parts, axis=1))
 
 
+def refitted_replicates(
+    drawn: Iterator[tuple[Sequence[np.ndarray], jax.Array]], spec: PIDSpec, resamples: int, progress: Progress
+) -> PIDQuantities:
+    """Decompose samples that were drawn again, with every stage fitted anew by the key that comes with them."""
+    found = []
+    for done in range(1, resamples + 1):
+        (source_1, source_2, target), key = next(drawn)
+        reduced, _, rest = reduce_variables(source_1, source_2, target, spec, key)
+        (estimate,) = estimate_reduced(reduced, spec, (spec.redundancy,), rest, no_progress, is_checked=False)
+        found.append(jax.tree.map(np.ravel, quantities_of(estimate.atoms, estimate.information)))
+        progress(done, resamples)
+    return jax.tree.map(lambda *parts: np.stack(parts), *found)
+
+
 def draw_counts(generator: np.random.Generator, samples: int, block_length: int) -> Float[np.ndarray, "n"]:
     """Draw how often each of n rows is in a replicate of n rows."""
     starts = generator.integers(samples, size=-(-samples // block_length))
@@ -166,17 +160,9 @@ def _as_atoms(values: np.ndarray) -> PIDAtoms:
 def blocks_within(
     budget_bytes: float, resamples: int, problems: int, size: int, more_bytes: float = 0
 ) -> Iterator[int]:
-    """Divide replicates into blocks of one length, so that few programs are compiled, and a rest.
+    """Divide replicates into blocks of one length, so that few programs are compiled, and a rest; yield their lengths.
 
-    Args:
-        budget_bytes: Memory for what exists at a time.
-        resamples: All replicates.
-        problems: Problems that are decomposed at once for each.
-        size: D.
-        more_bytes: What each replicate takes beside its covariances.
-
-    Returns:
-        Numbers of replicates that sum to all.
+    Each replicate takes `more_bytes` in addition to what its `problems`, decomposed at once, take.
     """
     most = int(max(1, budget_bytes // (8 * COPIES * problems * size**2 + more_bytes)))
     yield from (min(most, resamples - first) for first in range(0, resamples, most))
@@ -187,15 +173,8 @@ def typical_channels(
 ) -> Channels:
     """Find the Gaussians among whose samples sample covariances are typical; to be called in double precision.
 
-    Args:
-        cov: Sample covariances (problems, D, D) of full rank but for what is `shared`.
-        dims: (d1, d2, dt).
-        samples: n.
-        key: A JAX random key; all problems use the same white noise.
-        shared: Number of leading coordinates of source_2 that are linear functions of source_1.
-
-    Returns:
-        The channels of all problems, each array with the problems on its leading axis.
+    The covariances (problems, D, D) have full rank but for the leading coordinates of source_2, as many as `shared`,
+    that are linear functions of source_1. All problems use the same white noise.
     """
     whites = WhiteFactors(key, cov.shape[-1], samples - 1).draw(SEARCH_DRAWS)
     # One problem after another: a program for all would be compiled anew for every number of problems.

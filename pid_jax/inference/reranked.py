@@ -1,26 +1,12 @@
 """Permutations of what one source does not predict of the other, before ranks are taken, where both are close."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from pid_jax.gaussian.joint import block_slices
-from pid_jax.inference.permuted import (
-    ROW_COPIES,
-    Fill,
-    orthonormalizer,
-    permuted_quantities,
-    solve_replicates,
-    split_rows,
-    whiten_rows,
-)
-from pid_jax.pid.atoms import PIDQuantities
-from pid_jax.pid.measure import Redundancy
-from pid_jax.runtime.devices import current_layout
-from pid_jax.runtime.progress import Progress, no_progress
+from pid_jax.inference.permuted import Fill, orthonormalizer, split_rows, whiten_rows
 from pid_jax.settings.inference import ConditionalIndependence
 
 # Ranks of n samples are off by a few parts in √n, the same function of a coordinate for all samples. Sources are close
@@ -28,84 +14,29 @@ from pid_jax.settings.inference import ConditionalIndependence
 CLOSE = 20.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Closeness:
-    """How close both sources are, and what is permuted for that reason.
-
-    Attributes:
-        before_ranks: Problems whose sources are close, and as linear before the ranks as after them.
-        in_doubt: Problems whose sources are close after the ranks alone.
-    """
-
-    before_ranks: Bool[np.ndarray, "B"]
-    in_doubt: Bool[np.ndarray, "B"]
-
-
 def find_close(
     latents: Float[np.ndarray, "B n D"],
     scores: Sequence[np.ndarray],
     dims: tuple[int, int, int],
     is_ranked: Bool[np.ndarray, "B"],
-) -> Closeness:
+) -> tuple[Bool[np.ndarray, "B"], Bool[np.ndarray, "B"]]:
     """Find problems in which errors of ranks are as large as what one source does not predict of the other.
 
-    Args:
-        latents: Latents of all variables.
-        scores: Scores of each variable before the ranks (B or 1, n, d).
-        dims: (d1, d2, dt).
-        is_ranked: Which problems have latents made by ranks.
+    Scores (B or 1, n, d) are those of each variable before the ranks.
+
+    Returns:
+        Which problems have sources that are close, and as linear before the ranks as after them; and which have
+        sources that are close after the ranks alone.
     """
     at_1, at_2, _ = block_slices(dims)
     unexplained, linear = _relation(latents[..., at_1], latents[..., at_2])
     _, linear_before = _relation(scores[0], scores[1])
     is_close = is_ranked & (unexplained < CLOSE / latents.shape[1])
     is_linear = np.broadcast_to(linear_before, is_close.shape) >= linear
-    return Closeness(before_ranks=is_close & is_linear, in_doubt=is_close & ~is_linear)
+    return is_close & is_linear, is_close & ~is_linear
 
 
-def rest_quantities(
-    latents: Float[np.ndarray, "B n D"],
-    scores: Sequence[np.ndarray],
-    cov: Float[np.ndarray, "B D D"],
-    dims: tuple[int, int, int],
-    null: ConditionalIndependence,
-    redundancy: Redundancy,
-    rows: Iterator[Int[np.ndarray, "n"]],
-    resamples: int,
-    before_ranks: Bool[np.ndarray, "B"],
-    progress: Progress,
-) -> PIDQuantities:
-    """Decompose replicates under conditional independence; see `permuted_quantities`.
-
-    Args:
-        latents: Latents of all variables.
-        scores: Scores of each variable before the ranks (B or 1, n, d).
-        cov: Sample covariances of the latents.
-        dims: (d1, d2, dt).
-        null: The null.
-        redundancy: The measure.
-        rows: Permutations.
-        resamples: How many to take.
-        before_ranks: Problems in which scores are permuted, and ranked again.
-        progress: Called with replicates done and all there are.
-    """
-    orders = [next(rows) for _ in range(resamples)]
-    parts: list[tuple[np.ndarray, PIDQuantities]] = []
-    plain, ranked = np.flatnonzero(~before_ranks), np.flatnonzero(before_ranks)
-    if plain.size:
-        some = (latents[plain], cov[plain], dims, null, redundancy, iter(orders), resamples)
-        parts.append((plain, permuted_quantities(*some, no_progress if ranked.size else progress)))
-    if ranked.size:
-        chosen = [x if len(x) == 1 else x[ranked] for x in scores]
-        fill = _permute_and_rank(latents[ranked], chosen, dims, null)
-        budget = current_layout().budget_bytes - ROW_COPIES * latents[ranked].nbytes
-        found = solve_replicates(cov[ranked], dims, redundancy, fill, iter(orders), resamples, budget, progress)
-        parts.append((ranked, found))
-    places = np.argsort(np.concatenate([one for one, _ in parts]))
-    return jax.tree.map(lambda *some: np.concatenate(some, axis=1)[:, places], *(found for _, found in parts))
-
-
-def _permute_and_rank(
+def permute_and_rank(
     latents: np.ndarray, scores: Sequence[np.ndarray], dims: tuple[int, int, int], null: ConditionalIndependence
 ) -> Fill:
     """Permute the rest of a source before the ranks, and give what comes out the latents that belong to its ranks.

@@ -23,11 +23,7 @@ def weighted_covariances(
     """Compute the covariance of all rows of every problem under each weighting.
 
     Many weightings share the products of pairs of coordinates, so that one product of large matrices gives all
-    covariances of a problem.
-
-    Args:
-        centered: Rows whose mean without weights is zero.
-        weights: Weights of the rows, n in total for each weighting.
+    covariances of a problem. The mean of rows without weights is zero, and weights sum to n.
     """
     with double_precision():
         if len(weights) < FEW:

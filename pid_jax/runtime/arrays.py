@@ -1,7 +1,7 @@
 """Arrays of any library as NumPy arrays: nothing masked or missing is lost, and nothing is copied without need."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from numbers import Real
@@ -41,6 +41,12 @@ def to_numpy(name: str, value: Any, core: str = "the core functions pid_broja or
     if not is_number:
         raise TypeError(f"{name} must hold real numbers, got {_kind(value, array)}: convert it to float first.")
     return array
+
+
+def side_by_side(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Join variables (problems, n, d) along their coordinates, as float64; one that is the same in all has length 1."""
+    count = max(len(x) for x in parts)
+    return np.concatenate([np.broadcast_to(x, (count, *x.shape[1:])) for x in parts], axis=-1, dtype=np.float64)
 
 
 def row_labels(value: Any) -> Iterator[Any]:

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from pid_jax.runtime.checks import check_at_least
 from pid_jax.runtime.precision import our_rules
-from pid_jax.runtime.threads import map_in_threads
+from pid_jax.runtime.threads import usable_cores
 
 # Memory for the arrays of a stage that exist at a time, where nothing else is said, in GB.
 BUDGET_GB = 2.0
@@ -92,14 +93,15 @@ def current_layout() -> Layout:
 
 
 def in_threads(function: Callable[[_T], _R], items: Iterable[_T]) -> list[_R]:
-    """Call a function for all items in threads (`map_in_threads`), each with the devices and memory of the layout."""
+    """Call a function for all items in a thread per core, each with the devices and memory of the layout."""
     layout = current_layout()
 
     def call(item: _T) -> _R:
         with use_devices(layout.mesh, layout.budget_bytes / 1e9):  # a new thread has no layout
             return function(item)
 
-    return map_in_threads(call, items)
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        return list(pool.map(call, items))
 
 
 def over_devices(function: Callable[..., Any], mesh: Mesh | None) -> Callable[..., Any]:

@@ -28,18 +28,14 @@ def double_precision() -> Iterator[None]:
     Float64 JAX arrays that leave it turn into float32 at their next use, so results are taken out with `numpy.asarray`
     inside it.
     """
-    with ExitStack() as scopes:
-        scopes.enter_context(jax.enable_x64(True))
-        scopes.enter_context(our_rules())
+    with jax.enable_x64(True), our_rules():
         yield
 
 
 @contextmanager
 def single_precision() -> Iterator[None]:
     """Compute in float32 and by our rules inside the block, on this thread only; see `double_precision`."""
-    with ExitStack() as scopes:
-        scopes.enter_context(jax.enable_x64(False))
-        scopes.enter_context(our_rules())
+    with jax.enable_x64(False), our_rules():
         yield
 
 

@@ -1,30 +1,20 @@
-"""Threads: one for BLAS around compiled calls, where several get in each other's way, and ours side by side."""
+"""One thread for BLAS around compiled calls, where several get in each other's way."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from threading import Lock
-from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
 # From this size of a matrix on, one factorization is worth several threads.
 LARGE = 2048
-_T = TypeVar("_T")
-_R = TypeVar("_R")
 
 
 def usable_cores() -> int:
     """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def map_in_threads(function: Callable[[_T], _R], items: Iterable[_T]) -> list[_R]:
-    """Call a function for all items, as many at a time as there are cores; compiled programs let others run."""
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        return list(pool.map(function, items))
 
 
 @contextmanager

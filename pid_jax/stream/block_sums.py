@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial, reduce
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -18,32 +17,6 @@ Block = Sequence[ArrayLike]
 _ROWS = 512
 
 
-class BlockSum(Protocol):
-    """What blocks are added to.
-
-    Attributes:
-        names: What the parts of a block are called.
-    """
-
-    names: tuple[str, ...]
-
-    def add(self, *parts: ArrayLike, block: int | None = None) -> None:
-        """Add the rows of one block."""
-        ...
-
-    def all_moments(self) -> list[Moments | None]:
-        """Moments of what was added; None where nothing was."""
-        ...
-
-
-class JointSum(MomentSum):
-    """Joint moments of all variables."""
-
-    def all_moments(self) -> list[Moments | None]:
-        """The joint moments."""
-        return [None if self.is_empty else self.moments()]
-
-
 class MarginalSum:
     """Moments of every variable by itself.
 
@@ -53,7 +26,7 @@ class MarginalSum:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
-        self._sums = [JointSum((name,)) for name in names]
+        self._sums = [MomentSum((name,)) for name in names]
 
     def add(self, *parts: ArrayLike, block: int | None = None) -> None:
         """Add the rows of one block."""
@@ -66,7 +39,7 @@ class MarginalSum:
         return [found for one in self._sums for found in one.all_moments()]
 
 
-class ScoreSum(JointSum):
+class ScoreSum(MomentSum):
     """Joint moments of the coordinates of each variable along some axes.
 
     Args:
@@ -118,11 +91,13 @@ def stream_moments(blocks: Iterable[ArrayLike | Sequence[ArrayLike]], *, threads
     first, rest = look_ahead(iter(parts))
     names = ("samples",) if len(first) == 1 else tuple(f"variable {i}" for i in range(len(first)))
     size = sum(array.shape[1] for array in check_block(names, first, 0))
-    (found,) = add_blocks(rest, partial(JointSum, names), size, usable_cores() if threads is None else threads)
+    (found,) = add_blocks(rest, partial(MomentSum, names), size, usable_cores() if threads is None else threads)
     return found
 
 
-def add_blocks(blocks: Iterable[Block], make: Callable[[], BlockSum], size: int, threads: int) -> list[Moments]:
+def add_blocks(
+    blocks: Iterable[Block], make: Callable[[], MomentSum | MarginalSum], size: int, threads: int
+) -> list[Moments]:
     """Add blocks to sums, one a thread, and merge these.
 
     Block i goes to thread i modulo their number, so that the result depends on how many there are, by rounding, and on
@@ -152,7 +127,7 @@ def add_blocks(blocks: Iterable[Block], make: Callable[[], BlockSum], size: int,
     return merged
 
 
-def _add_in_threads(blocks: Iterable[Sequence[np.ndarray]], sums: Sequence[BlockSum]) -> None:
+def _add_in_threads(blocks: Iterable[Sequence[np.ndarray]], sums: Sequence[MomentSum | MarginalSum]) -> None:
     """Add blocks in turns; a block is taken when the one that its thread had before is done."""
     pools = [ThreadPoolExecutor(1) for _ in sums]
     last: list[Future | None] = [None] * len(sums)

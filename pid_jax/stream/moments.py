@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import get_blas_funcs
 
+from pid_jax.gaussian.joint import block_slices
 from pid_jax.stream.blocks import check_block
 
 # Rows are turned into float64 in tiles that stay in a second-level cache; where rows are long, a tile has a few. The
@@ -153,7 +153,7 @@ class MomentSum:
         Raises:
             ValueError: If there is no row, or a column varies by so little that its squares are no numbers.
         """
-        if self.is_empty:
+        if self._is_empty():
             raise ValueError(f"{' and '.join(self.names)}: no block has a row; check how the samples were selected.")
         with np.errstate(invalid="ignore", over="ignore"):
             self._add_tile()
@@ -166,15 +166,17 @@ class MomentSum:
             scatter=lower + np.tril(lower, -1).T,
         )
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether no row was added."""
+    def all_moments(self) -> list[Moments | None]:
+        """Return the moments as those of one matrix; None if no row was added."""
+        return [None if self._is_empty() else self.moments()]
+
+    def _is_empty(self) -> bool:
         return not self.widths or not self.count + self._run + self._filled
 
     def _start(self, widths: tuple[int, ...]) -> None:
         size = sum(widths)
         self.widths = widths
-        self._places = [slice(a, b) for a, b in pairwise([0, *np.cumsum(widths).tolist()])]
+        self._places = block_slices(widths)
         rows = min(RUN_ROWS, max(FEWEST_TILE_ROWS, TILE_BYTES // (8 * size)))
         self._tile, self._ones = _aligned(rows, size), np.ones(rows)
         self._columns = [self._tile[:, place] for place in self._places]

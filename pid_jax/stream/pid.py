@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import jax
@@ -11,17 +10,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.linalg import block_diag
 
+from pid_jax.bias.sampling import sampling_errors, subtract_sampling
 from pid_jax.decompose.pid import solve_pid
 from pid_jax.decompose.result import VARIABLES, PIDEstimate
 from pid_jax.estimate.discrete_values import describe_discrete, refuse_impossible
 from pid_jax.estimate.gaussianize import RAW, is_corrected
-from pid_jax.estimate.latents import correct_sampling, fields_of
 from pid_jax.estimate.samples import check_spec, wanted_dims
 from pid_jax.gaussian.condition import note_conditions
+from pid_jax.gaussian.joint import block_slices
 from pid_jax.reduce.discrete import DiscreteTally
 from pid_jax.reduce.pca import Basis, basis_of_covariance
-from pid_jax.reduce.sentences import describe_reduction
-from pid_jax.reduce.solve import cut_of
+from pid_jax.reduce.solve import cut_of, describe_reduction
 from pid_jax.runtime.checks import (
     check_enough_samples,
     check_key,
@@ -32,11 +31,11 @@ from pid_jax.runtime.checks import (
 from pid_jax.runtime.devices import current_layout, use_devices
 from pid_jax.runtime.precision import double_precision
 from pid_jax.runtime.threads import one_blas_thread, usable_cores
-from pid_jax.settings.estimate import PCA, PIDSpec, SampleCovariance, is_pca, spec_to_dict
+from pid_jax.settings.estimate import PCA, NoCorrection, PIDSpec, SampleCovariance, is_pca, spec_to_dict
 from pid_jax.settings.gaussianize import NoGaussianization
-from pid_jax.stream.block_sums import Block, JointSum, MarginalSum, ScoreSum, add_blocks
+from pid_jax.stream.block_sums import Block, MarginalSum, ScoreSum, add_blocks
 from pid_jax.stream.blocks import check_block, look_ahead
-from pid_jax.stream.moments import Moments, memory_needed
+from pid_jax.stream.moments import Moments, MomentSum, memory_needed
 
 # From joint moments the variance of a component is known to eps times that of the leading one. Where that is not to
 # ten digits, the moments of the scores are taken in a second pass.
@@ -152,13 +151,13 @@ def _check_settings(spec: PIDSpec | None, key: jax.Array, threads: int | None) -
 def _decompose(scores: _Scores, spec: PIDSpec, key: jax.Array) -> dict[str, Any]:
     """Decompose the covariance of the scores, and take off the bias of sampling; return fields of `PIDEstimate`."""
     cov = scores.cov[None]
-    if not is_corrected(spec):
-        return vars(solve_pid(cov, scores.dims, spec.redundancy))
+    plain = solve_pid(cov, scores.dims, spec.redundancy)
+    if isinstance(spec.bias_correction, NoCorrection):
+        return vars(plain)
     _, for_estimate = jax.random.split(key)
     _, for_bias = jax.random.split(for_estimate)  # as `estimate_pid` splits it
-    return fields_of(
-        correct_sampling(cov, scores.samples, scores.dims, spec.redundancy, spec.bias_correction, for_bias)
-    )
+    errors = sampling_errors(plain, cov, scores.dims, scores.samples, spec.redundancy, spec.bias_correction, for_bias)
+    return vars(subtract_sampling(plain, errors))
 
 
 def _moments_of_scores(blocks: Iterable[Block], spec: PIDSpec, threads: int) -> _Scores:
@@ -170,9 +169,9 @@ def _moments_of_scores(blocks: Iterable[Block], spec: PIDSpec, threads: int) -> 
     raw = [array.shape[1] for array in arrays]
     is_joint, threads = _plan(raw, sum(array.nbytes for array in arrays), spec, threads, is_once)
     del arrays, first  # the first block need not stay in memory
-    make = partial(JointSum if is_joint else MarginalSum, VARIABLES)
+    make = partial(MomentSum if is_joint else MarginalSum, VARIABLES)
     found = add_blocks(rest, make, sum(raw) if is_joint else max(raw), threads)
-    marginals = [found[0].columns(place) for place in _places(raw)] if is_joint else found
+    marginals = [found[0].columns(place) for place in block_slices(tuple(raw))] if is_joint else found
     dims = _check_moments(marginals, spec)
     samples = marginals[0].count
     if not is_pca(spec.reduction):
@@ -243,10 +242,6 @@ def _check_moments(marginals: Sequence[Moments], spec: PIDSpec) -> tuple[int, in
         values = np.diagonal(one.scatter)  # zero if and only if the column is constant
         check_not_constant(name, np.stack([np.zeros_like(values), values]), whole=is_pca(spec.reduction))
     return dims
-
-
-def _places(widths: Sequence[int]) -> list[slice]:
-    return [slice(a, b) for a, b in pairwise(np.cumsum([0, *widths]).tolist())]
 
 
 def _plan(raw: Sequence[int], block_bytes: int, spec: PIDSpec, threads: int, is_once: bool) -> tuple[bool, int]:

@@ -9,8 +9,7 @@ import xarray as xr
 
 from pid_jax.bias.sampling import INTERVAL_LEVEL
 from pid_jax.decompose.result import ATOMS
-from pid_jax.inference.multiplicity import family_wise_by_rows
-from pid_jax.inference.normal import (
+from pid_jax.inference.intervals import (
     SINGLE_ROUNDING,
     error_or_size,
     in_errors,
@@ -18,6 +17,7 @@ from pid_jax.inference.normal import (
     reach_of,
     without_rounding,
 )
+from pid_jax.inference.multiplicity import family_wise_by_rows
 from pid_jax.pid.atoms import QUANTITIES
 from pid_jax.pid.registry import measure_of
 from pid_jax.settings.estimate import is_pca, spec_to_dict

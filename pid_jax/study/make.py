@@ -7,7 +7,6 @@ import jax
 import numpy as np
 import xarray as xr
 
-from pid_jax.runtime.named_key import named_key
 from pid_jax.runtime.processes import Processes
 from pid_jax.runtime.progress import Progress, part_of
 from pid_jax.store import ActivationStore
@@ -15,7 +14,7 @@ from pid_jax.study.cache import Cell, CellCache, CellKey, Place, gather_cells
 from pid_jax.study.cell import CellData, draw_weights, solve_cell
 from pid_jax.study.model import answered, condition_name
 from pid_jax.study.prepare import ReadyModel
-from pid_jax.study.scores import Read, Scores, read_scores
+from pid_jax.study.scores import Read, Scores, named_key, read_scores
 from pid_jax.study.spec import StudySpec
 
 # Of each cell, as far as progress is told.

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from pid_jax.runtime.files import write_bytes
-from pid_jax.runtime.netcdf import encode_dataset, read_dataset
+from pid_jax.runtime.files import encode_dataset, read_dataset, write_bytes
 from pid_jax.study.conditions import BASELINE
 
 SCHEMA = "pid_jax.study/2"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -13,7 +14,6 @@ import numpy as np
 from pid_jax.reduce.pca import Basis, Reduced, project
 from pid_jax.reduce.prepare import SinglePrecision
 from pid_jax.reduce.solve import fit_reduction, is_exact
-from pid_jax.runtime.named_key import named_key
 from pid_jax.runtime.precision import double_precision
 from pid_jax.runtime.processes import ALONE, Processes
 from pid_jax.runtime.threads import one_blas_thread
@@ -197,3 +197,8 @@ def _fit(samples: jax.Array, key: jax.Array, unit: jax.Array, *, dim: int, spec:
 
 
 _project = jax.jit(project)
+
+
+def named_key(key: jax.Array, name: str) -> jax.Array:
+    """Derive the key that belongs to a name: what is drawn for one thing does not depend on which others there are."""
+    return jax.random.fold_in(key, zlib.crc32(name.encode()))

@@ -4,7 +4,7 @@ Everything that is drawn varies smoothly with s between 0 and 1, so that the lay
 array is a cos(φ) + b sin(φ) with φ = speed · π/2 · s, which has the same distribution at every s.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,37 +42,38 @@ class Drawn:
         return lambda s: expm(generator * s) @ start
 
 
-def coupled(draw: Drawn, dim: int) -> Warp:
-    """Scale and shift one half of the coordinates by functions of the other, three times in permuted orders."""
-    half = dim // 2
-    steps = [
-        (draw.rng.permutation(dim), *(draw.normal(half, dim - half) for _ in range(3)), 1 / np.sqrt(half))
-        for _ in range(3)
-    ]
+def _in_halves(
+    half: int, steps: Sequence[tuple], change: Callable[..., np.ndarray], end: Callable = np.asarray
+) -> Warp:
+    """Turn or permute all coordinates, change the second half by the first and by what was drawn, step by step."""
 
     def warp(z: np.ndarray, s: float) -> np.ndarray:
-        for order, scale, bend, shift, unit in steps:
-            a, b = np.split(z[:, order], [half], axis=1)
-            b = b * np.exp(0.6 * draw.strength * np.tanh(unit * a @ scale(s)))
-            b = b + draw.strength * np.tanh(1.5 * unit * a @ bend(s)) + 0.3 * unit * a @ shift(s)
-            z = np.concatenate([a, b], axis=1)
+        for turn, *drawn in steps:
+            a, b = np.split(z @ turn(s) if callable(turn) else z[:, turn], [half], axis=1)
+            z = end(np.concatenate([a, change(a, b, *(one(s) for one in drawn))], axis=1))
         return z
 
     return warp
+
+
+def coupled(draw: Drawn, dim: int) -> Warp:
+    """Scale and shift one half of the coordinates by functions of the other, three times in permuted orders."""
+    half = dim // 2
+    steps = [(draw.rng.permutation(dim), *(draw.normal(half, dim - half) for _ in range(3))) for _ in range(3)]
+    unit = 1 / np.sqrt(half)
+
+    def change(a: np.ndarray, b: np.ndarray, scale: np.ndarray, bend: np.ndarray, shift: np.ndarray) -> np.ndarray:
+        b = b * np.exp(0.6 * draw.strength * np.tanh(unit * a @ scale))
+        return b + draw.strength * np.tanh(1.5 * unit * a @ bend) + 0.3 * unit * a @ shift
+
+    return _in_halves(half, steps, change)
 
 
 def shear(draw: Drawn, dim: int) -> Warp:
     """Add sines of one half of rotated coordinates to the other, three times."""
     half = dim // 2
     steps = [(draw.rotation(dim), draw.normal(half, dim - half)) for _ in range(3)]
-
-    def warp(z: np.ndarray, s: float) -> np.ndarray:
-        for turn, wave in steps:
-            a, b = np.split(z @ turn(s), [half], axis=1)
-            z = np.concatenate([a, b + draw.strength * np.sin(1.5 * a @ wave(s) / np.sqrt(half))], axis=1)
-        return z
-
-    return warp
+    return _in_halves(half, steps, lambda a, b, wave: b + draw.strength * np.sin(1.5 * a @ wave / np.sqrt(half)))
 
 
 def banana(draw: Drawn, dim: int) -> Warp:
@@ -80,14 +81,10 @@ def banana(draw: Drawn, dim: int) -> Warp:
     half = dim // 2
     steps = [(draw.rng.permutation(dim), draw.normal(half, dim - half)) for _ in range(2)]
 
-    def warp(z: np.ndarray, s: float) -> np.ndarray:
-        for order, bend in steps:
-            a, b = np.split(z[:, order], [half], axis=1)
-            z = np.concatenate([a, b + 0.5 * draw.strength * ((a @ bend(s) / np.sqrt(half)) ** 2 - 1)], axis=1)
-            z = z / z.std(axis=0)
-        return z
+    def change(a: np.ndarray, b: np.ndarray, bend: np.ndarray) -> np.ndarray:
+        return b + 0.5 * draw.strength * ((a @ bend / np.sqrt(half)) ** 2 - 1)
 
-    return warp
+    return _in_halves(half, steps, change, lambda z: z / z.std(axis=0))
 
 
 def rotated(draw: Drawn, dim: int) -> Warp:
@@ -107,14 +104,7 @@ def funnel(draw: Drawn, dim: int) -> Warp:
     """Scale one half of rotated coordinates by exponentials of the other, twice."""
     half = dim // 2
     steps = [(draw.rotation(dim), draw.normal(half, dim - half)) for _ in range(2)]
-
-    def warp(z: np.ndarray, s: float) -> np.ndarray:
-        for turn, scale in steps:
-            a, b = np.split(z @ turn(s), [half], axis=1)
-            z = np.concatenate([a, b * np.exp(0.5 * draw.strength * a @ scale(s) / np.sqrt(half))], axis=1)
-        return z
-
-    return warp
+    return _in_halves(half, steps, lambda a, b, scale: b * np.exp(0.5 * draw.strength * a @ scale / np.sqrt(half)))
 
 
 def swirl(draw: Drawn, dim: int) -> Warp:

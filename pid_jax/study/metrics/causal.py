@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from pid_jax.inference.intervals import SINGLE_ROUNDING, error_or_size, in_errors, p_value_of, reach_of
 from pid_jax.inference.multiplicity import family_wise_by_rows
-from pid_jax.inference.normal import SINGLE_ROUNDING, error_or_size, in_errors, p_value_of, reach_of
 from pid_jax.study.metrics.draws import SYNERGY, UNIQUE_1, ModelDraws, at_depth
 from pid_jax.study.metrics.intervals import noise_of, shared_bias, spread, with_ends
 from pid_jax.study.metrics.sources import VISION, Sources

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.decompose.result import ATOMS
-from pid_jax.inference.normal import reach_of
+from pid_jax.inference.intervals import reach_of
 from pid_jax.study.metrics.draws import ModelDraws, at_depth, complete_tasks
 from pid_jax.study.metrics.intervals import noise_of, normal, with_ends
 from pid_jax.study.results import LEVEL

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
-from pid_jax.inference.normal import reach_of
+from pid_jax.inference.intervals import reach_of
 from pid_jax.study.results import LEVEL
 
 # The peak is among its candidates with this probability; what is computed at each has a level that makes up for it.

@@ -17,7 +17,7 @@ from pid_jax.inference.comparison import compare_pid
 from pid_jax.inference.permutation import permutation_test
 from pid_jax.plot.trajectories import plot_gaussianizers
 from pid_jax.report.page import write_report
-from pid_jax.runtime.side_by_side import side_by_side
+from pid_jax.runtime.arrays import side_by_side
 from pid_jax.settings.estimate import NoReduction, PIDSpec
 from pid_jax.settings.gaussianize import Copula, Gaussianizer, NoGaussianization
 from pid_jax.settings.inference import ConditionalIndependence

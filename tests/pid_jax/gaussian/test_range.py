@@ -50,11 +50,9 @@ def test_nothing_is_lost(sizes):
         rng.normal(size=(size, d)) * 10.0**power for size, d, power in zip(sizes, (3, 3, 2), (-5, 0, 6), strict=True)
     ]
     cov, dims = embed(problem.cov, problem.dims, maps)
-    found = restrict_to_range(cov, dims, 1e-13)
-    assert (found.ranks, found.shared) == ((3, 3, 2), 0)
-    np.testing.assert_allclose(
-        stacked(gaussian_pid(found.cov, found.ranks)), stacked(gaussian_pid(*problem)), atol=1e-9
-    )
+    restricted, ranks, shared = restrict_to_range(cov, dims, 1e-13)
+    assert (ranks, shared) == ((3, 3, 2), 0)
+    np.testing.assert_allclose(stacked(gaussian_pid(restricted, ranks)), stacked(gaussian_pid(*problem)), atol=1e-9)
 
 
 def test_shared_directions_come_first_in_source_2():
@@ -65,10 +63,10 @@ def test_shared_directions_come_first_in_source_2():
     sources[:3, :3] = np.eye(3)
     sources[3:7] = rng.normal(size=(4, 3)) @ np.eye(7)[[1, 3, 4]]
     sources[7:, 5:] = np.eye(2)
-    found = restrict_to_range(sources @ cov @ sources.T, (3, 4, 2), 1e-13)
-    assert (found.ranks, found.shared) == ((3, 3, 2), 1)
-    first, second = found.cov[:3, :3], found.cov[3, 3]
-    explained = found.cov[3, :3] @ np.linalg.solve(first, found.cov[:3, 3])
+    restricted, ranks, shared = restrict_to_range(sources @ cov @ sources.T, (3, 4, 2), 1e-13)
+    assert (ranks, shared) == ((3, 3, 2), 1)
+    first, second = restricted[:3, :3], restricted[3, 3]
+    explained = restricted[3, :3] @ np.linalg.solve(first, restricted[:3, 3])
     np.testing.assert_allclose(explained, second, rtol=1e-10)
 
 

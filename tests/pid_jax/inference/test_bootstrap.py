@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import norm
 
 from pid_jax import (
+    BROJA,
     MMI,
     OAS,
     Basic,

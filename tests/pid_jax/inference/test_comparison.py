@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pid_jax import (
+    BROJA,
     MMI,
     OAS,
     PCA,

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pid_jax.runtime.files import TEMPORARY_SUFFIX, WriteError, atomic_write, write_bytes, write_text
-from pid_jax.runtime.netcdf import encode_dataset
+from pid_jax.runtime.files import TEMPORARY_SUFFIX, WriteError, atomic_write, encode_dataset, write_bytes, write_text
 from pid_jax.store.folder import LocalFolder
 
 

@@ -27,7 +27,7 @@ from pid_jax.estimate.latents import _estimate_covariance
 from pid_jax.inference.bootstrap import _intervals, _replicates
 from pid_jax.inference.differences import infer_differences
 from pid_jax.inference.intervals import interval_from
-from pid_jax.inference.permuted import permuted_quantities
+from pid_jax.inference.permuted import permute
 from pid_jax.inference.posterior_draws import draw_problem
 from pid_jax.inference.replicates import gaussian_replicates
 from pid_jax.reduce.solve import is_exact
@@ -87,9 +87,7 @@ PATHS = {
     "kind": lambda made: _replicates(
         LATENTS, BATCH, VARIABLES, kind=made, block_length=1, spec=PIDSpec(), resamples=10, **OPTIONS
     ),
-    "null": lambda made: permuted_quantities(
-        ROWS[None], COV[None], DIMS, made, BROJA(), iter([np.arange(SAMPLES)]), 1, no_progress
-    ),
+    "null": lambda made: permute(ROWS[None], DIMS, made),
     "likelihood": lambda made: draw_problem(
         ROWS, DIMS, BROJA(), KEY, likelihood=made, prior=InverseWishart(), sampler=NUTS(warmup=5), draws=8
     ),
