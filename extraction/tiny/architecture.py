@@ -34,13 +34,13 @@ def build_model(
     tokenizer: PreTrainedTokenizerFast, generator: torch.Generator, layers: int = DECODER_LAYERS
 ) -> LlavaForConditionalGeneration:
     """Build an untrained model with so many decoder layers; every parameter is drawn from `generator`."""
-    model = LlavaForConditionalGeneration(build_config(tokenizer, layers))
-    initialize(model, generator)
+    model = LlavaForConditionalGeneration(_configure(tokenizer, layers))
+    _initialize(model, generator)
     model.generation_config = GenerationConfig(**_token_ids(tokenizer), do_sample=False, max_new_tokens=4)
     return model.eval()
 
 
-def build_config(tokenizer: PreTrainedTokenizerFast, layers: int = DECODER_LAYERS) -> LlavaConfig:
+def _configure(tokenizer: PreTrainedTokenizerFast, layers: int) -> LlavaConfig:
     """Configure a LLaVA with a 2-layer CLIP tower and a Llama decoder of so many layers, both 128 wide."""
     vision = CLIPVisionConfig(
         hidden_size=WIDTH,
@@ -74,7 +74,7 @@ def build_config(tokenizer: PreTrainedTokenizerFast, layers: int = DECODER_LAYER
 
 
 @torch.no_grad()
-def initialize(model: LlavaForConditionalGeneration, generator: torch.Generator) -> None:
+def _initialize(model: LlavaForConditionalGeneration, generator: torch.Generator) -> None:
     """Draw every parameter anew.
 
     Embeddings have standard deviation 0.5, matrices fan_in^(-1/2), and the projections that

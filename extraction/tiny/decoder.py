@@ -1,6 +1,6 @@
 """Second stage: projector and decoder learn to answer, with the tower frozen."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import LlavaForConditionalGeneration
 
-from extraction.tiny.fit import StageSettings, fit
 from extraction.tiny.packing import IGNORED, EncodedImage, PackedBatch, pack_images, packed_logits
+from extraction.tiny.training import Report, StageSettings, fit
 
 LabeledImages = tuple[Tensor, Sequence[EncodedImage]]
 """Patch features, (n, 16, 128), and the questions of n images."""
@@ -17,12 +17,14 @@ LabeledImages = tuple[Tensor, Sequence[EncodedImage]]
 DECODER = StageSettings(steps=1000, images_per_step=8, max_gradient_norm=1.0, report_every=50)
 """Settings of the second stage on easy-VQA."""
 
+_IMAGES_PER_BATCH = 16  # where the accuracy is computed
+
 
 def train_decoder(
     model: LlavaForConditionalGeneration,
     batches: Iterator[LabeledImages],
     settings: StageSettings,
-    report: Callable[[str], None],
+    report: Report,
 ) -> list[float]:
     """Train everything but the tower to predict the answer and the end mark.
 
@@ -36,7 +38,6 @@ def train_decoder(
         The loss of every step: cross-entropy of a labeled token, in nats.
     """
     parts = (model.model.multi_modal_projector, model.model.language_model, model.lm_head)
-    parameters = [parameter for part in parts for parameter in part.parameters()]
 
     def next_loss() -> Tensor:
         features, images = next(batches)
@@ -44,7 +45,7 @@ def train_decoder(
         logits = packed_logits(model, features, batch)
         return cross_entropy(logits.flatten(0, 1), batch.labels.flatten(), ignore_index=IGNORED)
 
-    return fit(next_loss, parameters, settings, lambda line: report(f"decoder {line}"))
+    return fit("decoder", next_loss, (value for part in parts for value in part.parameters()), settings, report)
 
 
 def shuffled_batches(
@@ -61,20 +62,20 @@ def shuffled_batches(
     Yields:
         A batch.
     """
-    order = _epochs(len(images), settings.steps * settings.images_per_step, generator)
+    length = settings.steps * settings.images_per_step
+    rounds = [torch.randperm(len(images), generator=generator) for _ in range(-(-length // len(images)))]
+    order = torch.cat(rounds)[:length]
     for chosen in order.split(settings.images_per_step):
         yield features[chosen], [images[i] for i in chosen.tolist()]
 
 
 @torch.no_grad()
-def packed_accuracy(
-    model: LlavaForConditionalGeneration, features: Tensor, images: Sequence[EncodedImage], images_per_batch: int = 16
-) -> float:
+def packed_accuracy(model: LlavaForConditionalGeneration, features: Tensor, images: Sequence[EncodedImage]) -> float:
     """Compute the fraction of questions whose most likely token is the answer."""
     right = total = 0
-    for start in range(0, len(images), images_per_batch):
-        batch = pack(model, images[start : start + images_per_batch])
-        predicted = packed_logits(model, features[start : start + images_per_batch], batch).argmax(-1)
+    for start in range(0, len(images), _IMAGES_PER_BATCH):
+        batch = pack(model, images[start : start + _IMAGES_PER_BATCH])
+        predicted = packed_logits(model, features[start : start + _IMAGES_PER_BATCH], batch).argmax(-1)
         right += int((predicted == batch.labels)[batch.is_answer].sum())
         total += int(batch.is_answer.sum())
     return right / total
@@ -84,9 +85,3 @@ def pack(model: LlavaForConditionalGeneration, images: Sequence[EncodedImage]) -
     """Pack images with the special tokens of the model."""
     text: Any = model.config.text_config
     return pack_images(images, eos_token_id=text.eos_token_id, pad_token_id=text.pad_token_id)
-
-
-def _epochs(count: int, length: int, generator: torch.Generator) -> Tensor:
-    """Chain random orders of all images until `length` indices are reached."""
-    rounds = -(-length // count)
-    return torch.cat([torch.randperm(count, generator=generator) for _ in range(rounds)])[:length]

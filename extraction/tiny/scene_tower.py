@@ -1,6 +1,6 @@
 """First stage on generated scenes: every patch learns what the thing in its half of the image is."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -13,7 +13,7 @@ from transformers.image_processing_utils import BaseImageProcessor
 from extraction.scenes.drawing import decode_jpeg, encode_jpeg
 from extraction.scenes.scene import COLORS, MATERIALS, SHAPES, SIDES, SIZES, Scene
 from extraction.tiny.architecture import IMAGE_SIZE, IMAGE_TOKENS, PATCH_SIZE, WIDTH, patch_features
-from extraction.tiny.fit import StageSettings, fit
+from extraction.tiny.training import Report, StageSettings, fit
 
 SCENE_TOWER = StageSettings(steps=2730, images_per_step=32, max_gradient_norm=1.0)
 """Settings of the first stage on scenes."""
@@ -30,7 +30,7 @@ def pretrain_scene_tower(
     scenes: Iterator[Scene],
     settings: StageSettings,
     generator: torch.Generator,
-    report: Callable[[str], None],
+    report: Report,
 ) -> list[float]:
     """Train the tower until each patch tells shape, color, material, size and side of its half's thing.
 
@@ -60,8 +60,7 @@ def pretrain_scene_tower(
         losses = [cross_entropy(part.flatten(0, 1), targets[..., k].flatten()) for k, part in enumerate(scores)]
         return torch.stack(losses).sum()
 
-    parameters = model.model.vision_tower.parameters()
-    return fit(next_loss, parameters, settings, lambda line: report(f"tower {line}"))
+    return fit("tower", next_loss, model.model.vision_tower.parameters(), settings, report)
 
 
 def scene_pixels(scenes: Sequence[Scene], image_processor: BaseImageProcessor) -> Tensor:

@@ -1,7 +1,6 @@
 """Train a small LLaVA on generated scenes from scratch, in two stages and a fixed number of steps."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -20,13 +19,12 @@ from extraction.scenes.questions import (
     query_side,
 )
 from extraction.scenes.scene import SPLITS, Scene, image_ids, make_scene
-from extraction.tiny.architecture import build_model, patch_features
+from extraction.tiny.architecture import patch_features
 from extraction.tiny.decoder import LabeledImages, packed_accuracy, train_decoder
-from extraction.tiny.fit import StageSettings
 from extraction.tiny.packing import encode_questions
 from extraction.tiny.scene_tower import SCENE_TOWER, pretrain_scene_tower, scene_pixels
-from extraction.tiny.tokenizer import SCENE_VOCABULARY, build_processor
-from extraction.tiny.training import TrainingSummary, count_parameters, make_folder, save_model, single_thread
+from extraction.tiny.tokenizer import SCENE_VOCABULARY
+from extraction.tiny.training import Report, StageSettings, TrainingSummary, train_model
 
 SCENE_DECODER = StageSettings(steps=1500, images_per_step=8, max_gradient_norm=1.0, report_every=50)
 """Settings of the second stage on scenes."""
@@ -48,7 +46,7 @@ def train_on_scenes(
     *,
     layers: int,
     seed: int = 0,
-    report: Callable[[str], None] = lambda line: None,
+    report: Report = lambda line: None,
     tower: StageSettings = SCENE_TOWER,
     decoder: StageSettings = SCENE_DECODER,
 ) -> TrainingSummary:
@@ -74,29 +72,19 @@ def train_on_scenes(
     """
     if layers < 1:
         raise ValueError(f"layers must be at least 1, got {layers}; the shipped models have 6 and 8.")
-    out = Path(out)
-    make_folder(out)
-    start = time.process_time()
-    generator = torch.Generator().manual_seed(seed)
-    processor = build_processor(SCENE_VOCABULARY)
-    with single_thread():
-        model = build_model(processor.tokenizer, generator, layers)
-        scenes = _training_scenes(seed)
+
+    def train(
+        model: LlavaForConditionalGeneration, processor: LlavaProcessor, generator: torch.Generator
+    ) -> tuple[list[float], list[float], float]:
+        scenes = (make_scene(seed, i) for i in range(SPLITS["train"], SPLITS["val"]))
         tower_loss = pretrain_scene_tower(model, processor.image_processor, scenes, tower, generator, report)
         model.model.vision_tower.requires_grad_(False)
-        batches = _practice_batches(model, processor, scenes, decoder)
-        decoder_loss = train_decoder(model, batches, decoder, report)
-        accuracy = _held_out_accuracy(model, processor, seed)
-    report(f"accuracy on held-out scenes {accuracy:.4f}")
-    save_model(model, processor, out)
-    return TrainingSummary(
-        folder=out,
-        parameters=count_parameters(model),
-        tower_loss=tuple(tower_loss),
-        decoder_loss=tuple(decoder_loss),
-        held_out_accuracy=accuracy,
-        cpu_seconds=time.process_time() - start,
-    )
+        drawn = (list(islice(scenes, decoder.images_per_step)) for _ in range(decoder.steps))
+        decoder_loss = train_decoder(model, (_label(model, processor, chosen) for chosen in drawn), decoder, report)
+        held_out = [make_scene(seed, i) for i in image_ids("val", HELD_OUT_SCENES)]
+        return tower_loss, decoder_loss, packed_accuracy(model, *_label(model, processor, held_out))
+
+    return train_model(out, train, SCENE_VOCABULARY, seed=seed, report=report, layers=layers)
 
 
 def practice_questions(scene: Scene) -> list[Sample]:
@@ -116,25 +104,8 @@ def practice_questions(scene: Scene) -> list[Sample]:
     ]
 
 
-def _training_scenes(seed: int) -> Iterator[Scene]:
-    """Go through the training split from its first image on."""
-    return (make_scene(seed, i) for i in range(SPLITS["train"], SPLITS["val"]))
-
-
-def _practice_batches(
-    model: LlavaForConditionalGeneration, processor: LlavaProcessor, scenes: Iterator[Scene], settings: StageSettings
-) -> Iterator[LabeledImages]:
-    while chosen := list(islice(scenes, settings.images_per_step)):
-        yield _label(model, processor, chosen)
-
-
 @torch.no_grad()
 def _label(model: LlavaForConditionalGeneration, processor: LlavaProcessor, scenes: Sequence[Scene]) -> LabeledImages:
     features = patch_features(model, scene_pixels(scenes, processor.image_processor))
     groups = [practice_questions(scene) for scene in scenes]
     return features, encode_questions(groups, processor.tokenizer, model.config.image_token_id)
-
-
-def _held_out_accuracy(model: LlavaForConditionalGeneration, processor: LlavaProcessor, seed: int) -> float:
-    scenes = [make_scene(seed, image_id) for image_id in image_ids("val", HELD_OUT_SCENES)]
-    return packed_accuracy(model, *_label(model, processor, scenes))
