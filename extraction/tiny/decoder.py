@@ -1,14 +1,13 @@
 """Second stage: projector and decoder learn to answer, with the tower frozen."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import LlavaForConditionalGeneration
 
-from extraction.tiny.packing import IGNORED, EncodedImage, PackedBatch, pack_images, packed_logits
+from extraction.tiny.packing import IGNORED, EncodedImage, pack, packed_logits
 from extraction.tiny.training import Report, StageSettings, fit
 
 LabeledImages = tuple[Tensor, Sequence[EncodedImage]]
@@ -79,9 +78,3 @@ def packed_accuracy(model: LlavaForConditionalGeneration, features: Tensor, imag
         right += int((predicted == batch.labels)[batch.is_answer].sum())
         total += int(batch.is_answer.sum())
     return right / total
-
-
-def pack(model: LlavaForConditionalGeneration, images: Sequence[EncodedImage]) -> PackedBatch:
-    """Pack images with the special tokens of the model."""
-    text: Any = model.config.text_config
-    return pack_images(images, eos_token_id=text.eos_token_id, pad_token_id=text.pad_token_id)

@@ -8,6 +8,7 @@ question; the prefix, two thirds of such a sequence, is computed once instead of
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -85,20 +86,20 @@ def encode_questions(
     return encoded
 
 
-def pack_images(images: Sequence[EncodedImage], eos_token_id: int, pad_token_id: int) -> PackedBatch:
+def pack(model: LlavaForConditionalGeneration, images: Sequence[EncodedImage]) -> PackedBatch:
     """Pack each image with all of its questions, answers and end marks into one sequence.
 
     Args:
+        model: The small LLaVA, whose end mark is predicted after an answer, so that generation stops.
         images: Encoded questions.
-        eos_token_id: Predicted after the answer, so that generation stops.
-        pad_token_id: Fills the shorter sequences.
 
     Returns:
         The batch; only the answer and the end mark are labeled.
     """
-    rows = [_pack_one(image, eos_token_id) for image in images]
+    text: Any = model.config.text_config
+    rows = [_pack_one(image, text.eos_token_id) for image in images]
     length = max(len(row[0]) for row in rows)
-    fills = (pad_token_id, 0, _PADDING, IGNORED, 0)
+    fills = (text.pad_token_id, 0, _PADDING, IGNORED, 0)
     ids, positions, segments, labels, is_answer = (
         torch.tensor([row[k] + [fill] * (length - len(row[k])) for row in rows]) for k, fill in enumerate(fills)
     )

@@ -92,16 +92,8 @@ def practice_questions(scene: Scene) -> list[Sample]:
     draw = Random(f"practice/{scene.seed}/{scene.image_id}")
     differ = scene.things[0].color != scene.things[1].color
     asked = [ask(scene, draw) for ask in (*_PRACTICE, *(_COLORS_DIFFER if differ else ()))]
-    return [
-        Sample(
-            id=f"{scene.image_id}-{n}",
-            image=Path(f"{scene.image_id}.jpg"),
-            question=q.text,
-            answer=q.answer,
-            task=q.task,
-        )
-        for n, q in enumerate(asked)
-    ]
+    image = Path(f"{scene.image_id}.jpg")
+    return [question.as_sample(f"{scene.image_id}-{n}", image) for n, question in enumerate(asked)]
 
 
 @torch.no_grad()

@@ -11,12 +11,13 @@ pytest.importorskip("easy_vqa", reason="easy-VQA ships in the package easy-vqa")
 from PIL import Image  # noqa: E402
 
 from extraction.datasets.easy_vqa import load_easy_vqa  # noqa: E402
+from extraction.datasets.load import DataSettings, load_samples  # noqa: E402
 from extraction.model.load import load_model  # noqa: E402
 from extraction.model.shipped import WEIGHTS  # noqa: E402
 from extraction.tiny.architecture import IMAGE_TOKENS, build_model, patch_features  # noqa: E402
-from extraction.tiny.decoder import DECODER, pack  # noqa: E402
+from extraction.tiny.decoder import DECODER  # noqa: E402
 from extraction.tiny.evaluate import evaluate_tiny, generate_answers  # noqa: E402
-from extraction.tiny.packing import encode_questions, packed_logits  # noqa: E402
+from extraction.tiny.packing import encode_questions, pack, packed_logits  # noqa: E402
 from extraction.tiny.tokenizer import COLORS, PROMPT, SHAPES, VOCABULARY, build_tokenizer, expand_prompt  # noqa: E402
 from extraction.tiny.tower import TOWER, UNKNOWN, group_by_image, read_attributes  # noqa: E402
 from extraction.tiny.train import train_tiny  # noqa: E402
@@ -44,7 +45,7 @@ def shipped(vlm):
 
 @pytest.fixture(scope="module")
 def questions():
-    return load_easy_vqa("test", per_task=200, seed=0)
+    return load_samples(DataSettings(reader="easy-vqa", per_task=200))
 
 
 def _inputs(processor, sample):

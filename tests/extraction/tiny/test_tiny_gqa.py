@@ -11,7 +11,7 @@ transformers = pytest.importorskip("transformers")
 from PIL import Image  # noqa: E402
 
 from extraction.cli.main import main  # noqa: E402
-from extraction.datasets.select import select_samples  # noqa: E402
+from extraction.datasets.load import DataSettings, select  # noqa: E402
 from extraction.model.load import load_model  # noqa: E402
 from extraction.model.prompts import TEMPLATES  # noqa: E402
 from extraction.model.shipped import SHIPPED  # noqa: E402
@@ -51,7 +51,7 @@ def questions(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "gqa"
     write_gqa_folder(folder, images=IMAGES, seed=1)
     samples = [sample for i in image_ids("val", IMAGES) for sample in scene_samples(folder, i, 1)]
-    return select_samples(samples, tuple(ASK), PER_TASK, seed=0)
+    return select(samples, DataSettings(reader="gqa", path=folder, tasks=tuple(ASK), per_task=PER_TASK))
 
 
 def test_shipped_models_are_genuine_and_offline(name, monkeypatch):
