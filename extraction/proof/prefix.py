@@ -5,15 +5,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from extraction.errors import SampleError
 from extraction.model.load import VisionLanguageModel
-from extraction.passes.capture import StatesPlan
 from extraction.passes.encode import Encoder, Prepared
 from extraction.passes.forward import ForwardPlan, run_batch
-from extraction.proof.knockout import tolerance_of
-
-_ROLES = ("image", "question", "last")
+from extraction.proof.knockout import difference, every_state, tolerance_of
 
 
 class PrefixError(RuntimeError):
@@ -51,9 +49,17 @@ def prove_prefix(vlm: VisionLanguageModel, encoder: Encoder, candidates: Sequenc
     """
     for other in _same_image(encoder, candidates):
         proof = _measure(vlm, candidates[0], other)
-        if proof is not None:
-            _raise_unless_equal(vlm, proof)
-            return proof
+        if proof is None:
+            continue
+        if not np.max([proof.image_error, proof.shared_error]) < tolerance_of(vlm):  # also where one is NaN
+            raise PrefixError(
+                f"Questions about one image cannot share a pass over it in {type(vlm.model).__name__}: the states of "
+                f"the image differ by {proof.image_error:.1e} between two questions, and all states by "
+                f"{proof.shared_error:.1e} between a shared pass and one alone. Its attention is not causal over the "
+                "image, or its decoder changes the embeddings before the first block. Extract without sharing: "
+                "--no-share-images."
+            )
+        return proof
     return None
 
 
@@ -67,26 +73,11 @@ def _same_image(encoder: Encoder, candidates: Sequence[Prepared]) -> Iterator[Pr
 
 
 def _measure(vlm: VisionLanguageModel, one: Prepared, other: Prepared) -> PrefixProof | None:
-    layers = tuple(range(len(vlm.layers) + 1))
-    plan = ForwardPlan(states=StatesPlan(roles=_ROLES, layers=layers), max_new_tokens=1)
+    plan = ForwardPlan(states=every_state(vlm), max_new_tokens=1)
     together = run_batch(vlm, [one, other], plan)[0].states
     alone = np.stack([run_batch(vlm, [prepared], plan)[0].states[0] for prepared in (one, other)])
     if not np.isfinite(alone).all():
         return None
-    image_error = _difference(alone[0][:, 0], alone[1][:, 0])
-    return PrefixProof(image_error=image_error, shared_error=_difference(together, alone))
-
-
-def _raise_unless_equal(vlm: VisionLanguageModel, proof: PrefixProof) -> None:
-    if not np.max([proof.image_error, proof.shared_error]) < tolerance_of(vlm):  # also where one is NaN
-        raise PrefixError(
-            f"Questions about one image cannot share a pass over it in {type(vlm.model).__name__}: the states of the "
-            f"image differ by {proof.image_error:.1e} between two questions, and all states by "
-            f"{proof.shared_error:.1e} between a shared pass and one alone. Its attention is not causal over the "
-            "image, or its decoder changes the embeddings before the first block. Extract without sharing: "
-            "--no-share-images."
-        )
-
-
-def _difference(one: np.ndarray, other: np.ndarray) -> float:
-    return float(np.abs(one - other).max() / max(float(np.abs(one).max()), 1e-12))
+    at_image = plan.states.roles.index("image")
+    shared, (first, second) = torch.from_numpy(together), torch.from_numpy(alone)[:, :, at_image]
+    return PrefixProof(image_error=difference(first, second), shared_error=difference(shared, torch.from_numpy(alone)))

@@ -129,10 +129,14 @@ def fill(
     )
     by_id = {sample.id: sample for sample in samples}
     missing = sorted({index for target in targets for index in target.store.missing_shards()})
-    own = KnownImages(targets[0].store, samples)
-    images = images or own
-    runner = _Runner(vlm, plan, settings.batch_size, options.say, images)
+    known = images or KnownImages(targets[0].store, samples)
+    runner = _Runner(vlm, plan, settings.batch_size, options.say, known)
     versions = package_versions()
+
+    def write(index: int, targets: Sequence[Target], made: Sequence[_Rows]) -> None:
+        for target, rows in zip(targets, made, strict=True):
+            tensors = rows.tensors(plan.states, settings.dtype)
+            target.store.write_shard(index, rows.ids, rows.columns, tensors, rows.failures, versions)
 
     def wanted() -> Iterator[tuple[int, list[Sample]]]:
         for index in options.process.order(missing):
@@ -145,29 +149,15 @@ def fill(
         for index, outcomes in preparation.shards(wanted()):
             lacking = _lacking(targets, index)  # none if others made it meanwhile
             made = runner.run(outcomes, [target.knockout for target in lacking]) if lacking else []
-            writing.submit(partial(_write, index, lacking, made, plan, settings, versions))
+            writing.submit(partial(write, index, lacking, made))
             has_failed = any(rows.failures for rows in made)
             # The count that may stop the run is of what is written; and many conditions are not held twice.
             if has_failed or len(lacking) > _MOST_HELD_TWICE:
                 writing.wait()
             count.tell(at_once=has_failed)
     count.tell(at_once=True)
-    if images is own:
-        own.check_rows()
-
-
-def _write(
-    index: int,
-    targets: Sequence[Target],
-    made: Sequence["_Rows"],
-    plan: ForwardPlan,
-    settings: RunSettings,
-    versions: dict[str, str],
-) -> None:
-    """Write one shard of several stores."""
-    for target, rows in zip(targets, made, strict=True):
-        tensors = _tensors(rows.states, plan, settings)
-        target.store.write_shard(index, rows.ids, rows.columns, tensors, rows.failures, versions)
+    if images is None:
+        known.check_rows()
 
 
 def _lacking(targets: Sequence[Target], index: int) -> list[Target]:
@@ -189,27 +179,28 @@ class _Count:
         Raises:
             TooManyFailuresError: If one of the stores has more failures than are allowed.
         """
-        is_strict = self._options.max_errors is not None
-        is_asked = self._options.process.is_first or is_strict
+        allowed = self._options.max_errors
+        is_asked = self._options.process.is_first or allowed is not None
         if not is_asked or not (at_once or time.monotonic() - self._looked > _LOOK_EVERY_S):
             return
         self._looked = time.monotonic()
         done = 0
         for t, target in enumerate(self._targets):
-            store, missing = target.store, set(target.store.missing_shards())
-            done += len(store.manifest.ids) - sum(len(store.shard_ids(index)) for index in missing)
-            if is_strict:
-                self._check(t, store, [i for i in range(store.manifest.shard_count) if i not in missing])
+            there = target.store.present_shards()
+            done += sum(len(target.store.shard_ids(index)) for index in there)
+            if allowed is not None:
+                self._check(t, target.store, there, allowed)
         self._options.progress(done)
 
-    def _check(self, t: int, store: ActivationStore, there: list[int]) -> None:
+    def _check(self, t: int, store: ActivationStore, there: list[int], allowed: int) -> None:
         for index in there:
             if (t, index) not in self._failures:
                 self._failures[t, index] = len(store.header(index).failures)
-        failed = sum(self._failures[t, index] for index in there)
-        if self._options.max_errors is not None and failed > self._options.max_errors:
-            shards = [str(store.shard_path(index)) for index in there if self._failures[t, index]]
-            raise TooManyFailuresError(failed, self._options.max_errors, shards)
+        failed = {index: count for index in there if (count := self._failures[t, index])}
+        if sum(failed.values()) > allowed:
+            raise TooManyFailuresError(
+                sum(failed.values()), allowed, [str(store.shard_path(index)) for index in failed]
+            )
 
 
 class _Rows:
@@ -233,10 +224,18 @@ class _Rows:
                 self.failures.append(Failure(id=prepared.sample.id, stage="states", message=message))
         self._states.append(result.states[is_good])
 
-    @property
-    def states(self) -> np.ndarray:
-        """States of all rows (rows, slots, roles, width)."""
-        return np.concatenate(self._states) if self._states else np.empty((0, 0, 0, 0), np.float32)
+    def tensors(self, plan: StatesPlan, dtype: str) -> dict[str, np.ndarray]:
+        """Name the states of every role and layer, (rows, width), each in the type that it has on disk."""
+        if not self.ids or not plan.roles:
+            return {}
+        states = np.concatenate(self._states)  # (rows, slots, roles, width)
+        tensors = {
+            tensor_name(role, layer): states[:, slot, r]
+            for slot, layer in enumerate(plan.slots)
+            for r, role in enumerate(plan.roles)
+            if layer != NORM or role == "last"
+        }
+        return tensors if dtype == "float32" else {name: _halved(values) for name, values in tensors.items()}
 
 
 @dataclass
@@ -254,8 +253,7 @@ class _Runner:
         self.images.check(outcomes)
         ready = _by_length([outcome for outcome in outcomes if isinstance(outcome, Prepared)])
         unready = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
-        rows = [_Rows(list(unready)) for _ in conditions]
-        at = 0
+        rows, at = [_Rows(list(unready)) for _ in conditions], 0
         while at < len(ready):
             part = ready[at : at + self.batch_size]
             results = self._try(part, conditions)
@@ -292,20 +290,6 @@ def _by_length(prepared: list[Prepared]) -> list[Prepared]:
     for i, one in enumerate(prepared):
         first.setdefault(one.sample.image_key, i)
     return sorted(prepared, key=lambda one: (one.prefix, first[one.sample.image_key], len(one)))
-
-
-def _tensors(states: np.ndarray, plan: ForwardPlan, settings: RunSettings) -> dict[str, np.ndarray]:
-    """Name the slices of (rows, slots, roles, width), each in the type that it has on disk."""
-    if not len(states) or not settings.roles:
-        return {}
-    tensors = {
-        tensor_name(role, layer): states[:, slot, r]
-        for slot, layer in enumerate(plan.states.layers)
-        for r, role in enumerate(settings.roles)
-    }
-    if "last" in settings.roles:
-        tensors[tensor_name("last", NORM)] = states[:, -1, settings.roles.index("last")]
-    return tensors if settings.dtype == "float32" else {name: _halved(values) for name, values in tensors.items()}
 
 
 def _halved(values: np.ndarray) -> np.ndarray:

@@ -11,8 +11,6 @@ from extraction.datasets.sample import Sample
 from pid_jax.store.manifest import GROUPS
 
 POOLING = "mean over the positions of the role, float32"
-# Fields of RunSettings that JSON gives back as they were.
-_PLAIN = ("template", "batch_size", "shard_size", "max_new_tokens", "dtype", "share_images", "keep")
 _PACKAGES = ("torch", "transformers", "tokenizers", "pillow")
 
 
@@ -113,13 +111,9 @@ def package_versions() -> dict[str, str]:
 
 def from_manifest(fields: dict[str, Any]) -> RunSettings:
     """Read settings back from a manifest."""
-    return RunSettings(
-        model=ModelSettings(**fields["model"]),
-        data=DataSettings(**fields["data"]),
-        roles=tuple(fields["roles"]),
-        layers=None if fields["layers"] is None else tuple(fields["layers"]),
-        **{name: fields[name] for name in _PLAIN},
-    )
+    own = {name: fields[name] for name in RunSettings.__dataclass_fields__}
+    parts = {"model": ModelSettings(**fields["model"]), "data": DataSettings(**fields["data"])}
+    return RunSettings(**(own | parts))
 
 
 def parse_layers(text: str) -> tuple[int, ...] | None:

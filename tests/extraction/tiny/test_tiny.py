@@ -19,8 +19,7 @@ from extraction.tiny.decoder import DECODER  # noqa: E402
 from extraction.tiny.evaluate import evaluate_tiny, generate_answers  # noqa: E402
 from extraction.tiny.packing import encode_questions, pack, packed_logits  # noqa: E402
 from extraction.tiny.tokenizer import COLORS, PROMPT, SHAPES, VOCABULARY, build_tokenizer, expand_prompt  # noqa: E402
-from extraction.tiny.tower import TOWER, UNKNOWN, group_by_image, read_attributes  # noqa: E402
-from extraction.tiny.train import train_tiny  # noqa: E402
+from extraction.tiny.train import TOWER, UNKNOWN, group_by_image, read_attributes, train_tiny  # noqa: E402
 from extraction.tiny.training import single_thread  # noqa: E402
 
 ROUNDING = 1e-5

@@ -23,9 +23,15 @@ from extraction.scenes.questions import ASK, ask_questions  # noqa: E402
 from extraction.scenes.scene import image_ids, make_scene  # noqa: E402
 from extraction.tiny.architecture import IMAGE_TOKENS, build_model  # noqa: E402
 from extraction.tiny.evaluate import evaluate_tiny, generate_answers  # noqa: E402
-from extraction.tiny.scene_tower import SCENE_TOWER, scene_classes, scene_pixels  # noqa: E402
 from extraction.tiny.tokenizer import SCENE_VOCABULARY, VOCABULARY, build_processor, build_tokenizer  # noqa: E402
-from extraction.tiny.train_scenes import SCENE_DECODER, practice_questions, train_on_scenes  # noqa: E402
+from extraction.tiny.train_scenes import (  # noqa: E402
+    SCENE_DECODER,
+    SCENE_TOWER,
+    practice_questions,
+    scene_classes,
+    scene_pixels,
+    train_on_scenes,
+)
 
 LAYERS = {"tiny-gqa-8": 8, "tiny-gqa-6": 6}
 IMAGES, PER_TASK = 40, 20
