@@ -10,11 +10,11 @@ from pathlib import Path
 
 from extraction.datasets.gqa import DEFAULT_SPLIT
 from extraction.datasets.gqa_tasks import is_hidden, read_question
-from extraction.datasets.image_source import LARGEST_FILE
+from extraction.datasets.image_source import check_bytes
 from extraction.datasets.record import Draft, RecordError, Records
 from extraction.datasets.sample import Sample
 from extraction.datasets.tables import find_tables, iterate_rows, last_group
-from extraction.errors import SampleError, shown
+from extraction.errors import SampleError, image_error, shown
 
 _QUESTIONS, _IMAGES = "_instructions", "_images"
 
@@ -54,12 +54,8 @@ class DatasetImage:
             raise SampleError("image", str(error)) from error
         data = data.get("bytes") if isinstance(data, dict) else data
         if not isinstance(data, bytes):
-            raise SampleError(
-                "image", f"{shown(self.name)} is not in the data set as bytes, only as a path, which is never opened"
-            )
-        if len(data) > LARGEST_FILE:
-            raise SampleError("image", f"{shown(self.name)} has more than {LARGEST_FILE / 1e6:.0f} MB: make it smaller")
-        return data
+            raise image_error(self.name, "is not in the data set as bytes, only as a path, which is never opened")
+        return check_bytes(data, self.name)
 
 
 def load_hub(folder: Path, split: str = DEFAULT_SPLIT) -> list[Sample]:

@@ -158,7 +158,7 @@ def _compare_tail(
     tail = tail_of(knockout, batch.tail, batch.length)
     base = pass_prompts(vlm, batch, every_state(vlm), {knockout.first: tail})
     with looking(vlm, batch, None) as looked:
-        short = pass_knockout(vlm, base, knockout, every_state(vlm), tail)
+        short = pass_knockout(vlm, base, knockout, tail)
     found = short.recorder.states
     errors = [difference(logits, short.logits.float())]
     errors += [

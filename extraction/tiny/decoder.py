@@ -47,27 +47,6 @@ def train_decoder(
     return fit("decoder", next_loss, (value for part in parts for value in part.parameters()), settings, report)
 
 
-def shuffled_batches(
-    features: Tensor, images: Sequence[EncodedImage], settings: StageSettings, generator: torch.Generator
-) -> Iterator[LabeledImages]:
-    """Go through given images in random order, again and again, one batch a step.
-
-    Args:
-        features: Patch features of the images, (n, 16, 128).
-        images: Their questions.
-        settings: Steps and batch size.
-        generator: Source of the order.
-
-    Yields:
-        A batch.
-    """
-    length = settings.steps * settings.images_per_step
-    rounds = [torch.randperm(len(images), generator=generator) for _ in range(-(-length // len(images)))]
-    order = torch.cat(rounds)[:length]
-    for chosen in order.split(settings.images_per_step):
-        yield features[chosen], [images[i] for i in chosen.tolist()]
-
-
 @torch.no_grad()
 def packed_accuracy(model: LlavaForConditionalGeneration, features: Tensor, images: Sequence[EncodedImage]) -> float:
     """Compute the fraction of questions whose most likely token is the answer."""

@@ -12,7 +12,7 @@ from extraction.datasets.easy_vqa import load_easy_vqa
 from extraction.datasets.sample import Sample
 from extraction.passes.images import open_image
 from extraction.tiny.architecture import WIDTH, patch_features
-from extraction.tiny.decoder import DECODER, packed_accuracy, shuffled_batches, train_decoder
+from extraction.tiny.decoder import DECODER, packed_accuracy, train_decoder
 from extraction.tiny.packing import encode_questions
 from extraction.tiny.tokenizer import COLORS, SHAPES, VOCABULARY
 from extraction.tiny.training import Report, StageSettings, TrainingSummary, fit, train_model
@@ -72,10 +72,10 @@ def train_tiny(
         images = [open_image(group[0]) for group in groups]
         pixels = processor.image_processor(images, return_tensors="pt")["pixel_values"]
         attributes = read_attributes(groups[:trained])
-        tower_loss = pretrain_tower(model, pixels[:trained], attributes, tower, generator, report)
-        features = all_features(model, pixels)
+        tower_loss = _pretrain_tower(model, pixels[:trained], attributes, tower, generator, report)
+        features = _all_features(model, pixels)
         encoded = encode_questions(groups, processor.tokenizer, model.config.image_token_id)
-        batches = shuffled_batches(features[:trained], encoded[:trained], decoder, generator)
+        batches = _shuffled_batches(features[:trained], encoded[:trained], decoder, generator)
         decoder_loss = train_decoder(model, batches, decoder, report)
         return tower_loss, decoder_loss, packed_accuracy(model, features[trained:], encoded[trained:])
 
@@ -108,7 +108,7 @@ def read_attributes(groups: Sequence[Sequence[Sample]]) -> Tensor:
     return torch.tensor([[_class_index(true, false, names) for names in (SHAPES, COLORS)] for true, false in facts])
 
 
-def pretrain_tower(
+def _pretrain_tower(
     model: LlavaForConditionalGeneration,
     pixels: Tensor,
     attributes: Tensor,
@@ -120,17 +120,6 @@ def pretrain_tower(
 
     Two linear classifiers read the mean; they are discarded afterwards, and the tower is to be
     frozen. Half of the images, chosen at random, are mirrored left to right.
-
-    Args:
-        model: The small LLaVA; its vision tower is trained in place.
-        pixels: Preprocessed training images, (n, 3, 64, 64).
-        attributes: What the training questions reveal about them, (n, 2).
-        settings: Steps, batch size and optimizer.
-        generator: Source of the batches, the mirroring and the classifiers.
-        report: Called with a line of progress.
-
-    Returns:
-        The loss of every step: the sum of the two cross-entropies, in nats.
     """
     heads = [_classifier(len(names), generator) for names in (SHAPES, COLORS)]
 
@@ -145,8 +134,19 @@ def pretrain_tower(
     return fit("tower", next_loss, (value for part in parts for value in part.parameters()), settings, report)
 
 
+def _shuffled_batches(
+    features: Tensor, images: Sequence[EncodedImage], settings: StageSettings, generator: torch.Generator
+) -> Iterator[LabeledImages]:
+    """Go through given images in random order, again and again, one batch a step."""
+    length = settings.steps * settings.images_per_step
+    rounds = [torch.randperm(len(images), generator=generator) for _ in range(-(-length // len(images)))]
+    order = torch.cat(rounds)[:length]
+    for chosen in order.split(settings.images_per_step):
+        yield features[chosen], [images[i] for i in chosen.tolist()]
+
+
 @torch.no_grad()
-def all_features(model: LlavaForConditionalGeneration, pixels: Tensor) -> Tensor:
+def _all_features(model: LlavaForConditionalGeneration, pixels: Tensor) -> Tensor:
     """Compute the patch features of all images, (n, 16, 128), a chunk of images at a time."""
     return torch.cat([patch_features(model, part) for part in pixels.split(_CHUNK)])
 

@@ -89,7 +89,7 @@ def train_on_scenes(
         model: LlavaForConditionalGeneration, processor: LlavaProcessor, generator: torch.Generator
     ) -> tuple[list[float], list[float], float]:
         scenes = (make_scene(seed, i) for i in range(SPLITS["train"], SPLITS["val"]))
-        tower_loss = pretrain_scene_tower(model, processor.image_processor, scenes, tower, generator, report)
+        tower_loss = _pretrain_tower(model, processor.image_processor, scenes, tower, generator, report)
         model.model.vision_tower.requires_grad_(False)
         drawn = (list(islice(scenes, decoder.images_per_step)) for _ in range(decoder.steps))
         decoder_loss = train_decoder(model, (_label(model, processor, chosen) for chosen in drawn), decoder, report)
@@ -115,7 +115,7 @@ def _label(model: LlavaForConditionalGeneration, processor: LlavaProcessor, scen
     return features, encode_questions(groups, processor.tokenizer, model.config.image_token_id)
 
 
-def pretrain_scene_tower(
+def _pretrain_tower(
     model: LlavaForConditionalGeneration,
     image_processor: BaseImageProcessor,
     scenes: Iterator[Scene],
@@ -128,17 +128,6 @@ def pretrain_scene_tower(
     The classes are read along fixed orthonormal directions of the normalized features. A readout
     that is trained with them can make up for features in which one attribute, such as the side,
     hardly shows; a fixed one cannot, and the decoder finds every attribute at the same size.
-
-    Args:
-        model: A small LLaVA; its vision tower is trained in place and to be frozen afterwards.
-        image_processor: What prepares its images.
-        scenes: Training scenes, as many as are needed; each is used once.
-        settings: Steps, batch size and optimizer.
-        generator: Source of the directions.
-        report: Called with a line of progress.
-
-    Returns:
-        The loss of every step: the sum of the cross-entropies of the five attributes, in nats.
     """
     sizes = [len(names) for names in _ATTRIBUTES.values()]
     directions = torch.linalg.qr(torch.randn(WIDTH, sum(sizes), generator=generator)).Q
