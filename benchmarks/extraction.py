@@ -199,7 +199,7 @@ def _fill(
         return ((index, [ready[sample.id] for sample in some]) for index, some in shards)
 
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(Preparation, "shards", decoded):
-        store = ActivationStore.create(Path(folder) / "s", plan_store(vlm, samples, settings, None))
+        store = ActivationStore.create(Path(folder) / "s", plan_store(vlm, samples, settings))
         fill(vlm, samples, settings, [Target(store=store)])
 
 

@@ -145,14 +145,16 @@ def _load_and_look(
     if process.is_first and process.world_size > 1:
         err.print(f"{process.world_size} processes, started by {process.launcher}; process 0 reports for all.")
     with working(f"Loading {model.name}") if process.is_first else nullcontext():
+        import torch
         from transformers.utils import logging
 
         from extraction.model.load import load_model
         from extraction.proof.preflight import look_over
-        from extraction.run.processes import device_of
 
         logging.disable_progress_bar()
-        device = where.device or (None if where.device_map else device_of(process))
+        device = where.device
+        if not (device or where.device_map or process.local_rank is None) and torch.cuda.is_available():
+            device = f"cuda:{process.local_rank % torch.cuda.device_count()}"
         vlm = load_model(
             **vars(model), device=device, device_map=where.device_map, local_files_only=where.local_files_only
         )

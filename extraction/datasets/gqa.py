@@ -4,13 +4,14 @@ A file is one object {questionId: {question, imageId, answer, types, ...}}. It i
 questions of the six tasks are kept.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from extraction.datasets.gqa_tasks import is_hidden, read_question
 from extraction.datasets.image_source import ImageFile
 from extraction.datasets.json_stream import iterate_object
-from extraction.datasets.record import Draft, Records
+from extraction.datasets.record import Records
 from extraction.datasets.sample import Sample
 from extraction.errors import shown
 
@@ -35,9 +36,7 @@ def load_gqa(folder: Path, split: str = DEFAULT_SPLIT, images: Path | None = Non
     files = _question_files(folder, split)
     image_of = images_in(images or _image_folder(folder))
 
-    def build(fields: Mapping[str, object]) -> Draft | None:
-        return read_question(fields, image_of, may_hide=is_hidden(split))
-
+    build = partial(read_question, image_of=image_of, may_hide=is_hidden(split))
     records = Records()
     for file in files:
         for number, (name, entry) in enumerate(iterate_object(file), 1):

@@ -4,14 +4,15 @@ The layout is that of `lmms-lab/GQA`: `<split>_instructions` (id, imageId, quest
 (id, image {bytes, path}), each a folder of parquet files, or of the Arrow files that `datasets.save_to_disk` writes.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from extraction.datasets.gqa import DEFAULT_SPLIT
 from extraction.datasets.gqa_tasks import is_hidden, read_question
-from extraction.datasets.image_source import check_bytes
-from extraction.datasets.record import Draft, RecordError, Records
+from extraction.datasets.image_source import refuse_large
+from extraction.datasets.record import RecordError, Records
 from extraction.datasets.sample import Sample
 from extraction.datasets.tables import find_tables, iterate_rows, last_group
 from extraction.errors import SampleError, image_error, shown
@@ -55,7 +56,8 @@ class DatasetImage:
         data = data.get("bytes") if isinstance(data, dict) else data
         if not isinstance(data, bytes):
             raise image_error(self.name, "is not in the data set as bytes, only as a path, which is never opened")
-        return check_bytes(data, self.name)
+        refuse_large(len(data), self.name)
+        return data
 
 
 def load_hub(folder: Path, split: str = DEFAULT_SPLIT) -> list[Sample]:
@@ -80,9 +82,7 @@ def load_hub(folder: Path, split: str = DEFAULT_SPLIT) -> list[Sample]:
             raise RecordError(f"imageId {shown(name)!r} is not among the images of {split}{_IMAGES}: download them all")
         return known[name]
 
-    def build(fields: Mapping[str, object]) -> Draft | None:
-        return read_question(fields, image_of, may_hide=is_hidden(split))
-
+    build = partial(read_question, image_of=image_of, may_hide=is_hidden(split))
     records, number = Records(), 0
     for file in questions:
         for _, _, row in iterate_rows(file, ("id", "imageId", "question", "answer", "types")):

@@ -156,7 +156,8 @@ class EncodedImage(_WithoutFile):
         Raises:
             SampleError: If they are too many.
         """
-        return check_bytes(self.content, "an image in memory")
+        refuse_large(len(self.content), "an image in memory")
+        return self.content
 
 
 def as_image(image: Any) -> Any:
@@ -202,18 +203,15 @@ def _read_regular(path: Path) -> bytes:
     if not stat.S_ISREG(path.stat().st_mode):
         raise image_error(path, "is a folder, a pipe or a device: an image must be a regular file")
     with os.fdopen(os.open(path, _READ_ONLY), "rb") as file:
-        return check_bytes(file.read(LARGEST_FILE + 1), path)
+        size = os.fstat(file.fileno()).st_size
+        refuse_large(size, path)
+        return file.read(size)
 
 
-def check_bytes(content: bytes, name: object) -> bytes:
-    """Return an encoded image.
-
-    Raises:
-        SampleError: If it is larger than `LARGEST_FILE`.
-    """
-    if len(content) > LARGEST_FILE:
+def refuse_large(size: int, name: object) -> None:
+    """Raise a SampleError for an encoded image of more bytes than `LARGEST_FILE`."""
+    if size > LARGEST_FILE:
         raise image_error(name, f"has more than {LARGEST_FILE / 1e6:.0f} MB: save the image at a smaller size")
-    return content
 
 
 def _as_text(name: str) -> str:

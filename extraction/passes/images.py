@@ -49,7 +49,9 @@ def read_image(sample: Sample) -> tuple[Image.Image, str]:
     except SampleError:
         raise
     except UnidentifiedImageError:
-        raise image_error(name, f"is no image of the formats {', '.join(FORMATS)}: convert or replace it") from None
+        raise image_error(
+            name, f"is no image of the formats {', '.join(FORMATS)}: convert or replace the file"
+        ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large(name) from None
     except Exception as error:  # decoders raise whatever the damage leads to: KeyError, struct.error, ...
@@ -72,10 +74,11 @@ def _check_size(width: int, height: int, name: str) -> None:
     if limit is not None and width * height > limit:
         raise _too_large(name)
     short, long = sorted((width, height))
+    size = f"{width} x {height} pixels"
     if short < SMALLEST_SIDE:
-        raise image_error(name, f"has {width} x {height} pixels and shows nothing: replace the file")
+        raise image_error(name, f"has {size} and shows nothing: replace the file")
     if long > LARGEST_RATIO * short:
-        raise image_error(name, f"has {width} x {height} pixels, a strip of more than {LARGEST_RATIO} : 1: crop it")
+        raise image_error(name, f"has {size}, a strip of more than {LARGEST_RATIO} : 1: crop the image")
 
 
 def _too_large(name: str) -> SampleError:

@@ -3,12 +3,13 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
 import numpy as np
 import torch
 
+from extraction.datasets.load import data_digest
 from extraction.datasets.sample import Sample
 from extraction.errors import TooManyFailuresError
 from extraction.model.fingerprint import fingerprint
@@ -19,7 +20,7 @@ from extraction.passes.encode import Encoder, Prepared
 from extraction.passes.forward import BatchResult, ForwardPlan, describe_sample, run_batch
 from extraction.run.processes import Process
 from extraction.run.same_images import IMAGE_HASH, KnownImages
-from extraction.run.settings import RunSettings, package_versions, to_manifest
+from extraction.run.settings import RunSettings, package_versions
 from extraction.run.workers import Outcome, WriteBehind, preparing
 from pid_jax.store import NORM, ActivationStore, Failure, Manifest, tensor_name
 
@@ -62,23 +63,26 @@ class RunOptions:
             raise ValueError(f"max_errors must be 0 or more, got {self.max_errors}.")
 
 
-def plan_store(
-    vlm: VisionLanguageModel, samples: Sequence[Sample], settings: RunSettings, knockout: Knockout | None
-) -> Manifest:
-    """Write down what the store will hold.
+def plan_store(vlm: VisionLanguageModel, samples: Sequence[Sample], settings: RunSettings) -> Manifest:
+    """Write down what the store of a baseline will hold.
 
     Raises:
         ValueError: If the model does not have a layer that is asked for.
     """
-    if settings.layers is not None:
-        settings = replace(settings, layers=layers_of(vlm, settings))
-    tensors = [tensor_name(role, layer) for layer in layers_of(vlm, settings) for role in settings.roles]
+    layers = layers_of(vlm, settings)
+    tensors = [tensor_name(role, layer) for layer in layers for role in settings.roles]
+    kept = asdict(settings if settings.layers is None else replace(settings, layers=layers))
     return Manifest(
         ids=tuple(sample.id for sample in samples),
         shard_size=settings.shard_size,
         tensors=(*tensors, *([tensor_name("last", NORM)] if "last" in settings.roles else [])),
-        condition=describe_condition(knockout),
-        settings=to_manifest(settings, samples, fingerprint(vlm)),
+        condition=describe_condition(None),
+        settings={
+            **kept,
+            "data_sha256": data_digest(samples),
+            "fingerprint": fingerprint(vlm),
+            "pooling": "mean over the positions of the role, float32",
+        },
     )
 
 

@@ -121,7 +121,7 @@ def _plan_again(
     """Plan the store of a baseline again; refuse where it would be another one now."""
     if (name := baseline.manifest.condition.get("name")) != BASELINE:
         raise ValueError(f"baseline {baseline.path} holds states under {name!r}: give the store without a knockout.")
-    manifest = plan_store(vlm, samples, settings, None)
+    manifest = plan_store(vlm, samples, settings)
     if different := describe_differences(baseline.manifest.deciding_settings, manifest.deciding_settings):
         raise ValueError(
             f"{baseline.path} was made under other circumstances ({different}), so a knockout made now could not be "
@@ -178,7 +178,7 @@ def _extract_plain(
         proof = prove_prefix(vlm, encoder, pick_samples(encoder, samples, _CANDIDATES))
         return {} if proof is None else {"prefix": asdict(proof)}
 
-    targets = [Target(store=_start(plan_store(vlm, samples, settings, None), path, prove))]
+    targets = [Target(store=_start(plan_store(vlm, samples, settings), path, prove))]
     with VersionCheck(vlm=vlm, samples=samples, settings=settings, options=options).around(targets):
         fill(vlm, samples, settings, targets, options, images)
     return targets[0].store

@@ -1,16 +1,14 @@
 """What decides the content of a store, and how it is written into the manifest and read back."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 from importlib.metadata import version
 from operator import index
 from typing import Any
 
-from extraction.datasets.load import DataSettings, data_digest
-from extraction.datasets.sample import Sample
+from extraction.datasets.load import DataSettings
 from pid_jax.store.manifest import GROUPS
 
-POOLING = "mean over the positions of the role, float32"
 _PACKAGES = ("torch", "transformers", "tokenizers", "pillow")
 
 
@@ -92,16 +90,6 @@ def _listed(name: str, values: Any, wanted: str) -> tuple[Any, ...]:
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise TypeError(f"{name} must be a list of {wanted}, got {values!r}.")
     return tuple(values)
-
-
-def to_manifest(settings: RunSettings, samples: Sequence[Sample], fingerprint: dict[str, str]) -> dict[str, Any]:
-    """Write settings as the JSON-ready mapping that a manifest keeps."""
-    return {
-        **asdict(settings),
-        "data_sha256": data_digest(samples),
-        "fingerprint": fingerprint,
-        "pooling": POOLING,
-    }
 
 
 def package_versions() -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Train the small LLaVA on easy-VQA from scratch, in two stages and a fixed number of steps."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -12,8 +12,14 @@ from extraction.datasets.easy_vqa import load_easy_vqa
 from extraction.datasets.sample import Sample
 from extraction.passes.images import open_image
 from extraction.tiny.architecture import WIDTH, patch_features
-from extraction.tiny.decoder import DECODER, packed_accuracy, train_decoder
-from extraction.tiny.packing import encode_questions
+from extraction.tiny.decoder import (
+    DECODER,
+    EncodedImage,
+    LabeledImages,
+    encode_questions,
+    packed_accuracy,
+    train_decoder,
+)
 from extraction.tiny.tokenizer import COLORS, SHAPES, VOCABULARY
 from extraction.tiny.training import Report, StageSettings, TrainingSummary, fit, train_model
 

@@ -13,20 +13,11 @@ from transformers import LlavaForConditionalGeneration, LlavaProcessor
 from transformers.image_processing_utils import BaseImageProcessor
 
 from extraction.datasets.sample import Sample
+from extraction.scenes import questions
 from extraction.scenes.drawing import decode_jpeg, encode_jpeg
-from extraction.scenes.questions import (
-    choose_attribute,
-    choose_category,
-    choose_relation,
-    compare_attribute,
-    logical_object,
-    query_color,
-    query_side,
-)
 from extraction.scenes.scene import COLORS, MATERIALS, SHAPES, SIDES, SIZES, SPLITS, Scene, image_ids, make_scene
 from extraction.tiny.architecture import IMAGE_SIZE, IMAGE_TOKENS, PATCH_SIZE, WIDTH, patch_features
-from extraction.tiny.decoder import LabeledImages, packed_accuracy, train_decoder
-from extraction.tiny.packing import encode_questions
+from extraction.tiny.decoder import LabeledImages, encode_questions, packed_accuracy, train_decoder
 from extraction.tiny.tokenizer import SCENE_VOCABULARY
 from extraction.tiny.training import Report, StageSettings, TrainingSummary, fit, train_model
 
@@ -45,11 +36,11 @@ HELD_OUT_SCENES = 200
 """The first images of the validation split give the held-out accuracy."""
 
 _PRACTICE = (
-    *(choose_attribute, query_color, logical_object),
-    *(choose_category, choose_relation, compare_attribute, query_side) * 2,
+    *(questions.choose_attribute, questions.query_color, questions.logical_object),
+    *(questions.choose_category, questions.choose_relation, questions.compare_attribute, questions.query_side) * 2,
 )
 """What is asked about every training image: what is learned later is asked twice."""
-_COLORS_DIFFER = (logical_object,) * 4
+_COLORS_DIFFER = (questions.logical_object,) * 4
 """What is asked in addition where the colors differ: only there, either-or questions need to bind color to shape."""
 
 

@@ -16,6 +16,8 @@ from extraction.tiny.architecture import DECODER_LAYERS, build_model
 from extraction.tiny.tokenizer import build_processor
 
 WARMUP_FRACTION = 0.05
+LEARNING_RATE = 1.5e-3  # peak of the schedule
+WEIGHT_DECAY = 0.01
 
 Report = Callable[[str], None]
 """Called with a line of progress."""
@@ -33,16 +35,12 @@ class StageSettings:
     Attributes:
         steps: Number of steps, fixed, so that a training can be repeated.
         images_per_step: Batch size.
-        learning_rate: Peak of the schedule.
-        weight_decay: Of AdamW.
         max_gradient_norm: Longer gradients are shortened to it.
         report_every: Steps between two lines of progress.
     """
 
     steps: int
     images_per_step: int
-    learning_rate: float = 1.5e-3
-    weight_decay: float = 0.01
     max_gradient_norm: float = math.inf
     report_every: int = 100
 
@@ -126,7 +124,7 @@ def fit(
         The loss of every step.
     """
     parameters = list(parameters)
-    optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     warmup = max(1, round(WARMUP_FRACTION * settings.steps))
 
     def factor(step: int) -> float:

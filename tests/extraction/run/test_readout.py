@@ -8,11 +8,11 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from extraction.datasets.select import select_samples
 from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 
 from extraction.cli.main import main
 from extraction.datasets.load import DataSettings
-from extraction.datasets.select import select_samples
 from extraction.model.answer_tokens import first_token
 from extraction.model.load import load_model
 from extraction.model.prompts import TEMPLATES, resolve_template
@@ -187,7 +187,7 @@ def test_killed_before_the_readout(answered, tmp_path):
     vlm = random_llava()
     whole = extract(vlm, answered, tmp_path / "whole")
     settings = settings_of(vlm)
-    part = ActivationStore.create(tmp_path / "part", plan_store(vlm, answered, settings, None))
+    part = ActivationStore.create(tmp_path / "part", plan_store(vlm, answered, settings))
     fill(vlm, answered, settings, [Target(store=part)])
     assert part.is_complete
     assert not (part.path / READOUT).exists()

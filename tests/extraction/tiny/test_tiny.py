@@ -15,9 +15,8 @@ from extraction.datasets.load import DataSettings, load_samples  # noqa: E402
 from extraction.model.load import load_model  # noqa: E402
 from extraction.model.shipped import WEIGHTS  # noqa: E402
 from extraction.tiny.architecture import IMAGE_TOKENS, build_model, patch_features  # noqa: E402
-from extraction.tiny.decoder import DECODER  # noqa: E402
+from extraction.tiny.decoder import DECODER, encode_questions, pack, packed_logits  # noqa: E402
 from extraction.tiny.evaluate import evaluate_tiny, generate_answers  # noqa: E402
-from extraction.tiny.packing import encode_questions, pack, packed_logits  # noqa: E402
 from extraction.tiny.tokenizer import COLORS, PROMPT, SHAPES, VOCABULARY, build_tokenizer, expand_prompt  # noqa: E402
 from extraction.tiny.train import TOWER, UNKNOWN, group_by_image, read_attributes, train_tiny  # noqa: E402
 from extraction.tiny.training import single_thread  # noqa: E402
@@ -206,8 +205,6 @@ def test_evaluation_names_what_is_wrong(tmp_path, questions):
         evaluate_tiny(tmp_path, questions)
     with pytest.raises(ValueError, match="at least one question, got none"):
         evaluate_tiny(WEIGHTS, [])
-    with pytest.raises(ValueError, match="batch_size"):
-        evaluate_tiny(WEIGHTS, questions, batch_size=0)
     hidden = [dataclasses.replace(questions[0], answer=None)]
     with pytest.raises(ValueError, match="must have answers"):
         evaluate_tiny(WEIGHTS, hidden)
