@@ -34,7 +34,8 @@ def load_gqa(folder: Path, split: str = DEFAULT_SPLIT, images: Path | None = Non
         ValueError: If a folder or the split is missing, a file is no JSON object, or none of its questions can be used.
     """
     files = _question_files(folder, split)
-    image_of = images_in(images or _image_folder(folder))
+    candidates = [folder / name for name in _IMAGE_FOLDERS]
+    image_of = images_in(images or next(filter(Path.is_dir, candidates), candidates[0]))
 
     build = partial(read_question, image_of=image_of, may_hide=is_hidden(split))
     records = Records()
@@ -61,11 +62,6 @@ def images_in(folder: Path) -> Callable[[str], ImageFile]:
         return known[name]
 
     return image_of
-
-
-def _image_folder(folder: Path) -> Path:
-    candidates = [folder / name for name in _IMAGE_FOLDERS]
-    return next((path for path in candidates if path.is_dir()), candidates[0])
 
 
 def _question_files(folder: Path, split: str) -> list[Path]:

@@ -94,7 +94,10 @@ def load_hub(folder: Path, split: str = DEFAULT_SPLIT) -> list[Sample]:
 def _tables(folder: Path, split: str, ending: str) -> list[Path]:
     if not folder.is_dir():
         raise ValueError(f"data set folder {shown(folder)} does not exist: correct --dataset.")
-    files = find_tables(folder / f"{split}{ending}", _root(folder))
+    root = folder.resolve()
+    if root.parent.name == "snapshots":  # in the cache of the hub, whose repository has the blobs
+        root = root.parent.parent
+    files = find_tables(folder / f"{split}{ending}", root)
     if not files:
         there = sorted(path.name.removesuffix(ending) for path in folder.glob(f"*{ending}"))
         raise ValueError(
@@ -102,12 +105,6 @@ def _tables(folder: Path, split: str, ending: str) -> list[Path]:
             "--split, or download the files of that configuration."
         )
     return files
-
-
-def _root(folder: Path) -> Path:
-    """Return what all files must lie in: the folder, or in the cache of the hub its repository, which has the blobs."""
-    resolved = folder.resolve()
-    return resolved.parent.parent if resolved.parent.name == "snapshots" else resolved
 
 
 def _index_images(files: list[Path], configuration: str) -> dict[str, DatasetImage]:

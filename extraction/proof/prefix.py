@@ -1,7 +1,6 @@
 """Proof, on the real model and real samples, that the states of an image do not depend on the question."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -47,7 +46,13 @@ def prove_prefix(vlm: VisionLanguageModel, encoder: Encoder, candidates: Sequenc
     Raises:
         PrefixError: If the states differ by more than the model's precision.
     """
-    for other in _same_image(encoder, candidates):
+    if not candidates or not candidates[0].prefix:
+        return None
+    for candidate in candidates[1:]:
+        try:
+            other = encoder.prepare(replace(candidate.sample, image=candidates[0].sample.image))
+        except SampleError:  # the question does not fit to this image
+            continue
         proof = _measure(vlm, candidates[0], other)
         if proof is None:
             continue
@@ -61,15 +66,6 @@ def prove_prefix(vlm: VisionLanguageModel, encoder: Encoder, candidates: Sequenc
             )
         return proof
     return None
-
-
-def _same_image(encoder: Encoder, candidates: Sequence[Prepared]) -> Iterator[Prepared]:
-    """Ask the other questions about the image of the first; those that do not fit are passed over."""
-    if not candidates or not candidates[0].prefix:
-        return
-    for candidate in candidates[1:]:
-        with contextlib.suppress(SampleError):
-            yield encoder.prepare(replace(candidate.sample, image=candidates[0].sample.image))
 
 
 def _measure(vlm: VisionLanguageModel, one: Prepared, other: Prepared) -> PrefixProof | None:

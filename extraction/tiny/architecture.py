@@ -89,7 +89,10 @@ def _initialize(model: LlavaForConditionalGeneration, generator: torch.Generator
             parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
         else:
             fan_in = parameter[0].numel()
-            parameter.normal_(0.0, _residual_scale(name, depth) * fan_in**-0.5, generator=generator)
+            layers = TOWER_LAYERS if "vision_tower" in name else depth
+            is_residual = any(word in name for word in _RESIDUAL_PROJECTIONS)
+            scale = (2 * layers) ** -0.5 if is_residual else 1.0
+            parameter.normal_(0.0, scale * fan_in**-0.5, generator=generator)
 
 
 def patch_features(model: LlavaForConditionalGeneration, pixels: Tensor) -> Tensor:
@@ -103,13 +106,6 @@ def patch_features(model: LlavaForConditionalGeneration, pixels: Tensor) -> Tens
         Features, (n, 16, 128).
     """
     return model.model.vision_tower(pixel_values=pixels).last_hidden_state[:, 1:]
-
-
-def _residual_scale(name: str, decoder_layers: int) -> float:
-    if not any(word in name for word in _RESIDUAL_PROJECTIONS):
-        return 1.0
-    layers = TOWER_LAYERS if "vision_tower" in name else decoder_layers
-    return (2 * layers) ** -0.5
 
 
 def _token_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
