@@ -53,14 +53,17 @@ def write_gqa_folder(out: Path, *, images: int = IMAGES, seed: int = 0) -> GQAFo
         FileExistsError: If `out` is a file or holds anything else.
     """
     out = Path(out)
-    splits = _split_images(images)
+    fifth = max(1, images // _SHARE)
+    counts = {"train": max(TRAIN_FILES, fifth), "val": images, "testdev": fifth}
+    splits = {split: image_ids(split, count) for split, count in counts.items()}
     files = _all_files(splits, seed)
     found = _found_files(out)
-    if unknown := sorted(found - set(files)):
-        raise _not_the_same(out, unknown[0])
-    for name in found:
-        if (out / name).read_bytes() != files[name]:
-            raise _not_the_same(out, name)
+    for name in sorted(found):
+        if name not in files or (out / name).read_bytes() != files[name]:
+            raise FileExistsError(
+                "out must be a new or empty folder, or one written with the same arguments and versions, but "
+                f"{out / name} is not what would be written; choose another folder."
+            )
     for name in [name for name in files if name not in found]:
         write_bytes(out / name, files[name])
     return GQAFolder(
@@ -75,15 +78,6 @@ def scene_samples(folder: Path, image_id: int, seed: int) -> list[Sample]:
     """Return the questions about one image as samples; ids and image file are those of the folder."""
     image = Path(folder) / _image_name(image_id)
     return [question.as_sample(name, image) for name, question in _questions_of(image_id, seed).items()]
-
-
-def _split_images(images: int) -> dict[str, range]:
-    fifth = max(1, images // _SHARE)
-    return {
-        "train": image_ids("train", max(TRAIN_FILES, fifth)),
-        "val": image_ids("val", images),
-        "testdev": image_ids("testdev", fifth),
-    }
 
 
 def _questions_of(image_id: int, seed: int) -> dict[str, Question]:
@@ -112,13 +106,6 @@ def _found_files(out: Path) -> set[str]:
         raise FileExistsError(f"out must be a folder, but {out} is a file; choose another name.")
     files = (path for path in out.rglob("*") if not path.is_dir() and path.suffix != TEMPORARY_SUFFIX)
     return {path.relative_to(out).as_posix() for path in files}
-
-
-def _not_the_same(out: Path, name: str) -> FileExistsError:
-    return FileExistsError(
-        f"out must be a new or empty folder, or one written with the same arguments and versions, but {out / name} is "
-        "not what would be written; choose another folder."
-    )
 
 
 def _image_name(image_id: int) -> str:
