@@ -25,8 +25,7 @@ from extraction.run.workers import Outcome, WriteBehind, preparing
 from pid_jax.store import NORM, ActivationStore, Failure, Manifest, tensor_name
 
 _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
-# Conditions whose shard may wait in memory while that of the next samples is made.
-_MOST_HELD_TWICE = 4
+_MOST_HELD_TWICE = 4  # conditions whose shard may wait in memory while that of the next samples is made
 _LOOK_EVERY_S = 0.5  # an object store is listed for it
 
 
@@ -256,8 +255,7 @@ class _Runner:
         """Return the rows of a shard under each condition."""
         self.images.check(outcomes)
         ready = _by_length([outcome for outcome in outcomes if isinstance(outcome, Prepared)])
-        unready = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
-        rows, at = [_Rows(list(unready)) for _ in conditions], 0
+        rows, at = [_Rows([one for one in outcomes if isinstance(one, Failure)]) for _ in conditions], 0
         while at < len(ready):
             part = ready[at : at + self.batch_size]
             results = self._try(part, conditions)
