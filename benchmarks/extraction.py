@@ -21,8 +21,7 @@ from benchmarks.measure import apart
 from benchmarks.random_llava import SIZES, build, make_samples
 from benchmarks.record import write_results
 from benchmarks.tables import Row
-from extraction.datasets.easy_vqa import load_easy_vqa
-from extraction.datasets.load import DataSettings
+from extraction.datasets.load import DataSettings, load_samples
 from extraction.model.load import VisionLanguageModel, load_model
 from extraction.model.prompts import TEMPLATES
 from extraction.passes.batch import make_batch
@@ -70,8 +69,9 @@ def overhead(size: str, device: str) -> list[Row]:
     rows, count = [], _per_batch(device, 2)
     with tempfile.TemporaryDirectory() as folder:
         large, images = _build(size, device), make_samples(Path(folder), count, (336, 336))
+        small = load_samples(DataSettings(reader="easy-vqa", per_task=640))
         cases = [
-            (load_model("tiny", device=device), "small, 64 a batch", load_easy_vqa(per_task=640), 64),
+            (load_model("tiny", device=device), "small, 64 a batch", small, 64),
             (large, f"{size}, 576 image tokens, {count} a batch", images, count),
         ]
         for vlm, name, samples, batch_size in cases:
@@ -199,7 +199,7 @@ def _fill(
         return ((index, [ready[sample.id] for sample in some]) for index, some in shards)
 
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(Preparation, "shards", decoded):
-        store = ActivationStore.create(Path(folder) / "s", plan_store(vlm, samples, settings, None))
+        store = ActivationStore.create(Path(folder) / "s", plan_store(vlm, samples, settings))
         fill(vlm, samples, settings, [Target(store=store)])
 
 

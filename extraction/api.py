@@ -1,6 +1,7 @@
 """Extraction from Python, for people with a model and data of their own."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -133,12 +134,14 @@ def extract_with_knockouts(
         ValueError: If a sample of the baseline is missing, or the model, the samples or their images are not the
             baseline's.
     """
-    options, cuts, out = _read_options(options), _read_knockouts(knockouts), _read_place("out", out)
-    base, by_id = _read_baseline(baseline), {sample.id: sample for sample in _read_samples(samples)}
-    if gone := [i for i in base.manifest.ids if i not in by_id]:
+    options, cuts, out = _read_options(options), _as_list("knockouts", knockouts, Knockout), _read_place("out", out)
+    if not isinstance(baseline, ActivationStore):
+        baseline = ActivationStore.open(_read_place("baseline", baseline))
+    by_id = {sample.id: sample for sample in _read_samples(samples)}
+    if gone := [i for i in baseline.manifest.ids if i not in by_id]:
         raise ValueError(f"samples must hold all of the baseline, {len(gone)} are missing (first {gone[0]!r}).")
-    vlm = _read_model(model, processor)
-    return extract_knockouts(vlm, [by_id[i] for i in base.manifest.ids], base, cuts, out, options)
+    chosen = [by_id[i] for i in baseline.manifest.ids]
+    return extract_knockouts(_read_model(model, processor), chosen, baseline, cuts, out, options)
 
 
 def _read_model(model: Any, processor: Any) -> VisionLanguageModel:
@@ -172,24 +175,10 @@ def _read_samples(samples: Iterable[Sample]) -> list[Sample]:
     found = _as_list("samples", samples, Sample)
     if not found:
         raise ValueError("samples is empty: give at least one Sample.")
-    seen: set[str] = set()
-    for sample in found:
-        if sample.id in seen:
-            raise ValueError(f"samples must have different ids, got {sample.id!r} more than once.")
-        seen.add(sample.id)
+    double, count = Counter(sample.id for sample in found).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"samples must have different ids, got {double!r} more than once.")
     return found
-
-
-def _read_knockouts(knockouts: Iterable[Knockout]) -> list[Knockout]:
-    """Return knockouts as a list."""
-    return _as_list("knockouts", knockouts, Knockout)
-
-
-def _read_baseline(baseline: ActivationStore | str | Path) -> ActivationStore:
-    """Return the store of a baseline, which may be named by its place."""
-    return (
-        baseline if isinstance(baseline, ActivationStore) else ActivationStore.open(_read_place("baseline", baseline))
-    )
 
 
 def _read_place(name: str, value: Any) -> str | Path:

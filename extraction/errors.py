@@ -29,6 +29,11 @@ class TooManyFailuresError(RuntimeError):
         )
 
 
+def image_error(name: object, problem: str) -> SampleError:
+    """Say what is wrong with the image of a sample, and what to do."""
+    return SampleError("image", f"{shown(name)} {problem}")
+
+
 def shown(text: object) -> str:
     """Write text of unknown origin as it may stand in a message: printable, on one line, shortened."""
     line = " ".join(str(text).split())

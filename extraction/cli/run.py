@@ -59,7 +59,8 @@ def run(
     if settings.keep == "correct":
         with extraction.showing(answers_path(out_dir), "answers", len(samples)) as options:
             samples = keep_correct(vlm, samples, settings, out_dir, options)
-        extraction.list_failures(ActivationStore.open(answers_path(out_dir)))
+        if process.is_first:
+            report_failures(ActivationStore.open(answers_path(out_dir)))
         samples = _select_right(samples, chosen)
     with extraction.showing(out_dir, "baseline", len(samples)) as options:
         store = extract_baseline(vlm, samples, settings, out_dir, options)
@@ -144,14 +145,16 @@ def _load_and_look(
     if process.is_first and process.world_size > 1:
         err.print(f"{process.world_size} processes, started by {process.launcher}; process 0 reports for all.")
     with working(f"Loading {model.name}") if process.is_first else nullcontext():
+        import torch
         from transformers.utils import logging
 
         from extraction.model.load import load_model
         from extraction.proof.preflight import look_over
-        from extraction.run.processes import device_of
 
         logging.disable_progress_bar()
-        device = where.device or (None if where.device_map else device_of(process))
+        device = where.device
+        if not (device or where.device_map or process.local_rank is None) and torch.cuda.is_available():
+            device = f"cuda:{process.local_rank % torch.cuda.device_count()}"
         vlm = load_model(
             **vars(model), device=device, device_map=where.device_map, local_files_only=where.local_files_only
         )
@@ -206,7 +209,8 @@ class _Extraction:
             def progress(done: int) -> None:
                 nonlocal seen
                 if seen < 0 < done:
-                    self._tell(f"{path}: {done} of {total} samples are there and reused{_whole(done, total)}.")
+                    end = "; nothing to do" if done == total else ""
+                    self._tell(f"{path}: {done} of {total} samples are there and reused{end}.")
                 if done > max(seen, 0):
                     advance(done - max(seen, 0))
                 seen = done
@@ -218,7 +222,7 @@ class _Extraction:
                     strict_versions=self._how.strict_versions,
                     process=self._process,
                     progress=progress,
-                    say=lambda line: err.print(line),
+                    say=err.print,
                 )
 
     def tell_proof(self, cut: Knockout, proof: "KnockoutProof") -> None:
@@ -230,11 +234,6 @@ class _Extraction:
             f"{cut.first} on agrees with the whole one to {proof.tail_error:.0e}{same}; the model is restored bit "
             "by bit."
         )
-
-    def list_failures(self, store: ActivationStore) -> None:
-        """List the samples without a row."""
-        if self._process.is_first:
-            report_failures(store)
 
     def report(self, store: ActivationStore) -> None:
         """List failures and accuracies."""
@@ -260,7 +259,3 @@ class _Extraction:
     def _tell(self, line: str) -> None:
         if self._process.is_first:
             out.print(line)
-
-
-def _whole(done: int, total: int) -> str:
-    return "; nothing to do" if done == total else ""

@@ -1,7 +1,7 @@
 """Commands of `pid-extract` that look at stores: verify, info, merge. They need no PyTorch."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated
 
@@ -20,16 +20,16 @@ from pid_jax.store.merge import merge_stores
 Store = Annotated[str, typer.Argument(help="The store: a folder, or a URL such as s3://bucket/prefix.")]
 
 _NONE = "–"
-_HEADINGS = (
-    "rows",
-    "accuracy",
-    "majority",
-    "gold\nbits",
-    "answers\nbits",
-    "images",
-    "image\ntokens",
-    "question\ntokens",
-)
+_COLUMNS: dict[str, Callable[[TaskInfo], str]] = {
+    "rows": lambda task: str(task.count),
+    "accuracy": lambda task: _number(task.accuracy, 4),
+    "majority": lambda task: _number(task.majority_rate, 4),
+    "gold\nbits": lambda task: _number(task.gold_entropy, 3),
+    "answers\nbits": lambda task: _number(task.predicted_entropy, 3),
+    "images": lambda task: _number(task.images, 0),
+    "image\ntokens": lambda task: _number(task.n_image, 1),
+    "question\ntokens": lambda task: _number(task.n_question, 1),
+}
 
 
 def verify(store: Store) -> None:
@@ -137,20 +137,10 @@ def _tasks(tasks: Sequence[TaskInfo]) -> Table:
     caption = "Bits: entropies of gold answers and of the model's. Majority: share of the most frequent gold answer."
     table = Table(caption=caption, caption_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("task", no_wrap=True)
-    for heading in _HEADINGS:
+    for heading in _COLUMNS:
         table.add_column(heading, justify="right")
     for task in tasks:
-        table.add_row(
-            Text(task.task),
-            str(task.count),
-            _number(task.accuracy, 4),
-            _number(task.majority_rate, 4),
-            _number(task.gold_entropy, 3),
-            _number(task.predicted_entropy, 3),
-            _NONE if task.images is None else str(task.images),
-            _number(task.n_image, 1),
-            _number(task.n_question, 1),
-        )
+        table.add_row(Text(task.task), *(write(task) for write in _COLUMNS.values()))
     return table
 
 

@@ -9,23 +9,15 @@ Source: V. Zhou, easy-VQA, https://github.com/vzhou842/easy-VQA.
 
 import importlib.util
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from extraction.datasets.sample import Sample
-from extraction.datasets.select import select_samples
 
 SPLITS = ("train", "test")
 TASKS = ("what", "yes-no")
 
 
-def load_easy_vqa(
-    split: str = "test",
-    tasks: Sequence[str] | None = None,
-    per_task: int | None = None,
-    seed: int = 0,
-    one_per_image: bool = False,
-) -> list[Sample]:
+def load_easy_vqa(split: str = "test") -> list[Sample]:
     """Read easy-VQA from the installed package.
 
     A question belongs to the task "yes-no" if its gold answer is "yes" or "no", and to "what"
@@ -35,38 +27,18 @@ def load_easy_vqa(
 
     Args:
         split: "train" or "test".
-        tasks: Tasks to keep, from "what" and "yes-no"; None keeps both.
-        per_task: Largest number of questions of each task, see `select_samples`.
-        seed: Seed of that choice.
-        one_per_image: Whether to keep one question of each task and image only, see `select_samples`.
 
     Returns:
         Samples in the order of the file, with ids such as "easy-vqa-test-000123", where the
         number is the index in the file.
 
     Raises:
-        ValueError: Unknown split or task, or `per_task` below 1.
+        ValueError: Unknown split.
         ModuleNotFoundError: The package `easy-vqa` is not installed.
         FileNotFoundError: The package is installed, but holds no such questions.
     """
     if split not in SPLITS:
         raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
-    wanted = _check_tasks(tasks)
-    return select_samples(_read_split(split), wanted, per_task, seed, one_per_image)
-
-
-def _check_tasks(tasks: Sequence[str] | None) -> tuple[str, ...]:
-    if tasks is None:
-        return TASKS
-    if isinstance(tasks, str):
-        raise ValueError(f"tasks must be a sequence of names, got the string {tasks!r}; use [{tasks!r}]")
-    unknown = [task for task in tasks if task not in TASKS]
-    if unknown or not tasks:
-        raise ValueError(f"tasks must be one or more of {TASKS} or None (all), got {list(tasks)}")
-    return tuple(tasks)
-
-
-def _read_split(split: str) -> list[Sample]:
     folder = _data_folder() / split
     file = folder / "questions.json"
     if not file.is_file():

@@ -4,13 +4,14 @@ A file is one object {questionId: {question, imageId, answer, types, ...}}. It i
 questions of the six tasks are kept.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from extraction.datasets.gqa_tasks import is_hidden, read_question
 from extraction.datasets.image_source import ImageFile
 from extraction.datasets.json_stream import iterate_object
-from extraction.datasets.record import Draft, Records
+from extraction.datasets.record import Records
 from extraction.datasets.sample import Sample
 from extraction.errors import shown
 
@@ -33,11 +34,10 @@ def load_gqa(folder: Path, split: str = DEFAULT_SPLIT, images: Path | None = Non
         ValueError: If a folder or the split is missing, a file is no JSON object, or none of its questions can be used.
     """
     files = _question_files(folder, split)
-    image_of = images_in(images or _image_folder(folder))
+    candidates = [folder / name for name in _IMAGE_FOLDERS]
+    image_of = images_in(images or next(filter(Path.is_dir, candidates), candidates[0]))
 
-    def build(fields: Mapping[str, object]) -> Draft | None:
-        return read_question(fields, image_of, may_hide=is_hidden(split))
-
+    build = partial(read_question, image_of=image_of, may_hide=is_hidden(split))
     records = Records()
     for file in files:
         for number, (name, entry) in enumerate(iterate_object(file), 1):
@@ -62,11 +62,6 @@ def images_in(folder: Path) -> Callable[[str], ImageFile]:
         return known[name]
 
     return image_of
-
-
-def _image_folder(folder: Path) -> Path:
-    candidates = [folder / name for name in _IMAGE_FOLDERS]
-    return next((path for path in candidates if path.is_dir()), candidates[0])
 
 
 def _question_files(folder: Path, split: str) -> list[Path]:

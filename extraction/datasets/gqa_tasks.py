@@ -22,10 +22,11 @@ _TASKS = {
     ("logical", "obj"): ("LogicalObj", {"existThatOr", "existThatOrC"}),
     ("query", "attr"): ("QueryAttr", {"positionQuery"}),
 }
-TASKS = tuple(task for task, _ in _TASKS.values())
+TYPES = {task: types for types, (task, _) in _TASKS.items()}
+"""Structural and semantic type of each task."""
+TASKS = tuple(TYPES)
 UNTYPED = "all"
 """Task of questions whose types GQA hides."""
-
 
 _HIDDEN = ("test", "challenge", "submission")
 

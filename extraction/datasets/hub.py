@@ -4,17 +4,18 @@ The layout is that of `lmms-lab/GQA`: `<split>_instructions` (id, imageId, quest
 (id, image {bytes, path}), each a folder of parquet files, or of the Arrow files that `datasets.save_to_disk` writes.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from extraction.datasets.gqa import DEFAULT_SPLIT
 from extraction.datasets.gqa_tasks import is_hidden, read_question
-from extraction.datasets.image_source import LARGEST_FILE
-from extraction.datasets.record import Draft, RecordError, Records
+from extraction.datasets.image_source import refuse_large
+from extraction.datasets.record import RecordError, Records
 from extraction.datasets.sample import Sample
 from extraction.datasets.tables import find_tables, iterate_rows, last_group
-from extraction.errors import SampleError, shown
+from extraction.errors import SampleError, image_error, shown
 
 _QUESTIONS, _IMAGES = "_instructions", "_images"
 
@@ -54,11 +55,8 @@ class DatasetImage:
             raise SampleError("image", str(error)) from error
         data = data.get("bytes") if isinstance(data, dict) else data
         if not isinstance(data, bytes):
-            raise SampleError(
-                "image", f"{shown(self.name)} is not in the data set as bytes, only as a path, which is never opened"
-            )
-        if len(data) > LARGEST_FILE:
-            raise SampleError("image", f"{shown(self.name)} has more than {LARGEST_FILE / 1e6:.0f} MB: make it smaller")
+            raise image_error(self.name, "is not in the data set as bytes, only as a path, which is never opened")
+        refuse_large(len(data), self.name)
         return data
 
 
@@ -84,9 +82,7 @@ def load_hub(folder: Path, split: str = DEFAULT_SPLIT) -> list[Sample]:
             raise RecordError(f"imageId {shown(name)!r} is not among the images of {split}{_IMAGES}: download them all")
         return known[name]
 
-    def build(fields: Mapping[str, object]) -> Draft | None:
-        return read_question(fields, image_of, may_hide=is_hidden(split))
-
+    build = partial(read_question, image_of=image_of, may_hide=is_hidden(split))
     records, number = Records(), 0
     for file in questions:
         for _, _, row in iterate_rows(file, ("id", "imageId", "question", "answer", "types")):
@@ -98,7 +94,10 @@ def load_hub(folder: Path, split: str = DEFAULT_SPLIT) -> list[Sample]:
 def _tables(folder: Path, split: str, ending: str) -> list[Path]:
     if not folder.is_dir():
         raise ValueError(f"data set folder {shown(folder)} does not exist: correct --dataset.")
-    files = find_tables(folder / f"{split}{ending}", _root(folder))
+    root = folder.resolve()
+    if root.parent.name == "snapshots":  # in the cache of the hub, whose repository has the blobs
+        root = root.parent.parent
+    files = find_tables(folder / f"{split}{ending}", root)
     if not files:
         there = sorted(path.name.removesuffix(ending) for path in folder.glob(f"*{ending}"))
         raise ValueError(
@@ -106,12 +105,6 @@ def _tables(folder: Path, split: str, ending: str) -> list[Path]:
             "--split, or download the files of that configuration."
         )
     return files
-
-
-def _root(folder: Path) -> Path:
-    """Return what all files must lie in: the folder, or in the cache of the hub its repository, which has the blobs."""
-    resolved = folder.resolve()
-    return resolved.parent.parent if resolved.parent.name == "snapshots" else resolved
 
 
 def _index_images(files: list[Path], configuration: str) -> dict[str, DatasetImage]:

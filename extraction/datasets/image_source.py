@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image
 
-from extraction.errors import SampleError, shown
+from extraction.errors import SampleError, image_error, shown
 
 LARGEST_FILE = 100_000_000
 """Bytes of an encoded image; more are refused."""
@@ -85,26 +85,21 @@ class ImageFile:
             SampleError: If it is outside, missing, no regular file, or too large.
         """
         try:
-            return _read_regular(self._resolve())
+            resolved = self.path.resolve()
+            if self.folder is not None and not resolved.is_relative_to(self.folder.resolve()):
+                raise image_error(
+                    self.path,
+                    f"leads out of the image folder {shown(self.folder)} and is not opened: correct its name, or give "
+                    "the folder that holds all images by --images",
+                )
+            return _read_regular(resolved)
         except SampleError:
             raise
         except FileNotFoundError:
-            raise SampleError(
-                "image", f"{shown(self.path)} does not exist: check its name and the image folder (--images)"
-            ) from None
+            raise image_error(self.path, "does not exist: check its name and the image folder (--images)") from None
         except (OSError, ValueError, RuntimeError) as error:
             why = getattr(error, "strerror", None) or error
-            raise SampleError("image", f"{shown(self.path)} cannot be read ({shown(why)}): correct its name") from None
-
-    def _resolve(self) -> Path:
-        resolved = self.path.resolve()
-        if self.folder is not None and not resolved.is_relative_to(self.folder.resolve()):
-            raise SampleError(
-                "image",
-                f"{shown(self.path)} leads out of the image folder {shown(self.folder)} and is not opened: correct its "
-                "name, or give the folder that holds all images by --images",
-            )
-        return resolved
+            raise image_error(self.path, f"cannot be read ({shown(why)}): correct its name") from None
 
 
 class _WithoutFile:
@@ -161,10 +156,7 @@ class EncodedImage(_WithoutFile):
         Raises:
             SampleError: If they are too many.
         """
-        if len(self.content) > LARGEST_FILE:
-            raise SampleError(
-                "image", f"an image in memory has more than {LARGEST_FILE / 1e6:.0f} MB: save it at a smaller size"
-            )
+        refuse_large(len(self.content), "an image in memory")
         return self.content
 
 
@@ -209,14 +201,17 @@ def _from_pixels(pixels: np.ndarray) -> Image.Image:
 
 def _read_regular(path: Path) -> bytes:
     if not stat.S_ISREG(path.stat().st_mode):
-        raise SampleError("image", f"{shown(path)} is a folder, a pipe or a device: an image must be a regular file")
+        raise image_error(path, "is a folder, a pipe or a device: an image must be a regular file")
     with os.fdopen(os.open(path, _READ_ONLY), "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        if size > LARGEST_FILE:
-            raise SampleError(
-                "image", f"{shown(path)} has more than {LARGEST_FILE / 1e6:.0f} MB: save the image at a smaller size"
-            )
+        refuse_large(size, path)
         return file.read(size)
+
+
+def refuse_large(size: int, name: object) -> None:
+    """Raise a SampleError for an encoded image of more bytes than `LARGEST_FILE`."""
+    if size > LARGEST_FILE:
+        raise image_error(name, f"has more than {LARGEST_FILE / 1e6:.0f} MB: save the image at a smaller size")
 
 
 def _as_text(name: str) -> str:

@@ -1,7 +1,7 @@
 """Neutral JSONL: one object {id, image, question, answer, task} a line."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from sys import intern
 
@@ -48,18 +48,17 @@ def load_jsonl(path: Path, images: Path | None = None) -> list[Sample]:
         for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), b""), 1):
             if number == 1:
                 line = line.removeprefix(b"\xef\xbb\xbf")
-            if line.strip():
-                _add_line(records, f"line-{number:06d}", line, build)
+            if not line.strip():
+                continue
+            place = f"line-{number:06d}"
+            try:
+                fields = json.loads(line.decode())
+            except (ValueError, RecursionError) as error:
+                what = f"it is not valid JSON ({shown(error)})"
+                records.add_problem(place, None, f"{place}: {what}: write one object a line")
+            else:
+                records.add(place, fields, build)
     return records.finish(path, "sample")
-
-
-def _add_line(records: Records, place: str, line: bytes, build: Callable[[Mapping[str, object]], Draft]) -> None:
-    try:
-        fields = json.loads(line.decode())
-    except (ValueError, RecursionError) as error:
-        records.add_problem(place, None, f"{place}: it is not valid JSON ({shown(error)}): write one object a line")
-    else:
-        records.add(place, fields, build)
 
 
 def _read_answer(fields: Mapping[str, object]) -> str | None:

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,6 @@ from extraction.datasets.csv_form import load_csv
 from extraction.datasets.hub import load_hub
 from extraction.datasets.jsonl import load_jsonl
 from extraction.datasets.sample import Sample
-from extraction.datasets.select import select_samples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,8 @@ class DataSettings:
         per_task: Samples a task at most, chosen by `seed`.
         seed: Seed of that choice.
         split: Split of the data; the usual one of the reader if None is given.
-        one_per_image: Whether to keep one sample of each task and image only.
+        one_per_image: Whether to keep one sample of each task and image only, so that samples of a task are
+            independent: several questions about one image share its tokens.
         limit: The first samples of the choice only; all if None.
     """
 
@@ -145,8 +147,40 @@ def load_samples(data: DataSettings) -> list[Sample]:
 
 
 def select(samples: Sequence[Sample], data: DataSettings) -> list[Sample]:
-    """Keep the samples that the settings choose."""
-    return select_samples(samples, data.tasks, data.per_task, data.seed, data.one_per_image)[: data.limit]
+    """Keep the samples that the settings choose, in their old order.
+
+    A cap keeps the samples with the smallest hashes of task, seed and id: it does not depend on the order of the data
+    or on which other tasks are kept, and one record more changes one sample at most.
+    Samples with a problem are all kept: they cost nothing, and become recorded failures.
+
+    Raises:
+        ValueError: If there is no sample of a task that is asked for.
+    """
+    of_task: dict[str, list[Sample]] = {}
+    for sample in samples:
+        if sample.problem is None:
+            of_task.setdefault(sample.task, []).append(sample)
+    if unknown := [task for task in data.tasks or () if task not in of_task]:
+        raise ValueError(f"tasks must be among {list(of_task)}, got {unknown}: check the spelling.")
+    chosen = {sample.id for sample in samples if sample.problem is not None}
+    for task in of_task if data.tasks is None else data.tasks:
+        ids = _one_per_image(of_task[task], data.seed) if data.one_per_image else [one.id for one in of_task[task]]
+        chosen.update(sorted(ids, key=partial(_lot, task, data.seed))[: data.per_task])
+    return [sample for sample in samples if sample.id in chosen][: data.limit]
+
+
+def _lot(task: str, seed: int, sample_id: str) -> str:
+    """Draw a lot that depends on nothing but the sample: a record more or in another place moves one choice at most."""
+    return hashlib.sha256(json.dumps([task, seed, sample_id]).encode()).hexdigest()
+
+
+def _one_per_image(samples: Sequence[Sample], seed: int) -> list[str]:
+    """Choose one sample of each image, so that samples of a task are independent."""
+    draw = random.Random(f"{samples[0].task}/{seed}")
+    by_image: dict[Hashable, list[str]] = {}
+    for sample in samples:
+        by_image.setdefault(sample.image_key, []).append(sample.id)
+    return [draw.choice(ids) for ids in by_image.values()]
 
 
 def data_digest(samples: Sequence[Sample]) -> str:

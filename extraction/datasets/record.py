@@ -1,6 +1,8 @@
 """Records as they come: those that cannot be used stay as samples with a problem, and the run goes on."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,7 +38,7 @@ class Records:
     def __init__(self) -> None:
         self._samples: list[Sample] = []
         self._ids: set[str] = set()
-        self._nameless: list[tuple[str, str]] = []
+        self._nameless: list[str] = []
 
     def __len__(self) -> int:
         """Count the samples, those with a problem among them."""
@@ -71,13 +73,10 @@ class Records:
     def add_problem(self, place: str, record: object, problem: str, id_field: str = "id") -> None:
         """Keep a record that cannot be used, under its own id where that can be read and is free."""
         name = ""
-        if isinstance(record, Mapping):
-            try:
-                name = read_name(record, id_field)
-            except RecordError:
-                name = ""
+        with suppress(RecordError):
+            name = read_name(record, id_field) if isinstance(record, Mapping) else ""
         if not name or name in self._ids:
-            self._nameless.append((place, problem))
+            self._nameless.append(place)
             name = ""
         self._ids.add(name)
         self._samples.append(Sample(id=name, image=None, question="", answer=None, task="", problem=problem))
@@ -111,18 +110,17 @@ class Records:
         """
         self.require(origin, wanted)
         nameless = iter(self._nameless)
-        samples = [s if s.id else self._named(s, *next(nameless)) for s in self._samples]
+        samples = [s if s.id else replace(s, id=self._free(next(nameless))) for s in self._samples]
         if by_image:
             samples.sort(key=lambda sample: (sample.problem is not None, sample.image_key, sample.id))
         return samples
 
-    def _named(self, sample: Sample, place: str, problem: str) -> Sample:
-        """Give a record without an id the name of its place, which no other has."""
-        name = place
+    def _free(self, name: str) -> str:
+        """Return the name of a record without an id: that of its place, which no other has."""
         while name in self._ids:
             name += "'"
         self._ids.add(name)
-        return Sample(id=name, image=None, question="", answer=None, task="", problem=problem)
+        return name
 
 
 def read_text(fields: Mapping[str, object], name: str, longest: int = LONGEST_TEXT) -> str:

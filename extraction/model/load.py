@@ -86,11 +86,6 @@ class VisionLanguageModel:
         window = getattr(self.text_config, "sliding_window", None)
         return min(self.text_config.max_position_embeddings, window or self.text_config.max_position_embeddings)
 
-    @property
-    def is_eager(self) -> bool:
-        """Whether attention takes masks to add instead of masks of allowed pairs."""
-        return self.text_config._attn_implementation == "eager"
-
     def attention(self, index: int) -> nn.Module:
         """Self-attention of a decoder block."""
         return self.layers[index].get_submodule("self_attn")
@@ -234,10 +229,11 @@ def _move(model: Any, device: str) -> Any:
 
 def _find_decoder(model: Any, family: Family) -> Any:
     for path in family.decoder:
-        part = model
+        part: Any = model
         for name in path:
             part = getattr(part, name, None)
-        if all(hasattr(part, name) for name in ("layers", "norm", "rotary_emb")) and _rotates_all_alike(part):
+        is_decoder = all(hasattr(part, name) for name in ("layers", "norm", "rotary_emb"))
+        if is_decoder and len(inspect.signature(part.rotary_emb.forward).parameters) == 2:  # one rotation for all
             return part
     places = " or ".join(".".join(path) for path in family.decoder)
     raise ValueError(
@@ -245,11 +241,6 @@ def _find_decoder(model: Any, family: Family) -> Any:
         "use a version of transformers between 4.57 and 5, or correct the family's entry in "
         "extraction/model/families.py."
     )
-
-
-def _rotates_all_alike(decoder: Any) -> bool:
-    """Whether one rotation serves all blocks."""
-    return len(inspect.signature(decoder.rotary_emb.forward).parameters) == 2
 
 
 def _dtype(name: str) -> Any:

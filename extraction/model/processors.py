@@ -47,7 +47,8 @@ def load_processor(path: str, family: Family, options: dict[str, Any]) -> tuple[
     try:
         named = _named_class(path, options)
         image_processor = transformers.AutoImageProcessor.from_pretrained(path, **_BY_PILLOW, **options)
-        processor = _class_of(family).from_pretrained(path, image_processor=image_processor, **options)
+        kind: Any = globals().get(family.processor_class) or getattr(transformers, family.processor_class)
+        processor = kind.from_pretrained(path, image_processor=image_processor, **options)
     except (OSError, ValueError, TypeError, ImportError) as error:
         raise ValueError(
             f"model {path!r} has no processor that loads: {str(error).strip().splitlines()[0]} Copy the processor "
@@ -88,11 +89,6 @@ def probe_image() -> Image.Image:
     return Image.fromarray(np.stack(channels, axis=-1).clip(0, 255).astype(np.uint8))
 
 
-def _class_of(family: Family) -> Any:
-    name = family.processor_class
-    return globals().get(name) or getattr(transformers, name)
-
-
 def _named_class(path: str, options: dict[str, Any]) -> str:
     """Read the class of the processor that a checkpoint names; empty if it names none."""
     saved, _ = transformers.ProcessorMixin.get_processor_dict(path, **options)
@@ -104,18 +100,17 @@ def _named_class(path: str, options: dict[str, Any]) -> str:
 def _compare(path: str, processor: Any, options: dict[str, Any]) -> Checked:
     """Compare what comes of an image with what `AutoProcessor` makes of it, where that can be made and uses Pillow."""
     own = type(processor.image_processor)
+
+    def found(what: str) -> Checked:
+        return Checked(subject="image processor", finding=f"{own.__name__}; {what}")
+
     try:
         auto = transformers.AutoProcessor.from_pretrained(path, **_BY_PILLOW_FOR_ALL, **options)
         other = type(auto.image_processor)
     except (OSError, ValueError, TypeError, ImportError, AttributeError) as error:
-        why = str(error).strip().splitlines()[0]
-        return Checked(
-            subject="image processor", finding=f"{own.__name__}; AutoProcessor, to compare, cannot be made here ({why})"
-        )
+        return found(f"AutoProcessor, to compare, cannot be made here ({str(error).strip().splitlines()[0]})")
     if other is not own and other.__name__.removesuffix("Fast") == own.__name__:
-        return Checked(
-            subject="image processor", finding=f"{own.__name__}; AutoProcessor uses its variant with torchvision"
-        )
+        return found("AutoProcessor uses its variant with torchvision")
     ours, theirs = (
         one.image_processor(probe_image(), return_tensors="np", **handed_on(one)) for one in (processor, auto)
     )
@@ -126,6 +121,4 @@ def _compare(path: str, processor: Any, options: dict[str, Any]) -> Checked:
                 f"{other.__name__}. Use another version of transformers, or name one image processor in all of the "
                 "checkpoint's files."
             )
-    return Checked(
-        subject="image processor", finding=f"{own.__name__}; values of a test image equal those of AutoProcessor"
-    )
+    return found("values of a test image equal those of AutoProcessor")

@@ -46,7 +46,10 @@ def make_batch(vlm: VisionLanguageModel, prepared: Sequence[Prepared]) -> Batch:
     inputs = {
         "input_ids": torch.from_numpy(pad_left([p.input_ids for p in prepared], pad)),
         "attention_mask": groups.is_token.long(),
-        **{name: _join_rows(prepared, name) for name in prepared[0].token_inputs},
+        **{
+            name: torch.from_numpy(pad_left([p.token_inputs[name] for p in prepared], 0))
+            for name in prepared[0].token_inputs
+        },
         **{name: _join_images(prepared, name) for name in prepared[0].image_inputs},
     }
     if not vlm.family.has_own_positions:
@@ -71,10 +74,6 @@ def pad_left(rows: Sequence[np.ndarray], value: int) -> np.ndarray:
 def count_positions(is_token: torch.Tensor) -> torch.Tensor:
     """Number the tokens of each row from zero; padding has zero."""
     return (is_token.long().cumsum(dim=1) - 1).clamp_min(0)
-
-
-def _join_rows(prepared: Sequence[Prepared], name: str) -> torch.Tensor:
-    return torch.from_numpy(pad_left([p.token_inputs[name] for p in prepared], 0))
 
 
 def _join_images(prepared: Sequence[Prepared], name: str) -> torch.Tensor:

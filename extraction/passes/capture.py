@@ -1,7 +1,7 @@
 """Pool hidden states on the device while the model runs."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -131,11 +131,10 @@ def watching(vlm: VisionLanguageModel, recorder: Recorder, tails: Mapping[int, i
     wanted = {*recorder.plan.layers, *tails}
     handles += [vlm.layers[i - 1].register_forward_hook(after(i)) for i in range(1, last + 1) if i in wanted]
     handles += [vlm.norm.register_forward_hook(after(NORM))]
-    try:
-        yield watch
-    finally:
+    with ExitStack() as hooks:
         for handle in handles:
-            handle.remove()
+            hooks.enter_context(handle)
+        yield watch
 
 
 def first_of(output: Any) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """Greedy answers, token by token, from where a pass over the prompts ended."""
 
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -24,7 +25,10 @@ def answer(vlm: VisionLanguageModel, prompts: PromptPass, max_new_tokens: int) -
     Returns:
         One text a row, without special tokens and blanks around it.
     """
-    end = torch.tensor(_end_tokens(vlm), device=prompts.logits.device)
+    tokenizer = vlm.processor.tokenizer
+    known: Any = vlm.model.generation_config.eos_token_id
+    known = tokenizer.eos_token_id if known is None else known
+    end = torch.tensor([known] if isinstance(known, int) else list(known or []), device=prompts.logits.device)
     tokens = [prompts.logits.argmax(dim=-1)]
     is_done = torch.isin(tokens[0], end)
     cache, is_token = to_cache(prompts.memory), prompts.groups.is_token
@@ -43,16 +47,6 @@ def answer(vlm: VisionLanguageModel, prompts: PromptPass, max_new_tokens: int) -
         ).last_hidden_state
         tokens.append(vlm.head(hidden[:, -1]).argmax(dim=-1).to(end.device))
         is_done |= torch.isin(tokens[-1], end)
-    return [_decode(vlm, row, set(end.tolist())) for row in torch.stack(tokens, dim=1).tolist()]
-
-
-def _decode(vlm: VisionLanguageModel, tokens: list[int], end: set[int]) -> str:
-    length = next((i for i, token in enumerate(tokens) if token in end), len(tokens))
-    return vlm.processor.tokenizer.decode(tokens[:length], skip_special_tokens=True).strip()
-
-
-def _end_tokens(vlm: VisionLanguageModel) -> list[int]:
-    known: Any = vlm.model.generation_config.eos_token_id
-    if known is None:
-        known = vlm.processor.tokenizer.eos_token_id
-    return [known] if isinstance(known, int) else list(known or [])
+    ends = set(end.tolist())
+    answers = [takewhile(lambda token: token not in ends, row) for row in torch.stack(tokens, dim=1).tolist()]
+    return [tokenizer.decode(list(row), skip_special_tokens=True).strip() for row in answers]

@@ -120,7 +120,7 @@ def _base_passes(
         others = [prepared[i] for i in followers]
         behind = max(len(p) - p.prefix for p in others)
         tails, rows = _tails(knockouts, behind, behind), list(followers.values())
-        base = follow_images(vlm, first, others, rows, plan.states, tails)
+        base = follow_images(vlm, first, others, rows, tails)
         groups.append(_Group(rows=list(followers), base=base, behind=behind))
     return groups
 
@@ -131,7 +131,7 @@ def _run_condition(
     done = group.base
     if knockout is not None:
         tail = tail_of(knockout, group.behind, done.groups.positions)
-        done = pass_knockout(vlm, done, knockout, plan.states, tail)
+        done = pass_knockout(vlm, done, knockout, tail)
     result.put(group.rows, done)
     for row, text in zip(group.rows, answer(vlm, done, plan.max_new_tokens), strict=True):
         result.answers[row] = text

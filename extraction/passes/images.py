@@ -7,7 +7,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from extraction.datasets.image_source import MemoryImage
 from extraction.datasets.sample import Sample
-from extraction.errors import SampleError, shown
+from extraction.errors import SampleError, image_error, shown
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """What is decoded. Others are left out on purpose: EPS, for example, would start another program."""
@@ -49,21 +49,21 @@ def read_image(sample: Sample) -> tuple[Image.Image, str]:
     except SampleError:
         raise
     except UnidentifiedImageError:
-        raise SampleError(
-            "image", f"{shown(name)} is no image of the formats {', '.join(FORMATS)}: convert or replace the file"
+        raise image_error(
+            name, f"is no image of the formats {', '.join(FORMATS)}: convert or replace the file"
         ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large(name) from None
     except Exception as error:  # decoders raise whatever the damage leads to: KeyError, struct.error, ...
         why = shown(error) or type(error).__name__
-        raise SampleError("image", f"{shown(name)} cannot be decoded ({why}): replace the file") from error
+        raise image_error(name, f"cannot be decoded ({why}): replace the file") from error
 
 
 def _decode(image: Image.Image, name: str) -> Image.Image:
     _check_size(image.width, image.height, name)
     upright = ImageOps.exif_transpose(image)
     if upright.mode in _WIDE_MODES:
-        raise SampleError("image", f"{shown(name)} has 32 bits a pixel, of unknown range: convert it to 8 bits")
+        raise image_error(name, "has 32 bits a pixel, of unknown range: convert it to 8 bits")
     if upright.mode.startswith("I;16"):  # `convert` alone would make everything above 255 white
         upright = upright.convert("I").point(lambda value: value / 256).convert("L")
     return upright.convert("RGB")
@@ -74,17 +74,13 @@ def _check_size(width: int, height: int, name: str) -> None:
     if limit is not None and width * height > limit:
         raise _too_large(name)
     short, long = sorted((width, height))
+    size = f"{width} x {height} pixels"
     if short < SMALLEST_SIDE:
-        raise SampleError("image", f"{shown(name)} has {width} x {height} pixels and shows nothing: replace the file")
+        raise image_error(name, f"has {size} and shows nothing: replace the file")
     if long > LARGEST_RATIO * short:
-        raise SampleError(
-            "image",
-            f"{shown(name)} has {width} x {height} pixels, a strip of more than {LARGEST_RATIO} : 1: crop the image",
-        )
+        raise image_error(name, f"has {size}, a strip of more than {LARGEST_RATIO} : 1: crop the image")
 
 
 def _too_large(name: str) -> SampleError:
-    return SampleError(
-        "image",
-        f"{shown(name)} has more than {Image.MAX_IMAGE_PIXELS} pixels and may be a decompression bomb: make it smaller",
-    )
+    limit = Image.MAX_IMAGE_PIXELS
+    return image_error(name, f"has more than {limit} pixels and may be a decompression bomb: make it smaller")

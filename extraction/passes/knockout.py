@@ -1,7 +1,7 @@
 """Cut attention edges between positions while the model runs."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -65,13 +65,10 @@ def cutting(vlm: VisionLanguageModel, knockout: Knockout | None, groups: TokenGr
         mask = cut_attention_mask(kwargs.get("attention_mask"), cut.to(hidden.device), hidden.shape[1])
         return args, kwargs | {"attention_mask": mask}
 
-    window = range(knockout.first, knockout.last + 1)
-    handles = [vlm.attention(i).register_forward_pre_hook(before, with_kwargs=True) for i in window]
-    try:
+    with ExitStack() as hooks:
+        for i in range(knockout.first, knockout.last + 1):
+            hooks.enter_context(vlm.attention(i).register_forward_pre_hook(before, with_kwargs=True))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def cut_attention_mask(mask: torch.Tensor | None, cut: torch.Tensor, queries: int) -> torch.Tensor:
@@ -103,6 +100,6 @@ def cut_attention_mask(mask: torch.Tensor | None, cut: torch.Tensor, queries: in
 
 def mask_in_form(vlm: VisionLanguageModel, allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """Bring a mask of allowed pairs to the form that the model's attention takes."""
-    if not vlm.is_eager:
+    if vlm.text_config._attn_implementation != "eager":
         return allowed
     return torch.zeros_like(allowed, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)

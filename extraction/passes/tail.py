@@ -10,7 +10,7 @@ import torch
 
 from extraction.model.load import VisionLanguageModel
 from extraction.passes.batch import count_positions, pad_left
-from extraction.passes.capture import Recorder, StatesPlan, first_of, keep_tail
+from extraction.passes.capture import Recorder, first_of, keep_tail
 from extraction.passes.edges import Knockout
 from extraction.passes.encode import Prepared
 from extraction.passes.knockout import cut_of, mask_in_form
@@ -24,7 +24,6 @@ def follow_images(
     leaders: PromptPass,
     followers: Sequence[Prepared],
     rows: Sequence[int],
-    plan: StatesPlan,
     tails: Mapping[int, int] | None = None,
 ) -> PromptPass:
     """Run further questions about images that a pass has already seen.
@@ -34,7 +33,6 @@ def follow_images(
         leaders: A pass over prompts with prefix.
         followers: Prompts with the same prefixes.
         rows: For each follower the row of `leaders` that has its prefix.
-        plan: What to record.
         tails: As for `pass_prompts`.
     """
     device = leaders.groups.codes.device
@@ -49,7 +47,7 @@ def follow_images(
     codes = torch.from_numpy(pad_left([p.codes[p.prefix :] for p in followers], PADDING))
     tokens = pad_left([p.input_ids[p.prefix :] for p in followers], vlm.pad_token_id)
     groups = TokenGroups(torch.cat([prefix_codes, codes.to(device)], dim=1))
-    recorder = Recorder(vlm, groups, plan, has_prefix=True)
+    recorder = Recorder(vlm, groups, leaders.recorder.plan, has_prefix=True)
     recorder.copy_prefix(leaders.recorder.parts[row])
     return _run_blocks(
         vlm,
@@ -64,20 +62,17 @@ def follow_images(
     )
 
 
-def pass_knockout(
-    vlm: VisionLanguageModel, base: PromptPass, knockout: Knockout, plan: StatesPlan, tail: int
-) -> PromptPass:
+def pass_knockout(vlm: VisionLanguageModel, base: PromptPass, knockout: Knockout, tail: int) -> PromptPass:
     """Run prompts again under a knockout, from the first block of its window on.
 
     Args:
         vlm: The model.
         base: The pass without it, with `entries` of the window's first block.
         knockout: What to cut.
-        plan: What to record.
         tail: How many of the last positions to run, see `tail_of`.
     """
     entry = base.entries[knockout.first][:, -tail:]
-    recorder = Recorder(vlm, base.groups, plan, base.has_prefix)
+    recorder = Recorder(vlm, base.groups, base.recorder.plan, base.has_prefix)
     kept = base.groups.positions - entry.shape[1]
     if kept:
         recorder.copy_prefix(base.recorder.parts)

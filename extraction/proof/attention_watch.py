@@ -1,7 +1,7 @@
 """See what the attention of every block is given, and the weights it gives."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,7 +46,7 @@ class Seen:
 @contextmanager
 def looking(vlm: VisionLanguageModel, batch: Batch, seen: Seen | None) -> Iterator[Looked]:
     """Keep what the attention of every block is given, and look at its weights if they are wanted."""
-    looked, handles = Looked(), []
+    looked, hooks = Looked(), ExitStack()
     for i in range(len(vlm.layers)):
 
         def before(module: nn.Module, args: Any, kwargs: dict[str, Any], i: int = i) -> None:
@@ -57,13 +57,10 @@ def looking(vlm: VisionLanguageModel, batch: Batch, seen: Seen | None) -> Iterat
             if seen is not None:
                 seen.add(i, output[1], batch.groups.is_token)
 
-        handles.append(vlm.attention(i).register_forward_pre_hook(before, with_kwargs=True))
-        handles.append(vlm.attention(i).register_forward_hook(after))
-    try:
+        hooks.enter_context(vlm.attention(i).register_forward_pre_hook(before, with_kwargs=True))
+        hooks.enter_context(vlm.attention(i).register_forward_hook(after))
+    with hooks:
         yield looked
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def compare_masks(
@@ -86,7 +83,9 @@ def compare_masks(
     for name, masks in passes.items():
         for i, mask in masks.items():
             is_cut = name != PLAIN and knockout.first <= i <= knockout.last
-            wanted, allowed = causal & ~edges if is_cut else causal, _allowed(mask, is_token.device)
+            wanted, allowed = causal & ~edges if is_cut else causal, mask.to(is_token.device)
+            if allowed.dtype != torch.bool:  # additive
+                allowed = allowed > torch.finfo(allowed.dtype).min / 2
             rows = slice(size - allowed.shape[-2], size)
             queries = is_token[:, rows]
             found, right = allowed[:, 0][queries], wanted[:, 0, rows][queries]
@@ -94,9 +93,3 @@ def compare_masks(
                 what = "weights outside of the edges are cut" if bool((right & ~found).any()) else "edges are left"
                 return f"the mask of block {i} {name} is not that of the edges, {what}"
     return ""
-
-
-def _allowed(mask: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Read an additive or boolean mask."""
-    mask = mask.to(device)
-    return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min / 2

@@ -144,7 +144,7 @@ def _run(
     vlm: VisionLanguageModel, batch: Batch, knockout: Knockout | None, seen: Seen | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, Looked]:
     """Logits, states and what the attention was given, by hooks on a pass of the whole model."""
-    recorder = Recorder(vlm, batch.groups, _plan(vlm), batch.has_prefix)
+    recorder = Recorder(vlm, batch.groups, every_state(vlm), batch.has_prefix)
     with cutting(vlm, knockout, batch.groups), watching(vlm, recorder, {}), looking(vlm, batch, seen) as looked:
         logits = vlm.model(**batch.inputs, use_cache=False, logits_to_keep=1).logits
     return logits[:, -1].float(), recorder.states, looked
@@ -156,9 +156,9 @@ def _compare_tail(
 ) -> tuple[float, Looked]:
     """Run the knockout the short way; return its relative error and what the attention was given."""
     tail = tail_of(knockout, batch.tail, batch.length)
-    base = pass_prompts(vlm, batch, _plan(vlm), {knockout.first: tail})
+    base = pass_prompts(vlm, batch, every_state(vlm), {knockout.first: tail})
     with looking(vlm, batch, None) as looked:
-        short = pass_knockout(vlm, base, knockout, _plan(vlm), tail)
+        short = pass_knockout(vlm, base, knockout, tail)
     found = short.recorder.states
     errors = [difference(logits, short.logits.float())]
     errors += [
@@ -198,7 +198,8 @@ def _wanted(knockout: Knockout, batch: Batch) -> list[torch.Tensor]:
     return [(queries == GROUPS.index(to)) & (keys == GROUPS.index(source)) for source, to in knockout.edges]
 
 
-def _plan(vlm: VisionLanguageModel) -> StatesPlan:
+def every_state(vlm: VisionLanguageModel) -> StatesPlan:
+    """Plan to record every layer."""
     return StatesPlan(roles=_ROLES, layers=tuple(range(len(vlm.layers) + 1)))
 
 

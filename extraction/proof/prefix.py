@@ -1,19 +1,16 @@
 """Proof, on the real model and real samples, that the states of an image do not depend on the question."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from extraction.errors import SampleError
 from extraction.model.load import VisionLanguageModel
-from extraction.passes.capture import StatesPlan
 from extraction.passes.encode import Encoder, Prepared
 from extraction.passes.forward import ForwardPlan, run_batch
-from extraction.proof.knockout import tolerance_of
-
-_ROLES = ("image", "question", "last")
+from extraction.proof.knockout import difference, every_state, tolerance_of
 
 
 class PrefixError(RuntimeError):
@@ -49,44 +46,34 @@ def prove_prefix(vlm: VisionLanguageModel, encoder: Encoder, candidates: Sequenc
     Raises:
         PrefixError: If the states differ by more than the model's precision.
     """
-    for other in _same_image(encoder, candidates):
+    if not candidates or not candidates[0].prefix:
+        return None
+    for candidate in candidates[1:]:
+        try:
+            other = encoder.prepare(replace(candidate.sample, image=candidates[0].sample.image))
+        except SampleError:  # the question does not fit to this image
+            continue
         proof = _measure(vlm, candidates[0], other)
-        if proof is not None:
-            _raise_unless_equal(vlm, proof)
-            return proof
+        if proof is None:
+            continue
+        if not np.max([proof.image_error, proof.shared_error]) < tolerance_of(vlm):  # also where one is NaN
+            raise PrefixError(
+                f"Questions about one image cannot share a pass over it in {type(vlm.model).__name__}: the states of "
+                f"the image differ by {proof.image_error:.1e} between two questions, and all states by "
+                f"{proof.shared_error:.1e} between a shared pass and one alone. Its attention is not causal over the "
+                "image, or its decoder changes the embeddings before the first block. Extract without sharing: "
+                "--no-share-images."
+            )
+        return proof
     return None
 
 
-def _same_image(encoder: Encoder, candidates: Sequence[Prepared]) -> Iterator[Prepared]:
-    """Ask the other questions about the image of the first; those that do not fit are passed over."""
-    if not candidates or not candidates[0].prefix:
-        return
-    for candidate in candidates[1:]:
-        with contextlib.suppress(SampleError):
-            yield encoder.prepare(replace(candidate.sample, image=candidates[0].sample.image))
-
-
 def _measure(vlm: VisionLanguageModel, one: Prepared, other: Prepared) -> PrefixProof | None:
-    layers = tuple(range(len(vlm.layers) + 1))
-    plan = ForwardPlan(states=StatesPlan(roles=_ROLES, layers=layers), max_new_tokens=1)
+    plan = ForwardPlan(states=every_state(vlm), max_new_tokens=1)
     together = run_batch(vlm, [one, other], plan)[0].states
     alone = np.stack([run_batch(vlm, [prepared], plan)[0].states[0] for prepared in (one, other)])
     if not np.isfinite(alone).all():
         return None
-    image_error = _difference(alone[0][:, 0], alone[1][:, 0])
-    return PrefixProof(image_error=image_error, shared_error=_difference(together, alone))
-
-
-def _raise_unless_equal(vlm: VisionLanguageModel, proof: PrefixProof) -> None:
-    if not np.max([proof.image_error, proof.shared_error]) < tolerance_of(vlm):  # also where one is NaN
-        raise PrefixError(
-            f"Questions about one image cannot share a pass over it in {type(vlm.model).__name__}: the states of the "
-            f"image differ by {proof.image_error:.1e} between two questions, and all states by "
-            f"{proof.shared_error:.1e} between a shared pass and one alone. Its attention is not causal over the "
-            "image, or its decoder changes the embeddings before the first block. Extract without sharing: "
-            "--no-share-images."
-        )
-
-
-def _difference(one: np.ndarray, other: np.ndarray) -> float:
-    return float(np.abs(one - other).max() / max(float(np.abs(one).max()), 1e-12))
+    at_image = plan.states.roles.index("image")
+    shared, (first, second) = torch.from_numpy(together), torch.from_numpy(alone)[:, :, at_image]
+    return PrefixProof(image_error=difference(first, second), shared_error=difference(shared, torch.from_numpy(alone)))

@@ -50,9 +50,8 @@ def _check_image_tokens(vlm: VisionLanguageModel) -> Checked:
     def stop(*_: object) -> None:
         raise _Reached
 
-    handle = vlm.layers[0].register_forward_pre_hook(stop)
     try:
-        with torch.inference_mode():
+        with vlm.layers[0].register_forward_pre_hook(stop), torch.inference_mode():
             vlm.model(**batch.inputs, use_cache=False, logits_to_keep=1)
     except _Reached:
         pass
@@ -63,7 +62,5 @@ def _check_image_tokens(vlm: VisionLanguageModel) -> Checked:
             f"processor and model do not fit: a test image of {size} becomes {count} image tokens, and the model "
             f"refuses it ({str(error).strip().splitlines()[0]}). Use the processor files of the same checkpoint."
         ) from error
-    finally:
-        handle.remove()
     finding = f"{count} for a test image of {size}, as many as the model makes features of it"
     return Checked(subject="image tokens", finding=finding)

@@ -3,12 +3,13 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
 import numpy as np
 import torch
 
+from extraction.datasets.load import data_digest
 from extraction.datasets.sample import Sample
 from extraction.errors import TooManyFailuresError
 from extraction.model.fingerprint import fingerprint
@@ -19,13 +20,12 @@ from extraction.passes.encode import Encoder, Prepared
 from extraction.passes.forward import BatchResult, ForwardPlan, describe_sample, run_batch
 from extraction.run.processes import Process
 from extraction.run.same_images import IMAGE_HASH, KnownImages
-from extraction.run.settings import RunSettings, package_versions, to_manifest
+from extraction.run.settings import RunSettings, package_versions
 from extraction.run.workers import Outcome, WriteBehind, preparing
 from pid_jax.store import NORM, ActivationStore, Failure, Manifest, tensor_name
 
 _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
-# Conditions whose shard may wait in memory while that of the next samples is made.
-_MOST_HELD_TWICE = 4
+_MOST_HELD_TWICE = 4  # conditions whose shard may wait in memory while that of the next samples is made
 _LOOK_EVERY_S = 0.5  # an object store is listed for it
 
 
@@ -62,23 +62,26 @@ class RunOptions:
             raise ValueError(f"max_errors must be 0 or more, got {self.max_errors}.")
 
 
-def plan_store(
-    vlm: VisionLanguageModel, samples: Sequence[Sample], settings: RunSettings, knockout: Knockout | None
-) -> Manifest:
-    """Write down what the store will hold.
+def plan_store(vlm: VisionLanguageModel, samples: Sequence[Sample], settings: RunSettings) -> Manifest:
+    """Write down what the store of a baseline will hold.
 
     Raises:
         ValueError: If the model does not have a layer that is asked for.
     """
-    if settings.layers is not None:
-        settings = replace(settings, layers=layers_of(vlm, settings))
-    tensors = [tensor_name(role, layer) for layer in layers_of(vlm, settings) for role in settings.roles]
+    layers = layers_of(vlm, settings)
+    tensors = [tensor_name(role, layer) for layer in layers for role in settings.roles]
+    kept = asdict(settings if settings.layers is None else replace(settings, layers=layers))
     return Manifest(
         ids=tuple(sample.id for sample in samples),
         shard_size=settings.shard_size,
         tensors=(*tensors, *([tensor_name("last", NORM)] if "last" in settings.roles else [])),
-        condition=describe_condition(knockout),
-        settings=to_manifest(settings, samples, fingerprint(vlm)),
+        condition=describe_condition(None),
+        settings={
+            **kept,
+            "data_sha256": data_digest(samples),
+            "fingerprint": fingerprint(vlm),
+            "pooling": "mean over the positions of the role, float32",
+        },
     )
 
 
@@ -129,10 +132,14 @@ def fill(
     )
     by_id = {sample.id: sample for sample in samples}
     missing = sorted({index for target in targets for index in target.store.missing_shards()})
-    own = KnownImages(targets[0].store, samples)
-    images = images or own
-    runner = _Runner(vlm, plan, settings.batch_size, options.say, images)
+    known = images or KnownImages(targets[0].store, samples)
+    runner = _Runner(vlm, plan, settings.batch_size, options.say, known)
     versions = package_versions()
+
+    def write(index: int, targets: Sequence[Target], made: Sequence[_Rows]) -> None:
+        for target, rows in zip(targets, made, strict=True):
+            tensors = rows.tensors(plan.states, settings.dtype)
+            target.store.write_shard(index, rows.ids, rows.columns, tensors, rows.failures, versions)
 
     def wanted() -> Iterator[tuple[int, list[Sample]]]:
         for index in options.process.order(missing):
@@ -145,29 +152,15 @@ def fill(
         for index, outcomes in preparation.shards(wanted()):
             lacking = _lacking(targets, index)  # none if others made it meanwhile
             made = runner.run(outcomes, [target.knockout for target in lacking]) if lacking else []
-            writing.submit(partial(_write, index, lacking, made, plan, settings, versions))
+            writing.submit(partial(write, index, lacking, made))
             has_failed = any(rows.failures for rows in made)
             # The count that may stop the run is of what is written; and many conditions are not held twice.
             if has_failed or len(lacking) > _MOST_HELD_TWICE:
                 writing.wait()
             count.tell(at_once=has_failed)
     count.tell(at_once=True)
-    if images is own:
-        own.check_rows()
-
-
-def _write(
-    index: int,
-    targets: Sequence[Target],
-    made: Sequence["_Rows"],
-    plan: ForwardPlan,
-    settings: RunSettings,
-    versions: dict[str, str],
-) -> None:
-    """Write one shard of several stores."""
-    for target, rows in zip(targets, made, strict=True):
-        tensors = _tensors(rows.states, plan, settings)
-        target.store.write_shard(index, rows.ids, rows.columns, tensors, rows.failures, versions)
+    if images is None:
+        known.check_rows()
 
 
 def _lacking(targets: Sequence[Target], index: int) -> list[Target]:
@@ -189,27 +182,28 @@ class _Count:
         Raises:
             TooManyFailuresError: If one of the stores has more failures than are allowed.
         """
-        is_strict = self._options.max_errors is not None
-        is_asked = self._options.process.is_first or is_strict
+        allowed = self._options.max_errors
+        is_asked = self._options.process.is_first or allowed is not None
         if not is_asked or not (at_once or time.monotonic() - self._looked > _LOOK_EVERY_S):
             return
         self._looked = time.monotonic()
         done = 0
         for t, target in enumerate(self._targets):
-            store, missing = target.store, set(target.store.missing_shards())
-            done += len(store.manifest.ids) - sum(len(store.shard_ids(index)) for index in missing)
-            if is_strict:
-                self._check(t, store, [i for i in range(store.manifest.shard_count) if i not in missing])
+            there = target.store.present_shards()
+            done += sum(len(target.store.shard_ids(index)) for index in there)
+            if allowed is not None:
+                self._check(t, target.store, there, allowed)
         self._options.progress(done)
 
-    def _check(self, t: int, store: ActivationStore, there: list[int]) -> None:
+    def _check(self, t: int, store: ActivationStore, there: list[int], allowed: int) -> None:
         for index in there:
             if (t, index) not in self._failures:
                 self._failures[t, index] = len(store.header(index).failures)
-        failed = sum(self._failures[t, index] for index in there)
-        if self._options.max_errors is not None and failed > self._options.max_errors:
-            shards = [str(store.shard_path(index)) for index in there if self._failures[t, index]]
-            raise TooManyFailuresError(failed, self._options.max_errors, shards)
+        failed = {index: count for index in there if (count := self._failures[t, index])}
+        if sum(failed.values()) > allowed:
+            raise TooManyFailuresError(
+                sum(failed.values()), allowed, [str(store.shard_path(index)) for index in failed]
+            )
 
 
 class _Rows:
@@ -233,10 +227,18 @@ class _Rows:
                 self.failures.append(Failure(id=prepared.sample.id, stage="states", message=message))
         self._states.append(result.states[is_good])
 
-    @property
-    def states(self) -> np.ndarray:
-        """States of all rows (rows, slots, roles, width)."""
-        return np.concatenate(self._states) if self._states else np.empty((0, 0, 0, 0), np.float32)
+    def tensors(self, plan: StatesPlan, dtype: str) -> dict[str, np.ndarray]:
+        """Name the states of every role and layer, (rows, width), each in the type that it has on disk."""
+        if not self.ids or not plan.roles:
+            return {}
+        states = np.concatenate(self._states)  # (rows, slots, roles, width)
+        tensors = {
+            tensor_name(role, layer): states[:, slot, r]
+            for slot, layer in enumerate(plan.slots)
+            for r, role in enumerate(plan.roles)
+            if layer != NORM or role == "last"
+        }
+        return tensors if dtype == "float32" else {name: _halved(values) for name, values in tensors.items()}
 
 
 @dataclass
@@ -253,9 +255,7 @@ class _Runner:
         """Return the rows of a shard under each condition."""
         self.images.check(outcomes)
         ready = _by_length([outcome for outcome in outcomes if isinstance(outcome, Prepared)])
-        unready = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
-        rows = [_Rows(list(unready)) for _ in conditions]
-        at = 0
+        rows, at = [_Rows([one for one in outcomes if isinstance(one, Failure)]) for _ in conditions], 0
         while at < len(ready):
             part = ready[at : at + self.batch_size]
             results = self._try(part, conditions)
@@ -292,20 +292,6 @@ def _by_length(prepared: list[Prepared]) -> list[Prepared]:
     for i, one in enumerate(prepared):
         first.setdefault(one.sample.image_key, i)
     return sorted(prepared, key=lambda one: (one.prefix, first[one.sample.image_key], len(one)))
-
-
-def _tensors(states: np.ndarray, plan: ForwardPlan, settings: RunSettings) -> dict[str, np.ndarray]:
-    """Name the slices of (rows, slots, roles, width), each in the type that it has on disk."""
-    if not len(states) or not settings.roles:
-        return {}
-    tensors = {
-        tensor_name(role, layer): states[:, slot, r]
-        for slot, layer in enumerate(plan.states.layers)
-        for r, role in enumerate(settings.roles)
-    }
-    if "last" in settings.roles:
-        tensors[tensor_name("last", NORM)] = states[:, -1, settings.roles.index("last")]
-    return tensors if settings.dtype == "float32" else {name: _halved(values) for name, values in tensors.items()}
 
 
 def _halved(values: np.ndarray) -> np.ndarray:

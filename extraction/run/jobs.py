@@ -42,15 +42,10 @@ def extract_baseline(
         StoreError: If the store was made with other settings, or with other versions of packages and other numbers.
         PrefixError: If questions were to share passes over images whose states depend on the question.
     """
-    options = options or RunOptions()
-    manifest = plan_store(vlm, samples, settings, None)
-    store = _start(manifest, out, lambda: _prove_prefix(vlm, samples, settings))
-    images = None
+    options, images = options or RunOptions(), None
     if settings.keep == "correct":  # what was answered is what is extracted
         images = KnownImages(ActivationStore.open(answers_path(out)), samples)
-    targets = [Target(store=store)]
-    with VersionCheck(vlm=vlm, samples=samples, settings=settings, options=options).around(targets):
-        fill(vlm, samples, settings, targets, options, images)
+    store = _extract_plain(vlm, samples, settings, out, options, images)
     ensure_readout(vlm, store, settings, options.say if options.process.is_first else lambda line: None)
     return store
 
@@ -126,7 +121,7 @@ def _plan_again(
     """Plan the store of a baseline again; refuse where it would be another one now."""
     if (name := baseline.manifest.condition.get("name")) != BASELINE:
         raise ValueError(f"baseline {baseline.path} holds states under {name!r}: give the store without a knockout.")
-    manifest = plan_store(vlm, samples, settings, None)
+    manifest = plan_store(vlm, samples, settings)
     if different := describe_differences(baseline.manifest.deciding_settings, manifest.deciding_settings):
         raise ValueError(
             f"{baseline.path} was made under other circumstances ({different}), so a knockout made now could not be "
@@ -150,13 +145,8 @@ def keep_correct(
     Raises:
         ValueError: If no answer is correct.
     """
-    path, options = answers_path(out), options or RunOptions()
-    answers_only = replace(settings, roles=(), keep="all")
-    manifest = plan_store(vlm, samples, answers_only, None)
-    store = _start(manifest, path, lambda: _prove_prefix(vlm, samples, settings))
-    targets = [Target(store=store)]
-    with VersionCheck(vlm=vlm, samples=samples, settings=answers_only, options=options).around(targets):
-        fill(vlm, samples, answers_only, targets, options)
+    path, answers_only = answers_path(out), replace(settings, roles=(), keep="all")
+    store = _extract_plain(vlm, samples, answers_only, path, options or RunOptions())
     good = set(store.ids[store.columns["correct"].astype(bool)].tolist()) if len(store.ids) else set()
     if not good:
         raise ValueError(
@@ -171,22 +161,37 @@ def answers_path(out: str | Path) -> str:
     return f"{str(out).rstrip('/')}.answers"
 
 
-def _prove_prefix(vlm: VisionLanguageModel, samples: Sequence[Sample], settings: RunSettings) -> dict[str, Any]:
-    if not settings.share_images:
-        return {}
-    encoder = Encoder.of(vlm, settings.template)
-    proof = prove_prefix(vlm, encoder, pick_samples(encoder, samples, _CANDIDATES))
-    return {} if proof is None else {"prefix": asdict(proof)}
+def _extract_plain(
+    vlm: VisionLanguageModel,
+    samples: Sequence[Sample],
+    settings: RunSettings,
+    path: str | Path,
+    options: RunOptions,
+    images: KnownImages | None = None,
+) -> ActivationStore:
+    """Extract without a knockout; that questions can share passes over images is proved first."""
+
+    def prove() -> dict[str, Any]:
+        if not settings.share_images:
+            return {}
+        encoder = Encoder.of(vlm, settings.template)
+        proof = prove_prefix(vlm, encoder, pick_samples(encoder, samples, _CANDIDATES))
+        return {} if proof is None else {"prefix": asdict(proof)}
+
+    targets = [Target(store=_start(plan_store(vlm, samples, settings), path, prove))]
+    with VersionCheck(vlm=vlm, samples=samples, settings=settings, options=options).around(targets):
+        fill(vlm, samples, settings, targets, options, images)
+    return targets[0].store
 
 
 def _start(manifest: Manifest, path: str | Path, prove: Callable[[], dict[str, Any]]) -> ActivationStore:
     """Open the store of a condition; unless it is complete, prove what will be done before."""
-    if ActivationStore.exists(path):
-        store = ActivationStore.create(path, manifest)
-        if not store.is_complete:
-            prove()
-        return store
-    return ActivationStore.create(path, replace(manifest, evidence=prove()))
+    if not ActivationStore.exists(path):
+        return ActivationStore.create(path, replace(manifest, evidence=prove()))
+    store = ActivationStore.create(path, manifest)
+    if not store.is_complete:
+        prove()
+    return store
 
 
 def _about_mask(vlm: VisionLanguageModel, knockout: Knockout, pair: Sequence[Prepared]) -> dict[str, Any]:

@@ -46,12 +46,3 @@ class Process:
         """
         yield from (index for index in missing if index % self.world_size == self.rank)
         yield from (index for index in reversed(missing) if index % self.world_size != self.rank)
-
-
-def device_of(process: Process) -> str | None:
-    """Choose the accelerator of a process by its number on its machine; None where there is none to choose."""
-    import torch
-
-    if process.local_rank is None or not torch.cuda.is_available():
-        return None
-    return f"cuda:{process.local_rank % torch.cuda.device_count()}"

@@ -48,9 +48,7 @@ class KnownImages:
     def _read_rows(self) -> dict[Hashable, object]:
         """Collect the content of every image from the rows that are there."""
         by_id, found = {sample.id: sample for sample in self._samples}, {}
-        missing = set(self._store.missing_shards())
-        there = [index for index in range(self._store.manifest.shard_count) if index not in missing]
-        for header in self._store.headers_of(there).values():
+        for header in self._store.headers_of(self._store.present_shards()).values():
             for name, columns in zip(header.ids, header.columns, strict=True):
                 if name in by_id:
                     self._remember(found, by_id[name], columns[IMAGE_HASH])

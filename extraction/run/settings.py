@@ -1,18 +1,14 @@
 """What decides the content of a store, and how it is written into the manifest and read back."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass
 from importlib.metadata import version
 from operator import index
 from typing import Any
 
-from extraction.datasets.load import DataSettings, data_digest
-from extraction.datasets.sample import Sample
+from extraction.datasets.load import DataSettings
 from pid_jax.store.manifest import GROUPS
 
-POOLING = "mean over the positions of the role, float32"
-# Fields of RunSettings that JSON gives back as they were.
-_PLAIN = ("template", "batch_size", "shard_size", "max_new_tokens", "dtype", "share_images", "keep")
 _PACKAGES = ("torch", "transformers", "tokenizers", "pillow")
 
 
@@ -96,16 +92,6 @@ def _listed(name: str, values: Any, wanted: str) -> tuple[Any, ...]:
     return tuple(values)
 
 
-def to_manifest(settings: RunSettings, samples: Sequence[Sample], fingerprint: dict[str, str]) -> dict[str, Any]:
-    """Write settings as the JSON-ready mapping that a manifest keeps."""
-    return {
-        **asdict(settings),
-        "data_sha256": data_digest(samples),
-        "fingerprint": fingerprint,
-        "pooling": POOLING,
-    }
-
-
 def package_versions() -> dict[str, str]:
     """Return the versions of the packages that make states, which every shard records."""
     return {name: version(name) for name in _PACKAGES}
@@ -113,13 +99,9 @@ def package_versions() -> dict[str, str]:
 
 def from_manifest(fields: dict[str, Any]) -> RunSettings:
     """Read settings back from a manifest."""
-    return RunSettings(
-        model=ModelSettings(**fields["model"]),
-        data=DataSettings(**fields["data"]),
-        roles=tuple(fields["roles"]),
-        layers=None if fields["layers"] is None else tuple(fields["layers"]),
-        **{name: fields[name] for name in _PLAIN},
-    )
+    own = {name: fields[name] for name in RunSettings.__dataclass_fields__}
+    parts = {"model": ModelSettings(**fields["model"]), "data": DataSettings(**fields["data"])}
+    return RunSettings(**(own | parts))
 
 
 def parse_layers(text: str) -> tuple[int, ...] | None:

@@ -111,8 +111,7 @@ def describe_versions(old: Mapping[str, str], new: Mapping[str, str]) -> str:
 
 def _shards_by_versions(store: ActivationStore) -> dict[Versions, list[int]]:
     """Sort the shards that exist by the versions that made them."""
-    missing = set(store.missing_shards())
-    there = [index for index in range(store.manifest.shard_count) if index not in missing]
+    there = store.present_shards()
     found: dict[int, Mapping[str, str]] = {}
     store.folder.each(
         lambda index: found.update({index: read_own_brief(store.folder, store.manifest, index).versions}), there

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from extraction.datasets.sample import Sample
 from extraction.errors import SampleError
@@ -15,14 +15,8 @@ from extraction.passes.encode import Encoder, Prepared
 from pid_jax.store import Failure
 
 Outcome = Prepared | Failure
-Result = TypeVar("Result")
 _CHUNK = 8  # samples a message
 _AHEAD = 2  # shards prepared while the model is busy with one
-
-
-def prepare(encoder: Encoder, samples: Sequence[Sample]) -> list[Outcome]:
-    """Make samples ready; those that cannot be are failures. Keeps the order."""
-    return [_prepare_one(encoder, sample) for sample in samples]
 
 
 @contextmanager
@@ -62,30 +56,29 @@ class Preparation:
         """
         if self._pool is None:
             for index, samples in shards:
-                yield index, prepare(self._encoder, samples)
+                yield index, _prepare(self._encoder, samples)
             return
         waiting: deque[tuple[int, list[Future[list[Outcome]]]]] = deque()
         for index, samples in shards:
-            waiting.append((index, _submit(self._pool, samples)))
+            chunks = [samples[at : at + _CHUNK] for at in range(0, len(samples), _CHUNK)]
+            with _explaining_deaths():
+                waiting.append((index, [self._pool.submit(_prepare_chunk, chunk) for chunk in chunks]))
             if len(waiting) > _AHEAD:
                 yield _collect(*waiting.popleft())
         while waiting:
             yield _collect(*waiting.popleft())
 
 
-def _submit(pool: ProcessPoolExecutor, samples: Sequence[Sample]) -> list[Future[list[Outcome]]]:
-    chunks = [samples[at : at + _CHUNK] for at in range(0, len(samples), _CHUNK)]
-    return _guard(lambda: [pool.submit(_prepare_chunk, chunk) for chunk in chunks])
-
-
 def _collect(index: int, futures: list[Future[list[Outcome]]]) -> tuple[int, list[Outcome]]:
-    return index, _guard(lambda: [outcome for future in futures for outcome in future.result()])
+    with _explaining_deaths():
+        return index, [outcome for future in futures for outcome in future.result()]
 
 
-def _guard(action: Callable[[], Result]) -> Result:
+@contextmanager
+def _explaining_deaths() -> Iterator[None]:
     """Say what to do when a worker has died."""
     try:
-        return action()
+        yield
     except BrokenProcessPool as error:
         raise RuntimeError(
             "A worker process that decodes images died, perhaps for want of memory: use fewer (--num-workers) and run "
@@ -101,14 +94,18 @@ def _start(encoder: Encoder) -> None:
 
 
 def _prepare_chunk(samples: Sequence[Sample]) -> list[Outcome]:
-    return prepare(_encoder[0], samples)
+    return _prepare(_encoder[0], samples)
 
 
-def _prepare_one(encoder: Encoder, sample: Sample) -> Outcome:
-    try:
-        return encoder.prepare(sample)
-    except SampleError as error:
-        return Failure(id=sample.id, stage=error.stage, message=str(error))
+def _prepare(encoder: Encoder, samples: Sequence[Sample]) -> list[Outcome]:
+    """Make samples ready, in their order; those that cannot be are failures."""
+    outcomes: list[Outcome] = []
+    for sample in samples:
+        try:
+            outcomes.append(encoder.prepare(sample))
+        except SampleError as error:
+            outcomes.append(Failure(id=sample.id, stage=error.stage, message=str(error)))
+    return outcomes
 
 
 class WriteBehind:

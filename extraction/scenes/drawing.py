@@ -54,12 +54,10 @@ def _stencil(shape: str, material: str, radius: int) -> Image.Image:
         pen.rectangle((1, 1, end - 1, end - 1), fill=255)
     else:
         pen.polygon(((radius, 0), (0, end), (end, end)), fill=255)
-    return ImageChops.multiply(mask, _stripes(size)) if material == "striped" else mask
-
-
-def _stripes(size: int) -> Image.Image:
+    if material == "solid":
+        return mask
     stripes = Image.new("L", (size, size), 0)
     pen = ImageDraw.Draw(stripes)
     for row in range(0, size, 2 * _STRIPE):
         pen.rectangle((0, row, size, row + _STRIPE - 1), fill=255)
-    return stripes
+    return ImageChops.multiply(mask, stripes)

@@ -1,13 +1,12 @@
 """A folder of generated scenes in the layout in which GQA is published."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from extraction.datasets.sample import Sample
 from extraction.scenes.drawing import encode_jpeg
-from extraction.scenes.question import describe_question
+from extraction.scenes.question import Question, describe_question
 from extraction.scenes.questions import ask_questions
 from extraction.scenes.scene import IMAGES, image_ids, make_scene
 from pid_jax.runtime.files import TEMPORARY_SUFFIX, write_bytes
@@ -54,96 +53,60 @@ def write_gqa_folder(out: Path, *, images: int = IMAGES, seed: int = 0) -> GQAFo
         FileExistsError: If `out` is a file or holds anything else.
     """
     out = Path(out)
-    splits = _split_images(images)
-    questions = {split: _questions_of(ids, seed) for split, ids in splits.items()}
-    files = _all_files(splits, questions, seed)
+    fifth = max(1, images // _SHARE)
+    counts = {"train": max(TRAIN_FILES, fifth), "val": images, "testdev": fifth}
+    splits = {split: image_ids(split, count) for split, count in counts.items()}
+    files = _all_files(splits, seed)
     found = _found_files(out)
-    if unknown := sorted(found - set(files)):
-        raise _not_the_same(out, unknown[0])
-    for name in found:
-        if (out / name).read_bytes() != files[name]:
-            raise _not_the_same(out, name)
+    for name in sorted(found):
+        if name not in files or (out / name).read_bytes() != files[name]:
+            raise FileExistsError(
+                "out must be a new or empty folder, or one written with the same arguments and versions, but "
+                f"{out / name} is not what would be written; choose another folder."
+            )
     for name in [name for name in files if name not in found]:
         write_bytes(out / name, files[name])
     return GQAFolder(
         path=out,
         images={split: len(ids) for split, ids in splits.items()},
-        questions={split: sum(map(len, of_image.values())) for split, of_image in questions.items()},
+        questions={split: sum(len(_questions_of(i, seed)) for i in ids) for split, ids in splits.items()},
         written=len(files) - len(found),
     )
 
 
 def scene_samples(folder: Path, image_id: int, seed: int) -> list[Sample]:
     """Return the questions about one image as samples; ids and image file are those of the folder."""
-    return [
-        Sample(
-            id=_question_id(image_id, number),
-            image=Path(folder) / _image_name(image_id),
-            question=question.text,
-            answer=question.answer,
-            task=question.task,
-        )
-        for number, question in enumerate(ask_questions(make_scene(seed, image_id)))
-    ]
+    image = Path(folder) / _image_name(image_id)
+    return [question.as_sample(name, image) for name, question in _questions_of(image_id, seed).items()]
 
 
-def _split_images(images: int) -> dict[str, range]:
-    fifth = max(1, images // _SHARE)
-    return {
-        "train": image_ids("train", max(TRAIN_FILES, fifth)),
-        "val": image_ids("val", images),
-        "testdev": image_ids("testdev", fifth),
-    }
+def _questions_of(image_id: int, seed: int) -> dict[str, Question]:
+    """Ask about an image; ids are digits with a leading zero, as most of GQA's."""
+    return {f"0{image_id}{number}": one for number, one in enumerate(ask_questions(make_scene(seed, image_id)))}
 
 
-def _questions_of(ids: range, seed: int) -> dict[int, dict[str, object]]:
-    """Describe the questions of each image by their ids."""
-    described: dict[int, dict[str, object]] = {}
-    for image_id in ids:
-        asked = {_question_id(image_id, n): q for n, q in enumerate(ask_questions(make_scene(seed, image_id)))}
-        described[image_id] = {name: describe_question(q, name, str(image_id)) for name, q in asked.items()}
-    return described
-
-
-def _all_files(
-    splits: dict[str, range], questions: dict[str, dict[int, dict[str, object]]], seed: int
-) -> dict[str, bytes]:
+def _all_files(splits: dict[str, range], seed: int) -> dict[str, bytes]:
     """Return the content of every file by its path within the folder."""
     files = {_image_name(i): encode_jpeg(make_scene(seed, i)) for ids in splits.values() for i in ids}
+    parts = {f"{split}_balanced_questions": splits[split] for split in ("val", "testdev")}
     for number in range(TRAIN_FILES):
-        part = {i: of_image for i, of_image in questions["train"].items() if i % TRAIN_FILES == number}
-        files[f"questions/train_all_questions/train_all_questions_{number}.json"] = _encode(part)
-    for split in ("val", "testdev"):
-        files[f"questions/{split}_balanced_questions.json"] = _encode(questions[split])
+        parts[f"train_all_questions/train_all_questions_{number}"] = splits["train"][number::TRAIN_FILES]
+    for part, ids in parts.items():
+        described = {
+            name: describe_question(question, name, str(image_id))
+            for image_id in ids
+            for name, question in _questions_of(image_id, seed).items()
+        }
+        files[f"questions/{part}.json"] = json.dumps(described).encode()
     return files
-
-
-def _encode(questions: dict[int, dict[str, object]]) -> bytes:
-    merged = {name: entry for of_image in questions.values() for name, entry in of_image.items()}
-    return json.dumps(merged).encode()
 
 
 def _found_files(out: Path) -> set[str]:
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"out must be a folder, but {out} is a file; choose another name.")
-    return {path.relative_to(out).as_posix() for path in _files_below(out) if path.suffix != TEMPORARY_SUFFIX}
-
-
-def _files_below(out: Path) -> Iterator[Path]:
-    return (path for path in out.rglob("*") if not path.is_dir())
-
-
-def _not_the_same(out: Path, name: str) -> FileExistsError:
-    return FileExistsError(
-        f"out must be a new or empty folder, or one written with the same arguments and versions, but {out / name} is "
-        "not what would be written; choose another folder."
-    )
+    files = (path for path in out.rglob("*") if not path.is_dir() and path.suffix != TEMPORARY_SUFFIX)
+    return {path.relative_to(out).as_posix() for path in files}
 
 
 def _image_name(image_id: int) -> str:
     return f"images/{image_id}.jpg"
-
-
-def _question_id(image_id: int, number: int) -> str:
-    """Number the questions of an image; ids are digits with a leading zero, as most of GQA's."""
-    return f"0{image_id}{number}"

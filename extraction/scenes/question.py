@@ -3,20 +3,14 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from extraction.datasets.gqa_tasks import TYPES
+from extraction.datasets.sample import Sample
 
 NO_OBJECT = "-"
 """Stands in a program where GQA puts the id of an object, if there is no such object in the image."""
-
-TYPES = {
-    "ChooseAttr": ("choose", "attr"),
-    "ChooseCat": ("choose", "cat"),
-    "ChooseRel": ("choose", "rel"),
-    "CompareAttr": ("compare", "attr"),
-    "LogicalObj": ("logical", "obj"),
-    "QueryAttr": ("query", "attr"),
-}
-"""Structural and semantic type of each task."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +57,10 @@ class Question:
     objects: Mapping[str, str]
     topic: str
     family: str | None = None
+
+    def as_sample(self, name: str, image: Path) -> Sample:
+        """Return the question as a sample of that id."""
+        return Sample(id=name, image=image, question=self.text, answer=self.answer, task=self.task)
 
 
 def describe_question(question: Question, question_id: str, image_id: str) -> dict[str, Any]:

@@ -34,13 +34,13 @@ def build_model(
     tokenizer: PreTrainedTokenizerFast, generator: torch.Generator, layers: int = DECODER_LAYERS
 ) -> LlavaForConditionalGeneration:
     """Build an untrained model with so many decoder layers; every parameter is drawn from `generator`."""
-    model = LlavaForConditionalGeneration(build_config(tokenizer, layers))
-    initialize(model, generator)
+    model = LlavaForConditionalGeneration(_configure(tokenizer, layers))
+    _initialize(model, generator)
     model.generation_config = GenerationConfig(**_token_ids(tokenizer), do_sample=False, max_new_tokens=4)
     return model.eval()
 
 
-def build_config(tokenizer: PreTrainedTokenizerFast, layers: int = DECODER_LAYERS) -> LlavaConfig:
+def _configure(tokenizer: PreTrainedTokenizerFast, layers: int) -> LlavaConfig:
     """Configure a LLaVA with a 2-layer CLIP tower and a Llama decoder of so many layers, both 128 wide."""
     vision = CLIPVisionConfig(
         hidden_size=WIDTH,
@@ -74,7 +74,7 @@ def build_config(tokenizer: PreTrainedTokenizerFast, layers: int = DECODER_LAYER
 
 
 @torch.no_grad()
-def initialize(model: LlavaForConditionalGeneration, generator: torch.Generator) -> None:
+def _initialize(model: LlavaForConditionalGeneration, generator: torch.Generator) -> None:
     """Draw every parameter anew.
 
     Embeddings have standard deviation 0.5, matrices fan_in^(-1/2), and the projections that
@@ -89,7 +89,10 @@ def initialize(model: LlavaForConditionalGeneration, generator: torch.Generator)
             parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
         else:
             fan_in = parameter[0].numel()
-            parameter.normal_(0.0, _residual_scale(name, depth) * fan_in**-0.5, generator=generator)
+            layers = TOWER_LAYERS if "vision_tower" in name else depth
+            is_residual = any(word in name for word in _RESIDUAL_PROJECTIONS)
+            scale = (2 * layers) ** -0.5 if is_residual else 1.0
+            parameter.normal_(0.0, scale * fan_in**-0.5, generator=generator)
 
 
 def patch_features(model: LlavaForConditionalGeneration, pixels: Tensor) -> Tensor:
@@ -103,13 +106,6 @@ def patch_features(model: LlavaForConditionalGeneration, pixels: Tensor) -> Tens
         Features, (n, 16, 128).
     """
     return model.model.vision_tower(pixel_values=pixels).last_hidden_state[:, 1:]
-
-
-def _residual_scale(name: str, decoder_layers: int) -> float:
-    if not any(word in name for word in _RESIDUAL_PROJECTIONS):
-        return 1.0
-    layers = TOWER_LAYERS if "vision_tower" in name else decoder_layers
-    return (2 * layers) ** -0.5
 
 
 def _token_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:

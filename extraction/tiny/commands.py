@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from extraction.datasets.sample import Sample
 from extraction.scenes.scene import IMAGES, image_ids
 from pid_jax.runtime.console import err, out, working
 
@@ -51,9 +50,9 @@ def train_tiny(
             f"--layers must be {DECODER_LAYERS} for easy-vqa, got {layers}; choose depths with --data gqa."
         )
     if data is Data.GQA:
-        summary = train_on_scenes(out_dir, layers=layers, seed=seed, report=_report)
+        summary = train_on_scenes(out_dir, layers=layers, seed=seed, report=err.print)
     else:
-        summary = train_on_easy_vqa(out_dir, seed=seed, report=_report)
+        summary = train_on_easy_vqa(out_dir, seed=seed, report=err.print)
     out.print(
         f"{summary.folder}: {summary.parameters} parameters, {summary.cpu_seconds:.0f} CPU seconds, accuracy "
         f"{summary.held_out_accuracy:.4f} on held-out images."
@@ -63,28 +62,17 @@ def train_tiny(
 
 def _measure(model: Path, data: Data, seed: int) -> None:
     """Print the accuracy of greedy answers on the test split, or on the default validation images of the seed."""
+    from extraction.datasets.easy_vqa import load_easy_vqa
+    from extraction.scenes.folder import scene_samples, write_gqa_folder
     from extraction.tiny.evaluate import evaluate_tiny
 
     with TemporaryDirectory() as folder:
-        samples = _scene_samples(Path(folder) / "gqa", seed) if data is Data.GQA else _easy_vqa_samples()
+        if data is Data.GQA:
+            where = write_gqa_folder(Path(folder) / "gqa", seed=seed).path
+            samples = [sample for image in image_ids("val", IMAGES) for sample in scene_samples(where, image, seed)]
+        else:
+            samples = load_easy_vqa("test")
         with working(f"Answering {len(samples)} questions about unseen images"):
             accuracy = evaluate_tiny(model, samples)
     for task, value in accuracy.items():
         out.print(f"accuracy, {task}: {value:.4f}")
-
-
-def _easy_vqa_samples() -> list[Sample]:
-    from extraction.datasets.easy_vqa import load_easy_vqa
-
-    return load_easy_vqa("test")
-
-
-def _scene_samples(folder: Path, seed: int) -> list[Sample]:
-    from extraction.scenes.folder import scene_samples, write_gqa_folder
-
-    write_gqa_folder(folder, seed=seed)
-    return [sample for image_id in image_ids("val", IMAGES) for sample in scene_samples(folder, image_id, seed)]
-
-
-def _report(line: str) -> None:
-    err.print(line)

@@ -13,39 +13,35 @@ from extraction.passes.forward import ForwardPlan, run_batch
 from extraction.tiny.tokenizer import PROMPT
 from extraction.tiny.training import single_thread
 
+_BATCH = 64  # questions generated for at once
 _MAX_NEW_TOKENS = 2  # the answer and the end mark
 
 
-def evaluate_tiny(
-    model_folder: Path, samples: Sequence[Sample], batch_size: int = 64, knockout: Knockout | None = None
-) -> dict[str, float]:
+def evaluate_tiny(model_folder: Path, samples: Sequence[Sample], knockout: Knockout | None = None) -> dict[str, float]:
     """Compute the accuracy of a saved model, task by task.
 
     Args:
         model_folder: Folder written by a training, or of a shipped model.
         samples: Questions with answers.
-        batch_size: Questions generated for at once, padded on the left.
         knockout: Attention edges to cut, none if not given.
 
     Returns:
         Fraction of correct answers of each task, in the order of the tasks' first samples.
 
     Raises:
-        ValueError: No samples, a sample without an answer, a folder without a model, or `batch_size` below 1.
+        ValueError: No samples, a sample without an answer, or a folder without a model.
     """
     if not samples:
         raise ValueError("samples must hold at least one question, got none.")
     hidden = [sample.id for sample in samples if sample.answer is None]
     if hidden:
         raise ValueError(f"samples must have answers, but {len(hidden)} have none, the first is {hidden[0]}.")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
     vlm = load_model(str(model_folder), dtype="float32", device="cpu", local_files_only=True)
     total: Counter[str] = Counter()
     right: Counter[str] = Counter()
     with single_thread():
-        for start in range(0, len(samples), batch_size):
-            batch = samples[start : start + batch_size]
+        for start in range(0, len(samples), _BATCH):
+            batch = samples[start : start + _BATCH]
             for sample, answer in zip(batch, generate_answers(vlm, batch, knockout), strict=True):
                 total[sample.task] += 1
                 right[sample.task] += is_correct(answer, sample.answer)

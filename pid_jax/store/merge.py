@@ -37,7 +37,7 @@ def merge_stores(paths: Sequence[str | Path], out: str | Path, *, progress: Prog
     manifest = replace(stores[0].manifest, evidence=_common_evidence(stores))
     holders: dict[int, list[ActivationStore]] = {}
     for store in stores:
-        for index in sorted(set(range(manifest.shard_count)) - set(store.missing_shards())):
+        for index in store.present_shards():
             holders.setdefault(index, []).append(store)
     for index, having in sorted(holders.items()):
         _check_equal(index, having)

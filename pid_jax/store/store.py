@@ -117,10 +117,14 @@ class ActivationStore:
         """Whether shard `index` exists."""
         return self.folder.exists(shard_name(index))
 
+    def present_shards(self) -> list[int]:
+        """Shards that exist."""
+        there = self.folder.names()
+        return [i for i in range(self.manifest.shard_count) if shard_name(i) in there]
+
     def missing_shards(self) -> list[int]:
         """Shards that are still to be made."""
-        there = self.folder.names()
-        return [i for i in range(self.manifest.shard_count) if shard_name(i) not in there]
+        return sorted({*range(self.manifest.shard_count)} - {*self.present_shards()})
 
     @property
     def is_complete(self) -> bool:

@@ -22,10 +22,10 @@ def pid_extract(command_line):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    from extraction.datasets.easy_vqa import load_easy_vqa
+    from extraction.datasets.load import DataSettings, load_samples
 
     folder = tmp_path_factory.mktemp("data")
-    samples = load_easy_vqa("test", per_task=5)
+    samples = load_samples(DataSettings(reader="easy-vqa", per_task=5))
     for s in samples:
         shutil.copy(s.image, folder)
     rows = [

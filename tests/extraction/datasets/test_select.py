@@ -10,9 +10,15 @@ from PIL import Image
 
 from extraction.datasets.image_source import ImageFile
 from extraction.datasets.jsonl import load_jsonl
-from extraction.datasets.load import READERS, DataSettings, data_digest, load_samples
+from extraction.datasets.load import READERS, DataSettings, data_digest, load_samples, select
 from extraction.datasets.sample import Sample
-from extraction.datasets.select import select_samples
+
+
+def select_samples(samples, tasks, per_task, seed, *, one_per_image=False):
+    data = DataSettings(
+        reader="jsonl", path="x", tasks=tasks, per_task=per_task, seed=seed, one_per_image=one_per_image
+    )
+    return select(samples, data)
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ import torch
 from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
 
 from extraction.cli.main import main
-from extraction.datasets.load import DataSettings
-from extraction.datasets.select import select_samples
+from extraction.datasets.load import DataSettings, select
 from extraction.model.answer_tokens import first_token
 from extraction.model.load import load_model
 from extraction.model.prompts import TEMPLATES, resolve_template
@@ -187,7 +186,7 @@ def test_killed_before_the_readout(answered, tmp_path):
     vlm = random_llava()
     whole = extract(vlm, answered, tmp_path / "whole")
     settings = settings_of(vlm)
-    part = ActivationStore.create(tmp_path / "part", plan_store(vlm, answered, settings, None))
+    part = ActivationStore.create(tmp_path / "part", plan_store(vlm, answered, settings))
     fill(vlm, answered, settings, [Target(store=part)])
     assert part.is_complete
     assert not (part.path / READOUT).exists()
@@ -236,7 +235,7 @@ def scenes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scenes")
     write_gqa_folder(folder / "gqa", images=40, seed=1)
     samples = [sample for i in image_ids("val", 40) for sample in scene_samples(folder / "gqa", i, 1)]
-    chosen = select_samples(samples, tuple(ASK), 20, seed=0)
+    chosen = select(samples, DataSettings(reader="gqa", path=folder, tasks=tuple(ASK), per_task=20))
     vlm = load_model("tiny-gqa-8")
     return vlm, chosen, extract(vlm, chosen, folder / "s", template=TEMPLATES["plain"], batch_size=64, shard_size=128)
 

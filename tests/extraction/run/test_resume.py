@@ -5,15 +5,15 @@ import os
 import random
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from extraction.datasets.easy_vqa import load_easy_vqa
-from extraction.datasets.load import DataSettings
+from extraction.datasets.load import DataSettings, load_samples
 from extraction.model.load import load_model
-from extraction.passes.edges import Knockout
+from extraction.passes.edges import Knockout, describe_condition
 from extraction.run.fill import RunOptions, Target, fill, plan_store
 from extraction.run.processes import Process
 from extraction.run.settings import ModelSettings, RunSettings
@@ -34,13 +34,17 @@ def job():
         shard_size=16,
         max_new_tokens=2,
     )
-    return vlm, load_easy_vqa("test", per_task=150), settings
+    return vlm, load_samples(data), settings
 
 
 def _targets(job, path) -> list[Target]:
     vlm, samples, settings = job
+    manifest = plan_store(vlm, samples, settings)
     return [
-        Target(store=ActivationStore.create(path / str(i), plan_store(vlm, samples, settings, cut)), knockout=cut)
+        Target(
+            store=ActivationStore.create(path / str(i), replace(manifest, condition=describe_condition(cut))),
+            knockout=cut,
+        )
         for i, cut in enumerate(CUTS)
     ]
 

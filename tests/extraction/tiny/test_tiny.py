@@ -11,16 +11,14 @@ pytest.importorskip("easy_vqa", reason="easy-VQA ships in the package easy-vqa")
 from PIL import Image  # noqa: E402
 
 from extraction.datasets.easy_vqa import load_easy_vqa  # noqa: E402
+from extraction.datasets.load import DataSettings, load_samples  # noqa: E402
 from extraction.model.load import load_model  # noqa: E402
 from extraction.model.shipped import WEIGHTS  # noqa: E402
 from extraction.tiny.architecture import IMAGE_TOKENS, build_model, patch_features  # noqa: E402
-from extraction.tiny.attributes import UNKNOWN, group_by_image, read_attributes  # noqa: E402
-from extraction.tiny.decoder import DECODER, pack  # noqa: E402
+from extraction.tiny.decoder import DECODER, encode_questions, pack, packed_logits  # noqa: E402
 from extraction.tiny.evaluate import evaluate_tiny, generate_answers  # noqa: E402
-from extraction.tiny.packing import encode_questions, packed_logits  # noqa: E402
 from extraction.tiny.tokenizer import COLORS, PROMPT, SHAPES, VOCABULARY, build_tokenizer, expand_prompt  # noqa: E402
-from extraction.tiny.tower import TOWER  # noqa: E402
-from extraction.tiny.train import train_on, train_tiny  # noqa: E402
+from extraction.tiny.train import TOWER, UNKNOWN, group_by_image, read_attributes, train_tiny  # noqa: E402
 from extraction.tiny.training import single_thread  # noqa: E402
 
 ROUNDING = 1e-5
@@ -45,16 +43,12 @@ def shipped(vlm):
 
 @pytest.fixture(scope="module")
 def questions():
-    return load_easy_vqa("test", per_task=200, seed=0)
+    return load_samples(DataSettings(reader="easy-vqa", per_task=200))
 
 
 def _inputs(processor, sample):
     with Image.open(sample.image) as image:
         return processor(images=image.convert("RGB"), text=PROMPT.replace("{q}", sample.question), return_tensors="pt")
-
-
-def _silent(line):
-    pass
 
 
 def test_weights_load_offline_as_llava(monkeypatch):
@@ -176,8 +170,7 @@ def test_attributes_follow_from_the_questions():
 
     def read(*pairs):
         group = [dataclasses.replace(sample, question=question, answer=answer) for question, answer in pairs]
-        found = read_attributes([group])
-        return int(found.shape[0]), int(found.color[0])
+        return tuple(read_attributes([group])[0].tolist())
 
     circle, red = SHAPES.index("circle"), COLORS.index("red")
     assert read(("what is the red shape?", "circle")) == (circle, red)
@@ -191,9 +184,9 @@ def test_miniature_training_lowers_both_losses_and_is_reproducible(tmp_path):
     samples = load_easy_vqa("train")[:200]
     tower = dataclasses.replace(TOWER, steps=20, images_per_step=16)
     decoder = dataclasses.replace(DECODER, steps=10, images_per_step=3)
-    settings = {"tower": tower, "decoder": decoder, "held_out": 2}
-    first = train_on(samples, tmp_path / "first", seed=0, report=_silent, **settings)
-    second = train_on(samples, tmp_path / "second", seed=0, report=_silent, **settings)
+    settings = {"samples": samples, "tower": tower, "decoder": decoder, "held_out": 2}
+    first = train_tiny(tmp_path / "first", **settings)
+    second = train_tiny(tmp_path / "second", **settings)
     assert sum(first.tower_loss[-5:]) < sum(first.tower_loss[:5])
     assert sum(first.decoder_loss[-3:]) < 0.7 * sum(first.decoder_loss[:3])
     assert first.decoder_loss == second.decoder_loss
@@ -212,8 +205,6 @@ def test_evaluation_names_what_is_wrong(tmp_path, questions):
         evaluate_tiny(tmp_path, questions)
     with pytest.raises(ValueError, match="at least one question, got none"):
         evaluate_tiny(WEIGHTS, [])
-    with pytest.raises(ValueError, match="batch_size"):
-        evaluate_tiny(WEIGHTS, questions, batch_size=0)
     hidden = [dataclasses.replace(questions[0], answer=None)]
     with pytest.raises(ValueError, match="must have answers"):
         evaluate_tiny(WEIGHTS, hidden)

@@ -11,7 +11,7 @@ transformers = pytest.importorskip("transformers")
 from PIL import Image  # noqa: E402
 
 from extraction.cli.main import main  # noqa: E402
-from extraction.datasets.select import select_samples  # noqa: E402
+from extraction.datasets.load import DataSettings, select  # noqa: E402
 from extraction.model.load import load_model  # noqa: E402
 from extraction.model.prompts import TEMPLATES  # noqa: E402
 from extraction.model.shipped import SHIPPED  # noqa: E402
@@ -23,9 +23,15 @@ from extraction.scenes.questions import ASK, ask_questions  # noqa: E402
 from extraction.scenes.scene import image_ids, make_scene  # noqa: E402
 from extraction.tiny.architecture import IMAGE_TOKENS, build_model  # noqa: E402
 from extraction.tiny.evaluate import evaluate_tiny, generate_answers  # noqa: E402
-from extraction.tiny.scene_tower import SCENE_TOWER, scene_classes, scene_pixels  # noqa: E402
 from extraction.tiny.tokenizer import SCENE_VOCABULARY, VOCABULARY, build_processor, build_tokenizer  # noqa: E402
-from extraction.tiny.train_scenes import SCENE_DECODER, practice_questions, train_on_scenes  # noqa: E402
+from extraction.tiny.train_scenes import (  # noqa: E402
+    SCENE_DECODER,
+    SCENE_TOWER,
+    practice_questions,
+    scene_classes,
+    scene_pixels,
+    train_on_scenes,
+)
 
 LAYERS = {"tiny-gqa-8": 8, "tiny-gqa-6": 6}
 IMAGES, PER_TASK = 40, 20
@@ -51,7 +57,7 @@ def questions(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "gqa"
     write_gqa_folder(folder, images=IMAGES, seed=1)
     samples = [sample for i in image_ids("val", IMAGES) for sample in scene_samples(folder, i, 1)]
-    return select_samples(samples, tuple(ASK), PER_TASK, seed=0)
+    return select(samples, DataSettings(reader="gqa", path=folder, tasks=tuple(ASK), per_task=PER_TASK))
 
 
 def test_shipped_models_are_genuine_and_offline(name, monkeypatch):
@@ -159,7 +165,7 @@ def test_miniature_training_lowers_both_losses_and_is_reproducible(tmp_path):
     assert first.decoder_loss == second.decoder_loss != other.decoder_loss
     weights = [(made.folder / "model.safetensors").read_bytes() for made in (first, second, other)]
     assert weights[0] == weights[1] != weights[2]
-    assert "held-out scenes" in lines[-1]
+    assert "held-out" in lines[-1]
     loaded = load_model(str(first.folder), dtype="float32").model
     assert sum(parameter.numel() for parameter in loaded.parameters()) == first.parameters
 
