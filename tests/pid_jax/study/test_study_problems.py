@@ -14,7 +14,7 @@ from pid_jax.settings.estimate import OAS, PCA, PIDSpec
 from pid_jax.settings.gaussianize import Copula, NoGaussianization
 from pid_jax.store import ActivationStore
 from pid_jax.store.targets import LogitLens
-from pid_jax.study import cache
+from pid_jax.study import cache, make
 from pid_jax.study.model import StudyModel
 from pid_jax.study.results import load_study, one_model, save_study
 from pid_jax.study.run import run_study
