@@ -16,7 +16,7 @@ PER_TASK = 100
 
 
 def _demo(folder, **options) -> subprocess.Popen:
-    command = [sys.executable, "-m", "pid_jax.cli.main", "demo", "--per-task", str(PER_TASK), "--out", str(folder)]
+    command = [sys.executable, "-m", "pid_jax.cli", "demo", "--per-task", str(PER_TASK), "--out", str(folder)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(command, **pipes, **options)
 

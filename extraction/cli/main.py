@@ -16,7 +16,3 @@ def main() -> None:
     """Run the command line."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     run_app(app)
-
-
-if __name__ == "__main__":
-    main()

@@ -77,7 +77,7 @@ def extract_small_study(folder: Path, per_task: int) -> Path:
 
 
 def _pid_extract(*arguments: str) -> None:
-    command = [sys.executable, "-m", "extraction.cli.main", *arguments]
+    command = [sys.executable, "-m", "extraction.cli", *arguments]
     finished = subprocess.run(command, check=False)
     if finished.returncode:
         raise RuntimeError(

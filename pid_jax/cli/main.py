@@ -274,7 +274,3 @@ def main() -> None:
     # XLA warns at length about every program that it finds compiled; errors of JAX are raised all the same.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     run_app(app)
-
-
-if __name__ == "__main__":
-    main()

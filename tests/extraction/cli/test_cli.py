@@ -188,7 +188,7 @@ def test_two_processes_as_a_launcher_starts_them(data, tmp_path, launcher):
         "srun": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
     }
     common = SLURM if launcher == "srun" else {}
-    command = [sys.executable, "-m", "extraction.cli.main", "run", "--jsonl", str(data), "--out", str(tmp_path / "s")]
+    command = [sys.executable, "-m", "extraction.cli", "run", "--jsonl", str(data), "--out", str(tmp_path / "s")]
     command += ["--shard-size", "2", "--max-new-tokens", "2"]
     numbers = [dict(zip(names[launcher], (str(rank), "2", str(rank)), strict=True)) for rank in (0, 1)]
     environments = [{**os.environ, **common, **one} for one in numbers]

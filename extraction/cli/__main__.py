@@ -1,0 +1,5 @@
+"""`python -m extraction.cli`, for launchers such as torchrun."""
+
+from extraction.cli.main import main
+
+main()
