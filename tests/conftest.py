@@ -66,14 +66,15 @@ def _share_programs(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what `fast_cases` leaves out as slow; in the slow tier, run properties again with more examples."""
+    """Mark what `fast_cases` leaves out as slow; in the slow tier, run `every_tier` and properties, with more examples."""
     seen: Counter[str] = Counter()
     for item in items:
         name = item.nodeid.split("[")[0]
         seen[name] += 1
         mark = item.get_closest_marker("fast_cases")
-        is_property = is_hypothesis_test(getattr(item, "obj", None)) and not item.get_closest_marker("long")
-        if (mark and seen[name] > mark.args[0]) or (is_property and tier_of(config) == "slow"):
+        is_again = item.get_closest_marker("every_tier") or is_hypothesis_test(getattr(item, "obj", None))
+        is_again = is_again and not item.get_closest_marker("long") and tier_of(config) == "slow"
+        if (mark and seen[name] > mark.args[0]) or is_again:
             item.add_marker("slow")
 
 

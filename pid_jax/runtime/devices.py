@@ -287,6 +287,8 @@ def _check_mesh(mesh: object) -> Mesh:
             f"mesh needs a jax.sharding.Mesh, got {type(mesh).__name__}: jax.make_mesh((4,), ('problems',)) makes one "
             "of four devices."
         )
+    if not mesh.devices.size:
+        raise ValueError("mesh needs at least one device, got none: leave it out to use all devices of the process.")
     others = [device for device in mesh.devices.flat if device.process_index != jax.process_index()]
     if others:
         raise ValueError(

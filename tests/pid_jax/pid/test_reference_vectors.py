@@ -6,7 +6,7 @@ import pytest
 from pid_jax.decompose.pid import gaussian_pid
 from tests.reference import FOLDER, load_items, load_problems
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = [pytest.mark.filterwarnings("error"), pytest.mark.every_tier]
 
 COUNT = 82
 ATOMS = {"redundancy": "red", "unique_1": "unq1", "unique_2": "unq2", "synergy": "syn"}

@@ -153,6 +153,7 @@ def test_the_device_of_the_caller_is_kept():
     ("options", "error", "message"),
     [
         ({"mesh": 4}, TypeError, r"mesh needs a jax\.sharding\.Mesh, got int: jax\.make_mesh"),
+        ({"mesh": Mesh(np.empty(0, object), ("problems",))}, ValueError, "mesh needs at least one device"),
         ({"budget_gb": 0}, ValueError, "budget_gb needs a number above 0"),
         ({"budget_gb": -1.0}, ValueError, "budget_gb needs a number above 0"),
     ],
