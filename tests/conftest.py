@@ -66,7 +66,7 @@ def _share_programs(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what `fast_cases` leaves out as slow; in the slow tier, run `every_tier` and properties, with more examples."""
+    """Mark what `fast_cases` leaves out as slow, and in the slow tier what is in every tier, with more examples."""
     seen: Counter[str] = Counter()
     for item in items:
         name = item.nodeid.split("[")[0]
