@@ -22,11 +22,13 @@ class Comparison:
     Attributes:
         error: Largest difference of a state, relative to the largest value of that state; None without states.
         tolerance: The largest difference that rounding explains.
-        problem: What differs by more, with the sample; empty if nothing does.
+        equal_answers: Number of samples with the stored answer.
+        problem: Which state differs by more, with the sample, or the answers if all differ; empty if neither.
     """
 
     error: float | None
     tolerance: float
+    equal_answers: int
     problem: str
 
 
@@ -37,7 +39,7 @@ def prove_baseline(vlm: VisionLanguageModel, prepared: Sequence[Prepared], basel
         The largest difference of a state, relative to the largest value of that state; None without states.
 
     Raises:
-        KnockoutError: If rows differ by more than rounding.
+        KnockoutError: If states differ by more than rounding, or all answers differ.
     """
     found = compare_rows(vlm, prepared, baseline)
     if found.problem:
@@ -52,11 +54,11 @@ def prove_baseline(vlm: VisionLanguageModel, prepared: Sequence[Prepared], basel
 def compare_rows(
     vlm: VisionLanguageModel, prepared: Sequence[Prepared], store: ActivationStore, knockout: Knockout | None = None
 ) -> Comparison:
-    """Run the model on samples again, and compare every role and layer with the rows of a store.
+    """Run the model on samples again, and compare answers and every role and layer with the rows of a store.
 
     Batches, shared passes over images and float16 on disk round differently, so states may differ by what the precision
-    of the model and the type on disk explain. A store without states is compared by its answers: where two tokens tie,
-    rounding decides, so one equal answer is enough.
+    of the model and the type on disk explain. Answers do not follow from the states alone, but from decoding too, so
+    they are compared in any case: where two tokens tie, rounding decides, so one equal answer is enough.
 
     Args:
         vlm: The model.
@@ -66,7 +68,7 @@ def compare_rows(
     """
     plan = ForwardPlan(
         states=StatesPlan(roles=store.roles, layers=store.layers),
-        max_new_tokens=1 if store.roles else store.manifest.settings["max_new_tokens"],
+        max_new_tokens=store.manifest.settings["max_new_tokens"],
     )
     (made,) = run_batch(vlm, prepared, plan, [knockout])
     tolerance = tolerance_of(vlm) + float(np.finfo(store.manifest.settings["dtype"]).eps)
@@ -90,9 +92,10 @@ def compare_rows(
                         f"value, and rounding explains at most {tolerance:.0e}"
                     )
                 worst = max(error, worst or 0.0)
-    if not store.roles and all(before != now for _, before, now in answers):
+    equal = sum(before == now for _, before, now in answers)
+    if not problem and not equal:
         problem = "; ".join(f"sample {i!r} was answered by {before!r}, now by {now!r}" for i, before, now in answers)
-    return Comparison(error=worst, tolerance=tolerance, problem=problem)
+    return Comparison(error=worst, tolerance=tolerance, equal_answers=equal, problem=problem)
 
 
 def _difference(stored: np.ndarray, found: np.ndarray) -> float:

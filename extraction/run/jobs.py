@@ -92,12 +92,11 @@ def extract_knockouts(
         raise ValueError("No sample could be prepared to test the knockout on: check images and questions.")
     images.check(pair)
     versions = VersionCheck(vlm=vlm, samples=samples, settings=settings, options=options)
-    if options.strict_versions:
-        versions.check(Target(store=baseline))
+    versions.check(Target(store=baseline))
 
     @cache
     def compare() -> float | None:
-        versions.check(Target(store=baseline))
+        versions.check(Target(store=baseline), is_reference=True)
         return prove_baseline(vlm, pair, baseline)
 
     for knockout in knockouts:

@@ -39,26 +39,34 @@ class VersionCheck:
 
     @contextmanager
     def around(self, targets: Sequence[Target]) -> Iterator[None]:
-        """Check the stores that lack shards before they are filled and, as several processes may fill them, after.
+        """Check stores before they are filled and, as several processes may fill them, again after.
 
         Raises:
             StoreError: As `check`.
         """
-        checked = [one for one in targets if self.options.strict_versions or not one.store.is_complete]
-        for target in checked:
+        to_fill = [target for target in targets if not target.store.is_complete]
+        for target in targets:
             self.check(target)
         yield
-        for target in checked:
+        for target in to_fill:
             self.check(target)
 
-    def check(self, target: Target) -> None:
+    def check(self, target: Target, *, is_reference: bool = False) -> None:
         """Make stored rows again for each set of versions that is not the present one; nothing if there is none.
+
+        A complete store of a single set is left alone, unless it is the reference for rows that are to be made, or
+        `strict_versions` is set. One of several sets is checked each time, as a run may have ended before the proof or
+        been refused by it.
 
         Raises:
             StoreError: If rows differ by more than rounding, none can be made again, or `strict_versions` is set.
             ValueError: If the content of an image has changed.
         """
-        for versions, shards in _shards_by_versions(target.store).items():
+        groups = _shards_by_versions(target.store)
+        is_uniform = len(groups) == 1 and target.store.is_complete
+        if is_uniform and not is_reference and not self.options.strict_versions:
+            return
+        for versions, shards in groups.items():
             different = describe_versions(dict(versions), package_versions())
             if not different or (target.store.path, versions) in self._proved:
                 continue
@@ -93,12 +101,14 @@ class VersionCheck:
                 f"delete their shards ({places}{' ...' if len(shards) > 3 else ''}) to make them again."
             )
         if self.options.process.is_first:
-            same = "equal answers" if found.error is None else f"states equal to {found.error:.0e}"
             names = ", ".join(repr(row.sample.id) for row in rows)
+            states = ""
+            if found.error is not None:
+                states = f" and states equal to {found.error:.0e} (rounding explains {found.tolerance:.0e})"
             self.options.say(
                 f"{store.path}: {len(shards)} shards were made with other versions ({different}). Made again, samples "
-                f"{names} have {same} (rounding explains {found.tolerance:.0e}), so the run continues; new shards "
-                "record their own versions."
+                f"{names} have {found.equal_answers} of {len(rows)} answers equal{states}, so the store is accepted; "
+                "every shard records its own versions."
             )
 
 

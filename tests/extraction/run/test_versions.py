@@ -1,17 +1,21 @@
 """Stores that other versions of packages began: numbers decide whether they are continued, versions are recorded."""
 
 import dataclasses
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from extraction.datasets.load import DataSettings
+from extraction.model.fingerprint import fingerprint
 from extraction.model.prompts import resolve_template
 from extraction.passes.edges import Knockout
+from extraction.passes.forward import run_batch
 from extraction.proof.knockout import KnockoutError
-from extraction.run.fill import RunOptions
-from extraction.run.jobs import extract_baseline, extract_knockouts, keep_correct
+from extraction.run.fill import RunOptions, Target, fill
+from extraction.run.jobs import answers_path, extract_baseline, extract_knockouts, keep_correct
 from extraction.run.processes import Process
 from extraction.run.settings import ModelSettings, RunSettings, package_versions
 from pid_jax.store import ActivationStore, StoreError
@@ -29,6 +33,15 @@ STRICT = RunOptions(strict_versions=True)
 @pytest.fixture(scope="module")
 def llava():
     return random_llava()
+
+
+@pytest.fixture(scope="module")
+def other():
+    """The model as another version of a package would run it: other states and answers, by the same weights."""
+    other = random_llava()
+    for layer in other.layers:
+        layer.mlp.down_proj.weight.data *= -1
+    return other
 
 
 @pytest.fixture
@@ -77,6 +90,11 @@ def _half(path) -> ActivationStore:
     return store
 
 
+def _fill_half(path, vlm, samples, settings, knockout=None) -> None:
+    """Make the last two shards of a complete store again, by a process that is killed before it checks them."""
+    fill(vlm, samples, settings, [Target(store=_half(path), knockout=knockout)])
+
+
 def _assert_equal_but_versions(store: ActivationStore, whole: ActivationStore, scratch: Path) -> None:
     """Compare all bytes of all shards, once the recorded versions are those of the uninterrupted run."""
     copy = ActivationStore.create(scratch, store.manifest)
@@ -103,9 +121,10 @@ def test_another_version_resumes_with_equal_bytes_and_both_are_shown(llava, many
     assert info.versions["pillow"] == {OLD: 1, NEW: 2}
     assert info.versions["torch"] == {new["torch"]: 3}
     assert store.verify() == []
-    told[0].clear()
-    extract_baseline(llava, many, settings, tmp_path / "s", told[1])  # complete: nothing is made, so nothing is said
-    assert told[0] == []
+    extract_baseline(llava, many, settings, tmp_path / "s", told[1])  # complete, and proved again
+    assert len(told[0]) == 2
+    extract_baseline(llava, many, settings, tmp_path / "whole", told[1])  # complete and of one set of versions
+    assert len(told[0]) == 2
 
 
 def test_equal_versions_cost_nothing(llava, many, settings, tmp_path, pillow, monkeypatch):
@@ -116,13 +135,10 @@ def test_equal_versions_cost_nothing(llava, many, settings, tmp_path, pillow, mo
 
 
 @pytest.mark.parametrize("roles", [("image", "question", "last"), ()])
-def test_other_numbers_are_refused(llava, many, settings, tmp_path, pillow, monkeypatch, roles):
+def test_other_numbers_are_refused(llava, other, many, settings, tmp_path, pillow, monkeypatch, roles):
     settings = dataclasses.replace(settings, roles=roles)
     begun = extract_baseline(llava, many, settings, tmp_path / "s")
     _half(tmp_path / "s")
-    other = random_llava()
-    for layer in other.layers:
-        layer.mlp.down_proj.weight.data *= -1
     monkeypatch.setattr("extraction.run.fill.fingerprint", lambda vlm: begun.manifest.settings["fingerprint"])
     pillow(NEW)
     with pytest.raises(StoreError, match=r"sample '00\d'.*Install") as caught:
@@ -140,6 +156,40 @@ def test_a_processor_that_makes_other_pixels_is_refused(llava, many, settings, t
     monkeypatch.setattr(kind, "resize", lambda self, image, *args, **how: resize(self, image[::-1], *args, **how))
     with pytest.raises(StoreError, match=r"sample '000', role 'image'"):
         extract_baseline(llava, many, settings, tmp_path / "s")
+
+
+def _alter(monkeypatch, rows: set[int]) -> None:
+    """Let a package change the text of answers, those of some rows of a batch."""
+
+    def altered(vlm, prepared, plan, conditions=(None,)):
+        found = run_batch(vlm, prepared, plan, conditions)
+        for result in found:
+            result.answers = [text.upper() + "!" if i in rows else text for i, text in enumerate(result.answers)]
+        return found
+
+    for room in ("run.fill", "proof.stored"):
+        monkeypatch.setattr(f"extraction.{room}.run_batch", altered)
+
+
+def test_answers_that_changed_are_refused_where_states_did_not(llava, many, settings, tmp_path, pillow, monkeypatch):
+    base = extract_baseline(llava, many, settings, tmp_path / "s")
+    pillow(NEW)
+    _alter(monkeypatch, {0, 1})
+    with pytest.raises(StoreError, match=r"sample '00\d' was answered .*Install"):
+        extract_knockouts(llava, many, base, CUTS, tmp_path)
+    _half(tmp_path / "s")
+    with pytest.raises(StoreError, match=r"sample '00\d' was answered .*Install"):
+        extract_baseline(llava, many, settings, tmp_path / "s")
+
+
+def test_one_equal_answer_is_enough(llava, many, settings, tmp_path, pillow, told, monkeypatch):
+    """Where two tokens tie, rounding decides."""
+    extract_baseline(llava, many, settings, tmp_path / "s")
+    _half(tmp_path / "s")
+    pillow(NEW)
+    _alter(monkeypatch, {1})
+    extract_baseline(llava, many, settings, tmp_path / "s", told[1])
+    assert "1 of 2 answers" in told[0][0]
 
 
 @pytest.mark.parametrize("is_complete", [True, False])
@@ -198,6 +248,82 @@ def test_processes_that_begin_together_with_different_versions(llava, many, sett
 
     store = extract_baseline(llava, many, settings, tmp_path / "s", dataclasses.replace(told[1], progress=progress))
     assert [store.header(index).versions["pillow"] for index in range(3)] == [OLD, NEW, OLD]
+    assert len(told[0]) == 1
+    assert store.verify() == []
+
+
+def test_a_refused_store_is_refused_again(llava, other, many, settings, tmp_path, pillow, monkeypatch):
+    """The first run notices after filling only; for the next ones the store is complete."""
+    same = fingerprint(llava)
+    monkeypatch.setattr("extraction.run.fill.fingerprint", lambda vlm: same)
+    rounds = []
+
+    def progress(done: int) -> None:
+        if done == 0:
+            rounds.append(done)
+            pillow(NEW)
+            theirs = extract_baseline(other, many, settings, tmp_path / "s", RunOptions(process=Process(world_size=2)))
+            pillow(OLD)
+            for index in (0, 2):
+                Path(theirs.shard_path(index)).unlink()
+
+    for _ in range(2):
+        with pytest.raises(StoreError, match="Install"):
+            extract_baseline(llava, many, settings, tmp_path / "s", RunOptions(progress=progress))
+    assert rounds == [0]
+    pillow(NEW)
+    with pytest.raises(StoreError, match="Install"):
+        extract_baseline(other, many, settings, tmp_path / "s")
+
+
+def test_complete_stores_that_were_never_proved(llava, other, many, settings, tmp_path, pillow):
+    """Knockouts, the baseline of complete knockouts, and answers."""
+    base = extract_baseline(llava, many, settings, tmp_path / "s")
+    (cut,) = extract_knockouts(llava, many, base, CUTS, tmp_path).values()
+    answers = dataclasses.replace(settings, roles=())
+    extract_baseline(llava, many, answers, answers_path(tmp_path / "s"))
+    whole = {path: Path(path).read_bytes() for path in map(cut.shard_path, (1, 2))}
+    pillow(NEW)
+    _fill_half(cut.path, other, many, settings, CUTS[0])
+    _fill_half(answers_path(tmp_path / "s"), other, many, answers)
+    pillow(OLD)
+    with pytest.raises(StoreError, match="Install"):
+        extract_knockouts(llava, many, base, CUTS, tmp_path)
+    with pytest.raises(StoreError, match="Install"):
+        keep_correct(llava, many, settings, tmp_path / "s")
+    for path, content in whole.items():
+        Path(path).write_bytes(content)
+    extract_knockouts(llava, many, base, CUTS, tmp_path)
+    pillow(NEW)
+    _fill_half(base.path, other, many, settings)
+    pillow(OLD)
+    with pytest.raises(StoreError, match="Install"):
+        extract_knockouts(llava, many, ActivationStore.open(base.path), CUTS, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:os.fork")
+def test_killed_between_shards_and_resumed_under_another_version(llava, many, settings, tmp_path, pillow, told):
+    whole = extract_baseline(llava, many, settings, tmp_path / "whole")
+    child = os.fork()
+    if child == 0:
+        write = ActivationStore.write_shard
+
+        def write_or_die(self, index, *args):
+            if index == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return write(self, index, *args)
+
+        try:
+            ActivationStore.write_shard = write_or_die  # this process ends here
+            extract_baseline(llava, many, settings, tmp_path / "s")
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    assert ActivationStore.open(tmp_path / "s").missing_shards() == [1, 2]
+    pillow(NEW)
+    store = extract_baseline(llava, many, settings, tmp_path / "s", told[1])
+    assert [store.header(index).versions["pillow"] for index in range(3)] == [OLD, NEW, NEW]
+    _assert_equal_but_versions(store, whole, tmp_path / "copy")
     assert len(told[0]) == 1
     assert store.verify() == []
 
