@@ -1,5 +1,6 @@
 """Decompose jointly Gaussian variables, from their covariances."""
 
+import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -64,8 +65,19 @@ def gaussian_pid(
 
 
 def solve_pid(cov: np.ndarray, dims: tuple[int, ...], redundancy: Redundancy) -> PIDSolution:
-    """Decompose checked covariances; the arrays of the solution have their leading axes."""
-    return solve_covariances(cov, dims, measure_of(redundancy).solve, redundancy.rank_cut)
+    """Decompose checked covariances; the arrays of the solution have their leading axes.
+
+    Raises:
+        TypeError: If JAX cannot trace the `solve` of the measure.
+    """
+    measure = measure_of(redundancy)
+    try:
+        return solve_covariances(cov, dims, measure.solve, redundancy.rank_cut)
+    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError) as error:
+        raise TypeError(
+            f"measure {measure.name!r} needs a solve that JAX can trace: compute by jax.numpy, without NumPy, float() "
+            "or if on values of the problem; the cause above names the line."
+        ) from error
 
 
 def solve_quantities(cov: np.ndarray, dims: tuple[int, ...], redundancy: Redundancy) -> PIDQuantities:

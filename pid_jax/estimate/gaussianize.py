@@ -12,8 +12,9 @@ from pid_jax.estimate.gaussianizer import FitOptions, GaussianizerRecord, Latent
 from pid_jax.reduce.pca import Reduced
 from pid_jax.runtime.arrays import side_by_side
 from pid_jax.runtime.progress import Progress
+from pid_jax.runtime.registry import add_record
 from pid_jax.settings.estimate import NoCorrection, PIDSpec, is_shrunk
-from pid_jax.settings.gaussianize import Gaussianizer, NoGaussianization
+from pid_jax.settings.gaussianize import RECORDS, Gaussianizer, NoGaussianization, check_gaussianizer
 
 RAW = NoGaussianization.__name__
 
@@ -24,7 +25,21 @@ def _take_scores(reduced: Sequence[Reduced], settings: NoGaussianization, _: Fit
 
 NOTHING = GaussianizerRecord(name="nothing", label="no map", default=NoGaussianization(), fit=_take_scores)
 # Every Gaussianizer, by its name in study files and on the command line.
-GAUSSIANIZERS = {one.name: one for one in (FLOW, COPULA, NOTHING, AUTO)}
+GAUSSIANIZERS: dict[str, GaussianizerRecord] = RECORDS
+
+
+def register(record: GaussianizerRecord) -> None:
+    """Add a Gaussianizer in this process; `del GAUSSIANIZERS[name]` removes it.
+
+    Raises:
+        TypeError: If it is no record of a Gaussianizer.
+        ValueError: If another Gaussianizer has its name, its label or its settings.
+    """
+    add_record(GAUSSIANIZERS, record, GaussianizerRecord, "GAUSSIANIZERS")
+
+
+for _record in (FLOW, COPULA, NOTHING, AUTO):
+    register(_record)
 
 
 def record_of(settings: Gaussianizer) -> GaussianizerRecord:
@@ -33,11 +48,8 @@ def record_of(settings: Gaussianizer) -> GaussianizerRecord:
     Raises:
         TypeError: If it has none.
     """
-    for record in GAUSSIANIZERS.values():
-        if type(settings) is type(record.default):
-            return record
-    known = ", ".join(f"{record.method}()" for record in GAUSSIANIZERS.values())
-    raise TypeError(f"gaussianize needs one of {known}, got {settings!r}: add its record to GAUSSIANIZERS.")
+    check_gaussianizer("gaussianize", settings)
+    return next(record for record in GAUSSIANIZERS.values() if type(settings) is type(record.default))
 
 
 def label_of(method: str, unknown: str | None = None) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from pid_jax.reduce.pca import Reduced
 from pid_jax.runtime.progress import Progress
+from pid_jax.runtime.registry import check_texts
 from pid_jax.settings.gaussianize import Gaussianizer
 
 if TYPE_CHECKING:  # flows are loaded on first use: Flax and Distrax take seconds
@@ -83,7 +84,18 @@ class GaussianizerRecord:
     fit: Callable[[Sequence[Reduced], Any, FitOptions], Latents]
     is_ranked: bool = False
 
+    def __post_init__(self) -> None:
+        check_texts("GaussianizerRecord", name=self.name, label=self.label)
+        params = getattr(self.default, "__dataclass_params__", None)
+        if not isinstance(self.default, Gaussianizer) or params is None or not params.frozen:
+            raise TypeError(
+                "GaussianizerRecord(default=...) needs settings: an object of a frozen dataclass derived from "
+                f"Gaussianizer, got {self.default!r}."
+            )
+        if not callable(self.fit):
+            raise TypeError(f"GaussianizerRecord(fit=...) needs a function that makes Latents, got {self.fit!r}.")
+
     @property
     def method(self) -> str:
-        """Name in results."""
+        """Name of its settings in results."""
         return type(self.default).__name__

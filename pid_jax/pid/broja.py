@@ -80,4 +80,6 @@ MEASURE = Measure(
     solve=broja_of,
     unique=lambda information, half_log_ratios: jnp.abs(half_log_ratios).sum(axis=-1),
     calibrate=calibrate_broja,
+    remark="counts as unique the least that a source can add to what the other tells, over all joint distributions "
+    "that keep both pairs (source, target) as they are.",
 )

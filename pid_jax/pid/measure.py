@@ -1,7 +1,8 @@
 """What a redundancy measure consists of: settings, functions and names, in one record."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import jax
 from jaxtyping import Array, Float
@@ -10,6 +11,7 @@ from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.whitened import WhitenedGaussian
 from pid_jax.pid.atoms import PIDAtoms, PIDSolution
 from pid_jax.runtime.checks import check_fraction
+from pid_jax.runtime.registry import check_texts
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Measure:
     """All that is special about a redundancy measure. Only what has no default here is needed.
 
     Attributes:
-        settings: Its subclass of `Redundancy`.
+        settings: Its subclass of `Redundancy`, without fields of its own.
         name: What files and results call it.
         label: What readers call it.
         solve: Decomposes one whitened problem. JAX differentiates it for influences and jackknives.
@@ -65,7 +67,7 @@ class Measure:
             decomposed by `solve`.
         calibrate: Bias and intervals of the atoms of samples, see `Calibrate`. Without it `IndirectInference` and
             `Calibrated` are refused.
-        remark: What readers of its figures have to know, a sentence.
+        remark: What it counts and what readers must know of it: sentences that continue its label on the page.
     """
 
     settings: type[Redundancy]
@@ -75,3 +77,26 @@ class Measure:
     unique: Unique | None = None
     calibrate: Calibrate | None = None
     remark: str = ""
+
+    def __post_init__(self) -> None:
+        check_texts("Measure", name=self.name, label=self.label)
+        _check_settings(self.settings)
+        if not callable(self.solve):
+            raise TypeError(f"Measure(solve=...) needs a function of one whitened problem, got {self.solve!r}.")
+
+    @property
+    def method(self) -> str:
+        """Name of its settings in results."""
+        return self.settings.__name__
+
+
+def _check_settings(settings: Any) -> None:
+    """Refuse settings that no function of a record would get."""
+    if not isinstance(settings, type) or not issubclass(settings, Redundancy) or settings is Redundancy:
+        raise TypeError(f"Measure(settings=...) needs a subclass of Redundancy, got {settings!r}.")
+    own = [field.name for field in fields(settings) if field.name != "rank_cut"]
+    if own:
+        raise TypeError(
+            f"Measure(settings=...) needs a class with no field but rank_cut, got {settings.__name__} with "
+            f"{', '.join(own)}: solve gets the whitened problem only, so register one measure for each value."
+        )

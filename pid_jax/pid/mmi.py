@@ -114,5 +114,6 @@ MEASURE = Measure(
     solve=mmi_of,
     unique=lambda information, half_log_ratios: jnp.abs(information.i_2 - information.i_1),
     calibrate=calibrate_mmi,
-    remark="MMI sets redundancy to the smaller of both informations, so that one unique atom is always zero.",
+    remark="sets the redundant part to the smaller of I₁ and I₂. This is simple, but it leaves the weaker source no "
+    "unique information at all, whatever that source tells, and so cannot show two unique parts at once.",
 )

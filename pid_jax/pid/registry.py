@@ -2,15 +2,10 @@
 
 from pid_jax.pid import broja, mmi
 from pid_jax.pid.measure import Measure, Redundancy
+from pid_jax.runtime.registry import add_record
 
 # By name. The first is the default, and what figures show if nothing else is asked for.
-MEASURES = {
-    measure.name: measure
-    for measure in (
-        broja.MEASURE,
-        mmi.MEASURE,
-    )
-}
+MEASURES: dict[str, Measure] = {}
 
 
 def measure_of(redundancy: Redundancy, name: str = "redundancy") -> Measure:
@@ -31,16 +26,18 @@ def measure_of(redundancy: Redundancy, name: str = "redundancy") -> Measure:
 
 def choices() -> str:
     """Return the settings of all measures as a message lists them: "BROJA() or MMI()"."""
-    return " or ".join(f"{measure.settings.__name__}()" for measure in MEASURES.values())
+    return " or ".join(f"{measure.method}()" for measure in MEASURES.values())
 
 
 def register(measure: Measure) -> None:
-    """Add a measure that is defined outside of this package, in this process; `del MEASURES[name]` removes it.
+    """Add a measure in this process; `del MEASURES[name]` removes it.
 
     Raises:
-        ValueError: If another measure has its name or its settings.
+        TypeError: If it is no record of a measure.
+        ValueError: If another measure has its name, its label or its settings.
     """
-    for other in MEASURES.values():
-        if measure.name == other.name or measure.settings.__name__ == other.settings.__name__:
-            raise ValueError(f"measure {measure.name!r} needs another name and settings than {other.name!r}.")
-    MEASURES[measure.name] = measure
+    add_record(MEASURES, measure, Measure, "MEASURES")
+
+
+for _measure in (broja.MEASURE, mmi.MEASURE):
+    register(_measure)

@@ -11,6 +11,7 @@ from pid_jax.plot.quantities import (
     UNKNOWN_WINDOW,
     atom_labels,
     condition_labels,
+    default_measure,
     edge_labels,
     measure_name,
     names_of,
@@ -48,7 +49,8 @@ def data_block(results: xr.Dataset) -> str:
         "attributes": {
             name: str(results.attrs.get(name, default))
             for name, default in (("tested_by", ""), ("tested_measure", ""), ("tested_level", "0.95"))
-        },
+        }
+        | {"default_measure": default_measure(results)},
     }
     return json.dumps(block, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPED)
 

@@ -8,7 +8,7 @@ import xarray as xr
 
 from pid_jax.decompose.result import ATOMS
 from pid_jax.estimate.gaussianize import label_of
-from pid_jax.plot.quantities import condition_labels, default_measure, has_intervals
+from pid_jax.plot.quantities import condition_labels, default_measure, has_intervals, measure_name
 from pid_jax.report.formats import counted, joined, percent
 
 # Below one half, most of what varies is not looked at.
@@ -29,7 +29,6 @@ def diagnostics(results: xr.Dataset) -> dict:
     Raises:
         ValueError: An attribute or a finding is not what docs/study_dataset.md says.
     """
-    gap = np.abs(results["gap"].values)
     failures, count = _failures(results)
     return {
         "problems": [str(line) for line in read_json(results, "problems", list)],
@@ -40,7 +39,7 @@ def diagnostics(results: xr.Dataset) -> dict:
         "cell_count": int(results["cell"].size),
         "failures": failures,
         "estimate_count": count,
-        "largest_gap": float(np.nanmax(gap)) if np.isfinite(gap).any() else None,
+        "gaps": _largest_gaps(results),
         "maps": _maps(results),
         "findings": _findings(results),
         "explained": [_range(results, name) for name in _EXPLAINED],
@@ -92,6 +91,12 @@ def _cells(results: xr.Dataset, state: str) -> Iterator[list[str]]:
         m, t, c = place.tolist()
         names = [str(results["model"].values[m]), str(results["task"].values[t]), labels[c]]
         yield [*names, str(reasons[m, t, c]) if reasons is not None else ""]
+
+
+def _largest_gaps(results: xr.Dataset) -> list[tuple[str, float]]:
+    """List the measures that certify what they compute, with their largest gap in nats."""
+    largest = {str(name): np.abs(results["gap"].sel(measure=name).values) for name in results["measure"].values}
+    return [(measure_name(name), float(np.nanmax(gap))) for name, gap in largest.items() if np.isfinite(gap).any()]
 
 
 def _absent(results: xr.Dataset) -> list[list[str]]:

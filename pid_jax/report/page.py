@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.estimate.gaussianize import label_of
+from pid_jax.pid.registry import MEASURES
 from pid_jax.plot.associations import property_labels
 from pid_jax.plot.quantities import (
     ATOMS,
@@ -112,6 +113,7 @@ def _blocks(results: xr.Dataset, name: str) -> np.ndarray:
 def _context(results: xr.Dataset) -> dict[str, object]:
     """Collect everything the template shows."""
     measures = {str(name): measure_name(str(name)) for name in results["measure"].values}
+    remarks = {name: MEASURES[name].remark for name in measures if name in MEASURES}
     return {
         "results": results,
         "attributes": {key: str(value) for key, value in results.attrs.items()},
@@ -119,7 +121,8 @@ def _context(results: xr.Dataset) -> dict[str, object]:
         "models": [str(name) for name in results["model"].values],
         "tasks": [str(name) for name in results["task"].values],
         "conditions": condition_labels(results),
-        "measures": measures,
+        "remarks": [(measures[name], remark) for name, remark in remarks.items() if remark],
+        "maps": _maps(results),
         "measure": measures[default_measure(results)],
         "has_intervals": has_intervals(results),
         "properties": property_labels(results),
@@ -141,6 +144,12 @@ def _context(results: xr.Dataset) -> dict[str, object]:
         "plotly": _plotly(),
         "block": data_block(results),
     }
+
+
+def _maps(results: xr.Dataset) -> list[str]:
+    """Name the Gaussianizers of the atoms and of what is tested, each once."""
+    names = [*names_of(results, "gaussianizer")] if "gaussianizer" in results.coords else []
+    return list(dict.fromkeys(label_of(name) for name in (*names, str(results.attrs.get("tested_by", ""))) if name))
 
 
 @functools.cache

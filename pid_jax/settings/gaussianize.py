@@ -1,6 +1,5 @@
 """Settings of the stage that makes variables jointly Gaussian: frozen, hashable dataclasses."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeGuard, get_args
 
@@ -119,9 +118,9 @@ class RealNVP(Gaussianizer):
                 check(f"RealNVP({one.name}=...)", value, *limits)
 
 
-def _check_choice(name: str, value: object, kinds: tuple[type, ...], named: Sequence[type] = ()) -> None:
+def _check_choice(name: str, value: object, kinds: tuple[type, ...]) -> None:
     if not isinstance(value, kinds):
-        wanted = " or ".join(f"{kind.__name__}()" for kind in named or kinds)
+        wanted = " or ".join(f"{kind.__name__}()" for kind in kinds)
         raise TypeError(f"{name} needs {wanted}, got {value!r}.")
 
 
@@ -170,9 +169,18 @@ class Auto(Gaussianizer):
 FLOW_SETTINGS = (RealNVP, *get_args(Marginals), *get_args(Objective))
 
 
+# Records of Gaussianizers by name: `pid_jax.estimate.gaussianize` adds those of this package when it is imported.
+RECORDS: dict[str, Any] = {}
+_OWN = (RealNVP, Copula, NoGaussianization, Auto)
+
+
 def check_gaussianizer(name: str, value: object) -> None:
-    """Refuse anything but the settings of a Gaussianizer."""
-    _check_choice(name, value, (Gaussianizer,), Gaussianizer.__subclasses__())
+    """Refuse anything but the settings of a Gaussianizer that is registered."""
+    known = [type(record.default) for record in RECORDS.values()] or _OWN
+    if type(value) not in known:
+        wanted = " or ".join(f"{one.__name__}()" for one in known)
+        remedy = ": register its record by pid_jax.estimate.gaussianize.register" * isinstance(value, Gaussianizer)
+        raise TypeError(f"{name} needs {wanted}, got {value!r}{remedy}.")
 
 
 def is_ranked(marginals: Copula | Standardize) -> TypeGuard[Copula]:

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from pid_jax.estimate.gaussianize import record_of
+from pid_jax.pid.registry import measure_of
 from pid_jax.runtime.files import write_bytes
 from pid_jax.runtime.processes import Processes
 from pid_jax.settings.estimate import spec_to_dict
 from pid_jax.store.folder import LocalFolder
 from pid_jax.store.readout import READOUT
 from pid_jax.store.targets import FinalNorm
-from pid_jax.study.closure import code_digest
+from pid_jax.study.closure import code_digest, describe_definition
 from pid_jax.study.model import StudyModel, TaskRows
 from pid_jax.study.spec import StudySpec
 
@@ -150,7 +152,40 @@ def cell_digest(
     settings = spec_to_dict(spec)
     del settings["tasks"], settings["keep"]  # they decide which samples there are, and those are hashed
     stores = [digests[str(store.path)] for store in (model.baseline, model.stores[place])]
-    return _hash([_numerics_digest(), stores, digests.get(READOUT), task, rows.ids.tolist(), settings, seed])
+    code = [_numerics_digest(), _describe_records(spec)]
+    return _hash([code, stores, digests.get(READOUT), task, rows.ids.tolist(), settings, seed])
+
+
+def open_cache(folder: Path | None, spec: StudySpec, tell: Callable[[str], None]) -> CellCache:
+    """Open the folder of cells, or say that none are kept, where the code that they would depend on cannot be read."""
+    unknown = [name for name, parts in _describe_records(spec).items() if None in parts.values()]
+    if not unknown:
+        return CellCache(folder)
+    if folder is not None:
+        tell(
+            f"No cells are kept: the code of {' and '.join(unknown)} cannot be read. Define settings and functions at "
+            "the top of a module that has a file."
+        )
+    return CellCache(None)
+
+
+def _describe_records(spec: StudySpec) -> dict[str, dict[str, Any]]:
+    """Describe the settings and functions of all measures and Gaussianizers that cells are computed by.
+
+    They may be defined outside of this package, and change while its code stays.
+    """
+    found = {}
+    for measure in map(measure_of, spec.measures):
+        parts = {"settings": measure.settings, "solve": measure.solve}
+        parts |= {"unique": measure.unique, "calibrate": measure.calibrate}
+        found[f"measure {measure.name!r}"] = {
+            name: describe_definition(part) for name, part in parts.items() if part is not None
+        }
+    for record in (record_of(way) for way in (*spec.ways, spec.tested_map) if way is not None):
+        parts = {"settings": type(record.default), "fit": record.fit}
+        described = {name: describe_definition(part) for name, part in parts.items()}
+        found[f"Gaussianizer {record.name!r}"] = described | {"is_ranked": record.is_ranked}
+    return found
 
 
 def package_versions() -> dict[str, str]:

@@ -2,9 +2,12 @@
 
 import ast
 import hashlib
+import inspect
+import sys
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 _ROOT = Path(__file__).parents[2]
 _PACKAGE = "pid_jax"
@@ -31,6 +34,38 @@ def code_digest(modules: tuple[str, ...]) -> str:
         waiting += [name.rpartition(".")[0]] if name.count(".") > 1 else []  # its room is run before it
         found[name] = hashlib.sha256(ast.dump(_without_words(tree)).encode()).hexdigest()
     return hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()
+
+
+def describe_definition(definition: Any) -> list[str] | None:
+    """Describe a function or class by its name and, outside of this package, by its line and the text of its module.
+
+    Args:
+        definition: It may be wrapped by `jax.jit`.
+
+    Returns:
+        None where these do not tell what it computes: for a `partial`, a method, a closure, defaults that are no plain
+        values, or a module without a file.
+    """
+    if not inspect.isfunction(definition) and not inspect.isclass(definition):
+        definition = getattr(definition, "__wrapped__", None)
+    if inspect.isfunction(definition):
+        defaults = [*(definition.__defaults__ or ()), *(definition.__kwdefaults__ or {}).values()]
+        is_plain = all(value is None or type(value) in (bool, int, float, str) for value in defaults)
+        if definition.__closure__ is not None or not is_plain:
+            return None
+        about = [repr(defaults), str(definition.__code__.co_firstlineno)]
+    elif inspect.isclass(definition):
+        about = []
+    else:
+        return None
+    name = f"{definition.__module__}.{definition.__qualname__}"
+    if definition.__module__.partition(".")[0] == _PACKAGE:
+        return [name]
+    try:
+        source = inspect.getsource(sys.modules[definition.__module__])
+    except (KeyError, OSError, TypeError):
+        return None
+    return [name, *about, hashlib.sha256(source.encode()).hexdigest()]
 
 
 def _file_of(name: str) -> Path | None:

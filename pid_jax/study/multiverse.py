@@ -16,7 +16,7 @@ from pid_jax.pid.registry import measure_of
 from pid_jax.runtime.processes import ALONE, Processes
 from pid_jax.runtime.progress import Progress, no_progress, part_of
 from pid_jax.settings.estimate import is_pca
-from pid_jax.settings.gaussianize import Gaussianizer
+from pid_jax.settings.gaussianize import Gaussianizer, check_gaussianizer
 from pid_jax.store.targets import FinalNorm, Target
 from pid_jax.study.metrics.add import add_metrics
 from pid_jax.study.metrics.claims import NOT_TESTABLE
@@ -48,6 +48,12 @@ class Multiverse:
     measures: tuple[Redundancy, ...] = ()
     conditions: tuple[str, ...] = ()
     is_full: bool = False
+
+    def __post_init__(self) -> None:
+        for measure in self.measures:
+            measure_of(measure, "Multiverse(measures=...)")
+        for gaussianizer in self.gaussianizers:
+            check_gaussianizer("Multiverse(gaussianizers=...)", gaussianizer)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from pid_jax.runtime.devices import use_devices
 from pid_jax.runtime.processes import ALONE, Processes
 from pid_jax.runtime.progress import Progress, no_progress, part_of
 from pid_jax.study.assemble import assemble
-from pid_jax.study.cache import Cell, CellCache, Place
+from pid_jax.study.cache import Cell, Place, open_cache
 from pid_jax.study.make import cells_of
 from pid_jax.study.model import StudyModel
 from pid_jax.study.prepare import prepare_together
@@ -45,10 +45,11 @@ def run_study(
         models: Baselines and knockouts, one model each.
         spec: Settings, `StudySpec()` if not given.
         seed: Seed of everything random.
-        cells: Folder for the cells; nothing is kept without one.
+        cells: Folder for the cells; nothing is kept without one, or with measures or Gaussianizers whose code cannot be
+            read (docs/decisions/0026).
         problems: Lines on what was left out before, for the result.
         progress: Called with steps done and all there are.
-        tell: Called with a line on what is there already.
+        tell: Called with a line on what is there already, or that cells are not kept.
         processes: Those that share the work: all call this with the same arguments, and all return the same. Each reads
             its own layers, and makes and writes its own cells.
 
@@ -66,7 +67,7 @@ def run_study(
     if double := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"models must have different names, got {double} more than once: rename one.")
     ready, lines = prepare_together(models, spec, seed, problems, processes)
-    cache = CellCache(cells)
+    cache = open_cache(cells, spec, tell)
     found: dict[Place, Cell] = {}
     with use_devices():
         for place, one in enumerate(ready):

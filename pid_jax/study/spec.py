@@ -6,10 +6,10 @@ from pid_jax.bias.sampling import check_correction
 from pid_jax.pid.broja import BROJA
 from pid_jax.pid.measure import Redundancy
 from pid_jax.pid.mmi import MMI
-from pid_jax.pid.registry import choices
+from pid_jax.pid.registry import choices, measure_of
 from pid_jax.runtime.checks import check_positive_int
 from pid_jax.settings.estimate import PCA, PIDSpec, is_pca, is_shrunk
-from pid_jax.settings.gaussianize import Copula, Gaussianizer, NoGaussianization, RealNVP
+from pid_jax.settings.gaussianize import Copula, Gaussianizer, NoGaussianization, RealNVP, check_gaussianizer
 from pid_jax.store.targets import FinalNorm, Target
 
 # What readers call the sources that are these token groups.
@@ -53,6 +53,12 @@ class StudySpec:
             raise ValueError(f"StudySpec(keep=...) needs 'all' or 'correct', got {self.keep!r}.")
         if not self.measures:
             raise ValueError(f"StudySpec(measures=...) needs at least one of {choices()}, got none.")
+        for measure in self.measures:
+            measure_of(measure, "StudySpec(measures=...)")
+        for one in self.compared:
+            check_gaussianizer("StudySpec(compared=...)", one)
+        if self.tested is not None:
+            check_gaussianizer("StudySpec(tested=...)", self.tested)
         for measure in self.measures if not is_shrunk(self.pid.covariance) else ():
             check_correction(measure, self.pid.bias_correction)
         if self.tasks is not None and not self.tasks:

@@ -18,7 +18,7 @@ function defineShared() {
   defineChoice("task", "Task", (s) => tasksOf(s.model).map((i) => [i, String(DIMS.task[i])]));
   const conditions = (s) => conditionsOf(s.model).map((i) => [i, labelOf("condition", DIMS.condition[i])]);
   defineChoice("condition", "Condition", conditions);
-  const preferred = (all) => (all.includes("measure:broja") ? "measure:broja" : all[0]);
+  const preferred = () => `measure:${BLOCK.attributes.default_measure}`;
   defineChoice("estimate", "Estimate", estimateOptions, { initial: preferred });
   defineChoice("unit", "Unit", () => [
     ["bits", "bits"],

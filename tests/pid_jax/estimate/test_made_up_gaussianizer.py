@@ -1,5 +1,6 @@
 """A Gaussianizer that only its record knows goes the whole way: estimate, inference, study, figure, page, commands."""
 
+import re
 from dataclasses import dataclass, replace
 
 import jax
@@ -9,7 +10,7 @@ import typer
 
 from pid_jax.cli.main import _known
 from pid_jax.estimate.by_ranks import normal_scores
-from pid_jax.estimate.gaussianize import GAUSSIANIZERS, label_of, record_of
+from pid_jax.estimate.gaussianize import GAUSSIANIZERS, label_of, record_of, register
 from pid_jax.estimate.gaussianizer import FitOptions, GaussianizerRecord, Latents
 from pid_jax.estimate.samples import estimate_pid
 from pid_jax.inference.bootstrap import bootstrap_pid
@@ -23,7 +24,9 @@ from pid_jax.settings.gaussianize import Copula, Gaussianizer, NoGaussianization
 from pid_jax.settings.inference import ConditionalIndependence
 from pid_jax.study.config import read_config
 from pid_jax.study.full import run_full_study
+from pid_jax.study.multiverse import Multiverse
 from pid_jax.study.results import one_model
+from pid_jax.study.spec import StudySpec
 from tests.study_stores import make_store
 
 N = 150
@@ -45,12 +48,14 @@ def bend(reduced, settings: Bent, _: FitOptions) -> Latents:
 
 
 RECORD = GaussianizerRecord(name="bent", label="inverse sine", default=Bent(), fit=bend)
-SPEC, RAW = (PIDSpec(NoReduction(), one) for one in (Bent(), NoGaussianization()))
+RAW = PIDSpec(NoReduction(), NoGaussianization())
 
 
 @pytest.fixture
-def _registered(monkeypatch):
-    monkeypatch.setitem(GAUSSIANIZERS, RECORD.name, RECORD)
+def spec():
+    register(RECORD)
+    yield PIDSpec(NoReduction(), Bent())
+    del GAUSSIANIZERS[RECORD.name]
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +70,8 @@ def check_equal(found, wanted) -> None:
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.usefixtures("_registered")
-def test_corrected_estimates_are_those_of_the_bent_samples(samples, key):
-    found = estimate_pid(*samples, spec=SPEC, key=key)
+def test_corrected_estimates_are_those_of_the_bent_samples(samples, spec, key):
+    found = estimate_pid(*samples, spec=spec, key=key)
     plain = estimate_pid(*(np.arcsinh(x) for x in samples), spec=RAW, key=key)
     for name in ("atoms", "information", "bias", "lower", "upper", "cov"):
         check_equal(getattr(found, name), getattr(plain, name))
@@ -77,7 +81,6 @@ def test_corrected_estimates_are_those_of_the_bent_samples(samples, key):
     assert np.all(found.bias.synergy != 0)
 
 
-@pytest.mark.usefixtures("_registered")
 @pytest.mark.parametrize(
     ("function", "names"),
     [
@@ -94,14 +97,14 @@ def test_corrected_estimates_are_those_of_the_bent_samples(samples, key):
     ],
     ids=["bootstrap_pid", "permutation_test", "conditional", "compare_pid"],
 )
-def test_inference_is_that_of_the_bent_samples(samples, key, function, names):
-    found = function(*samples, spec=SPEC, key=key)
+def test_inference_is_that_of_the_bent_samples(samples, spec, key, function, names):
+    found = function(*samples, spec=spec, key=key)
     plain = function(*(np.arcsinh(x) for x in samples), spec=RAW, key=key)
     for name in names:
         check_equal(getattr(found, name), getattr(plain, name))
 
 
-def test_a_record_of_ranks_gets_what_the_copula_gets(samples, key, monkeypatch):
+def test_a_record_of_ranks_gets_what_the_copula_gets(samples, spec, key, monkeypatch):
     """The noise of ranks is taken off covariances where the record says so, and nowhere else."""
 
     def rank(reduced, settings: Bent, _: FitOptions) -> Latents:
@@ -111,21 +114,68 @@ def test_a_record_of_ranks_gets_what_the_copula_gets(samples, key, monkeypatch):
     for is_ranked in (True, False):
         record = replace(RECORD, fit=rank, is_ranked=is_ranked)
         monkeypatch.setitem(GAUSSIANIZERS, RECORD.name, record)
-        found = estimate_pid(*samples, spec=SPEC, key=key)
+        found = estimate_pid(*samples, spec=spec, key=key)
         assert np.array_equal(found.cov, copula.cov) == is_ranked
         assert (found.atoms.synergy == copula.atoms.synergy) == is_ranked
 
 
-def test_what_has_no_record_is_refused_by_name(samples, key):
-    with pytest.raises(TypeError, match=r"gaussianize .*Copula\(\).*Bent.*GAUSSIANIZERS"):
-        estimate_pid(*samples, spec=SPEC, key=key)
+@dataclass(frozen=True)
+class Copied(Copula):
+    """Settings without a record, though of a subclass of some that have one."""
+
+
+@pytest.mark.parametrize("settings", [Bent(), Copied()])
+@pytest.mark.parametrize(
+    ("name", "construct"),
+    [
+        ("PIDSpec(gaussianize", lambda one: PIDSpec(gaussianize=one)),
+        ("StudySpec(compared", lambda one: StudySpec(compared=(one,))),
+        ("StudySpec(tested", lambda one: StudySpec(tested=one)),
+        ("Multiverse(gaussianizers", lambda one: Multiverse(gaussianizers=(one,))),
+        ("gaussianize", record_of),
+    ],
+)
+def test_settings_without_a_record_are_refused_where_they_are_chosen(settings, name, construct):
+    with pytest.raises(
+        TypeError, match=rf"{re.escape(name)}.*Copula\(\).*{type(settings).__name__}.*register"
+    ) as caught:
+        construct(settings)
+    assert "Copied()" not in str(caught.value).partition(", got ")[0]
+
+
+@dataclass
+class Thawed(Gaussianizer):
+    """Settings that may change, and so have no hash."""
+
+
+@pytest.mark.usefixtures("spec")
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: "bent", TypeError, "GaussianizerRecord"),
+        (lambda: RECORD, ValueError, r"'bent'.*del GAUSSIANIZERS\['bent'\]"),
+        (lambda: replace(RECORD, name="other"), ValueError, "label"),
+        (lambda: replace(RECORD, name="other", label="other"), ValueError, "settings"),
+        (lambda: replace(RECORD, name="", default=Copied()), TypeError, "name"),
+        (lambda: replace(RECORD, default=Thawed()), TypeError, "default"),
+        (lambda: replace(RECORD, default=Bent), TypeError, "default"),
+        (lambda: replace(RECORD, fit=None), TypeError, "fit"),
+    ],
+)
+def test_records_that_cannot_be_are_refused(make, error, words):
+    with pytest.raises(error, match=words):
+        register(make())
+    assert [*GAUSSIANIZERS] == ["flow", "copula", "nothing", "auto", "bent"]
+
+
+def test_commands_and_labels_of_what_has_no_record():
     with pytest.raises(typer.BadParameter, match=r"'bent' .*'copula'"):
         _known("bent")
     assert label_of("Bent") == "Bent"
     assert record_of(Copula()).method == "Copula"
 
 
-@pytest.mark.usefixtures("_registered")
+@pytest.mark.usefixtures("spec")
 def test_a_study_names_it_in_its_file_figures_and_page(tmp_path):
     make_store(tmp_path / "b")
     (tmp_path / "study.toml").write_text(
@@ -146,4 +196,5 @@ def test_a_study_names_it_in_its_file_figures_and_page(tmp_path):
     assert "inverse sine" in {text.get_text() for axis in figure.axes for text in [axis.title, *axis.texts]}
     page = write_report(results, tmp_path / "page.html").read_text(encoding="utf-8")
     assert page.count("inverse sine") >= 2
+    assert "here: inverse sine, no map." in page
     assert _known("bent") == "bent"

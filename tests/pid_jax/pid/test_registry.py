@@ -1,6 +1,6 @@
 """A measure that is defined outside of the package goes wherever those of the package go; what it lacks is named."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +34,7 @@ from pid_jax.report.page import write_report
 from pid_jax.settings.estimate import spec_from_dict, spec_to_dict
 from pid_jax.study.config import read_config
 from pid_jax.study.full import run_full_study
+from pid_jax.study.multiverse import Multiverse
 from pid_jax.study.spec import StudySpec
 from tests.study_stores import make_store
 
@@ -81,7 +82,7 @@ HALF = Measure(
     solve=half_of,
     unique=lambda information, half_log_ratios: jnp.maximum(information.i_1, information.i_2),
     calibrate=calibrate_half,
-    remark="Redundancy is half of what it was.",
+    remark="sets the redundant part to half of that of MMI.",
 )
 BARE = Measure(settings=Bare, name="bare", label="Bare", solve=half_of)
 KEY = jax.random.key(0)
@@ -175,7 +176,10 @@ def test_a_study_names_it(tmp_path):
     assert "Half of MMI, baseline" in [axes.get_title() for axes in plot_measures(one).axes]
     assert {"trajectories", "measures"} <= {kind.partition("-")[0] for kind in planned_figures(results)}
     page = write_report(results, tmp_path / "page.html").read_text()
-    assert "Half of MMI" in page
+    assert "<strong>Half of MMI</strong> sets the redundant part to half of that of MMI." in page
+    assert "<strong>BROJA</strong>" not in page
+    assert "Certificate: not available" in page
+    assert '"default_measure":"half"' in page
 
 
 @pytest.mark.parametrize(
@@ -207,14 +211,46 @@ def test_measures_that_are_not_registered_are_refused():
     for call in (
         lambda: gaussian_pid(np.eye(3), (1, 1, 1), redundancy=Unknown()),
         lambda: PIDSpec(redundancy=Unknown()),
+        lambda: StudySpec(measures=(MMI(), Unknown())),
+        lambda: Multiverse(measures=(Unknown(),)),
         lambda: spec_from_dict({"method": "Unknown"}),
     ):
         with pytest.raises(TypeError, match=r"BROJA.*MMI.*Half.*Unknown"):
             call()
 
 
-@pytest.mark.parametrize("settings", [MMI, Half])
-def test_names_and_settings_belong_to_one_measure(settings):
-    with pytest.raises(ValueError, match="name"):
-        register(Measure(settings=settings, name="other" if settings is MMI else "mmi", label="", solve=half_of))
+@dataclass(frozen=True)
+class Weighted(Redundancy):
+    """Settings with a field that no function of a record would get."""
+
+    alpha: float = 1.0
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: "bare", TypeError, "Measure"),
+        (lambda: BARE, ValueError, r"'bare'.*del MEASURES\['bare'\]"),
+        (lambda: replace(BARE, name="other"), ValueError, "label"),
+        (lambda: replace(BARE, name="other", label="other"), ValueError, "settings"),
+        (lambda: replace(BARE, name=""), TypeError, "name"),
+        (lambda: replace(BARE, settings=dict), TypeError, "settings"),
+        (lambda: replace(BARE, settings=Weighted), TypeError, "settings.*Weighted.*alpha.*one measure for each value"),
+        (lambda: replace(BARE, solve=None), TypeError, "solve"),
+    ],
+)
+def test_records_that_cannot_be_are_refused(make, error, words):
+    with pytest.raises(error, match=words):
+        register(make())
     assert [*MEASURES] == ["broja", "mmi", "half", "bare"]
+
+
+@pytest.mark.parametrize("read", [float, np.asarray, lambda x: x[x > 0]])
+def test_a_solve_that_cannot_be_traced_is_named(monkeypatch, read):
+    def solve(whitened):
+        return read(whitened.cross[0].sum(keepdims=read is not float))
+
+    monkeypatch.setitem(MEASURES, "bare", replace(BARE, solve=solve))
+    with pytest.raises(TypeError, match=r"'bare'.*solve") as caught:
+        gaussian_pid(np.eye(3), (1, 1, 1), redundancy=Bare())
+    assert isinstance(caught.value.__cause__, jax.errors.JAXTypeError | jax.errors.JAXIndexError)

@@ -60,6 +60,16 @@ def render(tmp_path):
     return make
 
 
+def test_measures_are_explained_and_certified_that_the_study_has(results, render):
+    both, one = (render(study).text for study in (results, results.sel(measure=["mmi"])))
+    for words in ("BROJA counts as unique the least", "Certificate of BROJA: what it computes"):
+        assert words in both
+        assert words not in one
+    for page in (both, one):
+        assert "MMI sets the redundant part to the smaller of I₁ and I₂. This" in page
+    assert "Certificate: not available." in one
+
+
 def test_page_stands_alone(render, results):
     page = render(with_made_up_metrics(results))
     for tag, attributes in page.elements:

@@ -91,7 +91,7 @@ def test_fractions_outside_their_range(spec, name, value):
     ("stage", "value", "wanted"),
     [
         ("reduction", Copula(), r"PCA\(\) or NoReduction\(\)"),
-        ("gaussianize", None, r"NoGaussianization\(\) or Copula\(\) or RealNVP\(\) or Auto\(\).*"),
+        ("gaussianize", None, r"RealNVP\(\) or Copula\(\) or NoGaussianization\(\) or Auto\(\).*"),
         ("bias_correction", 3, r"IndirectInference\(\) or ParametricBootstrap\(\) or NoCorrection\(\)"),
         ("covariance", "sample", r"SampleCovariance\(\) or LedoitWolf\(\) or OAS\(\)"),
         ("redundancy", BROJA, r"BROJA\(\) or MMI\(\)"),
