@@ -99,6 +99,7 @@ def _check_complete(job, undisturbed: list[ActivationStore], path: Path) -> None
         _assert_same(one, two)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:os.fork")
 def test_processes_divide_the_work_and_take_over_for_the_dead(job, tmp_path):
     """One of three processes never starts; the others make its shards too."""

@@ -265,6 +265,7 @@ def test_answers_first_then_only_the_right_ones(llava, samples, settings, tmp_pa
         keep_correct(llava, wrong, settings, tmp_path / "none")
 
 
+@pytest.mark.slow
 def test_workers_prepare_the_same(llava, samples, settings, tmp_path):
     bad = Sample(id="bad", image=tmp_path / "none.png", question="what is this ?", answer=None, task="what")
     many = [*_renamed(samples, 10), bad]

@@ -159,6 +159,7 @@ def test_few_samples_of_independent_variables_are_seen_as_such():
     assert abs(np.mean(found.found.atoms.unique_1)) < 0.2
 
 
+@pytest.mark.slow
 def test_coupling_is_lowered_by_its_bias():
     """Noises of 4 + 3 dims that are not coupled, and ones that are: −½ log of 1 − c² sums to the truth on average."""
     rng, freedom, dims = np.random.default_rng(8), 29, (4, 3, 2)
@@ -191,6 +192,7 @@ def test_a_singular_covariance_is_corrected_as_without_what_makes_it_singular(eq
         np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_other_units_change_nothing(equal_sources, covariances):
     dims = equal_sources.problem.dims
     units = np.geomspace(1e-6, 1e6, covariances.shape[-1])
@@ -200,6 +202,7 @@ def test_other_units_change_nothing(equal_sources, covariances):
         np.testing.assert_allclose(stacked(getattr(scaled, name)), stacked(getattr(plain, name)), atol=1e-8)
 
 
+@pytest.mark.slow
 def test_contrast_of_equal_directions_is_found_equal_and_a_clear_one_stays():
     """Of eight directions two are known far better by one source, the others by both alike."""
     system = parallel_channels([4.0, *np.ones(7)], [*np.ones(7), 4.0], 0.2)
@@ -234,7 +237,7 @@ def test_a_frame_takes_any_contrast():
         np.testing.assert_allclose(np.asarray(same.gain_1), np.asarray(channels.gain_1), atol=1e-8)
 
 
-@pytest.mark.fast_cases(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("redundancy", [BROJA(), MMI()])
 def test_variables_without_variance_do_not_make_the_correction_infinite(redundancy):
     """Reduced variables of low rank end in zeros; rounding must not give samples of the model any variance there."""

@@ -21,6 +21,7 @@ def scatter_of(cov, dims, freedom):
         return {atom: float(getattr(found, atom)) for atom in ATOMS}
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("dims", [(2, 2, 2), (3, 5, 4), (1, 1, 4), (6, 2, 3)])
 def test_scatter_is_that_of_the_slopes(dims):
     """The variance of tr G S for a Wishart matrix S is 2 tr (G Σ)² / (n − 1)."""

@@ -117,6 +117,7 @@ def test_bits_are_nats_over_log_2(name):
             assert getattr(bits, field.name).unit == "bits"
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("name", MAKE)
 def test_leading_axes_have_names(name):
     data = make(name, (2, 3)).to_xarray(axes=("task", "layer"))

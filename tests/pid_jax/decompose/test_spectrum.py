@@ -149,6 +149,7 @@ def test_leading_axes_units_and_indices(hidden_channels):
     np.testing.assert_array_equal(bits.unique.readouts, spectrum.unique.readouts)
 
 
+@pytest.mark.slow
 def test_directions_do_not_depend_on_the_route(hidden_channels):
     """The same problem among coordinates without variance, solved by eigenvectors."""
     problem, _ = hidden_channels

@@ -31,6 +31,7 @@ def many_channels(seed, count, dim, target, spread=1.0):
     return symmetric(cov), (*[dim] * count, target)
 
 
+@pytest.mark.slow
 @given(problem=problems())
 def test_two_sources_have_the_closed_form(problem):
     wide = pad(problem, COMMON, 1.0)
@@ -68,6 +69,7 @@ def test_parallel_channels_take_the_best_source_of_each():
     np.testing.assert_allclose(found.i_all, 0.5 * np.log1p(snr.sum(axis=0)).sum(), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_another_source_never_lowers_the_union_and_a_copy_does_not_change_it():
     cov, _ = many_channels(1, 3, 2, 2)
     first, second, _, target = block_rows(DIMS)

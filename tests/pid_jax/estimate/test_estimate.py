@@ -142,7 +142,7 @@ def test_copy_of_a_source_in_the_target_has_a_status(samples, key):
     assert np.isfinite(np.delete(values(estimate).reshape(-1, 6), 2, axis=1)).all()
 
 
-@pytest.mark.fast_cases(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int16, np.longdouble, jnp.bfloat16])
 def test_dtypes_are_computed_in_float64(samples, key, dtype):
     coarse = [np.asarray(np.round(8 * array), dtype) for array in samples]

@@ -159,6 +159,7 @@ def test_wishart_draws_have_the_mean_and_the_singular_directions_of_the_covarian
     assert np.isfinite(wishart_moments(singular, dims, 50, BROJA(), 20, key)[0].information.i_12)
 
 
+@pytest.mark.slow
 def test_columns_without_variance_become_noise_and_are_named(problems, key):
     source_1, source_2, target = (x[2] for x in problems)
     flat = np.stack([source_1, source_1 * [1, 0]])

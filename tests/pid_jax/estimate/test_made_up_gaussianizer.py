@@ -175,6 +175,7 @@ def test_commands_and_labels_of_what_has_no_record():
     assert record_of(Copula()).method == "Copula"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("spec")
 def test_a_study_names_it_in_its_file_figures_and_page(tmp_path):
     make_store(tmp_path / "b")

@@ -42,6 +42,7 @@ def information(cov: np.ndarray) -> np.ndarray:
     return 0.5 * (one + two - both)
 
 
+@pytest.mark.slow
 def test_joint_flow_finds_the_information_that_raw_samples_hide(fit, variables):
     """Two correlations of .8 are −log(1 − .64) = 1.02 nats; a sample of 400 has a standard error of .06."""
     truth = -np.log(1 - 0.64)
@@ -51,6 +52,7 @@ def test_joint_flow_finds_the_information_that_raw_samples_hide(fit, variables):
     assert np.abs(raw - truth).min() > 0.4
 
 
+@pytest.mark.slow
 def test_result_describes_the_latents_of_all_samples(fit, variables):
     latents = latents_of(fit, *variables)
     np.testing.assert_allclose(fit.mean, latents.mean(axis=1), atol=1e-6)
@@ -82,6 +84,7 @@ def test_samples_of_the_model_are_like_those_it_was_fitted_to(fit, variables):
         np.testing.assert_allclose(quantiles[0], expected, atol=0.6)
 
 
+@pytest.mark.slow
 def test_files_hold_everything(fit, variables, tmp_path):
     again = FlowFit.load(fit.save(tmp_path / "fit.safetensors"))
     np.testing.assert_array_equal(again.log_prob(*variables), fit.log_prob(*variables))
@@ -94,6 +97,7 @@ def test_files_hold_everything(fit, variables, tmp_path):
             FlowFit.load(tmp_path / f"{path}.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layers", "is_read"), [(1, True), (2, False)])
 def test_files_of_earlier_versions_are_read_or_refused(fit, variables, tmp_path, layers, is_read):
     """Their settings have fields that were removed; only the number of hidden layers has to do with fitted maps."""
@@ -161,6 +165,7 @@ def test_bad_samples_are_refused(variables, change, message):
         fit_flow(*change(*variables), spec=SPEC, key=jax.random.key(0))
 
 
+@pytest.mark.slow
 def test_wrong_arguments_are_refused(fit, variables):
     with pytest.raises(TypeError, match=r"spec.*RealNVP"):
         fit_flow(*variables, spec=Joint(), key=jax.random.key(0))

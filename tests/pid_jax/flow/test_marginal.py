@@ -82,6 +82,7 @@ def test_scores_sum_to_zero_and_stay_finite(samples):
     np.testing.assert_allclose(actual.sum(axis=0), 0, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_numbers_of_every_size_and_sign_are_in_order(dtype):
     rng, info = np.random.default_rng(0), np.finfo(dtype)

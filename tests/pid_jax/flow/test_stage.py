@@ -79,6 +79,7 @@ def test_gaussian_samples_are_left_alone(seed):
     assert not stages[1].is_used
 
 
+@pytest.mark.slow
 def test_linear_maps_can_be_forbidden():
     sources, mixing = heavy_tailed(6)
     for stages in (fit(sources @ mixing, is_mixed=False)[0], fit(sources @ mixing, unmixings=0)[0]):
@@ -86,7 +87,7 @@ def test_linear_maps_can_be_forbidden():
     assert len(fit(sources, unmixings=0)[0]) == 1
 
 
-@pytest.mark.fast_cases(1)
+@pytest.mark.slow
 def test_a_stage_is_a_bijection_with_its_jacobian():
     sources, mixing = heavy_tailed(7)
     stage, x = fit(sources @ mixing, unmixings=1)

@@ -34,6 +34,7 @@ def test_channels_have_the_informations_and_unique_atoms_of_the_covariance(make,
     np.testing.assert_allclose(found, [*expected, information.i_2 - information.i_1], atol=1e-12)
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize("dims", SHAPES)
 def test_gains_of_samples_are_those_of_the_sample_covariance(dims):
     """The same white noise, once through the triangular factor and once through a covariance that is factored anew."""

@@ -58,7 +58,7 @@ def test_sample_covariance_is_that_of_numpy():
     np.testing.assert_allclose(cov, np.cov(samples, rowvar=False), atol=1e-12)
 
 
-@pytest.mark.fast_cases(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SPECS)
 def test_fewer_samples_than_dimensions_are_decomposed_with_shrinkage(name, key, tmp_path):
     samples = batch_of_samples(20, 36)

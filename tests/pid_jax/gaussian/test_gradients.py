@@ -109,6 +109,7 @@ def test_derivatives_of_the_union_are_those_of_finite_differences():
     np.testing.assert_allclose(backward, expected, rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_derivatives_of_the_union_of_two_sources_are_those_of_the_closed_form():
     """Also at the kink, and finite where nothing else is."""
     dims, covs = (2, 2, 2), np.stack(list(HARD.values()))
@@ -126,6 +127,7 @@ def test_derivatives_of_the_union_of_two_sources_are_those_of_the_closed_form():
     assert np.isfinite(other).all()
 
 
+@pytest.mark.slow
 def test_identities_hold_for_derivatives_at_the_kink():
     """Where both sources know a direction equally well, the mean of both one-sided derivatives is taken."""
     with double_precision():

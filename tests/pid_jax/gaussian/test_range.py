@@ -90,7 +90,7 @@ def test_copied_columns_change_no_information(spec, key):
     assert np.isfinite(copied.lower.synergy)
 
 
-@pytest.mark.fast_cases(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", [SPEC, PLAIN])
 @pytest.mark.parametrize("d", [1, 2])
 def test_one_source_twice_has_redundancy_only(spec, d, key):

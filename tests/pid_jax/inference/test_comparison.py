@@ -71,6 +71,7 @@ def test_pairs_are_sharper_than_two_studies(key):
     assert stacked(together.standard_error).mean() < 0.8 * stacked(apart.standard_error).mean()
 
 
+@pytest.mark.slow
 def test_the_same_condition_twice_does_not_differ(key):
     before, _ = pairs(3)
     found = compare_pid(before, before, spec=SPEC, key=key, resamples=50)

@@ -124,6 +124,7 @@ def test_estimates_and_replicates_are_those_of_the_measure():
     assert spec_from_dict(spec_to_dict(Half(rank_cut=1e-9))) == Half(rank_cut=1e-9)
 
 
+@pytest.mark.slow
 def test_replicates_without_a_short_cut_scatter_alike():
     """Standard deviations of 400 replicates are known to 3.5 %: five times that, as both have draws of their own."""
     half, bare = (

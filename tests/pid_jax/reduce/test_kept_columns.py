@@ -119,7 +119,7 @@ def test_no_column_is_lost_beside_a_large_one(variables, factor):
     assert float(streamed.information.i_1) == pytest.approx(whole, abs=1e-6)
 
 
-@pytest.mark.fast_cases(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1e-2, 1e-5, 1e-6])
 def test_what_tells_columns_apart_is_kept(variables, size):
     one, other, target = variables

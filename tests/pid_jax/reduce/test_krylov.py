@@ -51,7 +51,7 @@ def power_law(exponent, count=200):
     return np.arange(1.0, count + 1) ** -exponent
 
 
-@pytest.mark.fast_cases(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("exponent", [0.5, 1, 2])
 @pytest.mark.parametrize("shape", SHAPES)

@@ -117,6 +117,7 @@ def test_a_basis_projects_other_samples(shape):
     assert kept < svd_scores(others)[1][:DIM].sum() / svd_scores(others)[1].sum() - 1e-3  # their own would keep more
 
 
+@pytest.mark.slow
 def test_a_direction_that_other_samples_lack_is_exactly_zero():
     fitted = draw((40, 6)) * [9, 5, 3, 1, 1, 1]
     axes = svd_scores(fitted)[2]

@@ -214,7 +214,7 @@ def test_the_command_needs_a_launcher(command_line, monkeypatch, folder):
 
     for name in ALL_NAMES:
         monkeypatch.delenv(name, raising=False)
-    run = command_line("pid-jax", cli.main)
+    run = command_line("pid-jax", cli)
     code, _, error = run("study", folder / "study.toml", "--out", folder / "out", "--distributed")
     assert code == 1
     assert "--distributed needs a launcher" in error

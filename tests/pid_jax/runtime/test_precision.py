@@ -98,6 +98,7 @@ def test_a_guard_of_the_caller_and_his_own_jit_change_nothing(function):
     np.testing.assert_allclose(jax.jit(lambda x: x + function())(0.0), wanted, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_guard_of_all_threads_changes_nothing():
     """Threads of the library have the caller's global settings, and none that he made for his thread."""
     jax.config.update("jax_transfer_guard", "disallow")

@@ -36,6 +36,7 @@ def test_words_change_nothing(copied):
     assert digest() == before
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(
     ("place", "old", "new"),
     [
@@ -62,6 +63,7 @@ def test_the_class_of_an_error_and_words_that_are_kept_count(copied):
     assert digest() != changed
 
 
+@pytest.mark.fast_cases(1)
 @pytest.mark.parametrize(
     "place",
     ["flow/train.py", "bias/sampling.py", "study/cell.py", "study/make.py", "study/scores.py", "pid/__init__.py"],

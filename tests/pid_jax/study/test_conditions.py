@@ -106,6 +106,7 @@ NAMES = ["", "image-question", "patch", "patch", "image-question (mask)", "heads
 WINDOWS = ["", "0-0", "0-0", "1-1", "1-1", ""]
 
 
+@pytest.mark.slow
 def test_every_condition_has_a_name_and_a_window_in_the_dataset(many):
     assert many["edges"].values.tolist() == NAMES
     assert many["window"].values.tolist() == WINDOWS
@@ -115,6 +116,7 @@ def test_every_condition_has_a_name_and_a_window_in_the_dataset(many):
     assert many["window_name"].values.tolist() == ["0-0", "1-1", ""]
 
 
+@pytest.mark.slow
 def test_effects_at_the_end_need_no_window(many):
     known = np.isfinite(many["effect"].sel(model="m", task="a"))
     names = ["accuracy_change", "trapped_vision_final"]
@@ -125,6 +127,7 @@ def test_effects_at_the_end_need_no_window(many):
     assert float(effect) == pytest.approx(float(change), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_a_mask_named_like_edges_is_not_what_the_claim_is_about(many, estimates):
     reason = many["reason"].sel(claim="knockout_ordering").item()
     assert "An ordering needs" in reason  # of the edges there is a knockout
@@ -140,6 +143,7 @@ def texts(axes):
     return [label.get_text() for label in axes.get_yticklabels()]
 
 
+@pytest.mark.slow
 def test_maps_have_a_row_and_legends_an_entry_for_every_condition(many):
     figure = plot_windows(one_model(many, "m"))
     rows = [figure.axes[2 * i] for i in range(4)]  # two tasks
@@ -155,6 +159,7 @@ def test_maps_have_a_row_and_legends_an_entry_for_every_condition(many):
     assert ticks == ["0-0", "1-1", "unknown"]
 
 
+@pytest.mark.slow
 def test_columns_are_the_widest_cuts_of_every_name(many):
     model = one_model(many, "m")
     assert shown_conditions(model) == [0, 1, 2, 4]
@@ -166,6 +171,7 @@ def test_columns_are_the_widest_cuts_of_every_name(many):
     assert titles == ["patch cut, layers 1–1", "heads off"]
 
 
+@pytest.mark.slow
 def test_the_page_knows_every_condition(many):
     page = for_page(many)
     assert page["condition"].values.tolist() == [
@@ -179,6 +185,7 @@ def test_the_page_knows_every_condition(many):
     assert block["labels"]["condition"]["heads off"] == "heads off"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("place", "name", "window"), [(2, "patch", "0-0"), (5, "heads off", "unknown")])
 def test_one_condition_without_edges_is_drawn(estimates, place, name, window):
     model = one_model(add_metrics(estimates.isel(condition=[0, place])), "m")

@@ -61,6 +61,7 @@ def test_scores_are_those_of_the_baselines_components(stores, solver, atol):
     assert all(scores.values.dtype == np.float64 for scores in found)
 
 
+@pytest.mark.slow
 def test_tasks_have_bases_of_their_own_and_do_not_depend_on_others(stores):
     both = scores_of(stores, ROWS | ALL, PCA(), layers=LAYERS[:2])
     alone = scores_of(stores, ALL, PCA(), layers=LAYERS[1:2])

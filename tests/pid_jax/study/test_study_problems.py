@@ -68,6 +68,7 @@ def test_damaged_states_of_a_knockout_leave_out_its_cells(baseline, tmp_path):
     assert "\n" not in problem
 
 
+@pytest.mark.slow
 def test_a_knockout_with_a_damaged_header_is_left_out(baseline, tmp_path):
     broken = damage(make_store(tmp_path / "k", CUT), 100)
     found = run_study([StudyModel(name="m", baseline=baseline, knockouts=(broken,))], spec=SPEC)
