@@ -74,12 +74,10 @@ def _reduce(samples: int, features: int, spec: PCA) -> Call:
 def _fit_step() -> Call:
     """One step of the joint objective, with the evaluation behind it, on 256 samples of three variables."""
     rng = np.random.default_rng(0)
-    ones = (np.ones((1, 1), np.float32),) * 3
-    drawn = [rng.standard_normal((1, DIM, 1256), dtype=np.float32) for _ in range(3)]
+    drawn = [rng.standard_normal((DIM, 1256), dtype=np.float32) for _ in range(3)]
     samples = Samples(
         train=tuple(x[..., :1000] for x in drawn),
         held_out=tuple(x[..., 1000:] for x in drawn),
-        mixing=ones,
         is_free=np.ones(3, np.float32),
     )
     training = Training((Architecture(DIM, 6, 64),) * 3, True, 1, 100, 256, 1e-2, 1.0, 0.0)
