@@ -27,7 +27,7 @@ test: $(VENV)/.test ## Run the tests (fast tier, five minutes on two cores)
 	@$(PYTEST)
 
 test-slow: $(VENV)/.docs ## Run the slow tier
-	@$(PYTEST) -m slow $(SLOW_FLAGS)
+	@$(PYTEST) -m slow --timeout 600 $(SLOW_FLAGS)
 
 test-long: $(VENV)/.docs ## Run what takes hours
 	@$(PYTEST) -m long

@@ -55,7 +55,7 @@ def test_atoms_of_equal_sources_are_right_where_the_bootstrap_leaves_half_of_the
     truth = stacked(equal_sources.atoms)
     plug_in = stacked(solve_pid(covariances, equal_sources.problem.dims, BROJA()).atoms).mean(axis=0) - truth
     found, bootstrap = (
-        stacked(correct(covariances, equal_sources.problem.dims, way).found.atoms).mean(axis=0) - truth
+        stacked(correct(covariances, equal_sources.problem.dims, way).atoms).mean(axis=0) - truth
         for way in (INDIRECT, ParametricBootstrap())
     )
     assert (np.abs(plug_in) > 0.05).all()
@@ -80,7 +80,7 @@ def test_atoms_lie_in_their_intervals_and_keep_their_identities():
     problem = random_channel(np.random.default_rng(2), (3, 2, 4), (0.8, 0.3))
     for redundancy in (BROJA(), MMI()):
         found = correct(sample_covariances(problem), problem.dims, redundancy=redundancy)
-        atoms, information = found.found.atoms, found.found.information
+        atoms, information = found.atoms, found.information
         np.testing.assert_allclose(atoms.redundancy + atoms.unique_1, information.i_1, atol=1e-12)
         np.testing.assert_allclose(atoms.redundancy + atoms.unique_2, information.i_2, atol=1e-12)
         np.testing.assert_allclose(stacked(atoms).sum(axis=-1), information.i_12, atol=1e-12)
@@ -107,7 +107,7 @@ def test_towards_equal_sources_intervals_reach_as_far_as_the_first_order(equal_s
             for cov in covariances[:10]
         ]
     reach = ndtri(0.95) * np.stack([stacked(one) for one in scatter])
-    atoms, lower, upper = stacked(found.found.atoms), stacked(found.lower), stacked(found.upper)
+    atoms, lower, upper = stacked(found.atoms), stacked(found.lower), stacked(found.upper)
     is_unique = np.asarray([name.startswith("unique") for name in ATOMS])
     less, more = np.where(is_unique, atoms - lower, upper - atoms), np.where(is_unique, upper - atoms, atoms - lower)
     assert np.isclose(less, reach, rtol=1e-8).mean() >= 0.8
@@ -140,7 +140,7 @@ def test_mmi_atoms_at_the_kink_and_away_from_it():
         system = parallel_channels(np.full(2, 1.0), snr_2, 0.0)
         truth = stacked(gaussian_pid(*system.problem, redundancy=MMI()).atoms)
         found = correct(sample_covariances(system.problem), system.problem.dims, redundancy=MMI())
-        error = stacked(found.found.atoms) - truth
+        error = stacked(found.atoms) - truth
         assert (np.abs(error.mean(axis=0)) <= 5 * error.std(axis=0) / np.sqrt(SETS)).all()
         inside = (stacked(found.lower) <= truth + 1e-9) & (truth - 1e-9 <= stacked(found.upper))
         assert (inside.sum(axis=0) >= 46).all()
@@ -156,7 +156,7 @@ def test_few_samples_of_independent_variables_are_seen_as_such():
     found = correct(np.stack([np.cov(one.T) for one in noise]), dims, samples=samples)
     inside = (stacked(found.lower) <= 1e-9) & (stacked(found.upper) >= -1e-9)
     assert (inside.sum(axis=0) >= 33).all()
-    assert abs(np.mean(found.found.atoms.unique_1)) < 0.2
+    assert abs(np.mean(found.atoms.unique_1)) < 0.2
 
 
 @pytest.mark.slow
@@ -249,5 +249,5 @@ def test_variables_without_variance_do_not_make_the_correction_infinite(redundan
     drawn = bias.sample_covariances(WhiteFactors(jax.random.key(0), 10, 299).draw(20) / np.sqrt(299), cov[None])
     assert (drawn[..., [2, 3, 6, 7], :] == 0).all()
     found = correct(cov[None], (4, 4, 2), redundancy=redundancy, samples=300)
-    assert np.isfinite(stacked(found.found.atoms)).all()
+    assert np.isfinite(stacked(found.atoms)).all()
     assert np.isfinite(stacked(found.lower)).all()
