@@ -9,6 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+# For every program that it loads from disk, XLA reports features as missing which it made up itself. Before JAX.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 import jax
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings

@@ -48,7 +48,8 @@ def test_examples_on_certainty_run():
     exec(compile("\n".join(examples), "certainty.md", "exec"), names)
     assert names["anything"].p_value.i_12 == names["adds"].p_value.i_12 == pytest.approx(1 / 1001)
     assert names["change"].p_value.unique_2 < 1e-10
-    assert names["needed"].samples.unique_1 == pytest.approx(3505, rel=0.02)
+    # The median width of 40 simulated data sets has a standard error of about 2.5 %, and n goes with its square.
+    assert names["needed"].samples.unique_1 == pytest.approx(3505, rel=0.1)
 
 
 @pytest.mark.slow

@@ -24,8 +24,8 @@ def minors(cov):
 def chain_minors(samples, numbers, prior, draws, key):
     with double_precision():
         evidence = gaussian_evidence(COV, samples - 1.0)
-        found = run_chains(key, evidence, numbers, prior=prior, warmup=300, chains=4, thinning=3, draws=draws)
-        return minors(np.asarray(found.cov).reshape(-1, 5, 5))
+        cov, _, _ = run_chains(key, evidence, numbers, prior=prior, warmup=300, chains=4, thinning=3, draws=draws)
+        return minors(np.asarray(cov).reshape(-1, 5, 5))
 
 
 @pytest.mark.slow
