@@ -9,7 +9,6 @@ from scipy.special import log_ndtr
 from pid_jax.normality.deviation import Deviation
 from pid_jax.normality.diagnostics import Diagnostics
 
-LABELS = ("source_1", "source_2", "target")
 # Chance that Gaussian latents of any number of problems have a finding at all, up to twice that by approximations of
 # the tails. One problem has 16 checks: a deviation has to exceed 3.8 to 4 standard errors, and 4.6 to 4.8 in 33 layers.
 FAMILY_WISE = 1e-3
@@ -18,20 +17,6 @@ ONE_SIDED = ("coordinate", "variable_skewness", "pair_skewness", "triple")
 # Smaller deviations are not worth a sentence, however certain: best-case errors of atoms are .01 to .03 nats, at
 # n = 5000. As a correlation of sizes it is r = 0.14, as kurtosis of one coordinate an excess of 0.7.
 SMALLEST_NATS = 0.01
-
-
-def describe(diagnostics: Diagnostics, labels: Sequence[str] = LABELS) -> tuple[str, ...]:
-    """Return sentences about what is not Gaussian in one problem.
-
-    Args:
-        diagnostics: Of one problem, without leading axes.
-        labels: Names of both sources and the target.
-
-    Returns:
-        One sentence a finding, without a period; nothing where all is well.
-    """
-    found = find_significant(diagnostics)
-    return (*describe_parts(found, labels), *describe_triple(found.triple, labels))
 
 
 def find_significant(diagnostics: Diagnostics) -> Diagnostics:

@@ -169,16 +169,18 @@ class Auto(Gaussianizer):
 FLOW_SETTINGS = (RealNVP, *get_args(Marginals), *get_args(Objective))
 
 
-# Records of Gaussianizers by name: `pid_jax.estimate.gaussianize` adds those of this package when it is imported.
+# Records of Gaussianizers by name. `pid_jax.estimate.gaussianize` adds those of this package when it is imported.
 RECORDS: dict[str, Any] = {}
-_OWN = (RealNVP, Copula, NoGaussianization, Auto)
 
 
 def check_gaussianizer(name: str, value: object) -> None:
-    """Refuse anything but the settings of a Gaussianizer that is registered."""
-    known = [type(record.default) for record in RECORDS.values()] or _OWN
-    if type(value) not in known:
-        wanted = " or ".join(f"{one.__name__}()" for one in known)
+    """Refuse anything but the settings of a Gaussianizer, and one that is not registered.
+
+    Before the registry is imported any Gaussianizer passes; whatever uses it imports the registry and checks it again.
+    """
+    known = [type(record.default) for record in RECORDS.values()]
+    if not isinstance(value, Gaussianizer) or (known and type(value) not in known):
+        wanted = " or ".join(f"{one.__name__}()" for one in known or Gaussianizer.__subclasses__())
         remedy = ": register its record by pid_jax.estimate.gaussianize.register" * isinstance(value, Gaussianizer)
         raise TypeError(f"{name} needs {wanted}, got {value!r}{remedy}.")
 

@@ -15,15 +15,10 @@ from extraction.model.load import wrap_model
 from extraction.passes.images import open_image
 from extraction.run.settings import parse_layers
 from pid_jax.store import ActivationStore
-from tests.extraction.random_models import LAYERS, random_llava
+from tests.extraction.random_models import LAYERS
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (40, 50, 3), dtype=np.uint8)
 CUT = Knockout(edges=(("image", "question"),), first=0, last=1)
-
-
-@pytest.fixture(scope="module")
-def llava():
-    return random_llava()
 
 
 def _sample(**changes):

@@ -6,37 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from extraction.datasets.load import DataSettings
 from extraction.datasets.sample import Sample
 from extraction.errors import TooManyFailuresError
 from extraction.model.fingerprint import fingerprint
-from extraction.model.prompts import resolve_template
 from extraction.passes.edges import Knockout
 from extraction.passes.forward import run_batch
 from extraction.run.fill import RunOptions
 from extraction.run.jobs import extract_baseline, extract_knockouts, keep_correct
-from extraction.run.settings import ModelSettings, RunSettings, from_manifest
+from extraction.run.settings import from_manifest
 from pid_jax.store import NORM, ActivationStore
 from tests.extraction.random_models import LAYERS, random_llava
 
 CUT = Knockout(edges=(("image", "question"),), first=0, last=LAYERS - 1, is_all=True)
-
-
-@pytest.fixture(scope="module")
-def llava():
-    return random_llava()
-
-
-@pytest.fixture
-def settings(llava):
-    return RunSettings(
-        model=ModelSettings(name="random"),
-        data=DataSettings(reader="jsonl", path="unused.jsonl"),
-        template=resolve_template("vicuna_v1", llava.processor, llava.family),
-        batch_size=2,
-        shard_size=4,
-        max_new_tokens=2,
-    )
 
 
 def _fill(vlm, samples, settings, path):

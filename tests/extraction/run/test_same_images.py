@@ -11,15 +11,12 @@ from PIL import Image
 
 from extraction.datasets import tables
 from extraction.datasets.hub import load_hub
-from extraction.datasets.load import DataSettings
-from extraction.model.prompts import resolve_template
 from extraction.passes.edges import Knockout
 from extraction.passes.images import open_image
 from extraction.proof.knockout import KnockoutError
 from extraction.run.fill import RunOptions
 from extraction.run.jobs import extract_baseline, extract_knockouts, keep_correct
 from extraction.run.same_images import IMAGE_HASH
-from extraction.run.settings import ModelSettings, RunSettings
 from pid_jax.store import ActivationStore
 from tests.extraction.datasets.test_gqa import question
 from tests.extraction.random_models import LAYERS, random_llava, random_llava_next
@@ -28,21 +25,9 @@ CUTS = [Knockout(edges=(("image", "question"),), first=i, last=i + 1) for i in (
 COUNT = 8
 
 
-@pytest.fixture(scope="module")
-def llava():
-    return random_llava()
-
-
 @pytest.fixture
-def settings(llava):
-    return RunSettings(
-        model=ModelSettings(name="random"),
-        data=DataSettings(reader="jsonl", path="unused.jsonl"),
-        template=resolve_template("vicuna_v1", llava.processor, llava.family),
-        batch_size=2,
-        shard_size=2,
-        max_new_tokens=1,
-    )
+def settings(settings):
+    return dataclasses.replace(settings, shard_size=2, max_new_tokens=1)
 
 
 def _png(seed, size=(40, 40)):

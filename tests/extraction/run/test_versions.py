@@ -8,16 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from extraction.datasets.load import DataSettings
 from extraction.model.fingerprint import fingerprint
-from extraction.model.prompts import resolve_template
 from extraction.passes.edges import Knockout
 from extraction.passes.forward import run_batch
 from extraction.proof.knockout import KnockoutError
 from extraction.run.fill import RunOptions, Target, fill
 from extraction.run.jobs import answers_path, extract_baseline, extract_knockouts, keep_correct
 from extraction.run.processes import Process
-from extraction.run.settings import ModelSettings, RunSettings, package_versions
+from extraction.run.settings import RunSettings, package_versions
 from pid_jax.store import ActivationStore, StoreError
 from pid_jax.store.info import describe_store
 from pid_jax.store.manifest import encode_manifest
@@ -31,29 +29,12 @@ STRICT = RunOptions(strict_versions=True)
 
 
 @pytest.fixture(scope="module")
-def llava():
-    return random_llava()
-
-
-@pytest.fixture(scope="module")
 def other():
     """The model as another version of a package would run it: other states and answers, by the same weights."""
     other = random_llava()
     for layer in other.layers:
         layer.mlp.down_proj.weight.data *= -1
     return other
-
-
-@pytest.fixture
-def settings(llava):
-    return RunSettings(
-        model=ModelSettings(name="random"),
-        data=DataSettings(reader="jsonl", path="unused.jsonl"),
-        template=resolve_template("vicuna_v1", llava.processor, llava.family),
-        batch_size=2,
-        shard_size=4,
-        max_new_tokens=2,
-    )
 
 
 @pytest.fixture

@@ -176,7 +176,8 @@ def test_columns_without_variance_become_noise_and_are_named(problems, key):
     )
 
 
-def test_discrete_sources_keep_their_ranks_and_discrete_targets_are_refused(problems, key):
+@pytest.mark.slow
+def test_discrete_sources_keep_their_ranks(problems, key):
     source_1, source_2, target = (x[2] for x in problems)
     found = estimate_pid(source_1, np.round(source_2), target, spec=PIDSpec(NoReduction(), FLOW), key=key)
     coded, kept = found.notes
@@ -185,6 +186,10 @@ def test_discrete_sources_keep_their_ranks_and_discrete_targets_are_refused(prob
     assert kept == "source_2 has discrete columns in the problem: ranks instead of a flow"
     assert "note:" in repr(found)
     assert np.isfinite(atoms_of(found)).all()
+
+
+def test_discrete_targets_are_refused(problems, key):
+    source_1, source_2, target = (x[2] for x in problems)
     with pytest.raises(ValueError, match=r"target.*gaussianize=Copula\(\)"):
         estimate_pid(source_1, source_2, np.round(target), spec=PIDSpec(NoReduction(), FLOW), key=key)
 

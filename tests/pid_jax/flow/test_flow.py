@@ -5,10 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from pid_jax.flow import spline as of_spline
 from pid_jax.flow.block import REACH, bend
 from pid_jax.flow.objective import joint_loss, log_density
-from pid_jax.flow.spline import fit_spline, spline_forward, spline_inverse
 from pid_jax.flow.weights import Architecture, FlowWeights, flow_forward, flow_inverse, init_weights
+
+fit_spline = jax.jit(of_spline.fit_spline, static_argnums=1)
+spline_forward, spline_inverse = jax.jit(of_spline.spline_forward), jax.jit(of_spline.spline_inverse)
 
 
 def shaken(architecture: Architecture, key: jax.Array, size: float) -> FlowWeights:

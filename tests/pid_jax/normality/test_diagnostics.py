@@ -16,9 +16,10 @@ from pid_jax.normality.diagnostics import (
     mardia_skewness,
     norm_correlation,
 )
-from pid_jax.normality.sentences import ONE_SIDED, SMALLEST_NATS, describe
+from pid_jax.normality.sentences import ONE_SIDED, SMALLEST_NATS
 from pid_jax.normality.white import White
 from pid_jax.runtime.precision import double_precision
+from tests.pid_jax.normality.one_problem import describe
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -8,12 +8,13 @@ import scipy.stats
 from pid_jax.estimate.samples import estimate_pid
 from pid_jax.normality.diagnose import unflatten
 from pid_jax.normality.diagnostics import diagnose
-from pid_jax.normality.sentences import describe, find_significant
+from pid_jax.normality.sentences import find_significant
 from pid_jax.normality.triple import triple_moments
 from pid_jax.normality.white import whiten_samples
 from pid_jax.settings.estimate import NoReduction, PIDSpec
 from pid_jax.settings.gaussianize import Copula, NoGaussianization
 from pid_jax.testing.problems import random_channel
+from tests.pid_jax.normality.one_problem import describe
 
 pytestmark = pytest.mark.filterwarnings("error")
 LAYERS, N = 33, 1000
