@@ -127,13 +127,15 @@ def _quadratic(root: np.ndarray) -> np.ndarray:
 
 def _errors_of(pairs: Sequence[tuple[Any, ...]]) -> RankErrors:
     raw, ranked = (jax.tree.map(lambda *some: np.stack(some, axis=1), *one) for one in zip(*pairs, strict=True))
-    bias = jax.tree.map(lambda one, other: (other - one).mean(axis=0), raw, ranked)
+    with np.errstate(invalid="ignore"):  # of two infinite amounts
+        bias = jax.tree.map(lambda one, other: (other - one).mean(axis=0), raw, ranked)
     return RankErrors(bias=bias, deviations=jax.tree.map(_deviations, raw, ranked))
 
 
 def _deviations(raw: np.ndarray, ranked: np.ndarray) -> np.ndarray:
     """Scale the errors of ranks so that their variance is what ranks add to that of raw samples."""
-    error = ranked - raw
-    error = error - error.mean(axis=0)
-    added, own = np.sqrt(np.maximum(ranked.var(axis=0) - raw.var(axis=0), 0)), error.std(axis=0)
-    return error * np.where(own > 0, added / np.where(own > 0, own, 1), 0)
+    with np.errstate(invalid="ignore"):  # infinite amounts have no error
+        error = ranked - raw
+        error = error - error.mean(axis=0)
+        added, own = np.sqrt(np.maximum(ranked.var(axis=0) - raw.var(axis=0), 0)), error.std(axis=0)
+        return error * np.where(own > 0, added / np.where(own > 0, own, 1), 0)

@@ -143,9 +143,10 @@ def subtract_ranks(corrected: Corrected, rows: np.ndarray, errors: RankErrors, l
     reach = PIDAtoms(**{name: quantile * getattr(errors.deviations, name).std(axis=0) for name in ATOMS})
 
     def end(value: np.ndarray, end: np.ndarray, bias: np.ndarray, more: np.ndarray) -> np.ndarray:
-        far = end - value
-        wider = np.sign(far[rows]) * (np.hypot(far[rows], more) - np.abs(far[rows]))
-        return _add_to(rows, end, wider - bias)
+        with np.errstate(invalid="ignore"):  # of infinite amounts
+            far = end - value
+            wider = np.sign(far[rows]) * (np.hypot(far[rows], more) - np.abs(far[rows]))
+            return _add_to(rows, end, wider - bias)
 
     return replace(
         corrected,

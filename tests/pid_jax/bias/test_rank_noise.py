@@ -6,6 +6,7 @@ import pytest
 from scipy.special import ndtri
 
 from pid_jax import (
+    BROJA,
     MMI,
     Copula,
     NoCorrection,
@@ -191,3 +192,14 @@ def test_measures_without_optimization_are_corrected_too(system, data):
     truth = atoms_of(gaussian_pid(system.cov, DIMS, redundancy=MMI()))
     error = atoms_of(estimate_pid(*data, spec=spec, key=jax.random.key(0))) - truth
     assert abs(error[:, 3].mean()) < 4 * error[:, 3].std() / np.sqrt(SETS)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_infinite_amounts_have_no_error_and_the_others_keep_theirs(key):
+    """The third variable is a sum of the other two."""
+    root = np.random.default_rng(0).standard_normal((3, 2))
+    errors = rank_errors(correlation_of(root @ root.T)[None], 200, (1, 1, 1), BROJA(), key)
+    assert np.isnan(errors.deviations.synergy).all()
+    for name in ("redundancy", "unique_1", "i_1", "i_2"):
+        assert np.isfinite(getattr(errors.bias, name)).all()
+        assert (getattr(errors.deviations, name).std(axis=0) > 0).all()
