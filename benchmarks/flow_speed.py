@@ -4,8 +4,7 @@ All fit one RealNVP of the same size to every variable of every layer (16 dims, 
 choose by a tenth of the samples that they hold out; what counts is the likelihood of 2000 samples more that no fit has
 seen, the same for all. Samples are normal scores, what pid_jax has in front of its flows. The peers fit a few of the
 99, one after another as a loop over layers would, and their time is scaled up. CPU seconds of all threads, compilation
-included, each in a process of its own. In the stored table each has the CPU seconds of its imports too, which were
-scaled up with those of the peers' fits (torch: about 30 of 136).
+included and imports not, each in a process of its own.
 """
 
 from collections.abc import Callable

@@ -52,7 +52,8 @@ def write_results(name: str, title: str, text: str, tables: Tables, *packages: s
 def environment(*packages: str) -> dict[str, Any]:
     """Describe date, machine and versions of what this process has imported, and of `packages`."""
     modules = packages_distributions()
-    imported = {name for module in modules.keys() & sys.modules.keys() for name in modules[module]} | {"pid_jax"}
+    imported = {name for module in modules.keys() & sys.modules.keys() for name in modules[module]}
+    imported |= {"pid_jax", "jax", "jaxlib"}  # also where only the processes that are timed import them
     return {
         "date": datetime.date.today().isoformat(),
         "processor": _processor(),
