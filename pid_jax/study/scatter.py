@@ -45,6 +45,16 @@ def scatter_of_atoms(latents: Latents, estimate: PIDEstimate, measure: Redundanc
 
 def _choose(smooth: np.ndarray, rough: np.ndarray) -> np.ndarray:
     """Take the first unless it scatters less than its share, layer by layer."""
-    smooth, rough = (x - x.mean(axis=1, keepdims=True) for x in (smooth, rough))
-    is_blind = smooth.std(axis=1, keepdims=True) < LEAST_SHARE * rough.std(axis=1, keepdims=True)
+    smooth, rough = (x - x.mean(axis=1, keepdims=True) for x in (smooth, np.stack([_finite(x) for x in rough])))
+    scatter = smooth.std(axis=1, keepdims=True)
+    is_blind = (scatter == 0) | (scatter < LEAST_SHARE * rough.std(axis=1, keepdims=True))
     return np.where(is_blind, rough, smooth)
+
+
+def _finite(replicates: np.ndarray) -> np.ndarray:
+    """Repeat finite replicates in place of those whose weighted covariance is singular; NaN if there are none."""
+    is_finite = np.isfinite(replicates)
+    if is_finite.all():
+        return replicates
+    finite = replicates[is_finite] if is_finite.any() else np.array([np.nan])
+    return np.where(is_finite, replicates, np.resize(finite, replicates.shape))
