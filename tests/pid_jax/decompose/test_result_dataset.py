@@ -53,9 +53,6 @@ MAKE = {
     "estimate": lambda leading: gaussian_pid(covariances(leading), (1, 1, 1), samples=50),
     "bootstrap": lambda leading: bootstrap_pid(*variables(leading), spec=SPEC, key=KEY, resamples=100, level=0.9),
     "test": lambda leading: permutation_test(*variables(leading), spec=SPEC, key=KEY, resamples=20),
-    "comparison": lambda leading: compare_pid(
-        variables(leading), variables(leading, d1=2), spec=SPEC, key=KEY, resamples=50, share_reduction=False
-    ),
     "posterior": lambda leading: posterior_pid(*variables(leading), spec=SPEC, key=KEY, draws=200, level=0.9),
     "posterior with tails": with_tails,
     "sample size": lambda leading: samples_needed(
@@ -64,6 +61,9 @@ MAKE = {
     "union": lambda leading: gaussian_union(covariances(leading), (1, 1, 1)),
     "coupling": lambda leading: optimal_coupling(covariances(leading), (1, 1, 1)),
     "spectrum": lambda leading: unique_spectrum(covariances(leading), (1, 1, 1)),
+    "comparison": lambda leading: compare_pid(
+        variables(leading), variables(leading, d1=2), spec=SPEC, key=KEY, resamples=50, share_reduction=False
+    ),
 }
 
 
@@ -148,6 +148,7 @@ def test_models_of_different_dims_fit_in_one_data_set():
     assert (data.sizes["baseline_row"], data.sizes["intervention_row"]) == (3, 4)
 
 
+@pytest.mark.fast_cases(len(MAKE) - 1)
 @pytest.mark.parametrize("name", MAKE)
 def test_other_leading_axes_and_back(name):
     result = make(name, ())

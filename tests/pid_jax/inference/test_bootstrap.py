@@ -49,9 +49,6 @@ def stacked(atoms):
     return np.stack([np.asarray(getattr(atoms, name)) for name in ATOMS], axis=-1)
 
 
-TRUTH = stacked(gaussian_pid(COV, DIMS).atoms)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "interval"),
@@ -68,7 +65,8 @@ def test_intervals_hold_the_truth(kind, interval, key):
     """Of 60 intervals of each atom 54 are expected at the level .9; 45 is four standard deviations below."""
     found = bootstrap_pid(*draw(60), spec=SPEC, key=key, resamples=200, level=0.9, kind=kind, interval=interval)
     lower, upper = stacked(found.lower), stacked(found.upper)
-    inside = ((lower <= TRUTH) & (upper >= TRUTH)).sum(axis=0)
+    truth = stacked(gaussian_pid(COV, DIMS).atoms)
+    inside = ((lower <= truth) & (upper >= truth)).sum(axis=0)
     assert (inside >= 45).all()
     assert inside.sum() < 240
     # Standard errors are those that estimates of many data sets have, within a third.

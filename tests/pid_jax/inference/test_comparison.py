@@ -103,6 +103,10 @@ def test_differences_are_those_of_both_estimates_and_axes_are_kept(key):
     np.testing.assert_allclose(bits.lower.i_12, found.lower.i_12 / np.log(2))
     assert bits.baseline.unit == "bits"
     assert "PIDComparison of 6 problems, intervention − baseline in nats" in repr(found)
+
+
+@pytest.mark.slow
+def test_one_problem_shows_its_p_values(key):
     assert "p = " in repr(compare_pid(*([x[0] for x in c] for c in pairs(1)), spec=SPEC, key=key, resamples=50))
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cache
 from types import SimpleNamespace
 
 import jax
@@ -58,8 +59,13 @@ def refuses_by_name():
     return pytest.raises(TypeError, match=r"\bMade\b")
 
 
+@cache
 def estimate():
     return gaussian_pid(COV, DIMS, samples=SAMPLES)
+
+
+def batch():
+    return dataclasses.replace(estimate().reshape((1,)), cov=COV[None])
 
 
 def in_settings_of_an_estimate():
@@ -67,7 +73,6 @@ def in_settings_of_an_estimate():
 
 
 LATENTS = Latents(values=ROWS[None], gaussianizer=np.array(["NoGaussianization"]))
-BATCH = dataclasses.replace(estimate().reshape((1,)), cov=COV[None])
 OPTIONS = {"key": KEY, "progress": no_progress}
 PATHS = {
     "solve": lambda made: solve_pid(COV, DIMS, made),
@@ -78,14 +83,14 @@ PATHS = {
     "correction": lambda made: sampling_errors(solve_pid(COV, DIMS, BROJA()), COV, DIMS, SAMPLES, BROJA(), made, KEY),
     "replicates": lambda made: gaussian_replicates(COV[None], DIMS, SAMPLES, made, 10, **OPTIONS),
     "jackknife": lambda made: infer_differences(
-        [LATENTS] * 2, [BATCH] * 2, made, block_length=1, resamples=50, level=0.9, **OPTIONS
+        [LATENTS] * 2, [batch()] * 2, made, block_length=1, resamples=50, level=0.9, **OPTIONS
     ),
-    "scatter": lambda made: scatter_of_atoms(LATENTS, BATCH, made, np.ones((50, SAMPLES))),
+    "scatter": lambda made: scatter_of_atoms(LATENTS, batch(), made, np.ones((50, SAMPLES))),
     "samples": lambda made: samples_needed(in_settings_of_an_estimate(), width=0.5, key=KEY),
-    "acceleration": lambda made: _intervals(BATCH, estimate().atoms, 0.9, Parametric(), BCa(), ROWS[None], made),
+    "acceleration": lambda made: _intervals(batch(), estimate().atoms, 0.9, Parametric(), BCa(), ROWS[None], made),
     "interval": lambda made: interval_from(np.zeros(1), np.zeros((100, 1)), 0.9, made, np.zeros(1)),
     "kind": lambda made: _replicates(
-        LATENTS, BATCH, VARIABLES, kind=made, block_length=1, spec=PIDSpec(), resamples=10, **OPTIONS
+        LATENTS, batch(), VARIABLES, kind=made, block_length=1, spec=PIDSpec(), resamples=10, **OPTIONS
     ),
     "null": lambda made: permute(ROWS[None], DIMS, made),
     "likelihood": lambda made: draw_problem(
