@@ -21,7 +21,7 @@ from pid_jax.estimate.latents import (
 )
 from pid_jax.estimate.samples import check_spec, check_variables, reduce_variables
 from pid_jax.inference.influence import acceleration_of_gaussians, acceleration_of_rows
-from pid_jax.inference.intervals import check_enough_draws, deviations, interval_from
+from pid_jax.inference.intervals import check_enough_draws, deviations, interval_from, note_repeated
 from pid_jax.inference.neighbors import choose_length
 from pid_jax.inference.replicates import gaussian_replicates, refitted_replicates, row_replicates
 from pid_jax.pid.atoms import PIDAtoms
@@ -167,7 +167,8 @@ def bootstrap_pid(
         if not (isinstance(kind, Pairs) and kind.refit):  # which ranks every replicate by itself
             for_ranks = jax.random.fold_in(for_replicates, 1)
             replicates = with_rank_errors(replicates, found, latents, spec.redundancy, for_ranks)
-    errors = jax.tree.map(deviations, replicates)
+    errors = jax.tree.map(deviations, replicates, found.atoms)
+    repeated = note_repeated(jax.tree.leaves(replicates), jax.tree.leaves(found.atoms))
     lower, upper = found.lower, found.upper
     if not isinstance(interval, Calibrated):
         lower, upper = _intervals(found, errors, level, kind, interval, latents.values, spec.redundancy)
@@ -181,7 +182,7 @@ def bootstrap_pid(
         replicates=jax.tree.map(lambda value, error: value + error, found.atoms, errors),
         estimated=found,
         level=level,
-        notes=notes,
+        notes=(*notes, *repeated),
         settings={
             "spec": spec_to_dict(spec),
             "kind": spec_to_dict(kind),

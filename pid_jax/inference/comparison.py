@@ -187,13 +187,15 @@ def compare_pid(
             key=for_rows,
             progress=part_of(progress, 2, 3),
         )
-    fitted = (_FITTED,) if any(x.fit is not None for x in latents) else ()
+    notes = [note for one in estimates for note in one.notes] + [*warned, *differences.pop("notes")]
+    if any(x.fit is not None for x in latents):
+        notes.append(_FITTED)
     comparison = PIDComparison(
         **differences,
         baseline=estimates[0],
         intervention=estimates[1],
         level=level,
-        notes=(*dict.fromkeys(note for one in estimates for note in one.notes), *warned, *fitted),
+        notes=tuple(dict.fromkeys(notes)),
         settings={
             "spec": spec_to_dict(spec),
             "resamples": int(resamples),

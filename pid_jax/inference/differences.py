@@ -10,7 +10,7 @@ from pid_jax.decompose.result import PIDEstimate
 from pid_jax.estimate.after_ranks import errors_of_differences
 from pid_jax.estimate.gaussianize import Latents
 from pid_jax.inference.influence import influence_of_rows
-from pid_jax.inference.intervals import deviations, error_or_size, in_errors, p_value_of, reach_of
+from pid_jax.inference.intervals import deviations, error_or_size, in_errors, note_repeated, p_value_of, reach_of
 from pid_jax.inference.multiplicity import ROUNDING, false_discovery_rate, family_wise_by_maximum
 from pid_jax.inference.replicates import row_replicates
 from pid_jax.pid.atoms import PIDAtoms, PIDQuantities, quantities_of
@@ -47,7 +47,8 @@ def infer_differences(
         shown = jax.tree.map(np.subtract, shown_after, shown_before)
     informed = np.stack([e for one in (before, after) for e in (one.i_1, one.i_2, one.i_12)])
     rounding = ROUNDING * np.where(np.isfinite(informed), informed, 0).max(axis=0)
-    return _infer(difference, shown, replicates, jackknife, of_ranks, rounding, level)
+    notes = note_repeated(jax.tree.leaves(replicates), jax.tree.leaves(shown))
+    return {"notes": notes, **_infer(difference, shown, replicates, jackknife, of_ranks, rounding, level)}
 
 
 def _replicates(
@@ -109,7 +110,7 @@ def _infer(
     Where samples show no difference, in themselves and in every replicate, both conditions are one function of the
     rows, and what corrections drawn at random leave between them is none.
     """
-    scatter = jax.tree.map(deviations, replicates)
+    scatter = jax.tree.map(deviations, replicates, shown)
     drawn = jax.tree.map(lambda x: x.std(axis=0), scatter)
     is_same = jax.tree.map(lambda x, sd: (np.abs(x) <= rounding) & (sd <= rounding), shown, drawn)
     difference = jax.tree.map(lambda same, x: np.where(same, 0, x), is_same, difference)

@@ -1,6 +1,7 @@
 """Intervals and p-values, from replicates and how many of them they take, or from standard errors."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import ndtr, ndtri
@@ -79,10 +80,42 @@ def without_rounding(value: np.ndarray) -> np.ndarray:
     return np.where(np.abs(value) <= SINGLE_ROUNDING, 0, value)
 
 
-def deviations(drawn: np.ndarray) -> np.ndarray:
-    """Subtract the mean over replicates, the first axis; what is infinite in some of them does not vary."""
-    finite = np.where(np.isinf(drawn).any(axis=0), 0, drawn)
-    return finite - finite.mean(axis=0)
+def deviations(drawn: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Subtract the mean over replicates, the first axis, which come from rows that were drawn again.
+
+    An infinite value does not vary. Infinite replicates of a finite value come from too few different rows for a
+    covariance of full rank: finite ones are repeated in their place, and the deviations are NaN if there are none.
+
+    Args:
+        drawn: Replicates (resamples, ...).
+        value: What they are replicates of (...).
+    """
+    finite = repeat_finite(drawn)
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isinf(value), 0, finite - finite.mean(axis=0))
+
+
+def repeat_finite(drawn: np.ndarray) -> np.ndarray:
+    """Repeat finite replicates, along the first axis, in place of the others; NaN where there are none."""
+    is_finite = np.isfinite(drawn)
+    finite = np.array(drawn)
+    for place in zip(*np.nonzero(~is_finite.all(axis=0)), strict=True):
+        at = (slice(None), *place)
+        known = drawn[at][is_finite[at]]
+        finite[at] = np.where(is_finite[at], drawn[at], np.resize(known, len(drawn)) if known.size else np.nan)
+    return finite
+
+
+def note_repeated(drawn: Sequence[np.ndarray], values: Sequence[np.ndarray]) -> tuple[str, ...]:
+    """Return a note if finite replicates were repeated in place of others."""
+    lost = [~np.isfinite(some) & np.isfinite(value) for some, value in zip(drawn, values, strict=True)]
+    most = max(int(one.sum(axis=0).max(initial=0)) for one in lost)
+    if not most:
+        return ()
+    return (
+        f"up to {most} of {len(drawn[0])} replicates of a problem have too few different rows for its dimensions, and "
+        "others were repeated in their place: add samples, or reduce further",
+    )
 
 
 def p_value_of(distance: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from pid_jax.decompose.result import ATOMS, PIDEstimate
 from pid_jax.estimate.after_ranks import with_rank_errors
 from pid_jax.estimate.gaussianize import Latents
 from pid_jax.inference.influence import influence_of_rows
+from pid_jax.inference.intervals import repeat_finite
 from pid_jax.inference.replicates import weighted_replicates
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.pid.calibration import LEAST_SHARE
@@ -45,16 +46,7 @@ def scatter_of_atoms(latents: Latents, estimate: PIDEstimate, measure: Redundanc
 
 def _choose(smooth: np.ndarray, rough: np.ndarray) -> np.ndarray:
     """Take the first unless it scatters less than its share, layer by layer."""
-    smooth, rough = (x - x.mean(axis=1, keepdims=True) for x in (smooth, np.stack([_finite(x) for x in rough])))
+    smooth, rough = (x - x.mean(axis=1, keepdims=True) for x in (smooth, repeat_finite(rough.T).T))
     scatter = smooth.std(axis=1, keepdims=True)
     is_blind = (scatter == 0) | (scatter < LEAST_SHARE * rough.std(axis=1, keepdims=True))
     return np.where(is_blind, rough, smooth)
-
-
-def _finite(replicates: np.ndarray) -> np.ndarray:
-    """Repeat finite replicates in place of those whose weighted covariance is singular; NaN if there are none."""
-    is_finite = np.isfinite(replicates)
-    if is_finite.all():
-        return replicates
-    finite = replicates[is_finite] if is_finite.any() else np.array([np.nan])
-    return np.where(is_finite, replicates, np.resize(finite, replicates.shape))

@@ -219,3 +219,13 @@ def test_settings_of_blocks_are_checked():
         Block(0)
     with pytest.raises(ValueError, match=r"Pairs\(refit=...\)"):
         Pairs(refit=1)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_replicates_of_too_few_different_rows_do_not_hide_the_scatter(key):
+    """Of 11 rows drawn with replacement 7 differ, on average: 6 dimensions take as many."""
+    found = bootstrap_pid(*draw(2, 11), spec=SPEC, key=key, resamples=100, level=0.9, kind=Pairs())
+    assert (stacked(found.standard_error) > 0).all()
+    assert (stacked(found.upper) > stacked(found.lower)).all()
+    assert np.isfinite(stacked(found.replicates)).all()
+    assert any("repeated" in note for note in found.notes)

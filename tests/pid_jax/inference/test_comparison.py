@@ -188,3 +188,13 @@ def test_bad_conditions(key):
         compare_pid(before, [after[0], after[1][None], after[2]], **options)
     with pytest.raises(ValueError, match=r"intervention.*target.*NaN"):
         compare_pid(before, [*after[:2], np.where(np.arange(N)[:, None] == 3, [np.nan, 1.0], after[2])], **options)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_replicates_of_too_few_different_rows_are_no_evidence(key):
+    """Adjusted p-values are no smaller than single ones, but for what both take from normal and drawn errors."""
+    found = compare_pid(*pairs(2, samples=11), spec=SPEC, key=key, resamples=100)
+    for name in QUANTITIES:
+        single, adjusted = getattr(found.p_value, name), getattr(found.family_wise, name)
+        assert (adjusted > 0.5 * single).all()
+    assert any("repeated" in note for note in found.notes)
