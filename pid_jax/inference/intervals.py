@@ -91,18 +91,17 @@ def deviations(drawn: np.ndarray, value: np.ndarray) -> np.ndarray:
         value: What they are replicates of (...).
     """
     finite = repeat_finite(drawn)
-    with np.errstate(invalid="ignore"):
-        return np.where(np.isinf(value), 0, finite - finite.mean(axis=0))
+    return np.where(np.isinf(value), 0, finite - finite.mean(axis=0))
 
 
 def repeat_finite(drawn: np.ndarray) -> np.ndarray:
     """Repeat finite replicates, along the first axis, in place of the others; NaN where there are none."""
-    is_finite = np.isfinite(drawn)
-    finite = np.array(drawn)
-    for place in zip(*np.nonzero(~is_finite.all(axis=0)), strict=True):
-        at = (slice(None), *place)
-        known = drawn[at][is_finite[at]]
-        finite[at] = np.where(is_finite[at], drawn[at], np.resize(known, len(drawn)) if known.size else np.nan)
+    finite = np.where(np.isfinite(drawn), drawn, np.nan)
+    for place in np.argwhere(np.isnan(finite).any(axis=0)):
+        replicates = finite[(slice(None), *place)]
+        is_lost = np.isnan(replicates)
+        if not is_lost.all():
+            replicates[is_lost] = np.resize(replicates[~is_lost], len(replicates))[is_lost]
     return finite
 
 
