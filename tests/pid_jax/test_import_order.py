@@ -18,6 +18,7 @@ ROOMS = (
     "gaussian",
     "pid",
     "settings",
+    "discrete",
     "normality",
     "reduce",
     "flow",
