@@ -1,5 +1,7 @@
 """The public names of pid_jax, each with its home: the only list of them."""
 
+from .categorical.estimate import estimate_categorical_pid as estimate_categorical_pid
+from .categorical.result import CategoricalPID as CategoricalPID
 from .decompose.coupling import OptimalCoupling as OptimalCoupling
 from .decompose.coupling import optimal_coupling as optimal_coupling
 from .decompose.pid import gaussian_pid as gaussian_pid
@@ -32,6 +34,13 @@ from .pid.broja import pid_broja as pid_broja
 from .pid.mmi import MMI as MMI
 from .pid.mmi import pid_mmi as pid_mmi
 from .runtime.devices import use_devices as use_devices
+from .settings.categorical import AutoClassifier as AutoClassifier
+from .settings.categorical import CategoricalSpec as CategoricalSpec
+from .settings.categorical import DropRare as DropRare
+from .settings.categorical import LinearClassifier as LinearClassifier
+from .settings.categorical import NetworkClassifier as NetworkClassifier
+from .settings.categorical import PoolRare as PoolRare
+from .settings.categorical import ProductClassifier as ProductClassifier
 from .settings.estimate import OAS as OAS
 from .settings.estimate import PCA as PCA
 from .settings.estimate import Exact as Exact

@@ -153,12 +153,12 @@ def reduce_variables(
     for_reduction, for_estimate = jax.random.split(key)
     keys = jax.random.split(for_reduction, len(named))
     each = zip(names, usable.arrays, bases, dims, keys, strict=True)
-    reduced = [_reduce_all(name, array, base, d, spec, k) for name, array, base, d, k in each]
+    reduced = [reduce_variable(name, array, base, d, spec, k) for name, array, base, d, k in each]
     reduced[-1] = dataclasses.replace(reduced[-1], status=usable.status, notes=(*reduced[-1].notes, *usable.notes))
     return reduced, leading, for_estimate
 
 
-def _reduce_all(
+def reduce_variable(
     name: str, array: np.ndarray, fitted_on: np.ndarray | None, dim: int, spec: PIDSpec, key: jax.Array
 ) -> Reduced:
     """Reduce all problems of one variable, and note what was left out."""

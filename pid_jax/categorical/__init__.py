@@ -1,0 +1,1 @@
+"""What two sources tell about a categorical answer, from samples."""

@@ -1,0 +1,122 @@
+"""Answers as whole numbers: which classes there are, and what happens to those with few samples."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pid_jax.runtime.arrays import to_numpy
+from pid_jax.settings.categorical import PoolRare, Rare
+
+OTHER = "other"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """Answers of n samples in one or several problems.
+
+    Attributes:
+        codes: Class of each sample (..., n); −1 where a sample is left out of all problems.
+        classes: Name of each class.
+        notes: What was pooled or left out, in plain words.
+    """
+
+    codes: np.ndarray
+    classes: tuple[Any, ...]
+    notes: tuple[str, ...] = ()
+
+
+def read_answers(answer: Any, rare: Rare, name: str = "answer") -> Answers:
+    """Turn answers into class numbers, and pool or leave out rare ones.
+
+    Args:
+        answer: Whole numbers, booleans, strings, or objects of pandas or xarray that hold them, of shape (..., n).
+        rare: What happens to answers with few samples, counted in all problems together.
+        name: What the argument is called in errors.
+
+    Raises:
+        TypeError: For numbers that are not whole, and for anything that is no answer.
+        ValueError: For missing answers, no samples, or fewer than two classes that are left.
+    """
+    values = _as_labels(name, answer)
+    if values.ndim == 0 or values.size == 0:
+        raise ValueError(f"{name} needs one answer for each sample, shape (..., n), got shape {values.shape}.")
+    classes, codes = np.unique(values, return_inverse=True)
+    codes = codes.reshape(values.shape)
+    if len(classes) == 1:
+        raise ValueError(
+            f"{name} is {classes[0]!r} in all samples, so there is nothing to tell: leave the problem out, or add "
+            "samples with other answers."
+        )
+    problems = max(1, codes.size // codes.shape[-1])
+    counts = np.bincount(codes.ravel(), minlength=len(classes)) / problems
+    few = counts < rare.fewest
+    if not few.any():
+        return Answers(codes=codes, classes=_plain(classes))
+    return _without_rare(codes, classes, counts, few, rare, name)
+
+
+def _without_rare(
+    codes: np.ndarray, classes: np.ndarray, counts: np.ndarray, few: np.ndarray, rare: Rare, name: str
+) -> Answers:
+    """Pool or leave out the classes that are rare."""
+    is_pooled = isinstance(rare, PoolRare) and counts[few].sum() >= rare.fewest
+    kept = np.flatnonzero(~few)
+    if len(kept) + is_pooled < 2:
+        raise ValueError(
+            f"{name} has {len(classes)} classes, of which {len(kept)} have at least {rare.fewest} samples: two are "
+            f"needed. Add samples, or lower {type(rare).__name__}(fewest=...)."
+        )
+    new = np.full(len(classes), len(kept) if is_pooled else -1)
+    new[kept] = np.arange(len(kept))
+    share = counts[few].sum() / counts.sum()
+    what = f'pooled as "{OTHER}"' if is_pooled else "left out"
+    note = f"{int(few.sum())} answers with fewer than {rare.fewest} samples ({share:.1%} of all) are {what}"
+    codes = new[codes]
+    if not is_pooled and codes.ndim > 1:  # a sample is in all problems or in none
+        codes = np.where((codes < 0).any(axis=tuple(range(codes.ndim - 1))), -1, codes)
+    return Answers(codes=codes, classes=(*_plain(classes[kept]), *([OTHER] * is_pooled)), notes=(note,))
+
+
+def _plain(classes: np.ndarray) -> tuple[Any, ...]:
+    return tuple(classes.tolist())
+
+
+def _as_labels(name: str, answer: Any) -> np.ndarray:
+    """Return answers as an array of whole numbers or of strings."""
+    raw = np.asarray(getattr(answer, "values", answer))
+    if raw.dtype.kind in "US":
+        return raw.astype(str)
+    if raw.dtype.kind == "O":
+        return _from_objects(name, raw)
+    array = to_numpy(name, answer)
+    if array.dtype.kind == "f":
+        bad = np.argwhere(~np.isfinite(array))
+        if len(bad):
+            raise ValueError(
+                f"{name} is missing or infinite for {len(bad)} samples, the first at index {tuple(bad[0].tolist())}: "
+                "leave these samples out of all arguments."
+            )
+        raise TypeError(
+            f"{name} needs classes (whole numbers or strings), got {array.dtype}: convert numbers that stand for "
+            "classes with .astype(int), or use estimate_pid for a continuous target."
+        )
+    return array
+
+
+def _from_objects(name: str, raw: np.ndarray) -> np.ndarray:
+    """Read strings, or whole numbers, in an array of objects."""
+    flat = raw.ravel()
+    missing = [i for i, one in enumerate(flat) if one is None or one != one]
+    if missing:
+        raise ValueError(
+            f"{name} is missing for {len(missing)} samples, the first at position {missing[0]}: leave these samples "
+            "out of all arguments."
+        )
+    if all(isinstance(one, str) for one in flat):
+        return raw.astype(str)
+    if all(isinstance(one, (int, np.integer, bool, np.bool_)) for one in flat):
+        return raw.astype(np.int64)
+    kinds = sorted({type(one).__name__ for one in flat if isinstance(one, Hashable)})
+    raise TypeError(f"{name} needs classes that are all whole numbers or all strings, got {', '.join(kinds)}.")

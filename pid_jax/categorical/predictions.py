@@ -1,0 +1,169 @@
+"""Predictions of the answer from each source and from both, out of fold, by the classifier that predicts best."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int
+
+from pid_jax.categorical.features import side_by_side, whiten_folds, with_products
+from pid_jax.categorical.logistic import fit_path, held_out_score
+from pid_jax.categorical.network import fit_networks
+from pid_jax.runtime.by_type import by_type
+from pid_jax.runtime.devices import map_problems, over_devices
+from pid_jax.runtime.precision import double_precision, single_precision
+from pid_jax.settings.categorical import (
+    CategoricalSpec,
+    Classifier,
+    LinearClassifier,
+    NetworkClassifier,
+    ProductClassifier,
+)
+
+FREQUENCIES = "frequencies"
+_TINY = 1e-9
+_COPIES = 12  # arrays as large as the features that exist at a time while a classifier is fitted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """What the classifiers of all folds say about all samples, from one source or from both.
+
+    Attributes:
+        log_probabilities: Log probabilities of the classes (B, F, n, K), float32.
+        classifier: Name of the classifier chosen for each problem (B,).
+    """
+
+    log_probabilities: np.ndarray
+    classifier: np.ndarray
+
+
+def draw_folds(codes: np.ndarray, folds: int, seed: np.ndarray) -> np.ndarray:
+    """Assign samples to folds, so that each has about the same number of samples of every class.
+
+    Args:
+        codes: Class of each sample (B, n).
+        folds: Number of folds.
+        seed: Whole numbers that decide the order within classes.
+
+    Returns:
+        Fold of each sample (B, n).
+    """
+    rank = np.random.default_rng(seed).random(codes.shape[-1])
+    found = np.empty(codes.shape, int)
+    for row, own in zip(found, codes, strict=True):
+        row[np.lexsort((rank, own))] = np.arange(len(own)) % folds
+    return found
+
+
+def training_weights(fold: np.ndarray, folds: int) -> np.ndarray:
+    """Return 1 where a sample is in the training part of a fold, else 0: (B, F, n), float32."""
+    return (fold[:, None] != np.arange(folds)[:, None]).astype(np.float32)
+
+
+def frequencies(codes: np.ndarray, training: np.ndarray, classes: int) -> np.ndarray:
+    """Return the log frequencies of the classes in the training part of every fold, (B, F, K)."""
+    is_class = codes[:, :, None] == np.arange(classes)
+    shares = np.einsum("bfn,bnk->bfk", training, is_class) / training.sum(2, keepdims=True)
+    return np.log(np.maximum(shares, _TINY))
+
+
+def whiten_source(scores: np.ndarray, training: np.ndarray, components: int) -> np.ndarray:
+    """Return the components that classifiers see, (B, F, n, d), float32; see `whiten_folds`."""
+    dim = min(components, scores.shape[-1])
+    program = partial(whiten_folds, dim=dim)
+    size = training.shape[1] * scores.shape[1] * scores.shape[2]
+    with double_precision():
+        return map_problems(program, scores, training, bytes_each=8 * size, dtype=np.float64)
+
+
+def predict(
+    sources: Sequence[np.ndarray],
+    codes: np.ndarray,
+    training: np.ndarray,
+    spec: CategoricalSpec,
+    classes: int,
+    key: jax.Array,
+) -> Predictions:
+    """Fit all candidates for all problems and folds, and choose the best one for every problem.
+
+    Args:
+        sources: Components (B, F, n, d) of one source or of two.
+        codes: Class of each sample (B, n).
+        training: 1 where a sample is in the training part of a fold, else 0: (B, F, n).
+        spec: Candidates and their settings.
+        classes: Number of classes.
+        key: A JAX random key.
+    """
+    count = len(sources[0])
+    known = frequencies(codes, training, classes)
+    best = np.broadcast_to(known[:, :, None], (*training.shape, classes)).astype(np.float32)
+    best_score = _scores(best, codes, training)
+    names = np.full(count, FREQUENCIES, dtype="<U32")
+    width = sum(source.shape[-1] for source in sources)
+    for index, candidate in enumerate(spec.candidates):
+        each = _products(candidate, [source.shape[-1] for source in sources]) + width
+        size = 4 * _COPIES * training[0].size * (each + classes)
+        keys = jax.random.split(jax.random.fold_in(key, index), count)
+        program = partial(_fit, candidate=candidate, classes=classes)
+        with single_precision():
+            found = map_problems(
+                program, tuple(sources), codes, training, np.asarray(jax.random.key_data(keys)), bytes_each=size
+            )
+        score = _scores(found, codes, training)
+        is_better = score > best_score
+        best = np.where(is_better[:, None, None, None], found, best)
+        names = np.where(is_better, type(candidate).__name__, names)
+        best_score = np.maximum(score, best_score)
+    return Predictions(log_probabilities=best, classifier=names)
+
+
+def _products(candidate: Classifier, dims: Sequence[int]) -> int:
+    """Count the products that a classifier sees."""
+    if not isinstance(candidate, ProductClassifier):
+        return 0
+    heads = [min(dim, candidate.leading) for dim in dims]
+    return heads[0] * (heads[0] + 1) // 2 if len(heads) == 1 else sum(heads) + heads[0] * heads[1]
+
+
+@partial(jax.jit, static_argnames=("candidate", "classes", "mesh"))
+def _fit(
+    sources: tuple[Float[Array, "B F n d"], ...],
+    codes: Int[Array, "B n"],
+    training: Float[Array, "B F n"],
+    keys: Array,
+    *,
+    candidate: Classifier,
+    classes: int,
+    mesh: Mesh | None,
+) -> Float[Array, "B F n K"]:
+    def linear(sources: tuple, codes: Array, training: Array, _: Array) -> Array:
+        return fit_path(side_by_side(sources), codes, training, jnp.asarray(candidate.penalties, jnp.float32), classes)
+
+    def products(sources: tuple, codes: Array, training: Array, _: Array) -> Array:
+        seen = with_products(sources, candidate.leading)
+        return fit_path(seen, codes, training, jnp.asarray(candidate.penalties, jnp.float32), classes)
+
+    def network(sources: tuple, codes: Array, training: Array, key: Array) -> Array:
+        seen = side_by_side(sources)
+        return fit_networks(seen, codes, training, candidate, classes, jax.random.wrap_key_data(key))
+
+    cases = {LinearClassifier: linear, ProductClassifier: products, NetworkClassifier: network}
+    one = by_type("classifier", candidate, cases)
+    is_path = not isinstance(candidate, NetworkClassifier)
+
+    def every(*batch: Array) -> Array:
+        # The path of each problem ends where its own likelihood falls, so problems are solved one by one.
+        return lax.map(lambda problem: one(*problem), batch) if is_path else jax.vmap(one)(*batch)
+
+    return over_devices(every, mesh)(sources, codes, training, keys)
+
+
+def _scores(found: np.ndarray, codes: np.ndarray, training: np.ndarray) -> np.ndarray:
+    with single_precision():
+        return np.asarray(jax.vmap(held_out_score)(found, codes, training), np.float64)

@@ -1,0 +1,178 @@
+"""Union information about the answer, from calibrated predictions of each source: cut into cells, and solved."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int
+
+from pid_jax.categorical.calibrate import calibrate, claimed_information, rake
+from pid_jax.categorical.cells import find_cells, table_of
+from pid_jax.discrete.union import solve_union
+from pid_jax.runtime.devices import map_problems, over_devices
+from pid_jax.runtime.precision import double_precision
+
+# Cells times classes at most: the linear systems of the solver have as many unknowns.
+LARGEST_SYSTEM = 640
+FEWEST_CELLS = 8
+# Gaps in nats at which the solver stops: of the estimate, and of perturbed copies of it.
+_TOLERANCE, _ROUGH = 1e-6, 1e-5
+_COPIES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Union:
+    """Union information of B problems with n samples, from their predictions.
+
+    Attributes:
+        lower: Certified lower bound of the union information that the calibrated predictions have (B,), in nats.
+        upper: Certified upper bound: that of the cells, and what each source loses by them.
+        each: Union information of each sample (B, n): λ(a, y) + μ(b, y) − log p(y) at its cells and answer.
+        noise: By how much perturbed copies read higher, on average (B,).
+        loss: Information of each source that is lost by cells (B, 2).
+        temperature: Temperature of each source's predictions (B, 2).
+        tables: Joint tables of cell and class, (B, M, K) for each source.
+        cells: Cell of each sample, (B, n) for each source.
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    each: np.ndarray
+    noise: np.ndarray
+    loss: np.ndarray
+    temperature: np.ndarray
+    tables: tuple[np.ndarray, np.ndarray]
+    cells: tuple[np.ndarray, np.ndarray]
+
+
+class _Cut(NamedTuple):
+    tables: Float[Array, "V M K"]
+    cell: Int[Array, "n"]
+    loss: Float[Array, "V"]
+    temperature: Float[Array, ""]
+
+
+def number_of_cells(cells: int, classes: int, samples: int) -> int:
+    """Return how many cells each source gets, of those asked for."""
+    return min(cells, samples, max(FEWEST_CELLS, LARGEST_SYSTEM // classes))
+
+
+def union_information(
+    held_out: tuple[np.ndarray, np.ndarray],
+    deviations: tuple[np.ndarray, np.ndarray],
+    classes: np.ndarray,
+    codes: np.ndarray,
+    information: np.ndarray,
+    cells: int,
+    perturbations: int,
+    key: jax.Array,
+) -> Union:
+    """Bound the union information of predictions, and estimate how much of it is noise of the predictions.
+
+    Args:
+        held_out: Log probabilities of the classes (B, n, K) by classifiers that did not see the sample, of each source.
+        deviations: Directions (B, F, n, K) in which the classifiers of the folds differ; none are used where
+            `perturbations` is 0.
+        classes: Frequencies of the classes (B, K).
+        codes: Class of each sample (B, n).
+        information: What each source's predictions are worth (B, 2), in nats.
+        cells: Cells of each source.
+        perturbations: Perturbed copies.
+        key: A JAX random key.
+    """
+    keys = np.asarray(jax.random.key_data(jax.random.split(key, len(classes))))
+    cuts = []
+    for index in (0, 1):
+        size = 8 * _COPIES * held_out[index][0].size * (1 + perturbations) + 8 * len(codes[0]) * cells * 4
+        program = partial(_cut, source=index, cells=cells, perturbations=perturbations)
+        batches = (held_out[index], deviations[index], classes, information[:, index])
+        with double_precision():
+            wide = [x.astype(np.float64) for x in batches]
+            cuts.append(map_problems(program, *wide, keys, bytes_each=size))
+    first, second = (cut.tables.reshape(-1, *cut.tables.shape[2:]) for cut in cuts)
+    tolerance = np.tile(np.array([_TOLERANCE] + [_ROUGH] * perturbations), len(classes))
+    with double_precision():
+        solved = map_problems(_solve, first, second, tolerance, bytes_each=8 * 4 * (cells * classes.shape[1]) ** 2)
+    lower, upper = (x.reshape(len(classes), -1) for x in solved[:2])
+    lam, mu = (x.reshape(len(classes), -1, *x.shape[1:])[:, 0] for x in solved[2:])
+    rows = np.arange(len(classes))[:, None]
+    each = lam[rows, cuts[0].cell, codes] + mu[rows, cuts[1].cell, codes] - np.log(classes[rows, codes])
+    loss = np.stack([cut.loss for cut in cuts], axis=-1)  # (B, copies, 2)
+    ends = lower, upper + loss.sum(axis=-1)
+    middle = (ends[0] + ends[1]) / 2
+    noise = middle[:, 1:].mean(axis=1) - middle[:, 0] if perturbations else np.zeros(len(classes))
+    return Union(
+        lower=ends[0][:, 0],
+        upper=ends[1][:, 0],
+        each=each,
+        noise=noise,
+        loss=loss[:, 0],
+        temperature=np.stack([cut.temperature for cut in cuts], axis=-1),
+        tables=(cuts[0].tables[:, 0], cuts[1].tables[:, 0]),
+        cells=(cuts[0].cell, cuts[1].cell),
+    )
+
+
+@partial(jax.jit, static_argnames=("source", "cells", "perturbations", "mesh"))
+def _cut(
+    held_out: Float[Array, "B n K"],
+    deviations: Float[Array, "B F n K"],
+    classes: Float[Array, "B K"],
+    information: Float[Array, "B"],
+    keys: Array,
+    *,
+    source: int,
+    cells: int,
+    perturbations: int,
+    mesh: Mesh | None,
+) -> _Cut:
+    """Calibrate the predictions of one source, and perturbed copies of them, and cut each into cells."""
+
+    def one(
+        held_out: Float[Array, "n K"],
+        deviations: Float[Array, "F n K"],
+        classes: Float[Array, "K"],
+        information: Float[Array, ""],
+        key: Array,
+    ) -> _Cut:
+        for_cells, for_noise = jax.random.split(jax.random.fold_in(jax.random.wrap_key_data(key), source))
+
+        def cut(log_probabilities: Float[Array, "n K"]) -> tuple:
+            posteriors, temperature = calibrate(log_probabilities, classes, information)
+            cell = find_cells(posteriors, cells, for_cells)
+            table = rake(table_of(posteriors, cell, cells), classes)
+            # A table is its own set of posteriors, one for each cell and weighted by it.
+            loss = claimed_information(posteriors, classes) - _table_information(table, classes)
+            return table, cell, jnp.maximum(loss, 0), temperature
+
+        table, cell, loss, temperature = cut(held_out)
+        folds = len(deviations)
+        weights = jax.random.normal(for_noise, (perturbations, folds), held_out.dtype) * np.sqrt((folds - 1) / folds)
+        found = lax.map(lambda w: cut(held_out + jnp.tensordot(w, deviations, 1)), weights) if perturbations else None
+        tables = table[None] if found is None else jnp.concatenate([table[None], found[0]])
+        losses = loss[None] if found is None else jnp.concatenate([loss[None], found[2]])
+        return _Cut(tables, cell, losses, temperature)
+
+    return over_devices(jax.vmap(one), mesh)(held_out, deviations, classes, information, keys)
+
+
+def _table_information(table: Float[Array, "M K"], classes: Float[Array, "K"]) -> Float[Array, ""]:
+    marginal = table.sum(axis=1, keepdims=True)
+    ratio = jnp.where(table > 0, table / jnp.where(table > 0, marginal * classes, 1), 1)
+    return jnp.sum(table * jnp.log(ratio))
+
+
+@partial(jax.jit, static_argnames=("mesh",))
+def _solve(
+    first: Float[Array, "B M K"], second: Float[Array, "B M K"], tolerance: Float[Array, "B"], *, mesh: Mesh | None
+) -> tuple:
+    def every(*batch: Array) -> tuple:
+        found = lax.map(lambda problem: solve_union(*problem), batch)  # each stops after its own number of steps
+        return found.lower, found.upper, found.lam, found.mu
+
+    return over_devices(every, mesh)(first, second, tolerance)
