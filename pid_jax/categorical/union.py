@@ -85,11 +85,11 @@ def union_information(
         perturbations: Perturbed copies.
         key: A JAX random key.
     """
-    keys = np.asarray(jax.random.key_data(jax.random.split(key, len(classes))))
     cuts = []
     for index in (0, 1):
+        keys = np.asarray(jax.random.key_data(jax.random.split(jax.random.fold_in(key, index), len(classes))))
         size = 8 * _COPIES * held_out[index][0].size * (1 + perturbations) + 8 * len(codes[0]) * cells * 4
-        program = partial(_cut, source=index, cells=cells, perturbations=perturbations)
+        program = partial(_cut, cells=cells, perturbations=perturbations)
         batches = (held_out[index], deviations[index], classes, information[:, index])
         with double_precision():
             wide = [x.astype(np.float64) for x in batches]
@@ -118,7 +118,7 @@ def union_information(
     )
 
 
-@partial(jax.jit, static_argnames=("source", "cells", "perturbations", "mesh"))
+@partial(jax.jit, static_argnames=("cells", "perturbations", "mesh"))
 def _cut(
     held_out: Float[Array, "B n K"],
     deviations: Float[Array, "B F n K"],
@@ -126,7 +126,6 @@ def _cut(
     information: Float[Array, "B"],
     keys: Array,
     *,
-    source: int,
     cells: int,
     perturbations: int,
     mesh: Mesh | None,
@@ -140,7 +139,7 @@ def _cut(
         information: Float[Array, ""],
         key: Array,
     ) -> _Cut:
-        for_cells, for_noise = jax.random.split(jax.random.fold_in(jax.random.wrap_key_data(key), source))
+        for_cells, for_noise = jax.random.split(jax.random.wrap_key_data(key))
 
         def cut(log_probabilities: Float[Array, "n K"]) -> tuple:
             posteriors, temperature = calibrate(log_probabilities, classes, information)
