@@ -141,6 +141,6 @@ def _extents(span: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
 
 
 def _reads(groups: TokenGroups, *, absent: str) -> torch.Tensor:
-    """Mark the pairs of a query outside of the absent span and a key in it: (batch, queries, keys)."""
+    """Mark the pairs of a token outside of the absent span as query and one in it as key: (batch, queries, keys)."""
     span = span_of(groups, absent)
-    return ~span[:, :, None] & span[:, None, :]
+    return (groups.is_token & ~span)[:, :, None] & span[:, None, :]
