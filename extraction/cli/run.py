@@ -114,7 +114,7 @@ def decision(
     base = ActivationStore.open(baseline)
     settings = from_manifest(dict(base.manifest.settings))
 
-    from extraction.run.decision import DecisionSettings, extract_decision
+    from extraction.run.decision import DecisionSettings, fill_decision
 
     chosen = DecisionSettings(absent=absent, draws=draws, seed=seed)
     samples = _samples_of(base, settings)
@@ -122,7 +122,7 @@ def decision(
     vlm = _load(settings.model, where, process)
     extraction = _Extraction(vlm, settings, process, how)
     with extraction.showing(out_dir, f"{chosen.count} conditions", len(samples) * chosen.count) as options:
-        stores = extract_decision(vlm, samples, base, out_dir, chosen, options, extraction.tell_removal)
+        stores = fill_decision(vlm, samples, base, out_dir, chosen, options, extraction.tell_removal)
     extraction.compare(base, list(stores.values()))
 
 

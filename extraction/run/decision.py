@@ -71,7 +71,7 @@ class DecisionSettings:
         return self.draws * len(MODALITIES)
 
 
-def extract_decision(
+def fill_decision(
     vlm: VisionLanguageModel,
     samples: Sequence[Sample],
     baseline: ActivationStore,
