@@ -148,23 +148,22 @@ class _Job:
 
             targets.append(Target(store=self._start(describe_removal(removal), prove), knockout=removal))
         self._fill(self.samples, targets, self.options)
-        return _named(targets)
+        return {str(target.store.manifest.condition["name"]): target.store for target in targets}
 
     def replace(self, how: DecisionSettings) -> dict[str, ActivationStore]:
         """Fill a store for each draw and modality, sequentially."""
-        rows, done, stores = frozenset(self.reference.baseline.ids.tolist()), 0, {}
-        for draw in range(1, how.draws + 1):
-            for absent in MODALITIES:
-                replaced = replace_part(self.samples, absent, how.seed, draw, rows)
-                condition = _describe_replacement(absent, how.seed, draw)
-                store = self._start(condition, lambda: {"baseline_error": self.reference.error})
-                columns = {name: {REPLACED_BY: partner} for name, partner in replaced.partners.items()}
-                targets = [Target(store=store, columns=columns)]
-                self._say_unchanged(replaced, absent, condition["name"])
-                self._fill(replaced.samples, targets, _continued(self.options, done))
-                stores |= _named(targets)
-                done += len(self.samples)
-        return stores
+        rows, size = frozenset(self.reference.baseline.ids.tolist()), len(self.samples)
+        chosen = [(draw, absent) for draw in range(1, how.draws + 1) for absent in MODALITIES]
+        conditions = [_describe_replacement(absent, how.seed, draw) for draw, absent in chosen]
+        stores = [self._start(one, lambda: {"baseline_error": self.reference.error}) for one in conditions]
+        there = [sum(len(store.shard_ids(i)) for i in store.present_shards()) for store in stores]
+        for k, (store, (draw, absent)) in enumerate(zip(stores, chosen, strict=True)):
+            replaced = replace_part(self.samples, absent, how.seed, draw, rows)
+            self._say_unchanged(replaced, absent, conditions[k]["name"])
+            columns = {name: {REPLACED_BY: partner} for name, partner in replaced.partners.items()}
+            done = k * size + sum(there[k + 1 :])
+            self._fill(replaced.samples, [Target(store=store, columns=columns)], _continued(self.options, done))
+        return {str(store.manifest.condition["name"]): store for store in stores}
 
     def _start(self, condition: dict[str, Any], prove: Callable[[], dict[str, Any]]) -> ActivationStore:
         return start_store(replace(self.manifest, condition=condition), join_path(self.out, condition["name"]), prove)
@@ -219,7 +218,3 @@ def _describe_replacement(absent: str, seed: int, draw: int) -> dict[str, Any]:
 def _continued(options: RunOptions, done: int) -> RunOptions:
     """Count on from what is done."""
     return replace(options, progress=lambda more: options.progress(done + more))
-
-
-def _named(targets: Sequence[Target]) -> dict[str, ActivationStore]:
-    return {str(target.store.manifest.condition["name"]): target.store for target in targets}
