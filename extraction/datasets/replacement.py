@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from extraction.datasets.sample import Sample
@@ -16,20 +16,20 @@ class Replaced:
         samples: In the order of the originals, with their ids, tasks and gold answers. A sample that is alone in its
             task, or that does not take part, has a `problem` instead.
         partners: Id of the sample that the part comes from, by id.
-        unchanged: Ids of samples whose partner has the same image, or the same question. There are only as many as
-            cannot be avoided: those of an image or a question that more than half of a task shares.
     """
 
     samples: tuple[Sample, ...]
     partners: dict[str, str]
-    unchanged: tuple[str, ...]
 
 
 def replace_part(samples: Sequence[Sample], part: str, seed: int, draw: int, ids: frozenset[str]) -> Replaced:
     """Give every sample the image or the question of another sample of its task; each is used once.
 
-    Samples with one image (or question) are neighbors on a ring, in an order drawn by lots, and the ring is turned by
-    a random angle of at least its largest group. The draw depends on nothing but seed, draw, part, and the samples.
+    The samples of a task are ordered by lots, and each gets the part of the next: a random cycle. The other sample may
+    have the same image, or the same question, as often as this occurs by chance. Were that excluded, what is absent
+    would still say which one it is not, and averages over draws would not be averages over the task.
+
+    The draw depends on nothing but seed, draw, part, and the ids of each task.
 
     Args:
         samples: The samples.
@@ -44,30 +44,13 @@ def replace_part(samples: Sequence[Sample], part: str, seed: int, draw: int, ids
             by_task.setdefault(sample.task, []).append(sample)
     sources: dict[str, Sample] = {}
     for own in by_task.values():
-        if len(own) > 1:
-            sources |= _turn(own, part, (part, seed, draw))
-    made = tuple(_exchange(sample, sources.get(sample.id), part, sample.id in ids) for sample in samples)
-    by_id = {sample.id: sample for sample in samples}
-    unchanged = (i for i, source in sources.items() if _part_of(by_id[i], part) == _part_of(source, part))
+        ring = sorted(own, key=lambda sample: _lot(part, seed, draw, sample.id))
+        if len(ring) > 1:
+            sources |= {sample.id: other for sample, other in zip(ring, [*ring[1:], ring[0]], strict=True)}
     return Replaced(
-        samples=made, partners={i: source.id for i, source in sources.items()}, unchanged=tuple(sorted(unchanged))
+        samples=tuple(_exchange(sample, sources.get(sample.id), part, sample.id in ids) for sample in samples),
+        partners={i: source.id for i, source in sources.items()},
     )
-
-
-def _turn(samples: Sequence[Sample], part: str, name: tuple[str, int, int]) -> dict[str, Sample]:
-    """Return the sample whose part each sample of a task gets, by id."""
-    lots = {sample.id: _lot(*name, sample.id) for sample in samples}
-    first: dict[Hashable, int] = {}
-    sizes: dict[Hashable, int] = {}
-    for sample in samples:
-        key = _part_of(sample, part)
-        first[key] = min(first.get(key, lots[sample.id]), lots[sample.id])
-        sizes[key] = sizes.get(key, 0) + 1
-    ring = sorted(samples, key=lambda sample: (first[_part_of(sample, part)], lots[sample.id]))
-    count, largest = len(ring), min(max(sizes.values()), len(ring) - 1)
-    turns = max(count - 2 * largest, 0) + 1  # from `largest` to `count - largest`, where both ends are apart
-    turn = largest + _lot(*name, ring[0].id, "turn") % turns
-    return {sample.id: ring[(i + turn) % count] for i, sample in enumerate(ring)}
 
 
 def _exchange(sample: Sample, source: Sample | None, part: str, takes_part: bool) -> Sample:
@@ -79,9 +62,5 @@ def _exchange(sample: Sample, source: Sample | None, part: str, takes_part: bool
     return replace(sample, problem=why if takes_part else "the sample has no row in the baseline")
 
 
-def _part_of(sample: Sample, part: str) -> Hashable:
-    return sample.image_key if part == "image" else sample.question.strip()
-
-
-def _lot(*name: object) -> int:
-    return int(hashlib.sha256(json.dumps(name).encode()).hexdigest(), 16)
+def _lot(part: str, seed: int, draw: int, sample: str) -> str:
+    return hashlib.sha256(json.dumps([part, seed, draw, sample]).encode()).hexdigest()

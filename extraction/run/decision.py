@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from extraction.datasets.replacement import Replaced, replace_part
+from extraction.datasets.replacement import replace_part
 from extraction.datasets.sample import Sample
 from extraction.errors import SampleError
 from extraction.model.load import VisionLanguageModel
@@ -159,7 +159,6 @@ class _Job:
         there = [sum(len(store.shard_ids(i)) for i in store.present_shards()) for store in stores]
         for k, (store, (draw, absent)) in enumerate(zip(stores, chosen, strict=True)):
             replaced = replace_part(self.samples, absent, how.seed, draw, rows)
-            self._say_unchanged(replaced, absent, conditions[k]["name"])
             columns = {name: {REPLACED_BY: partner} for name, partner in replaced.partners.items()}
             done = k * size + sum(there[k + 1 :])
             self._fill(replaced.samples, [Target(store=store, columns=columns)], _continued(self.options, done))
@@ -193,13 +192,6 @@ class _Job:
             if len(found) == _LENDERS:
                 break
         return list(found.values())
-
-    def _say_unchanged(self, replaced: Replaced, absent: str, name: str) -> None:
-        if replaced.unchanged and self.options.process.is_first:
-            self.options.say(
-                f"{name}: {len(replaced.unchanged)} of {len(replaced.partners)} samples get the {absent} that "
-                f"they have, as more than half of their task shares it (first {replaced.unchanged[0]!r})."
-            )
 
 
 def _describe_replacement(absent: str, seed: int, draw: int) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from collections import Counter
 from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,10 +18,6 @@ def _samples(images: list[int], task: str = "t") -> list[Sample]:
     ]
 
 
-def _part(sample: Sample, part: str) -> str:
-    return str(getattr(sample, part)).strip()
-
-
 @given(
     tasks=st.lists(st.lists(st.integers(0, 4), min_size=2, max_size=12), min_size=1, max_size=3),
     part=st.sampled_from(("image", "question")),
@@ -30,7 +25,7 @@ def _part(sample: Sample, part: str) -> str:
     draw=st.integers(1, 3),
 )
 def test_laws(tasks, part, seed, draw):
-    """A permutation within the task without a fixed sample; the same part again only where it cannot be helped."""
+    """A permutation within the task without a fixed sample, whatever the order of the samples."""
     samples = [sample for k, images in enumerate(tasks) for sample in _samples(images, f"t{k}-")]
     ids = frozenset(sample.id for sample in samples)
     found = replace_part(samples, part, seed, draw, ids)
@@ -44,23 +39,23 @@ def test_laws(tasks, part, seed, draw):
         assert getattr(new, part) == getattr(source, part)
         other = "question" if part == "image" else "image"
         assert getattr(new, other) == getattr(old, other)
-    unavoidable = sum(max(0, 2 * max(Counter(images).values()) - len(images)) for images in tasks)
-    assert len(found.unchanged) == unavoidable
-    assert set(found.unchanged) == {
-        i for i, j in found.partners.items() if _part(by_id[i], part) == _part(by_id[j], part)
-    }
     again = replace_part(samples[::-1], part, seed, draw, ids)
     assert again.partners == found.partners, "the order of the samples does not matter"
 
 
-def test_draws_and_seeds_differ_and_partners_are_spread():
-    samples = _samples(list(range(40)))
+def test_every_other_sample_is_as_likely_and_draws_differ():
+    """Also those with the same image: what is absent must not say which one it is not."""
+    samples = _samples([0, 0, 0, 1, 2])
     ids = frozenset(sample.id for sample in samples)
-    draws = [replace_part(samples, "image", seed, draw, ids).partners for seed in (0, 1) for draw in range(1, 30)]
-    assert len({tuple(sorted(one.items())) for one in draws}) == len(draws)
+    count = 400
+    draws = [replace_part(samples, "image", seed, draw, ids).partners for seed in (0, 1) for draw in range(count // 2)]
     partners = Counter(one["t000"] for one in draws)
-    assert len(partners) > 25
-    assert max(partners.values()) <= 8
+    assert set(partners) == ids - {"t000"}
+    error = (count * 0.25 * 0.75) ** 0.5
+    assert all(abs(times - count / 4) < 4 * error for times in partners.values())
+    assert len({tuple(sorted(one.items())) for one in draws}) == 24, "all cycles of five samples"
+    questions = [replace_part(samples, "question", 0, draw, ids).partners for draw in range(20)]
+    assert questions != draws[:20], "images and questions are drawn apart"
 
 
 def test_samples_that_cannot_or_do_not_take_part():
@@ -74,11 +69,3 @@ def test_samples_that_cannot_or_do_not_take_part():
     assert "alone" in problems["alone000"]
     assert problems["broken"] == "no image"
     assert found.partners == {"t000": "t002", "t002": "t000"}
-
-
-@pytest.mark.parametrize("part", ["image", "question"])
-def test_one_question_for_all(part):
-    samples = _samples([3, 3, 3])
-    found = replace_part(samples, part, 0, 1, frozenset(sample.id for sample in samples))
-    assert len(found.unchanged) == 3
-    assert all(i != j for i, j in found.partners.items())

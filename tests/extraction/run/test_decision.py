@@ -14,7 +14,6 @@ from extraction.passes.encode import Encoder
 from extraction.passes.forward import ForwardPlan, run_batch
 from extraction.proof.knockout import KnockoutError
 from extraction.run.decision import DecisionSettings, fill_decision
-from extraction.run.fill import RunOptions
 from extraction.run.jobs import extract_baseline
 from extraction.run.settings import RunSettings
 from pid_jax import read_decision
@@ -201,16 +200,6 @@ def test_states_other_than_the_baselines_are_refused(llava, answered, baseline, 
     for how in (DecisionSettings(), DecisionSettings(absent="replaced")):
         with pytest.raises(KnockoutError, match="baseline"):
             fill_decision(llava, answered, baseline, tmp_path, how)
-
-
-def test_one_unchanged_question_is_said(llava, answered, settings, tmp_path):
-    same = [replace(sample, question="what is this ?") for sample in answered]
-    baseline, said = extract_baseline(llava, same, settings, tmp_path / "b"), []
-    options = RunOptions(say=said.append)
-    found = fill_decision(llava, same, baseline, tmp_path, DecisionSettings(absent="replaced"), options)
-    assert len(found) == 2
-    assert len(said) == 1
-    assert "6 of 6" in said[0]
 
 
 def test_no_layers_but_the_norm_need_the_role_last():
