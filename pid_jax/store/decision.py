@@ -21,6 +21,7 @@ NO_GOLD = -1
 
 _FEWEST = 2
 _FREE = ("roles", "layers", "dtype")  # settings that a decision may have of its own: what is recorded, and how
+_LONGEST = 300  # characters of a message on settings that differ
 _COLUMNS = ("task", "gold", "predicted")
 
 Stores = ActivationStore | Sequence[ActivationStore]
@@ -256,8 +257,9 @@ def _check_stores(name: str, absent: str, stores: Sequence[ActivationStore], bas
                 f"{len(store.manifest.ids)} samples here, {len(baseline.manifest.ids)} in the baseline, or others"
             )
         if different:
+            shown = different if len(different) <= _LONGEST else f"{different[:_LONGEST]} ..."
             raise StoreError(
-                f"{name} {store.path} does not belong to {baseline.path} ({different}): make it by `pid-extract "
+                f"{name} {store.path} does not belong to {baseline.path} ({shown}): make it by `pid-extract "
                 f"decision --baseline {baseline.path}`."
             )
         if (label := str(condition.get("name"))) in seen:
