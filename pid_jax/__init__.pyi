@@ -75,6 +75,8 @@ from .settings.posterior import GaussianLikelihood as GaussianLikelihood
 from .settings.posterior import InverseWishart as InverseWishart
 from .settings.posterior import StudentTLikelihood as StudentTLikelihood
 from .store.blocks import StoreBlocks as StoreBlocks
+from .store.decision import DecisionPosteriors as DecisionPosteriors
+from .store.decision import read_decision as read_decision
 from .store.store import ActivationStore as ActivationStore
 from .store.targets import AnswerEmbedding as AnswerEmbedding
 from .store.targets import AnswerLogits as AnswerLogits
