@@ -21,7 +21,7 @@ _COMBINED = {
 }
 # Variances of what was added for learning, and subtracted for noise, as shares of their squares; variance of a value
 # that lies anywhere in an interval, as a share of its squared width.
-LEARNING_SHARE, NOISE_SHARE, WIDTH_SHARE = 0.1, 0.5, 1 / 12
+LEARNING_SHARE, NOISE_SHARE, WIDTH_SHARE = 0.1, 0.5, 1 / 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,22 +86,30 @@ def union_estimate(union: Union, information: np.ndarray) -> tuple[np.ndarray, n
     return np.maximum((low + high) / 2 - union.noise, np.maximum(i_1, i_2)), high - low
 
 
-def quantities(pointwise: Pointwise, union: Union) -> tuple[PIDQuantities, PIDQuantities, PIDQuantities]:
+def quantities(
+    pointwise: Pointwise, union: Union, coefficients: np.ndarray
+) -> tuple[PIDQuantities, PIDQuantities, PIDQuantities]:
     """Combine informations and the union information into the atoms.
+
+    Args:
+        pointwise: Informations of every sample.
+        union: Union information.
+        coefficients: Coefficients of linear classifiers of source_1, source_2 and both (3,). Where there is nothing to
+            learn, 2 n times a gain in mean likelihood scatters like a χ² variable with as many degrees of freedom.
 
     Returns:
         Estimates (B,), standard errors (B,), and the share of every sample (B, n), whose mean is the estimate.
     """
     total, width = union_estimate(union, pointwise.information)
+    count = pointwise.each.shape[-1]
     each = np.concatenate([pointwise.each, (union.each + (total - union.each.mean(axis=1))[:, None])[:, None]], axis=1)
     extra = np.concatenate(
         [
-            LEARNING_SHARE * pointwise.learning**2,
+            LEARNING_SHARE * pointwise.learning**2 + coefficients / (2 * count**2),
             (WIDTH_SHARE * width**2 + NOISE_SHARE * union.noise**2)[:, None],
         ],
         axis=1,
     )
-    count = each.shape[-1]
     estimates, errors, shares = {}, {}, {}
     for name, coefficients in _COMBINED.items():
         weights = np.array(coefficients)

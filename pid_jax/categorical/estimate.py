@@ -218,7 +218,8 @@ def estimate_classified(
     for number, (own, one) in enumerate(zip(([seen[0]], [seen[1]], seen), jax.random.split(for_fits, 3), strict=True)):
         fits.append(predict(own, codes, training, spec, classes, one))
         progress(2 + number, _STEPS)
-    found = decompose_predictions(fits, codes, fold, training, classes, spec, for_union)
+    dims = np.array([seen[0].shape[-1], seen[1].shape[-1], seen[0].shape[-1] + seen[1].shape[-1]])
+    found = decompose_predictions(fits, codes, fold, training, dims, spec, for_union)
     progress(_STEPS, _STEPS)
     notes = (*samples.notes, *(note for one in reduced for note in one.notes))
     return _result(found, fits, samples, codes, notes, spec).without(samples.status)
@@ -238,11 +239,12 @@ def decompose_predictions(
     codes: np.ndarray,
     fold: np.ndarray,
     training: np.ndarray,
-    classes: int,
+    dims: np.ndarray,
     spec: CategoricalSpec,
     key: jax.Array,
 ) -> _Found:
-    """Turn predictions from source_1, source_2 and both into atoms."""
+    """Turn predictions from source_1, source_2 and both, of so many dimensions each, into atoms."""
+    classes = fits[0].log_probabilities.shape[-1]
     shares = np.stack([np.bincount(one, minlength=classes) for one in codes]) / codes.shape[1]
     entropy = -np.sum(shares * np.log(np.where(shares > 0, shares, 1)), axis=1)
     logs = [one.log_probabilities for one in fits]
@@ -264,7 +266,7 @@ def decompose_predictions(
     claimed = np.stack([entropy + np.sum(np.exp(x) * x, axis=2, dtype=np.float64).mean(axis=1) for x in held_out], 1)
     return _Found(
         pointwise=pointwise,
-        values=quantities(pointwise, union),
+        values=quantities(pointwise, union, dims * (classes - 1)),
         claimed=claimed,
         entropy=entropy,
         union=union,
