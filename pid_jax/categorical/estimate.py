@@ -222,7 +222,7 @@ def estimate_classified(
     found = decompose_predictions(fits, codes, fold, training, dims, spec, for_union)
     progress(_STEPS, _STEPS)
     notes = (*samples.notes, *(note for one in reduced for note in one.notes))
-    return _result(found, fits, samples, codes, notes, spec).without(samples.status)
+    return _result(found, fits, samples, codes, dims, notes, spec).without(samples.status)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,6 +278,7 @@ def _result(
     fits: list[Predictions],
     samples: Classified,
     codes: np.ndarray,
+    dims: np.ndarray,
     notes: tuple[str, ...],
     spec: CategoricalSpec,
 ) -> CategoricalPID:
@@ -305,6 +306,7 @@ def _result(
         temperature=union.temperature,
         classifier=np.stack([one.classifier for one in fits], axis=-1),
         classes=samples.classes,
+        dims=tuple(dims[:2].tolist()),
         level=spec.level,
         notes=notes,
         settings=spec_to_dict(spec),

@@ -70,6 +70,14 @@ class Result:
 
         return dataclasses.replace(self, **self._changed(place, methodcaller("reshape", leading)))
 
+    def take(self, index: int) -> Self:
+        """Return one entry of the first leading axis."""
+
+        def choose(value: Any, at: int) -> np.ndarray:
+            return np.take(value, index, axis=at)
+
+        return dataclasses.replace(self, **self._changed(choose, methodcaller("take", index)))
+
     def without(self, status: np.ndarray) -> Self:
         """Return the same result with NaN for all numbers of problems that could not be computed.
 
