@@ -80,10 +80,10 @@ def solve_union(
 
     Returns:
         Bounds in nats, λ and μ, and the steps taken. `lower` is the value of λ and μ, up to rounding. Where a table has
-        an entry of 0 its dual variable is −inf, so that the union information of an event, λ + μ − log p(y), is that
-        of an impossible one: sum over entries above 0 only. With NaN in a table the bounds are NaN and no step is taken.
-        Needs float64: call it inside `double_precision()`, and map it by `lax.map` on a CPU, where problems stop each
-        after their own number of steps, or by `vmap`.
+        an entry of 0 its dual variable is −inf, so that the union information of an event, λ + μ − log p(y), is that of
+        an impossible one: sum over entries above 0 only. With NaN in a table the bounds are NaN and no step is taken.
+        Needs float64: call it inside `double_precision()`. Map it by `lax.map` on a CPU, where every problem then stops
+        after its own number of steps, or by `vmap`.
 
     Source: Bertschinger, Rauh, Olbrich, Jost & Ay (2014), Entropy 16(4), 2161, for the measure; Mehrotra (1992), SIAM
     Journal on Optimization 2(4), 575, for predictor and corrector; docs/decisions/0029-discrete-solver.md.
