@@ -35,6 +35,8 @@ from pid_jax.runtime.threads import one_blas_thread
 from pid_jax.settings.estimate import spec_to_dict
 
 TOLERANCE, MAX_STEPS = 1e-9, 60
+# Batches smaller than this are filled up.
+FEWEST = 8
 
 
 class _Union(NamedTuple):
@@ -183,10 +185,11 @@ def _union_broja(p_1: np.ndarray, p_2: np.ndarray, tol: float) -> _Union:
     flat = [p.reshape(-1, n, classes) for p, n in zip((p_1, p_2), cells, strict=True)]
     count = len(flat[0])
     # Numbers of problems are rounded up, so that few programs are compiled; empty tables take no step.
-    padding = (1 << (count - 1).bit_length()) - count if count else 0
+    padding = max(FEWEST, 1 << (count - 1).bit_length()) - count
     flat = [np.pad(p, ((0, padding), (0, 0), (0, 0))) for p in flat]
+    tols = np.full(len(flat[0]), tol)
     with use_devices(), double_precision(), one_blas_thread(classes * min(cells)):
-        solved = map_problems(partial(_solve_unions, tol=tol), *flat)
+        solved = map_problems(_solve_unions, *flat, tols)
     lower, upper, lam, mu = (x[:count] for x in solved[:4])
     return _Union(
         lower.reshape(leading),
@@ -196,14 +199,14 @@ def _union_broja(p_1: np.ndarray, p_2: np.ndarray, tol: float) -> _Union:
     )
 
 
-@partial(jax.jit, static_argnames=("tol", "mesh"))
+@partial(jax.jit, static_argnames=("mesh",))
 def _solve_unions(
-    p_1: Float[Array, "P A K"], p_2: Float[Array, "P B K"], *, tol: float, mesh: Mesh | None
+    p_1: Float[Array, "P A K"], p_2: Float[Array, "P B K"], tol: Float[Array, "P"], *, mesh: Mesh | None
 ) -> UnionSolution:
-    def one(pair: tuple[Array, Array]) -> UnionSolution:
-        return solve_union(*pair, tol=tol, max_steps=MAX_STEPS)
+    def one(problem: tuple[Array, Array, Array]) -> UnionSolution:
+        return solve_union(*problem, max_steps=MAX_STEPS)
 
-    return over_devices(lambda first, second: lax.map(one, (first, second)), mesh)(p_1, p_2)
+    return over_devices(lambda *batches: lax.map(one, batches), mesh)(p_1, p_2, tol)
 
 
 def _union_mmi(p_1: np.ndarray, p_2: np.ndarray, tol: float) -> _Union:

@@ -60,7 +60,7 @@ class _State(NamedTuple):
 
 
 def solve_union(
-    p_1: Float[Array, "A K"], p_2: Float[Array, "B K"], tol: float = 1e-9, max_steps: int = 60
+    p_1: Float[Array, "A K"], p_2: Float[Array, "B K"], tol: float | Float[Array, ""] = 1e-9, max_steps: int = 60
 ) -> UnionSolution:
     """Bound the least information about a class that two pairwise tables allow.
 
@@ -108,7 +108,7 @@ def solve_union(
     return UnionSolution(last.lower, last.upper, lam, mu, last.steps)
 
 
-def _set_up(p_1: Float[Array, "K A"], p_2: Float[Array, "K B"], tol: float) -> _Problem:
+def _set_up(p_1: Float[Array, "K A"], p_2: Float[Array, "K B"], tol: float | Float[Array, ""]) -> _Problem:
     least = SMALLEST_SHARE * tol / (p_1.size + p_2.size)
     return _Problem(
         p_1=p_1,
