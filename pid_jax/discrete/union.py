@@ -109,11 +109,12 @@ def solve_union(
 
 
 def _set_up(p_1: Float[Array, "K A"], p_2: Float[Array, "K B"], tol: float | Float[Array, ""]) -> _Problem:
+    is_finite = jnp.isfinite(p_1).all() & jnp.isfinite(p_2).all()
     least = SMALLEST_SHARE * tol / (p_1.size + p_2.size)
     return _Problem(
         p_1=p_1,
         p_2=p_2,
-        entropy=entropy(p_1.sum(axis=1)),
+        entropy=jnp.where(is_finite, entropy(p_1.sum(axis=1)), jnp.nan),  # and so are both bounds
         kept=(p_1 > least, p_2 > least),
         has_class=((p_1 > 0)[:, :, None] & (p_2 > 0)[:, None, :]).any(axis=0),
     )

@@ -1,6 +1,6 @@
 """The compiled core: bounds of the union information of one problem, mapped and of all sizes."""
 
-from functools import partial
+from functools import cache, partial
 
 import jax
 import numpy as np
@@ -23,16 +23,26 @@ def smooth_pairs(seed, count, cells, classes):
     return of_y[None, :, None, :] * each
 
 
-def solve(first, second, by, **options):
+@cache
+def program(by):
+    """The solver of a batch; tolerances and steps are arguments, so that it is compiled once for each shape."""
+
+    def run(first, second, tol, max_steps):
+        one = partial(solve_union, tol=tol, max_steps=max_steps)
+        return lax.map(lambda pair: one(*pair), (first, second)) if by == "map" else jax.vmap(one)(first, second)
+
+    return jax.jit(run)
+
+
+def solve(first, second, by="map", tol=1e-9, max_steps=60):
     with double_precision():
-        one = partial(solve_union, **options)
-        both = (lambda a, b: lax.map(lambda p: one(*p), (a, b))) if by == "map" else jax.vmap(one)
-        return jax.tree.map(np.asarray, jax.jit(both)(first, second))
+        return jax.tree.map(np.asarray, program(by)(first, second, tol, max_steps))
 
 
+@pytest.mark.slow
 def test_map_and_vmap_agree():
     pairs = smooth_pairs(0, 4, 6, 3)
-    mapped, batched = solve(*pairs, by="map"), solve(*pairs, by="vmap")
+    mapped, batched = solve(*pairs), solve(*pairs, by="vmap")
     np.testing.assert_allclose(mapped.lower, batched.lower, atol=1e-9)
     assert (mapped.upper - mapped.lower).max() <= 1e-9
     assert mapped.steps.max() < 20
@@ -42,7 +52,7 @@ def test_empty_problems_take_no_step_and_nan_stays():
     pairs = smooth_pairs(0, 4, 6, 3)
     pairs[:, 1] = 0
     pairs[:, 2] = np.nan
-    found = solve(*pairs, by="map")
+    found = solve(*pairs)
     assert found.steps[1] == 0
     assert found.lower[1] == found.upper[1] == 0
     assert np.isnan(found.lower[2])
@@ -51,8 +61,8 @@ def test_empty_problems_take_no_step_and_nan_stays():
 
 def test_few_steps_leave_bounds_that_hold():
     pairs = smooth_pairs(1, 4, 6, 3)
-    exact = solve(*pairs, by="map")
-    rough = solve(*pairs, by="map", max_steps=1)
+    exact = solve(*pairs)
+    rough = solve(*pairs, max_steps=1)
     assert (rough.upper - rough.lower).max() > 1e-9
     assert (rough.lower <= exact.upper).all()
     assert (rough.upper >= exact.lower).all()
@@ -61,8 +71,10 @@ def test_few_steps_leave_bounds_that_hold():
 @pytest.mark.slow
 def test_conjugate_gradients_find_the_same_bounds(monkeypatch):
     pairs = smooth_pairs(2, 4, 6, 3)
-    exact = solve(*pairs, by="map")
+    exact = solve(*pairs)
     monkeypatch.setattr(newton, "DENSE_ROWS", 1)
-    found = solve(*pairs, by="map", tol=1e-7)
+    program.cache_clear()
+    found = solve(*pairs, tol=1e-7)
+    program.cache_clear()
     np.testing.assert_allclose(found.lower, exact.lower, atol=2e-7)
     assert (found.upper - found.lower).max() <= 1e-7
