@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 # Up to this size of the Schur complement it is factored (a second a step at 2000); larger ones are solved by conjugate
 # gradients, which need no memory beyond that of a joint table.
 DENSE_ROWS = 2048
-CG_STEPS, CG_TOLERANCE = 200, 1e-6
+CG_STEPS, CG_TOLERANCE = 100, 1e-6
 
 Pair = tuple[Float[Array, "K A"], Float[Array, "K B"]]
 Solve = Callable[[Pair], Pair]
