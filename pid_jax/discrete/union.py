@@ -86,7 +86,8 @@ def solve_union(
         after its own number of steps, or by `vmap`.
 
     Source: Bertschinger, Rauh, Olbrich, Jost & Ay (2014), Entropy 16(4), 2161, for the measure; Mehrotra (1992), SIAM
-    Journal on Optimization 2(4), 575, for predictor and corrector; docs/decisions/0029-discrete-solver.md.
+    Journal on Optimization 2(4), 575, for predictor and corrector; Gondzio (1996), Computational Optimization and
+    Applications 6, 137, for the correction after them; docs/decisions/0029-discrete-solver.md.
     """
     if p_1.shape[0] < p_2.shape[0]:
         found = solve_union(p_2, p_1, tol, max_steps)
