@@ -118,10 +118,13 @@ def agreement(name: str, tables: Sequence[np.ndarray], found: DiscreteEstimate) 
     if not find_spec("cvxpy"):
         return row
     best, middle = [], (found.lower + found.upper) / 2
-    for table, lower, upper in zip(tables, found.lower, found.upper, strict=True):
-        values = np.array([cone_union(table.sum(axis=1), table.sum(axis=0), solver) for solver in SOLVERS])
-        outside = np.maximum(np.maximum(lower - values, values - upper), 0)
-        best.append(values[np.nanargmin(outside)] if np.isfinite(outside).any() else np.nan)
+    for table, ours in zip(tables, middle, strict=True):
+        values: list[float] = []
+        for solver in SOLVERS:  # the second one only where the first one is far off
+            values.append(cone_union(table.sum(axis=1), table.sum(axis=0), solver))
+            if abs(values[-1] - ours) <= ALLOWED:
+                break
+        best.append(min(values, key=lambda value, ours=ours: np.inf if np.isnan(value) else abs(value - ours)))
     difference = np.abs(np.array(best) - middle)
     return row | {
         "solved by cones": int(np.isfinite(difference).sum()),
@@ -176,15 +179,15 @@ def main() -> None:
         "discrete",
         "Decomposition of tables",
         "BROJA of a class and two discrete sources. Differences and gaps are of the union information, in nats, from "
-        "which all atoms follow; of the two cone solvers the one that comes closer counts. CPU time of all threads, "
+        "which all atoms follow; where CLARABEL differs by more than 1e-8, ECOS has a try, and the closer one counts. CPU time of all threads, "
         "after compilation; times of cvxpy include its set-up. Ratios above 1: pid_jax is faster.",
         {
-            "Agreement with cone programs": collect(
-                lambda name: agreement(name, cases[name], discrete_pid(padded(cases[name]))), cases
-            ),
             f"CPU time, {PROBLEMS} tables to a gap of {TOLERANCE:g} nats": collect(speed, (2, 11)),
             "Beside other packages, one table to a gap of 1e-9": collect(
                 against_peers, ((2, 4), (2, 8), (2, 16), (2, 32), (6, 16), (10, 16))
+            ),
+            "Agreement with cone programs": collect(
+                lambda name: agreement(name, cases[name], discrete_pid(padded(cases[name]))), cases
             ),
         },
         *(name for name in ("cvxpy", "clarabel", "ecos", "dit") if find_spec(name)),

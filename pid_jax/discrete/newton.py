@@ -137,8 +137,8 @@ def _iterative_solver(
     def solve(rhs: Pair) -> Pair:
         lam = apply(inverse_a, rhs[0])
         reduced = rhs[1] - off_diagonal((lam, rhs[1]))[1]
-        mu, _ = cg(schur, reduced, tol=CG_TOLERANCE, maxiter=CG_STEPS, M=partial(apply, inverse_b))
-        mu = jnp.where(kept[1], mu, 0)
+        found, _ = cg(schur, reduced, tol=CG_TOLERANCE, maxiter=CG_STEPS, M=partial(apply, inverse_b))
+        mu: Array = jnp.where(kept[1], found, 0)  # pyright: ignore[reportAssignmentType]
         lam = lam - apply(inverse_a, off_diagonal((lam, mu))[0])
         return jnp.where(kept[0], lam, 0), mu
 

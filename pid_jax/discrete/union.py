@@ -93,9 +93,8 @@ def solve_union(
         found = solve_union(p_2, p_1, tol, max_steps)
         return found._replace(lam=found.mu, mu=found.lam)
     problem = _set_up(p_1.T, p_2.T, tol)
-    start = scaled_start(
-        *(jnp.where(k, p, 0) for k, p in zip(problem.kept, problem[:2], strict=True)), problem.has_class
-    )
+    kept_1, kept_2 = (jnp.where(k, p, 0) for k, p in zip(problem.kept, problem[:2], strict=True))
+    start = scaled_start(kept_1, kept_2, problem.has_class)
     point = _with_fixed(problem, _Point(*start))
     lower, upper, best = _bounds(problem, point)
     ridge = jnp.full_like(lower, RIDGE)
