@@ -63,8 +63,8 @@ def estimate_categorical_pid(
         source_1: Samples (..., n, p1), or (n,) for one column, in arrays of NumPy, JAX, PyTorch, pandas, polars, xarray
             or lists. Leading axes are layers, tasks or other problems.
         source_2: Samples (..., n, p2), row i from the same sample as row i of `source_1`.
-        answer: Classes (..., n): whole numbers, booleans or strings, also a column of pandas or xarray. It may leave out
-            the leading axes, as each source may: it is then the same for all problems.
+        answer: Classes (..., n): whole numbers, booleans or strings, also a column of pandas or xarray. It may leave
+            out the leading axes, as each source may: it is then the same for all problems.
         spec: The settings, `CategoricalSpec()` if not given.
         key: A JAX random key.
         progress: Called with steps done and all there are.

@@ -43,7 +43,9 @@ class CategoricalPID(
         "classifier": (..., "predictor"),
     },
 ):
-    """A batch of decompositions of the information about a categorical answer. Arrays have the leading axes of the input.
+    """A batch of decompositions of the information about a categorical answer.
+
+    Arrays have the leading axes of the input.
 
     Attributes:
         atoms: Redundancy, unique_1, unique_2, synergy.

@@ -135,8 +135,8 @@ def _join(pair: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
         one, other = pair[0][index], pair[1][index]
         if one.shape != other.shape:
             raise ValueError(
-                f"intervention {name} has shape {other.shape}, that of the baseline has {one.shape}: both need the same "
-                "samples, features and leading axes. Reduce features first where they differ."
+                f"intervention {name} has shape {other.shape}, that of the baseline has {one.shape}: both need the "
+                "same samples, features and leading axes. Reduce features first where they differ."
             )
         joined.append(np.stack([one, other]))
     wide = max((x for x in joined[:2]), key=np.ndim).ndim
