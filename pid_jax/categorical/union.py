@@ -118,6 +118,50 @@ def union_information(
     )
 
 
+def union_of_posteriors(posteriors: np.ndarray, answers: np.ndarray, cells: int, key: jax.Array) -> Union:
+    """Bound the union information of calibrated posteriors about answers that are distributions.
+
+    Args:
+        posteriors: Class probabilities (2, n, K) of source_1 and source_2, whose means are the frequencies of classes.
+        answers: Probabilities of the answer of each sample (n, K); every class has some.
+        cells: Cells of each source.
+        key: A JAX random key, which both sources use, so that exchanging them exchanges the result.
+
+    Returns:
+        Union information of one problem (B = 1) in nats. That of a sample is its mean over the answer's distribution.
+    """
+    classes = answers.mean(axis=0)
+    both = np.broadcast_to(classes, (2, len(classes)))
+    keys = np.broadcast_to(np.asarray(jax.random.key_data(key)), (2, *jax.random.key_data(key).shape))
+    with double_precision():
+        tables, cell, loss = map_problems(partial(_cut_calibrated, cells=cells), posteriors, both, keys)
+        solved = map_problems(_solve, tables[:1], tables[1:], np.array([_TOLERANCE]))
+    lower, upper, lam, mu = solved
+    duals = lam[0, cell[0]] + mu[0, cell[1]]  # (n, K)
+    is_possible = answers > 0  # where the answer is impossible its λ + μ may be −inf
+    each = np.sum(np.where(is_possible, answers * (np.where(is_possible, duals, 0) - np.log(classes)), 0), axis=1)
+    return Union(
+        lower=lower,
+        upper=upper + loss.sum(),
+        each=each[None],
+        noise=np.zeros(1),
+        loss=loss[None],
+        temperature=np.ones((1, 2)),
+        tables=(tables[:1], tables[1:]),
+        cells=(cell[:1], cell[1:]),
+    )
+
+
+@partial(jax.jit, static_argnames=("cells", "mesh"))
+def _cut_calibrated(
+    posteriors: Float[Array, "B n K"], classes: Float[Array, "B K"], keys: Array, *, cells: int, mesh: Mesh | None
+) -> tuple:
+    def one(posteriors: Float[Array, "n K"], classes: Float[Array, "K"], key: Array) -> tuple:
+        return _cells_of(posteriors, classes, cells, jax.random.wrap_key_data(key))
+
+    return over_devices(jax.vmap(one), mesh)(posteriors, classes, keys)
+
+
 @partial(jax.jit, static_argnames=("cells", "perturbations", "mesh"))
 def _cut(
     held_out: Float[Array, "B n K"],
@@ -143,11 +187,7 @@ def _cut(
 
         def cut(log_probabilities: Float[Array, "n K"]) -> tuple:
             posteriors, temperature = calibrate(log_probabilities, classes, information)
-            cell = find_cells(posteriors, cells, for_cells)
-            table = rake(table_of(posteriors, cell, cells), classes)
-            # A table is its own set of posteriors, one for each cell and weighted by it.
-            loss = claimed_information(posteriors, classes) - _table_information(table, classes)
-            return table, cell, jnp.maximum(loss, 0), temperature
+            return *_cells_of(posteriors, classes, cells, for_cells), temperature
 
         table, cell, loss, temperature = cut(held_out)
         folds = len(deviations)
@@ -158,6 +198,15 @@ def _cut(
         return _Cut(tables, cell, losses, temperature)
 
     return over_devices(jax.vmap(one), mesh)(held_out, deviations, classes, information, keys)
+
+
+def _cells_of(posteriors: Float[Array, "n K"], classes: Float[Array, "K"], cells: int, key: Array) -> tuple:
+    """Return the joint table of cell and class, the cell of each sample, and the information that cells lose."""
+    cell = find_cells(posteriors, cells, key)
+    table = rake(table_of(posteriors, cell, cells), classes)
+    # A table is its own set of posteriors, one for each cell and weighted by it.
+    loss = claimed_information(posteriors, classes) - _table_information(table, classes)
+    return table, cell, jnp.maximum(loss, 0)
 
 
 def _table_information(table: Float[Array, "M K"], classes: Float[Array, "K"]) -> Float[Array, ""]:
