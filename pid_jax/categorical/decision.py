@@ -1,6 +1,6 @@
 """Decompose a model's own decision: no probe, but the posteriors of its answers from one modality and from both."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_args
 
 import jax
@@ -17,7 +17,7 @@ from pid_jax.categorical.decision_input import (
     read_posteriors,
 )
 from pid_jax.categorical.decision_result import DecisionPID
-from pid_jax.categorical.recalibrate import Recalibrated, recalibrate
+from pid_jax.categorical.recalibrate import Recalibrated, influence, recalibrate
 from pid_jax.categorical.union import Union, number_of_cells, union_of_posteriors
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.status import Status
@@ -138,19 +138,27 @@ def _decompose(read: DecisionInput, rows: np.ndarray, name: str, cells: int, lev
     given = np.maximum(given[:, :, kept], 0)
     classes = answers.mean(axis=0)
     single = [recalibrate(one, answers) for one in given[:2]]
-    both = recalibrate(given[2], answers) if read.is_gold else Recalibrated(posteriors=answers, temperature=1.0)
+    both = (
+        recalibrate(given[2], answers)
+        if read.is_gold
+        else Recalibrated(posteriors=answers, temperature=1.0, logs=given[2])
+    )
     every = (*single, both)
     each = np.stack([_expected(answers, one.posteriors, classes) for one in every])[None]
     nothing = np.zeros((1, 3))
     pointwise = Pointwise(each=each, held_out=each.mean(axis=-1), learning=nothing)
     size = number_of_cells(cells, len(kept), len(rows))
-    union = union_of_posteriors(np.stack([one.posteriors for one in single]), answers, size, key)
+    union, duals = union_of_posteriors(np.stack([one.posteriors for one in single]), answers, size, key)
     # Where nothing is known, 2 n times a fitted information is a χ² variable with the freedom of one temperature.
-    values = quantities(pointwise, union, np.array([1.0, 1.0, float(read.is_gold)]))
+    freedom = np.array([1.0, 1.0, float(read.is_gold)])
+    estimate, _, shares = quantities(pointwise, union, freedom)
+    moves = [influence(dual, one, answers) for dual, one in zip(duals, single, strict=True)]
+    of_samples = np.sum(moves, axis=0) - answers @ np.log(classes)
+    error = quantities(pointwise, replace(union, each=of_samples[None]), freedom)[1]
     entropy = _entropy(classes)
     return _Task(
-        values=values,
-        ends=intervals(*values[:2], level),
+        values=(estimate, error, shares),
+        ends=intervals(estimate, error, level),
         fields=_found(union, entropy, given, answers) | {"temperature": [one.temperature for one in every]},
     )
 

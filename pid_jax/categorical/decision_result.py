@@ -43,6 +43,7 @@ class DecisionPID(
         "temperature": (..., "predictor"),
         "shift": (..., "predictor"),
     },
+    flat=("atoms", "information"),
 ):
     """Decompositions of what the image (source_1) and the question (source_2) tell a model about its answer.
 

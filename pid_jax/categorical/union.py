@@ -118,7 +118,9 @@ def union_information(
     )
 
 
-def union_of_posteriors(posteriors: np.ndarray, answers: np.ndarray, cells: int, key: jax.Array) -> Union:
+def union_of_posteriors(
+    posteriors: np.ndarray, answers: np.ndarray, cells: int, key: jax.Array
+) -> tuple[Union, np.ndarray]:
     """Bound the union information of calibrated posteriors about answers that are distributions.
 
     Args:
@@ -128,7 +130,8 @@ def union_of_posteriors(posteriors: np.ndarray, answers: np.ndarray, cells: int,
         key: A JAX random key, which both sources use, so that exchanging them exchanges the result.
 
     Returns:
-        Union information of one problem (B = 1) in nats. That of a sample is its mean over the answer's distribution.
+        Union information of one problem (B = 1) in nats, where that of a sample is its mean over the answer's
+        distribution; and the dual variables λ and μ at the cells of each sample (2, n, K).
     """
     classes = answers.mean(axis=0)
     both = np.broadcast_to(classes, (2, len(classes)))
@@ -137,19 +140,20 @@ def union_of_posteriors(posteriors: np.ndarray, answers: np.ndarray, cells: int,
         tables, cell, loss = map_problems(partial(_cut_calibrated, cells=cells), posteriors, both, keys)
         solved = map_problems(_solve, tables[:1], tables[1:], np.array([_TOLERANCE]))
     lower, upper, lam, mu = solved
-    duals = lam[0, cell[0]] + mu[0, cell[1]]  # (n, K)
+    duals = np.stack([lam[0, cell[0]], mu[0, cell[1]]])
     is_possible = answers > 0  # where the answer is impossible its λ + μ may be −inf
-    each = np.sum(np.where(is_possible, answers * (np.where(is_possible, duals, 0) - np.log(classes)), 0), axis=1)
-    return Union(
+    own = np.where(is_possible, duals.sum(axis=0), 0) - np.log(classes)
+    union = Union(
         lower=lower,
         upper=upper + loss.sum(),
-        each=each[None],
+        each=np.sum(answers * own, axis=1)[None],
         noise=np.zeros(1),
         loss=loss[None],
         temperature=np.ones((1, 2)),
         tables=(tables[:1], tables[1:]),
         cells=(cell[:1], cell[1:]),
     )
+    return union, duals
 
 
 @partial(jax.jit, static_argnames=("cells", "mesh"))
