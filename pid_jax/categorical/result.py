@@ -82,6 +82,7 @@ class AnswerPID(Result):
 class CategoricalPID(
     AnswerPID,
     amounts=_AMOUNTS,
+    flat=("atoms", "information"),
     axes={
         "pointwise": (..., "sample"),
         "answer": (..., "sample"),

@@ -71,7 +71,7 @@ def gate(name) -> np.ndarray:
     return table
 
 
-def noisy(seed, classes=3, sharpness=2.0) -> list[np.ndarray]:
+def noisy(seed, classes=4, sharpness=2.0) -> list[np.ndarray]:
     """Posteriors of 32 samples, no two alike; those of one modality know something of those of both."""
     rng = np.random.default_rng(seed)
     parts = rng.normal(size=(2, len(PAIRS), classes))
@@ -105,10 +105,10 @@ def test_one_bit_in_both_sources():
 @given(seed=seeds(), power=st.sampled_from([0.2, 1.0, 4.0]))
 def test_exact_tables_however_posteriors_are_distorted(seed, power):
     rng = np.random.default_rng(seed)
-    table = rng.dirichlet(np.full(3, 0.7), size=(STATES, STATES))
+    table = rng.dirichlet(np.full(4, 0.7), size=(STATES, STATES))
     expected = discrete_pid(table / STATES**2)
     true = exact(table)
-    offsets = rng.normal(size=(2, 3))
+    offsets = rng.normal(size=(2, 4))
     given_ = dataclasses.replace(
         true,
         p_image=distort(true.p_image, power, offsets[0]),
@@ -158,7 +158,7 @@ def test_exchanging_the_sources_exchanges_the_atoms(seed):
 
 def test_posteriors_that_know_nothing_of_the_answer_are_worth_nothing():
     _, question, both = noisy(0)
-    wrong = distort(both, -3.0, np.zeros(3))  # most confident where the model answers otherwise
+    wrong = distort(both, -3.0, np.zeros(4))  # most confident where the model answers otherwise
     found = decision_pid(decision(wrong, question, both), cells=CELLS, key=KEY)
     assert found.temperature[0, 0] == np.inf
     assert found.information.i_1 == 0
@@ -173,7 +173,7 @@ def test_posteriors_that_know_nothing_of_the_answer_are_worth_nothing():
 def test_standard_errors_are_those_of_other_samples(answer):
     """Estimates of 40 small samples scatter as much as they say, or less, around the truth."""
     rng = np.random.default_rng(1)
-    table = rng.dirichlet(np.full(3, 0.7), size=(STATES, STATES))
+    table = rng.dirichlet(np.full(4, 0.7), size=(STATES, STATES))
     singles = table.mean(axis=1), table.mean(axis=0)
     found = []
     for _ in range(40):
@@ -198,7 +198,7 @@ def two_tasks(**changes) -> DecisionPosteriors:
     order = np.arange(2 * n).reshape(2, n).T.ravel()
 
     def side(name):
-        wide = np.zeros((2 * n, 5))
+        wide = np.zeros((2 * n, 6))
         wide[:n, :2], wide[n:, 2:] = getattr(first, name), getattr(second, name)
         return wide[order]
 
@@ -206,7 +206,7 @@ def two_tasks(**changes) -> DecisionPosteriors:
         "gold_index": np.concatenate([first.gold_index, second.gold_index + 2])[order],
         "ids": np.array([f"sample-{i:03d}" for i in range(2 * n)]),
         "tasks": np.array(["bits", "what"] * n),
-        "candidates": (("no",), ("yes",), ("red", "reddish"), ("blue",), ("green",)),
+        "candidates": (("no",), ("yes",), ("red", "reddish"), ("blue",), ("green",), ("gray",)),
     }
     return decision(side("p_image"), side("p_question"), side("p_both"), **fields | changes)
 
