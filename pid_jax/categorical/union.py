@@ -20,8 +20,8 @@ from pid_jax.runtime.precision import double_precision
 # Cells times classes at most: the linear systems of the solver have as many unknowns.
 LARGEST_SYSTEM = 640
 FEWEST_CELLS = 8
-# Gaps in nats at which the solver stops: of the estimate, and of perturbed copies of it.
-_TOLERANCE, _ROUGH = 1e-4, 3e-4
+# Gaps in nats at which the solver stops: of the estimate, of perturbed copies of it, and of posteriors without error.
+_TOLERANCE, _ROUGH, _FINE = 1e-4, 3e-4, 1e-6
 _COPIES = 8
 
 
@@ -130,8 +130,8 @@ def union_of_posteriors(
     keys = np.broadcast_to(np.asarray(jax.random.key_data(key)), (2, *jax.random.key_data(key).shape))
     with double_precision():
         tables, cell, loss = map_problems(partial(_cut_calibrated, cells=cells), posteriors, both, keys)
-        solved = map_problems(_solve, tables[:1], tables[1:], np.array([_TOLERANCE]))
-    lower, upper, lam, mu = solved
+    solved = solve_unions(tables[:1], tables[1:], np.array([_FINE]))
+    lower, upper, lam, mu = map(np.asarray, solved[:4])
     duals = np.stack([lam[0, cell[0]], mu[0, cell[1]]])
     is_possible = answers > 0  # where the answer is impossible its λ + μ may be −inf
     own = np.where(is_possible, duals.sum(axis=0), 0) - np.log(classes)
