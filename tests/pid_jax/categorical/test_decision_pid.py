@@ -25,7 +25,7 @@ PAIRS = np.array([*product(range(STATES), repeat=2)] * 2)
 CELLS = 8
 # Gap at which the solver stops, in nats, and probabilities that are raised.
 TOLERANCE = 3e-6
-BITS = {  # redundancy, unique_1, unique_2, synergy of answers from the first bit of either state
+BITS = {  # redundancy, unique_1, unique_2, synergy of one of the two bits that states and answers have
     "xor": (0, 0, 0, 1),
     "and": (0.31127812445913283, 0, 0, 0.5),
     "image": (0, 1, 0, 0),
@@ -65,9 +65,9 @@ def gate(name) -> np.ndarray:
         "image": lambda a, b: a,
         "question": lambda a, b: b,
     }
-    table = np.zeros((STATES, STATES, 2))
+    table = np.zeros((STATES, STATES, 4))
     for a, b in product(range(STATES), repeat=2):
-        table[a, b, rules[name](a % 2, b % 2)] = 1
+        table[a, b, rules[name](a, b)] = 1
     return table
 
 
@@ -77,6 +77,13 @@ def noisy(seed, classes=4, sharpness=2.0) -> list[np.ndarray]:
     parts = rng.normal(size=(2, len(PAIRS), classes))
     logits = [*parts, sharpness * parts.sum(axis=0) + rng.normal(size=parts[0].shape)]
     return [np.exp(x) / np.exp(x).sum(axis=1, keepdims=True) for x in logits]
+
+
+def solved(table):
+    """The exact decomposition of pairs that are equally likely, with as many cells as all others have."""
+    padded = np.zeros((CELLS, CELLS, 4))
+    padded[:STATES, :STATES] = table / STATES**2
+    return discrete_pid(padded)
 
 
 def distort(posterior, power, offsets):
@@ -92,21 +99,21 @@ def as_array(values, names=ATOMS):
 @pytest.mark.parametrize("name", BITS)
 def test_gates(name, answer):
     found = decision_pid(exact(gate(name)), answer=answer, cells=CELLS, key=KEY).in_bits()
-    np.testing.assert_allclose(as_array(found.atoms)[0], BITS[name], atol=TOLERANCE)
+    np.testing.assert_allclose(as_array(found.atoms)[0], 2 * np.array(BITS[name]), atol=TOLERANCE)
     assert found.status.tolist() == [Status.OK]
 
 
-def test_one_bit_in_both_sources():
-    table = np.eye(2)[PAIRS[:, 0] % 2]
+def test_an_answer_that_both_sources_know():
+    table = np.eye(4)[PAIRS[:, 0]]
     found = decision_pid(decision(table, table, table), cells=CELLS, key=KEY).in_bits()
-    np.testing.assert_allclose(as_array(found.atoms)[0], (1, 0, 0, 0), atol=TOLERANCE)
+    np.testing.assert_allclose(as_array(found.atoms)[0], (2, 0, 0, 0), atol=TOLERANCE)
 
 
 @given(seed=seeds(), power=st.sampled_from([0.2, 1.0, 4.0]))
 def test_exact_tables_however_posteriors_are_distorted(seed, power):
     rng = np.random.default_rng(seed)
     table = rng.dirichlet(np.full(4, 0.7), size=(STATES, STATES))
-    expected = discrete_pid(table / STATES**2)
+    expected = solved(table)
     true = exact(table)
     offsets = rng.normal(size=(2, 4))
     given_ = dataclasses.replace(
@@ -181,7 +188,7 @@ def test_standard_errors_are_those_of_other_samples(answer):
         gold = (rng.random((128, 1)) > table[a, b].cumsum(axis=1)).sum(axis=1)
         posteriors = decision(singles[0][a], singles[1][b], table[a, b], gold_index=gold)
         found.append(decision_pid(posteriors, answer=answer, cells=CELLS, key=KEY))
-    true = discrete_pid(table / STATES**2)
+    true = solved(table)
     truth = np.append(as_array(true.atoms), as_array(true.information, INFORMATION))
     values = np.concatenate([np.hstack([as_array(x.atoms), as_array(x.information, INFORMATION)]) for x in found])
     errors = np.concatenate([as_array(x.standard_error, QUANTITIES) for x in found])
@@ -198,15 +205,15 @@ def two_tasks(**changes) -> DecisionPosteriors:
     order = np.arange(2 * n).reshape(2, n).T.ravel()
 
     def side(name):
-        wide = np.zeros((2 * n, 6))
-        wide[:n, :2], wide[n:, 2:] = getattr(first, name), getattr(second, name)
+        wide = np.zeros((2 * n, 8))
+        wide[:n, :4], wide[n:, 4:] = getattr(first, name), getattr(second, name)
         return wide[order]
 
     fields = {
-        "gold_index": np.concatenate([first.gold_index, second.gold_index + 2])[order],
+        "gold_index": np.concatenate([first.gold_index, second.gold_index + 4])[order],
         "ids": np.array([f"sample-{i:03d}" for i in range(2 * n)]),
         "tasks": np.array(["bits", "what"] * n),
-        "candidates": (("no",), ("yes",), ("red", "reddish"), ("blue",), ("green",), ("gray",)),
+        "candidates": (*((str(k),) for k in range(4)), ("red", "reddish"), ("blue",), ("green",), ("gray",)),
     }
     return decision(side("p_image"), side("p_question"), side("p_both"), **fields | changes)
 
@@ -263,7 +270,7 @@ def test_saved_and_loaded(tmp_path):
 def test_one_bad_task_leaves_the_others(name, change, status):
     posteriors = two_tasks()
     broken = getattr(posteriors, name).copy()
-    broken[5, 2] = change  # of "what"
+    broken[5, 6] = change  # of "what"
     posteriors = dataclasses.replace(posteriors, **{name: broken})
     found = decision_pid(posteriors, cells=CELLS, key=KEY)
     assert found.status.tolist() == [Status.OK, status]
@@ -283,16 +290,16 @@ def test_answers_that_are_all_the_same_are_refused():
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({"p_image": np.full((31, 2), 0.5)}, "p_image"),
+        ({"p_image": np.full((31, 4), 0.25)}, "p_image"),
         ({"p_question": np.full((32, 3), 1 / 3)}, "p_question"),
         ({"ids": np.arange(31)}, "ids"),
         ({"tasks": np.full(33, "what")}, "tasks"),
         ({"candidates": (("yes",),)}, "candidates"),
-        ({"gold_index": np.full(32, 2)}, "gold_index"),
+        ({"gold_index": np.full(32, 4)}, "gold_index"),
         ({"gold_index": np.full(32, 0.5)}, "gold_index"),
         ({"gold_index": np.full(32, -1)}, "gold_index"),
         ({name: np.ones((32, 1)) for name in NAMES} | {"candidates": (("yes",),)}, "candidates"),
-        ({name: np.ones((0, 2)) for name in NAMES}
+        ({name: np.ones((0, 4)) for name in NAMES}
          | {name: np.ones(0, int) for name in ("ids", "tasks", "gold_index")}, "posteriors"),
     ],
 )  # fmt: skip
