@@ -168,10 +168,13 @@ def describe_limits(posteriors: Posteriors) -> list[str]:
     if merged := [" | ".join(answers) for answers in posteriors.candidates if len(answers) > 1]:
         notes.append(f"answers that begin with one token are one class: {'; '.join(merged)}")
     if posteriors.method == "cut":
-        notes.append("a cut modality is unlike the model's training: what the other tells may be underestimated")
+        notes.append(
+            "a prompt with a cut modality is unlike any of the model's training: what the other modality tells may be "
+            "underestimated, and synergy overestimated"
+        )
     elif posteriors.method == "replaced":
         notes.append(
-            f"posteriors are averages of {posteriors.draws} draws: as they are, their entropy is too low by about "
-            f"(K - 1) / {2 * posteriors.draws} nats for K classes"
+            f"posteriors of one modality are averages of {posteriors.draws} draws, whose entropy is too low by about "
+            f"(K - 1) / {2 * posteriors.draws} nats for K classes; what few draws miss appears as synergy"
         )
     return notes
