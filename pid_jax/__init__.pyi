@@ -1,5 +1,7 @@
 """The public names of pid_jax, each with its home: the only list of them."""
 
+from .categorical.decision import decision_pid as decision_pid
+from .categorical.decision_result import DecisionPID as DecisionPID
 from .categorical.estimate import estimate_categorical_pid as estimate_categorical_pid
 from .categorical.result import CategoricalPID as CategoricalPID
 from .decompose.coupling import OptimalCoupling as OptimalCoupling

@@ -171,7 +171,9 @@ def test_decisions_as_the_guide_says(tmp_path, run_block, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_block(blocks("docs/decision_level.md", "")[0])
     names: dict = {}
-    exec(compile(blocks("docs/decision_level.md", "python")[0], "decision_level.md", "exec"), names)
+    for block in blocks("docs/decision_level.md", "python"):
+        exec(compile(block, "decision_level.md", "exec"), names)
+    assert names["found"].pointwise.synergy.shape == names["decision"].ids.shape
     assert names["what"].p_image.shape == names["what"].p_both.shape == (20, len(names["what"].answers))
     assert len(list(Path("stores").glob("*@replaced-*"))) == 4
 

@@ -31,9 +31,58 @@ _AMOUNTS = (
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class AnswerPID(Result):
+    """Fields that decompositions of the information about an answer share; see `CategoricalPID`."""
+
+    atoms: PIDAtoms
+    information: Information
+    entropy: np.ndarray
+    status: np.ndarray
+    standard_error: PIDQuantities
+    lower: PIDQuantities
+    upper: PIDQuantities
+    pointwise: PIDQuantities
+    union_lower: np.ndarray
+    union_upper: np.ndarray
+    cell_loss: np.ndarray
+    claimed: Information
+    temperature: np.ndarray
+    classes: tuple
+    level: float
+    notes: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    unit: str = "nats"
+
+    @property
+    def gap(self) -> np.ndarray:
+        """Width of the certified interval of the union information."""
+        return self.union_upper - self.union_lower
+
+    def _describe(self, head: str, *more: str) -> str:
+        """Show one problem in full, or the range of many, and more lines of a title and a text."""
+        lines = [f"{head}, in {self.unit}", f"  {'H(answer):':<13}{span(self.entropy)}"]
+        for title, values, names in (("atoms", self.atoms, ATOMS), ("information", self.information, INFORMATION)):
+            parts = [self._with_ends(name, getattr(values, name)) for name in names]
+            lines.append(f"  {title + ':':<13}{', '.join(parts)}")
+        lines.append(f"  {'certified:':<13}union information within {span(self.gap, '.2g')}")
+        lines += more
+        lines += describe_status(self.status)
+        lines += [f"  {'note:':<13}{note}" for note in self.notes]
+        return "\n".join(lines)
+
+    def _with_ends(self, name: str, values: np.ndarray) -> str:
+        text = f"{name} {span(np.asarray(values))}"
+        if self.status.size == 1:
+            ends = (span(np.asarray(getattr(end, name))) for end in (self.lower, self.upper))
+            text += f" [{', '.join(ends)}]"
+        return text
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CategoricalPID(
-    Result,
+    AnswerPID,
     amounts=_AMOUNTS,
+    flat=("atoms", "information"),
     axes={
         "pointwise": (..., "sample"),
         "answer": (..., "sample"),
@@ -79,36 +128,13 @@ class CategoricalPID(
         unit: "nats" or "bits".
     """
 
-    atoms: PIDAtoms
-    information: Information
-    entropy: np.ndarray
-    status: np.ndarray
-    standard_error: PIDQuantities
-    lower: PIDQuantities
-    upper: PIDQuantities
-    pointwise: PIDQuantities
     answer: np.ndarray
     kept: np.ndarray
-    union_lower: np.ndarray
-    union_upper: np.ndarray
-    cell_loss: np.ndarray
     held_out: Information
-    claimed: Information
     learning: Information
     noise: np.ndarray
-    temperature: np.ndarray
     classifier: np.ndarray
-    classes: tuple
     dims: tuple
-    level: float
-    notes: tuple[str, ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    unit: str = "nats"
-
-    @property
-    def gap(self) -> np.ndarray:
-        """Width of the certified interval of the union information."""
-        return self.union_upper - self.union_lower
 
     @property
     def samples(self) -> int:
@@ -119,21 +145,6 @@ class CategoricalPID(
         """Show one problem in full, or the range of many."""
         count = self.status.size
         head = f"CategoricalPID of {count} problem{'s' * (count != 1)}, {len(self.classes)} classes, n = {self.samples}"
-        lines = [f"{head}, in {self.unit}", f"  {'H(answer):':<13}{span(self.entropy)}"]
-        for title, values, names in (("atoms", self.atoms, ATOMS), ("information", self.information, INFORMATION)):
-            parts = [self._describe(name, getattr(values, name)) for name in names]
-            lines.append(f"  {title + ':':<13}{', '.join(parts)}")
-        lines.append(f"  {'certified:':<13}union information within {span(self.gap, '.2g')}")
         names, counts = np.unique(self.classifier, return_counts=True)
         chosen = ", ".join(f"{name} ({number})" for name, number in zip(names, counts, strict=True))
-        lines.append(f"  {'classifiers:':<13}{chosen}")
-        lines += describe_status(self.status)
-        lines += [f"  {'note:':<13}{note}" for note in self.notes]
-        return "\n".join(lines)
-
-    def _describe(self, name: str, values: np.ndarray) -> str:
-        text = f"{name} {span(np.asarray(values))}"
-        if self.status.size == 1:
-            ends = (span(np.asarray(getattr(end, name))) for end in (self.lower, self.upper))
-            text += f" [{', '.join(ends)}]"
-        return text
+        return self._describe(head, f"  {'classifiers:':<13}{chosen}")

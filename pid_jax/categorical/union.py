@@ -20,8 +20,8 @@ from pid_jax.runtime.precision import double_precision
 # Cells times classes at most: the linear systems of the solver have as many unknowns.
 LARGEST_SYSTEM = 640
 FEWEST_CELLS = 8
-# Gaps in nats at which the solver stops: of the estimate, and of perturbed copies of it.
-_TOLERANCE, _ROUGH = 1e-4, 3e-4
+# Gaps in nats at which the solver stops: of the estimate, of perturbed copies of it, and of posteriors without error.
+_TOLERANCE, _ROUGH, _FINE = 1e-4, 3e-4, 1e-6
 _COPIES = 8
 
 
@@ -36,8 +36,6 @@ class Union:
         noise: By how much perturbed copies read higher, on average (B,).
         loss: Information of each source that is lost by cells (B, 2).
         temperature: Temperature of each source's predictions (B, 2).
-        tables: Joint tables of cell and class, (B, M, K) for each source.
-        cells: Cell of each sample, (B, n) for each source.
     """
 
     lower: np.ndarray
@@ -46,8 +44,6 @@ class Union:
     noise: np.ndarray
     loss: np.ndarray
     temperature: np.ndarray
-    tables: tuple[np.ndarray, np.ndarray]
-    cells: tuple[np.ndarray, np.ndarray]
 
 
 class _Cut(NamedTuple):
@@ -111,9 +107,53 @@ def union_information(
         noise=noise,
         loss=loss[:, 0],
         temperature=np.stack([cut.temperature for cut in cuts], axis=-1),
-        tables=(cuts[0].tables[:, 0], cuts[1].tables[:, 0]),
-        cells=(cuts[0].cell, cuts[1].cell),
     )
+
+
+def union_of_posteriors(
+    posteriors: np.ndarray, answers: np.ndarray, cells: int, key: jax.Array
+) -> tuple[Union, np.ndarray]:
+    """Bound the union information of calibrated posteriors about answers that are distributions.
+
+    Args:
+        posteriors: Class probabilities (2, n, K) of source_1 and source_2, whose means are the frequencies of classes.
+        answers: Probabilities of the answer of each sample (n, K); every class has some.
+        cells: Cells of each source.
+        key: A JAX random key, which both sources use, so that exchanging them exchanges the result.
+
+    Returns:
+        Union information of one problem (B = 1) in nats, where that of a sample is its mean over the answer's
+        distribution; and the dual variables λ and μ at the cells of each sample (2, n, K).
+    """
+    classes = answers.mean(axis=0)
+    both = np.broadcast_to(classes, (2, len(classes)))
+    keys = np.broadcast_to(np.asarray(jax.random.key_data(key)), (2, *jax.random.key_data(key).shape))
+    with double_precision():
+        tables, cell, loss = map_problems(partial(_cut_calibrated, cells=cells), posteriors, both, keys)
+    solved = solve_unions(tables[:1], tables[1:], np.array([_FINE]))
+    lower, upper, lam, mu = map(np.asarray, solved[:4])
+    duals = np.stack([lam[0, cell[0]], mu[0, cell[1]]])
+    is_possible = answers > 0  # where the answer is impossible its λ + μ may be −inf
+    own = np.where(is_possible, duals.sum(axis=0), 0) - np.log(classes)
+    union = Union(
+        lower=lower,
+        upper=upper + loss.sum(),
+        each=np.sum(answers * own, axis=1)[None],
+        noise=np.zeros(1),
+        loss=loss[None],
+        temperature=np.ones((1, 2)),
+    )
+    return union, duals
+
+
+@partial(jax.jit, static_argnames=("cells", "mesh"))
+def _cut_calibrated(
+    posteriors: Float[Array, "B n K"], classes: Float[Array, "B K"], keys: Array, *, cells: int, mesh: Mesh | None
+) -> tuple:
+    def one(posteriors: Float[Array, "n K"], classes: Float[Array, "K"], key: Array) -> tuple:
+        return _cells_of(posteriors, classes, cells, jax.random.wrap_key_data(key))
+
+    return over_devices(jax.vmap(one), mesh)(posteriors, classes, keys)
 
 
 @partial(jax.jit, static_argnames=("cells", "perturbations", "mesh"))
@@ -141,11 +181,7 @@ def _cut(
 
         def cut(log_probabilities: Float[Array, "n K"]) -> tuple:
             posteriors, temperature = calibrate(log_probabilities, classes, information)
-            cell = find_cells(posteriors, cells, for_cells)
-            table = rake(table_of(posteriors, cell, cells), classes)
-            # A table is its own set of posteriors, one for each cell and weighted by it.
-            loss = claimed_information(posteriors, classes) - _table_information(table, classes)
-            return table, cell, jnp.maximum(loss, 0), temperature
+            return *_cells_of(posteriors, classes, cells, for_cells), temperature
 
         table, cell, loss, temperature = cut(held_out)
         folds = len(deviations)
@@ -156,6 +192,15 @@ def _cut(
         return _Cut(tables, cell, losses, temperature)
 
     return over_devices(jax.vmap(one), mesh)(held_out, deviations, classes, information, keys)
+
+
+def _cells_of(posteriors: Float[Array, "n K"], classes: Float[Array, "K"], cells: int, key: Array) -> tuple:
+    """Return the joint table of cell and class, the cell of each sample, and the information that cells lose."""
+    cell = find_cells(posteriors, cells, key)
+    table = rake(table_of(posteriors, cell, cells), classes)
+    # A table is its own set of posteriors, one for each cell and weighted by it.
+    loss = claimed_information(posteriors, classes) - _table_information(table, classes)
+    return table, cell, jnp.maximum(loss, 0)
 
 
 def _table_information(table: Float[Array, "M K"], classes: Float[Array, "K"]) -> Float[Array, ""]:
