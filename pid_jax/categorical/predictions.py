@@ -108,7 +108,7 @@ def predict(
     width = sum(source.shape[-1] for source in sources)
     rows = training_rows(training)
     for index, candidate in enumerate(spec.candidates):
-        each = _products(candidate, [source.shape[-1] for source in sources]) + width
+        each = count_products(candidate, [source.shape[-1] for source in sources]) + width
         size = 4 * _COPIES * training[0].size * (each + classes)
         start = None
         with single_precision():
@@ -124,7 +124,7 @@ def predict(
     return Predictions(log_probabilities=best, classifier=names)
 
 
-def _products(candidate: Classifier, dims: Sequence[int]) -> int:
+def count_products(candidate: Classifier, dims: Sequence[int]) -> int:
     """Count the products that a classifier sees."""
     if not isinstance(candidate, ProductClassifier):
         return 0
