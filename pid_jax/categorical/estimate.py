@@ -31,6 +31,7 @@ from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.status import Status
 from pid_jax.normality.sentences import name_places
 from pid_jax.pid.atoms import PIDQuantities
+from pid_jax.reduce.pca import Reduced
 from pid_jax.runtime.checks import check_finite, check_key, check_leading_axes, check_paired, read_samples
 from pid_jax.runtime.devices import use_devices
 from pid_jax.runtime.progress import Progress, no_progress
@@ -194,20 +195,52 @@ def _check_classes(codes: np.ndarray, answers: Answers, status: np.ndarray, spec
     return notes
 
 
-def estimate_classified(
-    samples: Classified, spec: CategoricalSpec, key: jax.Array, progress: Progress = no_progress
-) -> CategoricalPID:
-    """Estimate all problems of checked samples; see `estimate_categorical_pid`. There is one leading axis."""
-    for_reduction, for_folds, for_fits, for_union = jax.random.split(key, 4)
+def reduce_sources(samples: Classified, spec: CategoricalSpec, key: jax.Array) -> list[Reduced]:
+    """Project each source on more principal components than classifiers see; the folds choose their own of these."""
     pid = PIDSpec(reduction=PCA(dim=_MARGIN * spec.components))
-    reduced = [
+    return [
         reduce_variable(name, x, None, min(_MARGIN * spec.components, x.shape[-1], x.shape[-2] - 1), pid, one)
-        for name, x, one in zip(_SOURCES, samples.sources, jax.random.split(for_reduction), strict=True)
+        for name, x, one in zip(_SOURCES, samples.sources, jax.random.split(key), strict=True)
     ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicted:
+    """Predictions of the answers of B problems by classifiers of all folds.
+
+    Attributes:
+        fits: Predictions from source_1, source_2 and both.
+        codes: Class of each sample (B, n).
+        fold: Fold of each sample (B, n).
+        training: 1 where a sample is in the training part of a fold, else 0: (B, F, n).
+        dims: Components of source_1, source_2 and both (3,).
+        notes: What the reduction did differently than asked.
+    """
+
+    fits: list[Predictions]
+    codes: np.ndarray
+    fold: np.ndarray
+    training: np.ndarray
+    dims: np.ndarray
+    notes: tuple[str, ...]
+
+    @property
+    def pointwise(self) -> Pointwise:
+        """Informations of every sample."""
+        logs = [one.log_probabilities for one in self.fits]
+        base = frequencies(self.codes, self.training, logs[0].shape[-1])
+        return pointwise_information(logs, base, self.codes, self.fold)
+
+
+def predict_classified(
+    samples: Classified, spec: CategoricalSpec, keys: jax.Array, progress: Progress = no_progress
+) -> Predicted:
+    """Predict the answers of all problems, given keys for reduction, folds and fits."""
+    for_reduction, for_folds, for_fits = keys
+    reduced = reduce_sources(samples, spec, for_reduction)
     progress(1, _STEPS)
-    count = len(samples.status)
+    count, classes = len(samples.status), len(samples.classes)
     codes = np.ascontiguousarray(np.broadcast_to(samples.codes, (count, samples.codes.shape[-1])))
-    classes = len(samples.classes)
     fold = draw_folds(codes, spec.folds, np.asarray(jax.random.key_data(for_folds)))
     training = training_weights(fold, spec.folds)
     seen = [
@@ -218,11 +251,30 @@ def estimate_classified(
     for number, (own, one) in enumerate(zip(([seen[0]], [seen[1]], seen), jax.random.split(for_fits, 3), strict=True)):
         fits.append(predict(own, codes, training, spec, classes, one))
         progress(2 + number, _STEPS)
-    dims = np.array([seen[0].shape[-1], seen[1].shape[-1], seen[0].shape[-1] + seen[1].shape[-1]])
-    found = decompose_predictions(fits, codes, fold, training, dims, spec, for_union)
+    widths = [one.shape[-1] for one in seen]
+    return Predicted(
+        fits=fits,
+        codes=codes,
+        fold=fold,
+        training=training,
+        dims=np.array([*widths, sum(widths)]),
+        notes=tuple(note for one in reduced for note in one.notes),
+    )
+
+
+def estimate_classified(
+    samples: Classified, spec: CategoricalSpec, key: jax.Array, progress: Progress = no_progress
+) -> CategoricalPID:
+    """Estimate all problems of checked samples; see `estimate_categorical_pid`. There is one leading axis."""
+    keys = jax.random.split(key, 4)
+    predicted = predict_classified(samples, spec, keys[:3], progress)
+    found = decompose_predictions(
+        predicted.fits, predicted.codes, predicted.fold, predicted.training, predicted.dims, spec, keys[3]
+    )
     progress(_STEPS, _STEPS)
-    notes = (*samples.notes, *(note for one in reduced for note in one.notes))
-    return _result(found, fits, samples, codes, dims, notes, spec).without(samples.status)
+    notes = (*samples.notes, *predicted.notes)
+    result = _result(found, predicted.fits, samples, predicted.codes, predicted.dims, notes, spec)
+    return result.without(samples.status)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -138,9 +138,7 @@ def _fit(
         return path(with_products(sources, candidate.leading), codes, training)
 
     def network(sources: tuple, codes: Array, training: Array) -> Array:
-        return predict_during_training(
-            side_by_side(sources), codes, training, rows, own, start, candidate, classes
-        )
+        return predict_during_training(side_by_side(sources), codes, training, rows, own, start, candidate, classes)
 
     cases = {LinearClassifier: linear, ProductClassifier: products, NetworkClassifier: network}
     one = by_type("classifier", candidate, cases)
