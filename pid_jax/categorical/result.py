@@ -34,6 +34,7 @@ _AMOUNTS = (
 class CategoricalPID(
     Result,
     amounts=_AMOUNTS,
+    flat=("atoms", "information"),
     axes={
         "pointwise": (..., "sample"),
         "answer": (..., "sample"),
