@@ -180,8 +180,8 @@ def main() -> None:
         "Decomposition of tables",
         "BROJA of a class and two discrete sources. Differences and gaps are of the union information, in nats, from "
         "which all atoms follow; where CLARABEL differs by more than 1e-8, ECOS has a try, and the closer one counts. "
-        "CPU time of all threads, after compilation; times of cvxpy include its set-up. Ratios above 1: pid_jax is "
-        "faster.",
+        "CPU time of all threads, after compilation; times of cvxpy include its set-up, and the "
+        "first one of CLARABEL its import. Ratios above 1: pid_jax is faster.",
         {
             f"CPU time, {PROBLEMS} tables to a gap of {TOLERANCE:g} nats": collect(speed, (2, 11)),
             "Beside other packages, one table to a gap of 1e-9": collect(

@@ -1,5 +1,6 @@
 """A network with one hidden layer as the classifier of all folds, by Flax and Optax."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -60,7 +61,8 @@ def draw_start(spec: NetworkClassifier, width: int, classes: int, fewest: int, k
     """
     parameters = _Network(spec.hidden, classes).init(key, np.zeros((1, width), np.float32))
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    shape = (_CHECKS, -(-spec.steps // _CHECKS), spec.batch)
+    steps = max(spec.fewest_steps, spec.epochs * fewest / spec.batch)
+    shape = (_CHECKS, math.ceil(steps / _CHECKS), spec.batch)
     return Start(jax.tree.map(np.asarray, parameters), rng.integers(0, fewest, shape, np.int32))
 
 

@@ -1,15 +1,11 @@
 """Decompose what two sources say about a class, from tables of probabilities."""
 
-from functools import partial
 from typing import NamedTuple
 
-import jax
 import numpy as np
-from jax import lax
-from jax.sharding import Mesh
-from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
+from pid_jax.discrete.batch import solve_unions
 from pid_jax.discrete.result import DiscreteEstimate
 from pid_jax.discrete.tables import (
     as_distributions,
@@ -19,7 +15,6 @@ from pid_jax.discrete.tables import (
     rake,
     refuse_all_bad,
 )
-from pid_jax.discrete.union import UnionSolution, solve_union
 from pid_jax.discrete.williams_beer import IMin, i_min
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.status import Status
@@ -29,14 +24,10 @@ from pid_jax.pid.measure import Redundancy
 from pid_jax.pid.mmi import MMI
 from pid_jax.runtime.arrays import to_numpy
 from pid_jax.runtime.checks import check_at_least
-from pid_jax.runtime.devices import map_problems, over_devices, use_devices
-from pid_jax.runtime.precision import double_precision
-from pid_jax.runtime.threads import one_blas_thread
+from pid_jax.runtime.devices import use_devices
 from pid_jax.settings.estimate import spec_to_dict
 
-TOLERANCE, MAX_STEPS = 1e-9, 60
-# Batches smaller than this are filled up.
-FEWEST = 8
+TOLERANCE = 1e-9
 
 
 class _Union(NamedTuple):
@@ -183,30 +174,14 @@ def _decompose(
 def _union_broja(p_1: np.ndarray, p_2: np.ndarray, tol: float) -> _Union:
     leading, cells, classes = p_1.shape[:-2], (p_1.shape[-2], p_2.shape[-2]), p_1.shape[-1]
     flat = [p.reshape(-1, n, classes) for p, n in zip((p_1, p_2), cells, strict=True)]
-    count = len(flat[0])
-    # Numbers of problems are rounded up, so that few programs are compiled; empty tables take no step.
-    padding = max(FEWEST, 1 << (count - 1).bit_length()) - count
-    flat = [np.pad(p, ((0, padding), (0, 0), (0, 0))) for p in flat]
-    tols = np.full(len(flat[0]), tol)
-    with use_devices(), double_precision(), one_blas_thread(classes * min(cells)):
-        solved = map_problems(_solve_unions, *flat, tols)
-    lower, upper, lam, mu = (x[:count] for x in solved[:4])
+    with use_devices():
+        lower, upper, lam, mu, _ = solve_unions(flat[0], flat[1], np.full(len(flat[0]), tol))
     return _Union(
         lower.reshape(leading),
         upper.reshape(leading),
         lam.reshape(*leading, cells[0], classes),
         mu.reshape(*leading, cells[1], classes),
     )
-
-
-@partial(jax.jit, static_argnames=("mesh",))
-def _solve_unions(
-    p_1: Float[Array, "P A K"], p_2: Float[Array, "P B K"], tol: Float[Array, "P"], *, mesh: Mesh | None
-) -> UnionSolution:
-    def one(problem: tuple[Array, Array, Array]) -> UnionSolution:
-        return solve_union(*problem, max_steps=MAX_STEPS)
-
-    return over_devices(lambda *batches: lax.map(one, batches), mesh)(p_1, p_2, tol)
 
 
 def _union_mmi(p_1: np.ndarray, p_2: np.ndarray, tol: float) -> _Union:
