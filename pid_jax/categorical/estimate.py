@@ -16,6 +16,7 @@ from pid_jax.categorical.assemble import (
     pointwise_information,
     quantities,
 )
+from pid_jax.categorical.closed_union import check_redundancy, closed_union
 from pid_jax.categorical.predictions import (
     Predictions,
     draw_folds,
@@ -130,6 +131,7 @@ class Classified:
 
 def read_classified(source_1: ArrayLike, source_2: ArrayLike, answer: Any, spec: CategoricalSpec) -> Classified:
     """Check sources and answers, pool or leave out rare answers, and set problems apart that hold NaN."""
+    check_redundancy(spec.redundancy)
     named = [(name, read_samples(name, value)) for name, value in zip(_SOURCES, (source_1, source_2), strict=True)]
     answers = read_answers(answer, spec.rare)
     as_columns = answers.codes[..., None]
@@ -305,16 +307,18 @@ def decompose_predictions(
     rows, columns = np.arange(len(codes))[:, None], np.arange(codes.shape[1])
     held_out = [log[rows, fold, columns] for log in logs]
     worth = np.minimum(pointwise.information[:, :2], entropy[:, None] - 1e-9)
-    union = union_information(
-        (held_out[0], held_out[1]),
-        (logs[0] - logs[0].mean(axis=1, keepdims=True), logs[1] - logs[1].mean(axis=1, keepdims=True)),
-        shares,
-        codes,
-        worth,
-        number_of_cells(spec.cells, classes, codes.shape[1]),
-        spec.perturbations,
-        key,
-    )
+    union = closed_union(spec.redundancy, pointwise, codes)
+    if union is None:
+        union = union_information(
+            (held_out[0], held_out[1]),
+            (logs[0] - logs[0].mean(axis=1, keepdims=True), logs[1] - logs[1].mean(axis=1, keepdims=True)),
+            shares,
+            codes,
+            worth,
+            number_of_cells(spec.cells, classes, codes.shape[1]),
+            spec.perturbations,
+            key,
+        )
     claimed = np.stack([entropy + np.sum(np.exp(x) * x, axis=2, dtype=np.float64).mean(axis=1) for x in held_out], 1)
     return _Found(
         pointwise=pointwise,

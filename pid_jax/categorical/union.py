@@ -36,8 +36,6 @@ class Union:
         noise: By how much perturbed copies read higher, on average (B,).
         loss: Information of each source that is lost by cells (B, 2).
         temperature: Temperature of each source's predictions (B, 2).
-        tables: Joint tables of cell and class, (B, M, K) for each source.
-        cells: Cell of each sample, (B, n) for each source.
     """
 
     lower: np.ndarray
@@ -46,8 +44,6 @@ class Union:
     noise: np.ndarray
     loss: np.ndarray
     temperature: np.ndarray
-    tables: tuple[np.ndarray, np.ndarray]
-    cells: tuple[np.ndarray, np.ndarray]
 
 
 class _Cut(NamedTuple):
@@ -111,8 +107,6 @@ def union_information(
         noise=noise,
         loss=loss[:, 0],
         temperature=np.stack([cut.temperature for cut in cuts], axis=-1),
-        tables=(cuts[0].tables[:, 0], cuts[1].tables[:, 0]),
-        cells=(cuts[0].cell, cuts[1].cell),
     )
 
 

@@ -25,6 +25,7 @@ ROOMS = (
     "discrete",
     "bias",
     "estimate",
+    "categorical",
     "inference",
     "stream",
     "testing",
