@@ -34,7 +34,12 @@ def closed_union(redundancy: Redundancy, pointwise: Pointwise, codes: np.ndarray
     total = each.mean(axis=1)
     nothing = np.zeros((len(codes), 2))
     return Union(
-        lower=total, upper=total, each=each, noise=nothing[:, 0], loss=nothing, temperature=np.full_like(nothing, np.nan)
+        lower=total,
+        upper=total,
+        each=each,
+        noise=nothing[:, 0],
+        loss=nothing,
+        temperature=np.full_like(nothing, np.nan),
     )
 
 

@@ -135,7 +135,8 @@ def read_classified(source_1: ArrayLike, source_2: ArrayLike, answer: Any, spec:
     named = [(name, read_samples(name, value)) for name, value in zip(_SOURCES, (source_1, source_2), strict=True)]
     answers = read_answers(answer, spec.rare)
     as_columns = answers.codes[..., None]
-    check_paired([*named, ("answer", as_columns)], (source_1, source_2, answer))
+    # Labels of rows are compared where an answer has samples alone; its first axis is that of problems otherwise.
+    check_paired([*named, ("answer", as_columns)], (source_1, source_2, answer if as_columns.ndim == 2 else None))
     leading = check_leading_axes([*named, ("answer", as_columns)])
     kept = np.flatnonzero((answers.codes.reshape(-1, answers.codes.shape[-1]) >= 0).all(axis=0))
     codes = answers.codes.reshape(-1, answers.codes.shape[-1])[:, kept]
