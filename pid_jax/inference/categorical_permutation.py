@@ -10,7 +10,7 @@ from pid_jax.categorical.estimate import read_classified, reduce_sources
 from pid_jax.categorical.forward import draw_common_folds, forward_weights, predict_forward
 from pid_jax.categorical.predictions import whiten_source
 from pid_jax.gaussian.status import Status
-from pid_jax.inference.intervals import SINGLE_ROUNDING
+from pid_jax.inference.intervals import SINGLE_ROUNDING, without_rounding
 from pid_jax.inference.permutation_result import PIDTest, p_values
 from pid_jax.pid.atoms import PIDQuantities
 from pid_jax.reduce.pca import Reduced
@@ -154,12 +154,12 @@ def _around_the_other(
     """Return the mean gain of both sources (3, B), and replicates where a source adds nothing (resamples, 3, B)."""
     tested = np.flatnonzero(fold > 0)
     reached = np.take_along_axis(gains[:, :, tested], codes[None, :, tested, None], axis=3)[..., 0]
-    other, both = reached[2 - null.source], reached[2]
-    added = both - other
+    other = reached[2 - null.source]
+    added = without_rounding(reached[2] - other)
     centered = added - added.mean(axis=1, keepdims=True)
     statistic = np.full((3, len(codes)), np.nan)
     replicates = np.full((resamples, 3, len(codes)), np.nan)
-    statistic[2] = both.mean(axis=1)
+    statistic[2] = other.mean(axis=1) + added.mean(axis=1)
     replicates[:, 2] = other.mean(axis=1) + rng.standard_normal((resamples, len(tested))) @ centered.T / len(tested)
     return statistic, replicates
 

@@ -89,6 +89,7 @@ def test_a_problem_that_cannot_be_computed_leaves_the_other_alone(conditions, fo
     np.testing.assert_allclose(other.difference.i_1[0], found.difference.i_1[0], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_answers_that_only_one_condition_has_are_classes_of_both(conditions):
     """Rare ones are pooled over both conditions, and a note says so."""
     (one, two, answer), after = conditions

@@ -23,7 +23,7 @@ ATOMS, INFORMATION = QUANTITIES[:4], QUANTITIES[4:]
 RESAMPLES = 99
 
 
-def tested(*data, spec=SPEC, **options):
+def permute(*data, spec=SPEC, **options):
     return permutation_test(*data, spec=spec, key=jax.random.key(0), resamples=RESAMPLES, **options)
 
 
@@ -37,7 +37,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def found(data):
-    return tested(*data)
+    return permute(*data)
 
 
 def test_what_is_there_is_found_and_what_is_not_is_not(found):
@@ -71,14 +71,14 @@ def test_permutations_are_the_same_for_all_problems(data, found):
     """Equal problems have equal replicates, whatever their place."""
     one, two, answer = data
     order = [3, 0, 1, 2]
-    moved = tested(one[order], two[order], answer)
+    moved = permute(one[order], two[order], answer)
     np.testing.assert_allclose(moved.replicates.i_12, found.replicates.i_12[:, order], atol=1e-6)
 
 
 def test_axes_files_and_text(data, found, tmp_path):
     one, two, answer = (x.copy() for x in data)
     two[1, 0, 0] = np.inf
-    shaped = tested(one.reshape(2, 2, SAMPLES, -1), two.reshape(2, 2, SAMPLES, -1), answer)
+    shaped = permute(one.reshape(2, 2, SAMPLES, -1), two.reshape(2, 2, SAMPLES, -1), answer)
     assert shaped.replicates.i_1.shape == (RESAMPLES, 2, 2)
     assert shaped.status[0, 1] == Status.NOT_FINITE
     assert np.isnan(shaped.p_value.i_1[0, 1])
@@ -91,7 +91,7 @@ def test_axes_files_and_text(data, found, tmp_path):
 
 def test_a_source_that_adds_to_the_other(data):
     for source, expected in ((1, True), (2, False)):
-        found = tested(*data, null=ConditionalIndependence(source=source))
+        found = permute(*data, null=ConditionalIndependence(source=source))
         assert (found.p_value.i_12[0] <= 0.02) == expected
         assert found.p_value.i_12[1] > 0.05
         assert np.isnan(found.p_value.i_1).all()
@@ -111,7 +111,7 @@ def test_a_source_that_adds_to_the_other(data):
 )
 def test_what_cannot_be_tested_is_refused(data, options, error):
     with pytest.raises(error, match=next(iter(options))):
-        tested(*data, **options)
+        permute(*data, **options)
 
 
 def test_folds_are_common_stratified_and_in_a_sequence():
