@@ -27,12 +27,12 @@ from pid_jax.categorical.predictions import (
 )
 from pid_jax.categorical.result import CategoricalPID
 from pid_jax.categorical.union import number_of_cells, union_information
-from pid_jax.estimate.samples import reduce_variable
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.status import Status
 from pid_jax.normality.sentences import name_places
 from pid_jax.pid.atoms import PIDQuantities
 from pid_jax.reduce.pca import Reduced
+from pid_jax.reduce.variable import reduce_variable
 from pid_jax.runtime.checks import check_finite, check_key, check_leading_axes, check_paired, read_samples
 from pid_jax.runtime.devices import use_devices
 from pid_jax.runtime.progress import Progress, no_progress
@@ -151,6 +151,11 @@ def read_classified(source_1: ArrayLike, source_2: ArrayLike, answer: Any, spec:
         if here.any():
             status[here] = Status.NOT_FINITE
             notes.append(f"{name_places(np.flatnonzero(here), 'problem')}: {name} holds NaN or infinity")
+        is_constant = np.broadcast_to((np.ptp(arrays[index], axis=1) == 0).all(axis=1), count)
+        if is_constant.any():
+            notes.append(
+                f"{name_places(np.flatnonzero(is_constant), 'problem')}: {name} is constant, which tells nothing"
+            )
     notes += _check_classes(codes, answers, status, spec)
     return Classified(
         sources=(arrays[0], arrays[1]),
