@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm
 
 from pid_jax.categorical.assemble import extra_variance, information_of, standard_error
-from pid_jax.categorical.estimate import Classified, predict_classified, read_classified
+from pid_jax.categorical.estimate import predict_classified
 from pid_jax.categorical.result import SOURCES
+from pid_jax.categorical.samples import Classified, read_classified
 from pid_jax.decompose.dataset import Result
 from pid_jax.decompose.result import INFORMATION, describe_status, span
 from pid_jax.gaussian.information import Information

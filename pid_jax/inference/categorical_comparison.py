@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike
 
 from pid_jax.categorical.answers import as_labels
 from pid_jax.categorical.assemble import COMBINED, extra_variance, standard_error
-from pid_jax.categorical.estimate import estimate_classified, read_classified
+from pid_jax.categorical.estimate import estimate_classified
 from pid_jax.categorical.result import CategoricalPID
+from pid_jax.categorical.samples import read_classified
 from pid_jax.decompose.dataset import Result
 from pid_jax.gaussian.status import Status
 from pid_jax.inference.differences_text import describe_differences

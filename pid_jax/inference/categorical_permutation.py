@@ -6,9 +6,10 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pid_jax.categorical.estimate import read_classified, reduce_sources
+from pid_jax.categorical.estimate import reduce_sources
 from pid_jax.categorical.forward import draw_common_folds, forward_weights, predict_forward
 from pid_jax.categorical.predictions import whiten_source
+from pid_jax.categorical.samples import read_classified
 from pid_jax.gaussian.status import Status
 from pid_jax.inference.intervals import SINGLE_ROUNDING, without_rounding
 from pid_jax.inference.permutation_result import PIDTest, p_values

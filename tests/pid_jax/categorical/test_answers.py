@@ -17,7 +17,7 @@ from pid_jax import (
     Status,
 )
 from pid_jax.categorical.answers import OTHER, read_answers
-from pid_jax.categorical.estimate import read_classified
+from pid_jax.categorical.samples import read_classified
 from pid_jax.pid.measure import Redundancy
 
 WORDS = ["cat", "dog", "cat", "dog", "bird", "bird"]

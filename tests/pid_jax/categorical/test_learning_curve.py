@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from pid_jax import CategoricalSpec, LearningCurve, LinearClassifier, Status, learning_curve
-from pid_jax.categorical.estimate import predict_classified, read_classified
+from pid_jax.categorical.estimate import predict_classified
+from pid_jax.categorical.samples import read_classified
 from pid_jax.decompose.result import INFORMATION
 from pid_jax.plot.learning import plot_learning_curve
 from pid_jax.runtime.devices import use_devices
