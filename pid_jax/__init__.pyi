@@ -3,6 +3,8 @@
 from .categorical.decision import decision_pid as decision_pid
 from .categorical.decision_result import DecisionPID as DecisionPID
 from .categorical.estimate import estimate_categorical_pid as estimate_categorical_pid
+from .categorical.learning_curve import LearningCurve as LearningCurve
+from .categorical.learning_curve import learning_curve as learning_curve
 from .categorical.result import CategoricalPID as CategoricalPID
 from .decompose.coupling import OptimalCoupling as OptimalCoupling
 from .decompose.coupling import optimal_coupling as optimal_coupling
@@ -25,10 +27,11 @@ from .gaussian.joint import JointGaussian as JointGaussian
 from .gaussian.status import Status as Status
 from .inference.bootstrap import PIDBootstrap as PIDBootstrap
 from .inference.bootstrap import bootstrap_pid as bootstrap_pid
+from .inference.categorical_comparison import CategoricalComparison as CategoricalComparison
 from .inference.comparison import PIDComparison as PIDComparison
 from .inference.comparison import compare_pid as compare_pid
-from .inference.permutation import PIDTest as PIDTest
 from .inference.permutation import permutation_test as permutation_test
+from .inference.permutation_result import PIDTest as PIDTest
 from .inference.posterior import PIDPosterior as PIDPosterior
 from .inference.posterior import posterior_pid as posterior_pid
 from .inference.power import SampleSize as SampleSize

@@ -10,7 +10,9 @@ from jax.sharding import Mesh
 from pid_jax import (
     PCA,
     Basic,
+    CategoricalSpec,
     Copula,
+    LinearClassifier,
     NoCorrection,
     NoGaussianization,
     Pairs,
@@ -19,6 +21,7 @@ from pid_jax import (
     Randomized,
     RealNVP,
     bootstrap_pid,
+    estimate_categorical_pid,
     estimate_pid,
     fit_flow,
     gaussian_pid,
@@ -65,7 +68,10 @@ def _sampled() -> dict[str, np.ndarray]:
     estimate = estimate_pid(*data, spec=PIDSpec(gaussianize=Copula()), **options)
     wide = [np.concatenate([x, np.random.default_rng(1).normal(size=(*x.shape[:2], 520))], axis=-1) for x in data]
     randomized = PIDSpec(PCA(dim=2, solver=Randomized()), NoGaussianization(), bias_correction=NoCorrection())
+    answer = (data[2][..., 0] > 0).astype(int)
+    classified = CategoricalSpec(classifier=LinearClassifier(), cells=12, perturbations=1, folds=3)
     return {
+        "answer": stacked(estimate_categorical_pid(*data[:2], answer, spec=classified, **options)),
         "corrected": np.stack(jax.tree.leaves((estimate.atoms, estimate.lower, estimate.upper))),
         "parametric": np.stack(jax.tree.leaves(bootstrap_pid(*data, **draws).replicates)),
         "rows": np.stack(jax.tree.leaves(bootstrap_pid(*data, kind=Pairs(), **draws).replicates)),

@@ -1,6 +1,5 @@
 """Answers as whole numbers: which classes there are, and what happens to those with few samples."""
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +38,7 @@ def read_answers(answer: Any, rare: Rare, name: str = "answer") -> Answers:
         TypeError: For numbers that are not whole, and for anything that is no answer.
         ValueError: For missing answers, no samples, or fewer than two classes that are left.
     """
-    values = _as_labels(name, answer)
+    values = as_labels(name, answer)
     if values.ndim == 0 or values.size == 0:
         raise ValueError(f"{name} needs one answer for each sample, shape (..., n), got shape {values.shape}.")
     classes, codes = np.unique(values, return_inverse=True)
@@ -61,7 +60,7 @@ def _without_rare(
     codes: np.ndarray, classes: np.ndarray, counts: np.ndarray, few: np.ndarray, rare: Rare, name: str
 ) -> Answers:
     """Pool or leave out the classes that are rare."""
-    is_pooled = isinstance(rare, PoolRare) and counts[few].sum() >= rare.fewest
+    is_pooled = isinstance(rare, PoolRare) and bool(counts[few].sum() >= rare.fewest)
     kept = np.flatnonzero(~few)
     if len(kept) + is_pooled < 2:
         raise ValueError(
@@ -83,10 +82,21 @@ def _plain(classes: np.ndarray) -> tuple[Any, ...]:
     return tuple(classes.tolist())
 
 
-def _as_labels(name: str, answer: Any) -> np.ndarray:
-    """Return answers as an array of whole numbers or of strings."""
+def as_labels(name: str, answer: Any) -> np.ndarray:
+    """Return answers as an array of whole numbers, booleans or strings.
+
+    Args:
+        name: What the argument is called in errors.
+        answer: Answers, see `read_answers`.
+
+    Raises:
+        TypeError: For numbers that are not whole, and for anything that is no answer.
+        ValueError: For missing answers.
+    """
     raw = np.asarray(getattr(answer, "values", answer))
-    if raw.dtype.kind in "US":
+    if raw.dtype.kind in "US" and isinstance(answer, (list, tuple)):
+        raw = np.array(answer, dtype=object)  # NumPy would have made strings of missing ones
+    if raw.dtype.kind in "US" or not raw.size:
         return raw.astype(str)
     if raw.dtype.kind == "O":
         return _from_objects(name, raw)
@@ -106,17 +116,21 @@ def _as_labels(name: str, answer: Any) -> np.ndarray:
 
 
 def _from_objects(name: str, raw: np.ndarray) -> np.ndarray:
-    """Read strings, or whole numbers, in an array of objects."""
+    """Read strings, booleans or whole numbers in an array of objects."""
     flat = raw.ravel()
-    missing = [i for i, one in enumerate(flat) if one is None or one != one]
+    missing = [index for index, one in enumerate(flat) if _is_missing(one)]
     if missing:
         raise ValueError(
             f"{name} is missing for {len(missing)} samples, the first at position {missing[0]}: leave these samples "
             "out of all arguments."
         )
-    if all(isinstance(one, str) for one in flat):
-        return raw.astype(str)
-    if all(isinstance(one, (int, np.integer, bool, np.bool_)) for one in flat):
-        return raw.astype(np.int64)
-    kinds = sorted({type(one).__name__ for one in flat if isinstance(one, Hashable)})
-    raise TypeError(f"{name} needs classes that are all whole numbers or all strings, got {', '.join(kinds)}.")
+    for kinds, dtype in ((str, str), ((bool, np.bool_), bool), ((int, np.integer, bool, np.bool_), np.int64)):
+        if all(isinstance(one, kinds) for one in flat):
+            return raw.astype(dtype)
+    found = sorted({type(one).__name__ for one in flat})
+    raise TypeError(f"{name} needs classes that are all whole numbers or all strings, got {', '.join(found)}.")
+
+
+def _is_missing(one: Any) -> bool:
+    """Whether an answer is None, NaN, or the missing value of pandas, which is equal to nothing."""
+    return one is None or type(one).__name__ in ("NAType", "NaTType") or (isinstance(one, float) and one != one)

@@ -81,9 +81,10 @@ def union_estimate(union: Union, information: np.ndarray) -> tuple[np.ndarray, n
     sum of both; what noise of the predictions adds is subtracted.
     """
     i_1, i_2 = np.maximum(information[:, 0], 0), np.maximum(information[:, 1], 0)
-    low = np.maximum(union.lower, np.maximum(i_1, i_2))
-    high = np.maximum(np.minimum(union.upper, i_1 + i_2), low)
-    return np.maximum((low + high) / 2 - union.noise, np.maximum(i_1, i_2)), high - low
+    least, most = np.maximum(i_1, i_2), i_1 + i_2
+    low = np.clip(union.lower, least, most)
+    high = np.clip(union.upper, low, most)
+    return np.clip((low + high) / 2 - union.noise, least, most), high - low
 
 
 def quantities(

@@ -7,7 +7,6 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pid_jax.categorical.answers import Answers, read_answers
 from pid_jax.categorical.assemble import (
     Pointwise,
     atoms_of,
@@ -16,6 +15,7 @@ from pid_jax.categorical.assemble import (
     pointwise_information,
     quantities,
 )
+from pid_jax.categorical.closed_union import closed_union
 from pid_jax.categorical.predictions import (
     Predictions,
     draw_folds,
@@ -25,13 +25,14 @@ from pid_jax.categorical.predictions import (
     whiten_source,
 )
 from pid_jax.categorical.result import CategoricalPID
+from pid_jax.categorical.samples import SOURCES, Classified, read_classified
 from pid_jax.categorical.union import number_of_cells, union_information
-from pid_jax.estimate.samples import reduce_variable
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.status import Status
-from pid_jax.normality.sentences import name_places
 from pid_jax.pid.atoms import PIDQuantities
-from pid_jax.runtime.checks import check_finite, check_key, check_leading_axes, check_paired, read_samples
+from pid_jax.reduce.pca import Reduced
+from pid_jax.reduce.variable import reduce_variable
+from pid_jax.runtime.checks import check_key
 from pid_jax.runtime.devices import use_devices
 from pid_jax.runtime.progress import Progress, no_progress
 from pid_jax.settings.categorical import CategoricalSpec
@@ -39,7 +40,6 @@ from pid_jax.settings.estimate import PCA, PIDSpec, spec_to_dict
 
 # Components kept before the folds choose their own, as a multiple of those that classifiers see.
 _MARGIN = 4
-_SOURCES = ("source_1", "source_2")
 _STEPS = 5
 
 
@@ -104,110 +104,52 @@ def estimate_categorical_pid(
     return found.reshape(samples.leading)
 
 
+def reduce_sources(samples: Classified, spec: CategoricalSpec, key: jax.Array) -> list[Reduced]:
+    """Project each source on more principal components than classifiers see; the folds choose their own of these."""
+    pid = PIDSpec(reduction=PCA(dim=_MARGIN * spec.components))
+    return [
+        reduce_variable(name, x, None, min(_MARGIN * spec.components, x.shape[-1], x.shape[-2] - 1), pid, one)
+        for name, x, one in zip(SOURCES, samples.sources, jax.random.split(key), strict=True)
+    ]
+
+
 @dataclass(frozen=True, kw_only=True)
-class Classified:
-    """Checked samples of two sources and an answer, as B problems.
+class Predicted:
+    """Predictions of the answers of B problems by classifiers of all folds.
 
     Attributes:
-        sources: Samples (B or 1, n, p) of each source; noise where a problem cannot be used.
-        codes: Class of each sample (B or 1, n).
-        classes: Names of the classes.
-        kept: Rows that are used, of those that were given.
-        leading: Leading axes of the input.
-        status: `Status` of each problem (B,).
-        notes: What was pooled or left out.
+        fits: Predictions from source_1, source_2 and both.
+        codes: Class of each sample (B, n).
+        fold: Fold of each sample (B, n).
+        training: 1 where a sample is in the training part of a fold, else 0: (B, F, n).
+        dims: Components of source_1, source_2 and both (3,).
+        notes: What the reduction did differently than asked.
     """
 
-    sources: tuple[np.ndarray, np.ndarray]
+    fits: list[Predictions]
     codes: np.ndarray
-    classes: tuple
-    kept: np.ndarray
-    leading: tuple[int, ...]
-    status: np.ndarray
+    fold: np.ndarray
+    training: np.ndarray
+    dims: np.ndarray
     notes: tuple[str, ...]
 
-
-def read_classified(source_1: ArrayLike, source_2: ArrayLike, answer: Any, spec: CategoricalSpec) -> Classified:
-    """Check sources and answers, pool or leave out rare answers, and set problems apart that hold NaN."""
-    named = [(name, read_samples(name, value)) for name, value in zip(_SOURCES, (source_1, source_2), strict=True)]
-    answers = read_answers(answer, spec.rare)
-    as_columns = answers.codes[..., None]
-    check_paired([*named, ("answer", as_columns)], (source_1, source_2, answer))
-    leading = check_leading_axes([*named, ("answer", as_columns)])
-    kept = np.flatnonzero((answers.codes.reshape(-1, answers.codes.shape[-1]) >= 0).all(axis=0))
-    codes = answers.codes.reshape(-1, answers.codes.shape[-1])[:, kept]
-    arrays = [array.reshape(-1, *array.shape[-2:])[:, kept] for _, array in named]
-    count = max(*(len(array) for array in arrays), len(codes))
-    status, notes = np.full(count, Status.OK), list(answers.notes)
-    for index, (name, _) in enumerate(named):
-        arrays[index], bad = _without_nan(name, arrays[index], index)
-        here = np.broadcast_to(bad, count)
-        if here.all():
-            check_finite(name, named[index][1])
-        if here.any():
-            status[here] = Status.NOT_FINITE
-            notes.append(f"{name_places(np.flatnonzero(here), 'problem')}: {name} holds NaN or infinity")
-    notes += _check_classes(codes, answers, status, spec)
-    return Classified(
-        sources=(arrays[0], arrays[1]),
-        codes=codes,
-        classes=answers.classes,
-        kept=kept,
-        leading=leading,
-        status=status,
-        notes=tuple(notes),
-    )
+    @property
+    def pointwise(self) -> Pointwise:
+        """Informations of every sample."""
+        logs = [one.log_probabilities for one in self.fits]
+        base = frequencies(self.codes, self.training, logs[0].shape[-1])
+        return pointwise_information(logs, base, self.codes, self.fold)
 
 
-def _without_nan(name: str, array: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Replace problems that hold NaN by noise, and say which these are."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        bad = ~np.isfinite(array.sum(axis=(-2, -1), dtype=np.float64))
-    bad &= np.array([not np.isfinite(one).all() for one in array])
-    if bad.any():
-        array = array.copy()
-        array[bad] = np.random.default_rng(index).standard_normal(array.shape[-2:])
-    return array, bad
-
-
-def _check_classes(codes: np.ndarray, answers: Answers, status: np.ndarray, spec: CategoricalSpec) -> list[str]:
-    """Refuse too few samples for the folds, and mark problems with one class only."""
-    count, samples = len(answers.classes), codes.shape[-1]
-    if samples < 2 * spec.folds or samples <= count:
-        raise ValueError(
-            f"{samples} samples are too few for {count} classes and {spec.folds} folds: add samples, or pool answers "
-            "(CategoricalSpec(rare=PoolRare(...)))."
-        )
-    counts = np.stack([np.bincount(one, minlength=count) for one in codes])
-    is_single = (counts > 0).sum(axis=1) < 2
-    if is_single.all():
-        raise ValueError("answer is the same in all samples of every problem, so there is nothing to tell.")
-    notes = []
-    if is_single.any():
-        here = np.broadcast_to(is_single, status.shape)
-        status[here & (status == Status.OK)] = Status.CONSTANT
-        notes.append(f"{name_places(np.flatnonzero(here), 'problem')}: all samples have the same answer")
-    few = (counts > 0) & (counts < spec.folds)
-    if few.any():
-        name = answers.classes[int(np.argwhere(few)[0][1])]
-        notes.append(f"answer {name!r} has fewer samples than folds in some problem: it is hardly ever predicted")
-    return notes
-
-
-def estimate_classified(
-    samples: Classified, spec: CategoricalSpec, key: jax.Array, progress: Progress = no_progress
-) -> CategoricalPID:
-    """Estimate all problems of checked samples; see `estimate_categorical_pid`. There is one leading axis."""
-    for_reduction, for_folds, for_fits, for_union = jax.random.split(key, 4)
-    pid = PIDSpec(reduction=PCA(dim=_MARGIN * spec.components))
-    reduced = [
-        reduce_variable(name, x, None, min(_MARGIN * spec.components, x.shape[-1], x.shape[-2] - 1), pid, one)
-        for name, x, one in zip(_SOURCES, samples.sources, jax.random.split(for_reduction), strict=True)
-    ]
+def predict_classified(
+    samples: Classified, spec: CategoricalSpec, keys: jax.Array, progress: Progress = no_progress
+) -> Predicted:
+    """Predict the answers of all problems, given keys for reduction, folds and fits."""
+    for_reduction, for_folds, for_fits = keys
+    reduced = reduce_sources(samples, spec, for_reduction)
     progress(1, _STEPS)
-    count = len(samples.status)
+    count, classes = len(samples.status), len(samples.classes)
     codes = np.ascontiguousarray(np.broadcast_to(samples.codes, (count, samples.codes.shape[-1])))
-    classes = len(samples.classes)
     fold = draw_folds(codes, spec.folds, np.asarray(jax.random.key_data(for_folds)))
     training = training_weights(fold, spec.folds)
     seen = [
@@ -218,11 +160,30 @@ def estimate_classified(
     for number, (own, one) in enumerate(zip(([seen[0]], [seen[1]], seen), jax.random.split(for_fits, 3), strict=True)):
         fits.append(predict(own, codes, training, spec, classes, one))
         progress(2 + number, _STEPS)
-    dims = np.array([seen[0].shape[-1], seen[1].shape[-1], seen[0].shape[-1] + seen[1].shape[-1]])
-    found = decompose_predictions(fits, codes, fold, training, dims, spec, for_union)
+    widths = [one.shape[-1] for one in seen]
+    return Predicted(
+        fits=fits,
+        codes=codes,
+        fold=fold,
+        training=training,
+        dims=np.array([*widths, sum(widths)]),
+        notes=tuple(note for one in reduced for note in one.notes),
+    )
+
+
+def estimate_classified(
+    samples: Classified, spec: CategoricalSpec, key: jax.Array, progress: Progress = no_progress
+) -> CategoricalPID:
+    """Estimate all problems of checked samples; see `estimate_categorical_pid`. There is one leading axis."""
+    keys = jax.random.split(key, 4)
+    predicted = predict_classified(samples, spec, keys[:3], progress)
+    found = decompose_predictions(
+        predicted.fits, predicted.codes, predicted.fold, predicted.training, predicted.dims, spec, keys[3]
+    )
     progress(_STEPS, _STEPS)
-    notes = (*samples.notes, *(note for one in reduced for note in one.notes))
-    return _result(found, fits, samples, codes, dims, notes, spec).without(samples.status)
+    notes = (*samples.notes, *predicted.notes)
+    result = _result(found, predicted.fits, samples, predicted.codes, predicted.dims, notes, spec)
+    return result.without(samples.status)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,16 +214,18 @@ def decompose_predictions(
     rows, columns = np.arange(len(codes))[:, None], np.arange(codes.shape[1])
     held_out = [log[rows, fold, columns] for log in logs]
     worth = np.minimum(pointwise.information[:, :2], entropy[:, None] - 1e-9)
-    union = union_information(
-        (held_out[0], held_out[1]),
-        (logs[0] - logs[0].mean(axis=1, keepdims=True), logs[1] - logs[1].mean(axis=1, keepdims=True)),
-        shares,
-        codes,
-        worth,
-        number_of_cells(spec.cells, classes, codes.shape[1]),
-        spec.perturbations,
-        key,
-    )
+    union = closed_union(spec.redundancy, pointwise, codes)
+    if union is None:
+        union = union_information(
+            (held_out[0], held_out[1]),
+            (logs[0] - logs[0].mean(axis=1, keepdims=True), logs[1] - logs[1].mean(axis=1, keepdims=True)),
+            shares,
+            codes,
+            worth,
+            number_of_cells(spec.cells, classes, codes.shape[1]),
+            spec.perturbations,
+            key,
+        )
     claimed = np.stack([entropy + np.sum(np.exp(x) * x, axis=2, dtype=np.float64).mean(axis=1) for x in held_out], 1)
     return _Found(
         pointwise=pointwise,

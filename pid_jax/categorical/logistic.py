@@ -1,5 +1,6 @@
 """Multinomial logistic regression along a path of penalties, for all folds at once."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -37,6 +38,64 @@ def fit_path(
 
     Returns:
         Log probabilities of the classes for all samples, by the classifier of each fold.
+    """
+    path = _prepare(features, answer, training, classes)
+
+    def goes_on(carry: tuple) -> Bool[Array, ""]:
+        return (carry[0] < len(penalties)) & carry[1]
+
+    def next_penalty(carry: tuple) -> tuple:
+        index, _, at, best, best_score = carry
+        at = path.fit(at, penalties[index])
+        found = path.predict(at)
+        score = held_out_score(found, answer, training)
+        is_better = score > best_score
+        return (
+            index + 1,
+            is_better | (index == 0),
+            at,
+            jnp.where(is_better, found, best),
+            jnp.maximum(score, best_score),
+        )
+
+    known = path.predict(path.start)
+    first = (0, True, path.start, known, held_out_score(known, answer, training))
+    return lax.while_loop(goes_on, next_penalty, first)[3]
+
+
+def predict_along_path(
+    features: Float[Array, "F n p"],
+    answer: Int[Array, "n"],
+    training: Float[Array, "F n"],
+    own: Int[Array, "n"],
+    penalties: Float[Array, "L"],
+    classes: int,
+) -> Float[Array, "L n K"]:
+    """Return the predictions of each sample by the classifier of one fold (`own`), at all penalties.
+
+    No answer of a sample that is not in the training part of that fold is used; see `fit_path` for the arguments.
+    """
+    path = _prepare(features, answer, training, classes)
+
+    def next_penalty(at: _Coefficients, penalty: Array) -> tuple[_Coefficients, Float[Array, "n K"]]:
+        at = path.fit(at, penalty)
+        return at, path.predict(at)[own, jnp.arange(len(answer))]
+
+    return lax.scan(next_penalty, path.start, penalties)[1]
+
+
+class _Path(NamedTuple):
+    """The classifier that knows the frequencies only, how one is fitted from another, and what it predicts."""
+
+    start: _Coefficients
+    fit: Callable[[_Coefficients, Array], _Coefficients]
+    predict: Callable[[_Coefficients], Array]
+
+
+def _prepare(
+    features: Float[Array, "F n p"], answer: Int[Array, "n"], training: Float[Array, "F n"], classes: int
+) -> _Path:
+    """Prepare the classifiers of all folds.
 
     Source: Nesterov (1983), Sov. Math. Dokl. 27, 372; restarts of O'Donoghue & Candès (2015), Found. Comput. Math. 15,
     715.
@@ -76,30 +135,11 @@ def fit_path(
         first = (at, at, jnp.ones(len(features), features.dtype))
         return lax.scan(step, first, None, length=_STEPS)[0][0]
 
-    def log_probabilities(at: _Coefficients) -> Float[Array, "F n K"]:
+    def predict(at: _Coefficients) -> Float[Array, "F n K"]:
         return jax.nn.log_softmax(features @ at.weights + at.offsets[:, None])
 
-    def goes_on(carry: tuple) -> Bool[Array, ""]:
-        return (carry[0] < len(penalties)) & carry[1]
-
-    def next_penalty(carry: tuple) -> tuple:
-        index, _, at, best, best_score = carry
-        at = fit(at, penalties[index])
-        found = log_probabilities(at)
-        score = held_out_score(found, answer, training)
-        is_better = score > best_score
-        return (
-            index + 1,
-            is_better | (index == 0),
-            at,
-            jnp.where(is_better, found, best),
-            jnp.maximum(score, best_score),
-        )
-
-    zero = _Coefficients(jnp.zeros((*features.shape[::2], classes), features.dtype), start)
-    known = log_probabilities(zero)
-    first = (0, True, zero, known, held_out_score(known, answer, training))
-    return lax.while_loop(goes_on, next_penalty, first)[3]
+    zero = jnp.zeros((*features.shape[::2], classes), features.dtype)
+    return _Path(_Coefficients(zero, start), fit, predict)
 
 
 def held_out_score(

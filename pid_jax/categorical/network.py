@@ -1,6 +1,7 @@
 """A network with one hidden layer as the classifier of all folds, by Flax and Optax."""
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -94,6 +95,59 @@ def fit_networks(
     Returns:
         Log probabilities of the classes for all samples, by the network of each fold.
     """
+    training_of = _prepare(features, answer, training, rows, start, spec, classes)
+
+    def check(carry: tuple, draws: Int[Array, "s b"]) -> tuple:
+        networks, best, best_score = carry
+        networks, found = training_of.advance(networks, draws)
+        score = held_out_score(found, answer, training)
+        return (networks, jnp.where(score > best_score, found, best), jnp.maximum(score, best_score)), None
+
+    nothing = jnp.zeros((*features.shape[:2], classes), features.dtype)
+    first = (training_of.first, nothing, jnp.asarray(-jnp.inf, features.dtype))
+    return lax.scan(check, first, jnp.asarray(start.draws))[0][1]
+
+
+def predict_during_training(
+    features: Float[Array, "F n p"],
+    answer: Int[Array, "n"],
+    training: Float[Array, "F n"],
+    rows: Int[Array, "F m"],
+    own: Int[Array, "n"],
+    start: Start,
+    spec: NetworkClassifier,
+    classes: int,
+) -> Float[Array, "C n K"]:
+    """Return the predictions of each sample by the network of one fold (`own`), at all checks of its training.
+
+    No answer of a sample that is not in the training part of that fold is used; see `fit_networks` for the arguments.
+    """
+    training_of = _prepare(features, answer, training, rows, start, spec, classes)
+
+    def check(networks: tuple, draws: Int[Array, "s b"]) -> tuple[tuple, Float[Array, "n K"]]:
+        networks, found = training_of.advance(networks, draws)
+        return networks, found[own, jnp.arange(len(answer))]
+
+    return lax.scan(check, training_of.first, jnp.asarray(start.draws))[1]
+
+
+class _Training(NamedTuple):
+    """The first networks of all folds, and what trains them from one check to the next and predicts."""
+
+    first: tuple
+    advance: Callable[[tuple, Array], tuple[tuple, Array]]
+
+
+def _prepare(
+    features: Float[Array, "F n p"],
+    answer: Int[Array, "n"],
+    training: Float[Array, "F n"],
+    rows: Int[Array, "F m"],
+    start: Start,
+    spec: NetworkClassifier,
+    classes: int,
+) -> _Training:
+    """Prepare the networks of all folds."""
     network = _Network(spec.hidden, classes)
     checks, steps, _ = start.draws.shape
     optimizer = optax.adamw(
@@ -122,12 +176,7 @@ def fit_networks(
         carry = lax.scan(step, carry, draws)[0]
         return carry, jax.nn.log_softmax(network.apply(carry[0], features))
 
-    def check(carry: tuple, draws: Int[Array, "s b"]) -> tuple:
-        networks, best, best_score = carry
-        networks, found = jax.vmap(train, in_axes=(0, 0, 0, None))(networks, features, rows, draws)
-        score = held_out_score(found, answer, training)
-        return (networks, jnp.where(score > best_score, found, best), jnp.maximum(score, best_score)), None
+    def advance(networks: tuple, draws: Int[Array, "s b"]) -> tuple[tuple, Float[Array, "F n K"]]:
+        return jax.vmap(train, in_axes=(0, 0, 0, None))(networks, features, rows, draws)
 
-    nothing = jnp.zeros((*features.shape[:2], classes), features.dtype)
-    first = (jax.vmap(begin)(shares), nothing, jnp.asarray(-jnp.inf, features.dtype))
-    return lax.scan(check, first, jnp.asarray(start.draws))[0][1]
+    return _Training(jax.vmap(begin)(shares), advance)

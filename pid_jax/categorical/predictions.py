@@ -27,6 +27,7 @@ from pid_jax.settings.categorical import (
 
 FREQUENCIES = "frequencies"
 _TINY = 1e-9
+_ROUNDING = 1e-6  # nats that single precision leaves, by which no classifier is better
 _COPIES = 12  # arrays as large as the features that exist at a time while a classifier is fitted
 
 
@@ -108,7 +109,7 @@ def predict(
     width = sum(source.shape[-1] for source in sources)
     rows = training_rows(training)
     for index, candidate in enumerate(spec.candidates):
-        each = _products(candidate, [source.shape[-1] for source in sources]) + width
+        each = count_products(candidate, [source.shape[-1] for source in sources]) + width
         size = 4 * _COPIES * training[0].size * (each + classes)
         start = None
         with single_precision():
@@ -117,14 +118,14 @@ def predict(
             program = partial(_fit, start=start, candidate=candidate, classes=classes)
             found = map_problems(program, tuple(sources), codes, training, rows, bytes_each=size)
         score = _scores(found, codes, training)
-        is_better = score > best_score
+        is_better = score > best_score + _ROUNDING
         best = np.where(is_better[:, None, None, None], found, best)
         names = np.where(is_better, type(candidate).__name__, names)
-        best_score = np.maximum(score, best_score)
+        best_score = np.where(is_better, score, best_score)
     return Predictions(log_probabilities=best, classifier=names)
 
 
-def _products(candidate: Classifier, dims: Sequence[int]) -> int:
+def count_products(candidate: Classifier, dims: Sequence[int]) -> int:
     """Count the products that a classifier sees."""
     if not isinstance(candidate, ProductClassifier):
         return 0

@@ -118,7 +118,8 @@ class CategoricalPID(
         learning: What was added to `held_out`: half its distance from the same on the training samples, which is what
             classifiers of this many samples have not learned yet.
         noise: By how much noise of the predictions had raised the union information; it is subtracted.
-        temperature: Temperature of the predictions of each source (..., 2): above 1 where they claimed too much.
+        temperature: Temperature of the predictions of each source (..., 2): above 1 where they claimed too much; NaN
+            with `MMI` and `IMin`, for which they are not calibrated.
         classifier: Name of the classifier that was chosen for source_1, source_2, and both (..., 3).
         classes: Names of the classes.
         dims: Components of source_1 and source_2 that classifiers saw.

@@ -83,7 +83,8 @@ def union_information(
     """
     cuts = []
     for index in (0, 1):
-        keys = np.asarray(jax.random.key_data(jax.random.split(jax.random.fold_in(key, index), len(classes))))
+        own = np.asarray(jax.random.key_data(jax.random.fold_in(key, index)))
+        keys = np.broadcast_to(own, (len(classes), *own.shape))  # the same for all problems, so that these compare
         size = 8 * _COPIES * held_out[index][0].size * (1 + perturbations) + 8 * len(codes[0]) * cells * 4
         program = partial(_cut, cells=cells, perturbations=perturbations)
         batches = (held_out[index], deviations[index], classes, information[:, index])

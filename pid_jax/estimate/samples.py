@@ -2,13 +2,9 @@
 
 import dataclasses
 from collections.abc import Sequence
-from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
-from jaxtyping import Array, Float
 from numpy.typing import ArrayLike
 
 from pid_jax.bias.sampling import check_correction
@@ -16,10 +12,7 @@ from pid_jax.decompose.result import VARIABLES, PIDEstimate
 from pid_jax.estimate.gaussianize import is_corrected, record_of
 from pid_jax.estimate.latents import estimate_reduced
 from pid_jax.estimate.usable import find_usable
-from pid_jax.reduce.discrete import find_discrete
-from pid_jax.reduce.pca import Reduced, keep_all, project
-from pid_jax.reduce.prepare import SinglePrecision, scale_extremes
-from pid_jax.reduce.solve import describe_reduction, describe_scale, fit_reduction, is_exact
+from pid_jax.reduce.pca import Reduced
 from pid_jax.runtime.checks import (
     check_enough_samples,
     check_key,
@@ -27,13 +20,9 @@ from pid_jax.runtime.checks import (
     check_paired,
     read_samples,
 )
-from pid_jax.runtime.devices import map_problems, over_devices, use_devices
-from pid_jax.runtime.precision import double_precision
+from pid_jax.runtime.devices import use_devices
 from pid_jax.runtime.progress import Progress, no_progress
 from pid_jax.settings.estimate import PIDSpec, is_pca, is_shrunk
-
-# Arrays as large as the samples of a problem that exist at a time while it is reduced.
-COPIES = 5
 
 
 def estimate_pid(
@@ -153,63 +142,10 @@ def reduce_variables(
     for_reduction, for_estimate = jax.random.split(key)
     keys = jax.random.split(for_reduction, len(named))
     each = zip(names, usable.arrays, bases, dims, keys, strict=True)
-    reduced = [reduce_variable(name, array, base, d, spec, k) for name, array, base, d, k in each]
+    is_ranked = record_of(spec.gaussianize).is_ranked
+    reduced = [reduce_variable(name, array, base, d, spec, k, is_ranked) for name, array, base, d, k in each]
     reduced[-1] = dataclasses.replace(reduced[-1], status=usable.status, notes=(*reduced[-1].notes, *usable.notes))
     return reduced, leading, for_estimate
-
-
-def reduce_variable(
-    name: str, array: np.ndarray, fitted_on: np.ndarray | None, dim: int, spec: PIDSpec, key: jax.Array
-) -> Reduced:
-    """Reduce all problems of one variable, and note what was left out."""
-    is_kept = not is_pca(spec.reduction) or dim == array.shape[-1]
-    scaled, exponents = scale_extremes(array, is_kept)
-    base = None if fitted_on is None else scale_extremes(fitted_on, is_kept)[0]
-    reduced = _reduce_samples(scaled, base, dim, spec, key)
-    if exponents is not None and record_of(spec.gaussianize).is_ranked and not np.any(reduced.rounding):
-        # Columns as they are: ranks need no squares, and scaling would lose small numbers next to huge ones.
-        reduced, exponents = dataclasses.replace(reduced, scores=array.astype(np.float64)), None
-    notes = describe_reduction(name, array.shape[-1], reduced.rank, reduced.explained_variance, dim)
-    discrete = find_discrete(array)
-    return dataclasses.replace(reduced, discrete=discrete, notes=(*describe_scale(name, exponents), *notes))
-
-
-def _reduce_samples(flat: np.ndarray, base: np.ndarray | None, dim: int, spec: PIDSpec, key: jax.Array) -> Reduced:
-    """Reduce all problems at once in float64, or one after another in float32 where components are not exact."""
-    is_whole = not is_pca(spec.reduction) or is_exact(flat.shape[1:], dim, spec.reduction)
-    options: dict[str, Any] = {"bytes_each": 8 * COPIES * flat[0].size, "is_one_each": not is_whole}
-    program = partial(_reduce, key=key, unit=float(np.finfo(flat.dtype).eps), spec=spec, dim=dim)
-    with double_precision():
-        if is_whole:
-            return map_problems(program, flat, base, dtype=np.float64, **options)
-        single = SinglePrecision(flat)
-        joined = map_problems(program, single, None if base is None else SinglePrecision(base), **options)
-    return _in_units(joined, single.scales)
-
-
-def _in_units(reduced: Reduced, scales: np.ndarray) -> Reduced:
-    """Return scores in double precision, in the units that samples had before they were scaled."""
-    scores = reduced.scores.astype(np.float64) * scales[:, None, None]
-    return dataclasses.replace(reduced, scores=scores, rounding=reduced.rounding * scales[:, None])
-
-
-@partial(jax.jit, static_argnames=("spec", "dim", "mesh"))
-def _reduce(
-    samples: Float[Array, "B n p"],
-    fitted_on: Float[Array, "B n p"] | None,
-    *,
-    key: jax.Array,
-    unit: Float[Array, ""],
-    spec: PIDSpec,
-    dim: int,
-    mesh: Mesh | None,
-) -> Reduced:
-    def one(samples: Float[Array, "n p"], fitted_on: Float[Array, "n p"]) -> Reduced:
-        if is_pca(spec.reduction):
-            return project(samples, fit_reduction(fitted_on, dim, spec.reduction, key), unit)
-        return keep_all(samples)
-
-    return over_devices(jax.vmap(one), mesh)(samples, samples if fitted_on is None else fitted_on)
 
 
 def wanted_dims(spec: PIDSpec, raw: Sequence[int]) -> tuple[int, int, int]:

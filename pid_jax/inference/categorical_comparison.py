@@ -8,16 +8,25 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pid_jax.categorical.answers import as_labels
 from pid_jax.categorical.assemble import COMBINED, extra_variance, standard_error
-from pid_jax.categorical.estimate import estimate_classified, read_classified
+from pid_jax.categorical.estimate import estimate_classified
 from pid_jax.categorical.result import CategoricalPID
+from pid_jax.categorical.samples import read_classified
 from pid_jax.decompose.dataset import Result
 from pid_jax.gaussian.status import Status
 from pid_jax.inference.differences_text import describe_differences
 from pid_jax.inference.intervals import in_errors, p_value_of, reach_of
 from pid_jax.inference.multiplicity import false_discovery_rate, family_wise_by_maximum
 from pid_jax.pid.atoms import PIDQuantities
-from pid_jax.runtime.checks import check_between, check_key, check_positive_int, check_same_ids
+from pid_jax.runtime.checks import (
+    check_between,
+    check_key,
+    check_positive_int,
+    check_same_ids,
+    check_same_labels,
+    read_samples,
+)
 from pid_jax.runtime.devices import use_devices
 from pid_jax.runtime.progress import Progress, no_progress
 from pid_jax.settings.categorical import CategoricalSpec
@@ -103,6 +112,7 @@ def compare_categorical(
     level = spec.level if level is None else level
     check_between("level", level, 0, 1)
     pair = [_read_condition(*one) for one in (("baseline", baseline), ("intervention", intervention))]
+    _check_labels(baseline, intervention)
     joined = _join(pair)
     if ids is not None:
         check_same_ids(ids, joined[2].shape[-1])
@@ -125,7 +135,31 @@ def compare_categorical(
 def _read_condition(name: str, condition: object) -> list[np.ndarray]:
     if not isinstance(condition, (tuple, list)) or len(condition) != len(_VARIABLES):
         raise TypeError(f"{name} needs (source_1, source_2, answer), got {type(condition).__name__}.")
-    return [np.asarray(getattr(one, "values", one)) for one in condition]
+    one, two, answer = condition
+    return [
+        read_samples(f"{name} source_1", one),
+        read_samples(f"{name} source_2", two),
+        as_labels(f"{name} answer", answer),
+    ]
+
+
+def _check_labels(baseline: Condition, intervention: Condition) -> None:
+    """Refuse rows whose labels differ, and answers of which one are strings and the others numbers."""
+    pairs = [("baseline", baseline), ("intervention", intervention)]
+    check_same_labels(
+        [
+            (f"{name} {label}", x)
+            for name, condition in pairs
+            for label, x in zip(_VARIABLES, condition, strict=True)
+            if label != "answer" or np.ndim(x) == 1
+        ]
+    )
+    kinds = [as_labels(f"{name} answer", condition[2]).dtype.kind == "U" for name, condition in pairs]
+    if kinds[0] != kinds[1]:
+        raise TypeError(
+            "intervention answer and baseline answer need classes of one kind, got strings in one and numbers in the "
+            "other: convert both to the same names."
+        )
 
 
 def _join(pair: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
@@ -136,7 +170,8 @@ def _join(pair: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
         if one.shape != other.shape:
             raise ValueError(
                 f"intervention {name} has shape {other.shape}, that of the baseline has {one.shape}: both need the "
-                "same samples, features and leading axes. Reduce features first where they differ."
+                "same samples, features and leading axes. Leave out samples that only one of them has, and reduce "
+                "features first where they differ."
             )
         joined.append(np.stack([one, other]))
     wide = max((x for x in joined[:2]), key=np.ndim).ndim

@@ -1,37 +1,29 @@
 """Permutation tests of the atoms, for all leading axes at once."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pid_jax.decompose.dataset import Result
-from pid_jax.decompose.result import describe_status, span
 from pid_jax.estimate.gaussianize import Latents, are_ranked
 from pid_jax.estimate.latents import estimate_latents, leave_out, map_to_latents
 from pid_jax.estimate.samples import check_spec, check_variables, reduce_variables
 from pid_jax.gaussian.wishart import numpy_generator
-from pid_jax.inference.multiplicity import (
-    exceedance,
-    false_discovery_rate,
-    family_wise_by_maximum,
-    settle,
-    standardize,
-)
+from pid_jax.inference.categorical_permutation import permute_categorical
 from pid_jax.inference.neighbors import choose_length
+from pid_jax.inference.permutation_result import PIDTest, p_values
 from pid_jax.inference.permuted import Fill, draw_permutations, permute, permuted_quantities
 from pid_jax.inference.replicates import refitted_replicates
 from pid_jax.inference.reranked import find_close, permute_and_rank
-from pid_jax.pid.atoms import QUANTITIES, PIDQuantities, quantities_of
+from pid_jax.pid.atoms import quantities_of
 from pid_jax.reduce.pca import Reduced
 from pid_jax.runtime.checks import check_key, check_positive_int
 from pid_jax.runtime.devices import use_devices
 from pid_jax.runtime.progress import Progress, no_progress, part_of
+from pid_jax.settings.categorical import CategoricalSpec
 from pid_jax.settings.estimate import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
 from pid_jax.settings.inference import Block, ConditionalIndependence, Independence, Null
 
@@ -44,67 +36,12 @@ _FITTED = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class PIDTest(Result, amounts=("statistic", "replicates"), axes={"replicates": ("resample", ...)}):
-    """P-values of atoms and informations. Every array has the leading axes of the input.
-
-    Attributes:
-        status: `Status` of the decomposition of the samples. Where an atom or information is NaN, so are its p-values.
-        statistic: What was tested: atoms and informations as the samples show them, biased as they are.
-        p_value: Probability under the null of what is at least as large.
-        false_discovery: P-values adjusted over all problems, for each quantity alone: rejecting those up to q makes a
-            share q of false rejections on average at most (Benjamini & Hochberg).
-        family_wise: P-values adjusted in the same way for the probability of any false rejection (step-down maxT).
-        replicates: Statistics under the null, (resamples, ...).
-        notes: What speaks against the p-values, in plain words.
-        settings: What was chosen, JSON-ready.
-        unit: "nats" or "bits", of statistic and replicates.
-    """
-
-    status: np.ndarray
-    statistic: PIDQuantities
-    p_value: PIDQuantities
-    false_discovery: PIDQuantities
-    family_wise: PIDQuantities
-    replicates: PIDQuantities
-    notes: tuple[str, ...]
-    settings: Mapping[str, Any]
-    unit: str = "nats"
-
-    def __repr__(self) -> str:
-        """Show p-values: those of one problem, or the smallest of many and what is left after adjustment."""
-        count = np.size(self.p_value.i_12)
-        null = self.settings["null"]
-        what = f"null {null['method']}"
-        if null["method"] == Independence.__name__:
-            what = "target independent of both sources"
-        elif null["method"] == ConditionalIndependence.__name__:
-            what = f"target independent of source_{null['source']} given source_{3 - null['source']}"
-        lines = [
-            f"PIDTest of {count} problem{'s' * (count != 1)}, {what}, {self.settings['resamples']} permutations",
-            f"  {'':<12}{self.unit:>18}{'p':>9}{'' if count == 1 else '  family-wise   p ≤ .05 (family-wise)'}",
-        ]
-        for name in QUANTITIES:
-            value, p, family = (np.ravel(getattr(x, name)) for x in (self.statistic, self.p_value, self.family_wise))
-            line = f"  {name:<12}{span(value, '.4f'):>18}{_smallest(p):>9}"
-            if count > 1:
-                line += f"{_smallest(family):>13}   {int((p <= 0.05).sum())} ({int((family <= 0.05).sum())})"
-            lines.append(line)
-        lines += describe_status(self.status)
-        return "\n".join([*lines, *(f"  {'note:':<12}{note}" for note in self.notes)])
-
-
-def _smallest(values: np.ndarray) -> str:
-    known = values[~np.isnan(values)]
-    return f"{known.min():.4f}" if known.size else "NaN"
-
-
 def permutation_test(
     source_1: ArrayLike,
     source_2: ArrayLike,
     target: ArrayLike,
     *,
-    spec: PIDSpec | None = None,
+    spec: PIDSpec | CategoricalSpec | None = None,
     key: jax.Array,
     resamples: int = 1000,
     null: Null | None = None,
@@ -118,12 +55,18 @@ def permutation_test(
     anything at all; that of `i_12` is the plainest. Under `ConditionalIndependence(source=k)` the unique information
     of source k and the synergy are zero, and nothing is said of the other atoms.
 
+    With a `CategoricalSpec` the target is a categorical answer (..., n), and what is tested are informations: the mean
+    gains in log likelihood of classifiers that were fitted to, and chosen by, the folds before that of the sample.
+    Under `Independence()` answers are permuted within folds, which is exact for each fold. Under
+    `ConditionalIndependence(source=k)` the null is that both sources predict no better than the other one alone, and
+    `i_12` is compared with normal multipliers, which is conservative. Atoms are NaN: see the p-value of `i_12`.
+
     Args:
         source_1: Samples (..., n, p1).
         source_2: Samples (..., n, p2), row i from the same sample as row i of `source_1`.
         target: Samples (..., n, pt). Any variable may leave out the leading axes: it is then the same for all.
-        spec: The settings of every stage, `PIDSpec()` if not given. `bias_correction` is not used: what is tested is as
-            biased as what it is compared with.
+        spec: The settings of every stage, `PIDSpec()` if not given; a `CategoricalSpec` for a target that is a
+            categorical answer. `bias_correction` is not used: what is tested is as biased as what it is compared with.
         key: A JAX random key.
         resamples: Number of permutations.
         null: `Independence()` (default) or `ConditionalIndependence(source)`.
@@ -138,7 +81,8 @@ def permutation_test(
     Raises:
         TypeError: For settings of the wrong kind, and as `estimate_pid`.
         ValueError: For fewer than 20 resamples, a shrunk covariance, blocks longer than the data, `refit` with
-            `ConditionalIndependence`, and as `estimate_pid`.
+            `ConditionalIndependence`, and as `estimate_pid`. With a `CategoricalSpec`, for `blocks`, `refit` or fewer
+            than three folds, and as `estimate_categorical_pid`.
 
     Example:
         >>> import jax
@@ -154,9 +98,15 @@ def permutation_test(
 
     Source: Fisher (1935), The Design of Experiments, for permutations of rows; see also the settings of the nulls.
     """
+    null = Independence() if null is None else null
+    if isinstance(spec, CategoricalSpec):
+        _check_resampling(null, blocks, resamples, refit)
+        if blocks is not None or refit:
+            raise ValueError("blocks and refit need None and False with a CategoricalSpec: leave them out.")
+        options = {"null": null, "resamples": resamples, "progress": progress}
+        return permute_categorical(source_1, source_2, target, spec=spec, key=key, **options)
     spec = check_spec(spec)
     check_key(key)
-    null = Independence() if null is None else null
     _check(spec, null, blocks, resamples, refit)
     plain = dataclasses.replace(spec, bias_correction=NoCorrection())
     with use_devices():
@@ -221,7 +171,7 @@ def permute_reduced(
         ]
         places = np.argsort(np.concatenate([some for some, _ in fills]))
         replicates = jax.tree.map(lambda *each: np.concatenate(each, axis=1)[:, places], *parts)
-    result = _infer(quantities_of(found.atoms, found.information), replicates)
+    result = p_values(quantities_of(found.atoms, found.information), replicates)
     settings = {"spec": spec_to_dict(spec), "null": spec_to_dict(null), "resamples": int(resamples)}
     settings |= {"refit": refit is not None, "blocks": None if blocks is None else spec_to_dict(blocks)}
     test = PIDTest(status=found.status, **result, replicates=replicates, notes=notes, settings=settings)
@@ -255,29 +205,23 @@ def _note_of(doubtful: int, count: int) -> str:
     )
 
 
-def _infer(statistic: PIDQuantities, replicates: PIDQuantities) -> dict[str, Any]:
-    # Atoms are differences of informations, of which the largest is I_12: what rounding leaves is a part of that.
-    informed = np.concatenate([np.asarray(statistic.i_12)[None], replicates.i_12])
-    scale = np.where(np.isfinite(informed), informed, 0).max(axis=0)
-    settled = jax.tree.map(lambda one, drawn: settle(one, drawn, scale), statistic, replicates)
-    p_value = jax.tree.map(exceedance, statistic, settled)
-    return {
-        "statistic": statistic,
-        "p_value": p_value,
-        "false_discovery": jax.tree.map(false_discovery_rate, p_value),
-        "family_wise": jax.tree.map(
-            lambda one, drawn: family_wise_by_maximum(*standardize(one, drawn)), statistic, settled
-        ),
-    }
-
-
-def _check(spec: PIDSpec, null: object, blocks: object, resamples: int, refit: object) -> None:
+def _check_resampling(null: object, blocks: object, resamples: int, refit: object) -> None:
     if not isinstance(null, (Independence, ConditionalIndependence)):
         raise TypeError(f"null needs Independence() or ConditionalIndependence(source), got {null!r}.")
     if blocks is not None and not isinstance(blocks, Block):
         raise TypeError(f"blocks needs Block(length) or None, got {blocks!r}.")
     if not isinstance(refit, bool):
         raise TypeError(f"refit needs True or False, got {refit!r}.")
+    check_positive_int("resamples", resamples)
+    if resamples < FEWEST_RESAMPLES:
+        raise ValueError(
+            f"resamples={resamples} are too few: the smallest p-value would be {1 / (resamples + 1):.2f}; use at least "
+            f"{FEWEST_RESAMPLES}, better 1000."
+        )
+
+
+def _check(spec: PIDSpec, null: object, blocks: object, resamples: int, refit: object) -> None:
+    _check_resampling(null, blocks, resamples, refit)
     if refit and isinstance(null, ConditionalIndependence):
         raise ValueError(
             "refit=True needs null=Independence(): what a source does not tell beyond the other is permuted behind the "
@@ -287,10 +231,4 @@ def _check(spec: PIDSpec, null: object, blocks: object, resamples: int, refit: o
         raise ValueError(
             f"spec needs covariance=SampleCovariance(), got {type(spec.covariance).__name__}: permutations are "
             "compared with what the samples show; reduce further (PCA(dim=...)) where there are few."
-        )
-    check_positive_int("resamples", resamples)
-    if resamples < FEWEST_RESAMPLES:
-        raise ValueError(
-            f"resamples={resamples} are too few: the smallest p-value would be {1 / (resamples + 1):.2f}; use at least "
-            f"{FEWEST_RESAMPLES}, better 1000."
         )

@@ -172,6 +172,8 @@ class CategoricalSpec:
             )
         if not isinstance(self.rare, Rare):
             raise TypeError(f"CategoricalSpec(rare=...) needs PoolRare() or DropRare(), got {self.rare!r}.")
+        if not isinstance(self.redundancy, Redundancy):
+            raise TypeError(f"CategoricalSpec(redundancy=...) needs BROJA(), MMI() or IMin(), got {self.redundancy!r}.")
         for name in ("components", "folds", "cells"):
             check_positive_int(f"CategoricalSpec({name}=...)", getattr(self, name))
         if self.folds < _FEWEST_FOLDS:

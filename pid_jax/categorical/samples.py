@@ -1,0 +1,113 @@
+"""Samples of two sources and of a categorical answer, checked: what can be used, and what is set apart."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pid_jax.categorical.answers import Answers, read_answers
+from pid_jax.categorical.closed_union import check_redundancy
+from pid_jax.gaussian.status import Status
+from pid_jax.normality.sentences import name_places
+from pid_jax.runtime.checks import check_finite, check_leading_axes, check_paired, read_samples
+from pid_jax.settings.categorical import CategoricalSpec
+
+SOURCES = ("source_1", "source_2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classified:
+    """Checked samples of two sources and an answer, as B problems.
+
+    Attributes:
+        sources: Samples (B or 1, n, p) of each source; noise where a problem cannot be used.
+        codes: Class of each sample (B or 1, n).
+        classes: Names of the classes.
+        kept: Rows that are used, of those that were given.
+        leading: Leading axes of the input.
+        status: `Status` of each problem (B,).
+        notes: What was pooled or left out.
+    """
+
+    sources: tuple[np.ndarray, np.ndarray]
+    codes: np.ndarray
+    classes: tuple
+    kept: np.ndarray
+    leading: tuple[int, ...]
+    status: np.ndarray
+    notes: tuple[str, ...]
+
+
+def read_classified(source_1: ArrayLike, source_2: ArrayLike, answer: Any, spec: CategoricalSpec) -> Classified:
+    """Check sources and answers, pool or leave out rare answers, and set problems apart that hold NaN."""
+    check_redundancy(spec.redundancy)
+    named = [(name, read_samples(name, value)) for name, value in zip(SOURCES, (source_1, source_2), strict=True)]
+    answers = read_answers(answer, spec.rare)
+    as_columns = answers.codes[..., None]
+    # Labels of rows are compared where an answer has samples alone; its first axis is that of problems otherwise.
+    check_paired([*named, ("answer", as_columns)], (source_1, source_2, answer if as_columns.ndim == 2 else None))
+    leading = check_leading_axes([*named, ("answer", as_columns)])
+    kept = np.flatnonzero((answers.codes.reshape(-1, answers.codes.shape[-1]) >= 0).all(axis=0))
+    codes = answers.codes.reshape(-1, answers.codes.shape[-1])[:, kept]
+    arrays = [array.reshape(-1, *array.shape[-2:])[:, kept] for _, array in named]
+    count = max(*(len(array) for array in arrays), len(codes))
+    status, notes = np.full(count, Status.OK), list(answers.notes)
+    for index, (name, _) in enumerate(named):
+        arrays[index], bad = _without_nan(name, arrays[index], index)
+        here = np.broadcast_to(bad, count)
+        if here.all():
+            check_finite(name, named[index][1])
+        if here.any():
+            status[here] = Status.NOT_FINITE
+            notes.append(f"{name_places(np.flatnonzero(here), 'problem')}: {name} holds NaN or infinity")
+        is_constant = np.broadcast_to((np.ptp(arrays[index], axis=1) == 0).all(axis=1), count)
+        if is_constant.any():
+            notes.append(
+                f"{name_places(np.flatnonzero(is_constant), 'problem')}: {name} is constant, which tells nothing"
+            )
+    notes += _check_classes(codes, answers, status, spec)
+    return Classified(
+        sources=(arrays[0], arrays[1]),
+        codes=codes,
+        classes=answers.classes,
+        kept=kept,
+        leading=leading,
+        status=status,
+        notes=tuple(notes),
+    )
+
+
+def _without_nan(name: str, array: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """Replace problems that hold NaN by noise, and say which these are."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        bad = ~np.isfinite(array.sum(axis=(-2, -1), dtype=np.float64))
+    bad &= np.array([not np.isfinite(one).all() for one in array])
+    if bad.any():
+        array = array.copy()
+        array[bad] = np.random.default_rng(index).standard_normal(array.shape[-2:])
+    return array, bad
+
+
+def _check_classes(codes: np.ndarray, answers: Answers, status: np.ndarray, spec: CategoricalSpec) -> list[str]:
+    """Refuse too few samples for the folds, and mark problems with one class only."""
+    count, samples = len(answers.classes), codes.shape[-1]
+    if samples < 2 * spec.folds or samples <= count:
+        raise ValueError(
+            f"{samples} samples are too few for {count} classes and {spec.folds} folds: add samples, or pool answers "
+            "(CategoricalSpec(rare=PoolRare(...)))."
+        )
+    counts = np.stack([np.bincount(one, minlength=count) for one in codes])
+    is_single = (counts > 0).sum(axis=1) < 2
+    if is_single.all():
+        raise ValueError("answer is the same in all samples of every problem, so there is nothing to tell.")
+    notes = []
+    if is_single.any():
+        here = np.broadcast_to(is_single, status.shape)
+        status[here & (status == Status.OK)] = Status.CONSTANT
+        notes.append(f"{name_places(np.flatnonzero(here), 'problem')}: all samples have the same answer")
+    few = (counts > 0) & (counts < spec.folds)
+    if few.any():
+        name = answers.classes[int(np.argwhere(few)[0][1])]
+        notes.append(f"answer {name!r} has fewer samples than folds in some problem: it is hardly ever predicted")
+    return notes

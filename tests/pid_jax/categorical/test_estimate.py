@@ -1,0 +1,219 @@
+"""Estimates about a categorical answer: laws, axes, problems that cannot be computed, and known systems."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import entropy
+
+from pid_jax import (
+    MMI,
+    CategoricalPID,
+    CategoricalSpec,
+    IMin,
+    LinearClassifier,
+    NetworkClassifier,
+    ProductClassifier,
+    Status,
+    estimate_categorical_pid,
+)
+from pid_jax.categorical.assemble import COMBINED
+from pid_jax.pid.atoms import quantities_of
+from tests.pid_jax.categorical.systems import PROBLEMS, SAMPLES, SPEC, draw, two_bits, xor_of_signs
+
+CONSTANT = 2  # a problem of `data` in which source_1 is constant
+
+
+def estimate(*data, spec=SPEC, seed=0):
+    return estimate_categorical_pid(*data, spec=spec, key=jax.random.key(seed))
+
+
+def stacked(values):
+    return np.stack([np.asarray(getattr(values, name)) for name in COMBINED])
+
+
+def of(found):
+    return stacked(quantities_of(found.atoms, found.information))
+
+
+@pytest.fixture(scope="module")
+def data():
+    one, two, answer = draw()
+    one[CONSTANT] = 7.0
+    return one, two, np.array(["no", "yes"])[answer]
+
+
+@pytest.fixture(scope="module")
+def found(data):
+    return estimate(*data)
+
+
+def test_atoms_sum_to_the_informations_for_every_sample(found):
+    for values in (quantities_of(found.atoms, found.information), found.pointwise):
+        parts = {name: getattr(values, name) for name in COMBINED}
+        np.testing.assert_allclose(parts["redundancy"] + parts["unique_1"], parts["i_1"], atol=1e-12)
+        np.testing.assert_allclose(parts["redundancy"] + parts["unique_2"], parts["i_2"], atol=1e-12)
+        atoms = sum(parts[name] for name in ("redundancy", "unique_1", "unique_2", "synergy"))
+        np.testing.assert_allclose(atoms, parts["i_12"], atol=1e-12)
+
+
+def test_estimates_are_means_of_the_shares_of_samples(found):
+    np.testing.assert_allclose(stacked(found.pointwise).mean(axis=-1), of(found), atol=1e-12)
+    assert stacked(found.pointwise).shape == (len(COMBINED), PROBLEMS, SAMPLES)
+
+
+def test_what_is_reported_fits_together(found):
+    np.testing.assert_array_equal(found.status, Status.OK)
+    np.testing.assert_allclose(found.entropy, np.log(2))
+    assert found.classes == ("no", "yes")
+    assert found.dims == (2, 2)
+    assert (found.gap >= 0).all()
+    assert (stacked(found.standard_error) > 0).all()
+    np.testing.assert_allclose(stacked(found.upper) - of(found), of(found) - stacked(found.lower), atol=1e-12)
+    np.testing.assert_allclose(
+        found.held_out.i_12 + found.learning.i_12, found.information.i_12, atol=1e-6, err_msg="corrected"
+    )
+    assert (found.information.i_12[:2] > 0.3).all()
+
+
+def test_a_constant_source_tells_nothing_and_the_rest_goes_on(found):
+    np.testing.assert_array_equal(found.information.i_1[CONSTANT], 0)
+    assert found.classifier[CONSTANT, 0] == "frequencies"
+    assert abs(found.atoms.unique_1[CONSTANT]) < 1e-6
+    assert found.information.i_2[CONSTANT] > 0.05
+    assert sum(note.startswith(f"problem {CONSTANT}: source_1") for note in found.notes) == 1
+
+
+def test_swapped_sources_swap_the_atoms(data, found):
+    one, two, answer = data
+    swapped = estimate(two, one, answer)
+    np.testing.assert_allclose(swapped.information.i_1, found.information.i_2, atol=1e-4)
+    np.testing.assert_allclose(swapped.atoms.unique_2, found.atoms.unique_1, atol=0.01)
+    np.testing.assert_allclose(swapped.atoms.synergy, found.atoms.synergy, atol=0.01)
+
+
+def test_a_batch_is_what_its_problems_are_alone(data, found):
+    one, two, answer = data
+    alone = estimate(one[1], two[1], answer)
+    assert alone.status.shape == ()
+    np.testing.assert_allclose(of(alone), of(found)[:, 1], atol=1e-5)
+    np.testing.assert_allclose(stacked(alone.standard_error), stacked(found.standard_error)[:, 1], atol=1e-5)
+    assert "[" in repr(alone)
+
+
+def test_variables_that_leave_out_leading_axes_are_the_same_for_all(data, found):
+    one, two, answer = data
+    shaped = estimate(one.reshape(2, 2, SAMPLES, -1), two.reshape(2, 2, SAMPLES, -1), answer)
+    np.testing.assert_array_equal(of(shaped).reshape(len(COMBINED), PROBLEMS), of(found))
+    shared = estimate(one, two[0], answer)
+    spread = estimate(one, np.stack([two[0]] * PROBLEMS), np.stack([answer] * PROBLEMS))
+    np.testing.assert_allclose(of(shared), of(spread), atol=1e-5)
+
+
+def test_problems_that_cannot_be_computed_leave_the_others_alone(data, found):
+    one, two, answer = (x.copy() for x in data)
+    one[0, 3, 1] = np.nan
+    answers = np.stack([answer] * PROBLEMS)
+    answers[3] = "yes"
+    broken = estimate(one, two, answers)
+    np.testing.assert_array_equal(broken.status, [Status.NOT_FINITE, Status.OK, Status.OK, Status.CONSTANT])
+    np.testing.assert_allclose(of(broken)[:, 1], of(found)[:, 1], atol=1e-5)
+    for bad in (0, 3):
+        assert np.isnan(of(broken)[:, bad]).all()
+        assert np.isnan(stacked(broken.standard_error)[:, bad]).all()
+        assert np.isnan(stacked(broken.pointwise)[:, bad]).all()
+    assert "NOT_FINITE" in repr(broken)
+
+
+def test_results_are_kept_in_files(found, tmp_path):
+    bits = found.in_bits()
+    np.testing.assert_allclose(of(bits), of(found) / np.log(2))
+    np.testing.assert_allclose(bits.entropy, 1)
+    again = CategoricalPID.load(bits.save(tmp_path / "found.nc"))
+    np.testing.assert_array_equal(of(again), of(bits))
+    np.testing.assert_array_equal(stacked(again.pointwise), stacked(bits.pointwise))
+    np.testing.assert_array_equal(again.classifier, bits.classifier)
+    assert (again.classes, again.dims, again.level, again.notes) == (bits.classes, bits.dims, bits.level, bits.notes)
+    assert repr(again) == repr(bits)
+    labeled = found.to_xarray(axes=["layer"])
+    assert labeled["i_12"].dims == ("layer",)
+    assert labeled["pointwise"].dims == ("layer", "sample", "quantity")
+    assert labeled["synergy"].attrs["units"] == "nats"
+    assert json.loads(json.dumps(found.settings))["folds"] == SPEC.folds
+
+
+@given(
+    seed=st.integers(0, 2**16),
+    clarity=st.tuples(st.floats(0, 6), st.floats(0, 6)),
+    yes=st.sampled_from([0.1, 0.3, 0.5]),
+)
+def test_nothing_exceeds_the_entropy_of_the_answer_beyond_its_error(seed, clarity, yes):
+    found = estimate(*draw(seed, clarity, yes=yes), seed=seed)
+    np.testing.assert_allclose(found.entropy, entropy([yes, 1 - yes]), rtol=1e-6)
+    reach = 3 * stacked(found.standard_error) + 1e-6
+    assert (of(found) <= found.entropy + reach).all()
+    assert (of(found) >= -found.entropy - reach).all()
+    assert (found.union_lower <= found.union_upper + 1e-9).all()
+
+
+@pytest.mark.parametrize("measure", [MMI(), IMin()])
+def test_measures_without_a_solver(measure, data, found):
+    spec = dataclasses.replace(SPEC, redundancy=measure)
+    other = estimate(*data, spec=spec)
+    np.testing.assert_array_equal(other.information.i_12, found.information.i_12)
+    least = np.minimum(found.information.i_1, found.information.i_2)
+    if isinstance(measure, MMI):
+        np.testing.assert_allclose(other.atoms.redundancy, least, atol=1e-12)
+    assert (other.atoms.redundancy <= least + 1e-12).all()
+    np.testing.assert_array_equal(other.gap, 0)
+    np.testing.assert_allclose(stacked(other.pointwise).mean(axis=-1), of(other), atol=1e-12)
+
+
+def test_settings_and_keys_of_the_wrong_kind_are_refused(data):
+    with pytest.raises(TypeError, match="spec"):
+        estimate_categorical_pid(*data, spec="linear", key=jax.random.key(0))
+    with pytest.raises(TypeError, match="key"):
+        estimate_categorical_pid(*data, spec=SPEC, key=0)
+
+
+def test_progress_is_reported(data):
+    steps = []
+    estimate_categorical_pid(
+        *data, spec=SPEC, key=jax.random.key(0), progress=lambda done, of: steps.append((done, of))
+    )
+    assert steps == [(number, 5) for number in range(1, 6)]
+
+
+@pytest.mark.slow
+def test_two_independent_bits(key):
+    """I(bit; bit ± 1.2 + noise) = .422 nats: all of it is unique to its source, to three standard errors."""
+    found = estimate_categorical_pid(*two_bits(0, 1000), spec=CategoricalSpec(classifier=LinearClassifier()), key=key)
+    truth = {"redundancy": 0, "unique_1": 0.422, "unique_2": 0.422, "synergy": 0, "i_12": 0.844}
+    for name, value in truth.items():
+        error = getattr(found.standard_error, name)
+        assert abs(getattr(quantities_of(found.atoms, found.information), name) - value) < 3 * error, name
+        assert error < 0.06
+
+
+@pytest.mark.slow
+def test_nothing_to_learn_reads_as_nothing(key):
+    rng = np.random.default_rng(0)
+    data = [rng.normal(size=(20, 500, 8)), rng.normal(size=(20, 500, 8)), rng.integers(0, 4, 500)]
+    found = estimate_categorical_pid(*data, spec=CategoricalSpec(), key=key)
+    assert np.abs(of(found)).mean(axis=1).max() < 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("classifier", [ProductClassifier(), NetworkClassifier()])
+def test_exclusive_or_is_synergy(classifier, key):
+    data = xor_of_signs(0, 2000)
+    found = estimate_categorical_pid(*data, spec=CategoricalSpec(classifier=classifier), key=key)
+    # Products see half of what signs tell.
+    assert found.atoms.synergy > (0.25 if isinstance(classifier, ProductClassifier) else 0.55)
+    assert abs(found.atoms.unique_1) + abs(found.atoms.unique_2) + abs(found.atoms.redundancy) < 0.02
+    blind = estimate_categorical_pid(*data, spec=CategoricalSpec(classifier=LinearClassifier()), key=key)
+    assert blind.information.i_12 < 0.02
