@@ -158,7 +158,7 @@ def predict_classified(
     ]
     fits = []
     for number, (own, one) in enumerate(zip(([seen[0]], [seen[1]], seen), jax.random.split(for_fits, 3), strict=True)):
-        fits.append(predict(own, codes, training, spec, classes, one))
+        fits.append(predict(own, codes, training, spec, classes, one, fits if number == 2 else ()))
         progress(2 + number, _STEPS)
     widths = [one.shape[-1] for one in seen]
     return Predicted(

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
 from pid_jax.categorical.features import side_by_side, whiten_folds, with_products
-from pid_jax.categorical.logistic import fit_path, held_out_score
+from pid_jax.categorical.logistic import fit_path
 from pid_jax.categorical.network import Start, draw_start, fit_networks, training_rows
 from pid_jax.runtime.by_type import by_type
 from pid_jax.runtime.devices import map_problems, over_devices
@@ -90,8 +90,14 @@ def predict(
     spec: CategoricalSpec,
     classes: int,
     key: jax.Array,
+    parts: Sequence[Predictions] = (),
 ) -> Predictions:
-    """Fit all candidates for all problems and folds, and choose the best one for every problem.
+    """Fit all candidates for all problems and folds, and choose one for every problem.
+
+    The first candidate is chosen if it predicts held-out samples better than the frequencies do, and each later one if
+    it predicts them better than the one chosen before by more than the standard error of their difference (Breiman,
+    Friedman, Olshen & Stone 1984, Classification and Regression Trees, for that rule): a network that gains no more
+    has often learned its training samples by heart.
 
     Args:
         sources: Components (B, F, n, d) of one source or of two.
@@ -100,11 +106,12 @@ def predict(
         spec: Candidates and their settings.
         classes: Number of classes.
         key: A JAX random key.
+        parts: Predictions from each source alone, which stay where both together predict no better.
     """
     count = len(sources[0])
     known = frequencies(codes, training, classes)
     best = np.broadcast_to(known[:, :, None], (*training.shape, classes)).astype(np.float32)
-    best_score = _scores(best, codes, training)
+    best_gain = _held_out(best, codes, training)
     names = np.full(count, FREQUENCIES, dtype="<U32")
     width = sum(source.shape[-1] for source in sources)
     rows = training_rows(training)
@@ -117,12 +124,26 @@ def predict(
                 start = draw_start(candidate, width, classes, rows.shape[-1], jax.random.fold_in(key, index))
             program = partial(_fit, start=start, candidate=candidate, classes=classes)
             found = map_problems(program, tuple(sources), codes, training, rows, bytes_each=size)
-        score = _scores(found, codes, training)
-        is_better = score > best_score + _ROUNDING
-        best = np.where(is_better[:, None, None, None], found, best)
-        names = np.where(is_better, type(candidate).__name__, names)
-        best_score = np.where(is_better, score, best_score)
+        gain = _held_out(found, codes, training)
+        more = gain - best_gain
+        needed = np.where(names == FREQUENCIES, _ROUNDING, more.std(axis=1) / np.sqrt(more.shape[1]))
+        chosen = more.mean(axis=1) > needed
+        best, best_gain, names = _replaced((best, best_gain, names), chosen, (found, gain, type(candidate).__name__))
+    for number, part in enumerate(parts, start=1):
+        gain = _held_out(part.log_probabilities, codes, training)
+        chosen = gain.mean(axis=1) > best_gain.mean(axis=1) + _ROUNDING
+        kept = (part.log_probabilities, gain, f"source_{number} alone")
+        best, best_gain, names = _replaced((best, best_gain, names), chosen, kept)
     return Predictions(log_probabilities=best, classifier=names)
+
+
+def _replaced(old: tuple, chosen: np.ndarray, new: tuple) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return log probabilities, gains and names, new ones where these are chosen."""
+    return (
+        np.where(chosen[:, None, None, None], new[0], old[0]),
+        np.where(chosen[:, None], new[1], old[1]),
+        np.where(chosen, new[2], old[2]),
+    )
 
 
 def count_products(candidate: Classifier, dims: Sequence[int]) -> int:
@@ -168,6 +189,7 @@ def _fit(
     return over_devices(every, mesh)(sources, codes, training, rows)
 
 
-def _scores(found: np.ndarray, codes: np.ndarray, training: np.ndarray) -> np.ndarray:
-    with single_precision():
-        return np.asarray(jax.vmap(held_out_score)(found, codes, training), np.float64)
+def _held_out(found: np.ndarray, codes: np.ndarray, training: np.ndarray) -> np.ndarray:
+    """Return the log probability of every answer (B, n) under the classifier that did not see it."""
+    rows, columns = np.arange(len(codes))[:, None], np.arange(codes.shape[1])
+    return found[rows, np.argmin(training, axis=1), columns, codes].astype(np.float64)
