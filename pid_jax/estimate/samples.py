@@ -13,6 +13,7 @@ from pid_jax.estimate.gaussianize import is_corrected, record_of
 from pid_jax.estimate.latents import estimate_reduced
 from pid_jax.estimate.usable import find_usable
 from pid_jax.reduce.pca import Reduced
+from pid_jax.reduce.variable import reduce_variable
 from pid_jax.runtime.checks import (
     check_enough_samples,
     check_key,
