@@ -99,9 +99,9 @@ class Answer:
     """An answer as a class, which is the same for every layer; decision 0030.
 
     Attributes:
-        of: "model" for what the model answered under the condition of each store, "baseline" for what it answered with
-            nothing cut, "gold" for the gold answer, "correct" for whether the answer under the condition is the gold
-            one.
+        of: "model" for what the model answers with nothing cut, in all conditions; "condition" for what it answers under
+            the condition of each store; "gold" for the gold answer; "correct" for whether the answer under the
+            condition is the gold one.
     """
 
     of: str = "model"
@@ -118,7 +118,7 @@ class Answer:
 
 _ANSWER_LABELS = {
     "model": "model's answer",
-    "baseline": "model's answer with nothing cut",
+    "condition": "model's answer under each cut",
     "gold": "gold answer",
     "correct": "correctness of the answer",
 }
@@ -127,7 +127,7 @@ Target = FinalNorm | AnswerLogits | LogitLens | AnswerEmbedding
 
 ANSWERS: dict[str, Answer] = {
     "answer": Answer(),
-    "baseline-answer": Answer(of="baseline"),
+    "own-answer": Answer(of="condition"),
     "gold-answer": Answer(of="gold"),
     "correctness": Answer(of="correct"),
 }

@@ -11,7 +11,7 @@ from pid_jax.store import ActivationStore
 from pid_jax.store.shard import StoreError
 from pid_jax.store.targets import Answer
 
-_COLUMNS = {"model": "predicted", "baseline": "predicted", "gold": "gold", "correct": "correct"}
+_COLUMNS = {"model": "predicted", "condition": "predicted", "gold": "gold", "correct": "correct"}
 _VERDICTS = {True: "correct", False: "wrong"}
 
 
@@ -65,8 +65,7 @@ def task_answers(
         rows: Rows of the task's samples in every store.
         spec: Says which answers are rare, and what happens to them.
     """
-    texts = [_texts(target, stores[0] if target.of == "baseline" else store, rows, place)
-             for place, store in enumerate(stores)]
+    texts = [_texts(target, stores, rows, place) for place in range(len(stores))]
     names, counts = np.unique(texts[0][texts[0] != ""], return_counts=True)
     classes = names[counts >= spec.rare.fewest].tolist()
     strange = [(~np.isin(own, classes)) & (own != "") for own in texts]
@@ -81,11 +80,13 @@ def task_answers(
     return TaskAnswers(classes=tuple(every), codes=tuple(codes), notes=tuple(notes), problem=problem)
 
 
-def _texts(target: Answer, store: ActivationStore, rows: Sequence[np.ndarray], place: int) -> np.ndarray:
-    """Return the answers of a store as texts; "" where a sample has none."""
-    own = rows[0 if target.of == "baseline" else place]
-    values = store.columns[_COLUMNS[target.of]][own]
-    gold = store.columns["gold"][own]
+def _texts(
+    target: Answer, stores: Sequence[ActivationStore], rows: Sequence[np.ndarray], place: int
+) -> np.ndarray:
+    """Return the answers that belong to a store as texts; "" where a sample has none."""
+    place = 0 if target.of == "model" else place
+    columns, own = stores[place].columns, rows[place]
+    values, gold = columns[_COLUMNS[target.of]][own], columns["gold"][own]
     if target.of == "correct":
         return np.array([_VERDICTS[bool(one)] if has else "" for one, has in zip(values, gold != "", strict=True)])
     return np.array([normal_form(str(one)) for one in values])
