@@ -35,10 +35,23 @@ def is_about_answer(results: xr.Dataset) -> bool:
     return "target_entropy" in results
 
 
+_SHORT = {
+    "answer": "the answer",
+    "own-answer": "the answer under each cut",
+    "gold-answer": "the gold answer",
+    "correctness": "correctness",
+    "final-norm": "the state",
+    "answer-logits": "the answer's logits",
+    "logit-lens": "the state of each layer",
+    "logit-lens-answers": "the logits of each layer",
+    "answer-embedding": "the answer's embedding",
+}
+
+
 def about(results: xr.Dataset) -> str:
-    """Return what titles call the target: "the answer" or "the state", or what a study file calls other targets."""
+    """Return what titles call the target, such as "the answer" or "the state"."""
     name = str(results.attrs.get("target", "final-norm"))
-    return {"answer": "the answer", "final-norm": "the state"}.get(name, f"the {results.attrs.get('target_label')}")
+    return _SHORT.get(name, str(results.attrs.get("target_label", name)))
 
 
 def one_model(results: xr.Dataset, name: str) -> xr.Dataset:
