@@ -181,6 +181,7 @@ _ATTRIBUTES = {
     "schema": SCHEMA,
     "source_1_label": "vision",
     "source_2_label": "language",
+    "target": "final-norm",
     "target_label": "final-norm state at the last position",
     "dataset": "gqa",
     "interval_level": "0.9",

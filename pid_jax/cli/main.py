@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pid_jax.study.run import TargetStudy
 
 # Options that a study file has entries for.
-_IN_FILE = ("knockout", "dims", "keep", "tasks", "gaussianize", "seed")
+_IN_FILE = ("knockout", "dims", "keep", "tasks", "targets", "gaussianize", "seed")
 LARGEST_SEED = 2**32 - 1
 RESULTS, PAGE, FIGURES, CELLS = "results.nc", "report.html", "figures", "cells"
 
@@ -97,6 +97,9 @@ def study(
     dims: Dims = "12,12,8",
     keep: Keep = "all",
     tasks: Tasks = "all",
+    targets: Annotated[
+        str, typer.Option(help="What the information is about, with commas; the first is first on the page.")
+    ] = "answer,final-norm",
     gaussianize: Way = "flow",
     seed: Seed = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Fail if anything had to be left out.")] = False,
@@ -110,7 +113,7 @@ def study(
     """Decompose every task, condition and layer of activation stores, and write results, figures and a page."""
     _check_folder(out_dir)
     _check_seed(seed)
-    from pid_jax.study.config import ModelConfig, StudyConfig, read_config, study_spec
+    from pid_jax.study.config import ModelConfig, StudyConfig, read_config, read_targets, study_spec
 
     if (config is None) == (store is None):
         given = "neither" if config is None else "both"
@@ -124,7 +127,8 @@ def study(
         return
     spec = study_spec(dims=_dims(dims), gaussianize=gaussianize, keep=keep, tasks=parse_names(tasks))
     model = ModelConfig(name=Path(str(store)).resolve().name, store=str(store), knockouts=tuple(knockout or ()))
-    _study(StudyConfig(models=(model,), spec=spec, seed=seed), out_dir, strict, distributed, budget_gb)
+    about = read_targets("--targets", [one.strip() for one in targets.split(",")])
+    _study(StudyConfig(models=(model,), spec=spec, targets=about, seed=seed), out_dir, strict, distributed, budget_gb)
 
 
 @app.command()

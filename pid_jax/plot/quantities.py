@@ -109,7 +109,7 @@ def with_unit(label: str, unit: str) -> str:
 
 def information_label(results: xr.Dataset, unit: str) -> str:
     """Name amounts of information on an axis, with what it is about where the dataset says."""
-    return f"{unit} about {about(results)}" if "target" in results.attrs else f"information ({unit})"
+    return f"information about\n{about(results)} ({unit})" if "target" in results.attrs else f"information ({unit})"
 
 
 def entropy_of(results: xr.Dataset, unit: str) -> float:

@@ -67,7 +67,7 @@ def write_report(
         ValueError: A dimension or variable is missing, or an attribute is not the JSON that it should be.
     """
     path = Path(path)
-    studies = list(results.values()) if isinstance(results, Mapping) else [results]
+    studies = [results] if isinstance(results, xr.Dataset) else list(results.values())
     for one in studies:
         check_results(one, variables=_NEEDED, dimensions=("model", *CELLS))
     environment = jinja2.Environment(

@@ -56,7 +56,7 @@ class StudyConfig:
 
     Attributes:
         models: Its models.
-        spec: Its settings; its own target does not count.
+        spec: Its settings; its own target is that of the multiverse, the first of `targets` that is a state.
         targets: What the information is about, the first one first on the page.
         multiverse: Other choices to be tried; None tries none.
         seed: Seed of everything random.
@@ -149,6 +149,7 @@ def _parse(content: dict[str, Any], folder: Path) -> StudyConfig:
         raise ValueError("the study has both target and targets: give targets alone, a list of names.")
     target = given.pop("target", None)
     targets = given.pop("targets", DEFAULT_TARGETS if target is None else (target,))
+    given["target"] = next((one for one in targets if not isinstance(one, Answer)), targets[0])
     multiverse = None
     if table is not None:
         if not isinstance(table, dict):
@@ -249,8 +250,12 @@ def _gaussianizers(name: str, value: Any) -> tuple:
     return tuple(GAUSSIANIZERS[one].default for one in _some_of(GAUSSIANIZERS, False)(name, value))
 
 
-def _targets(name: str, value: Any) -> tuple:
-    """Take a list of names of targets, each once, and return what they stand for."""
+def read_targets(name: str, value: Any) -> tuple[Target | Answer, ...]:
+    """Take a list of names of targets, each once, and return what they stand for.
+
+    Raises:
+        ValueError: If a name is not known or there twice, or there is none.
+    """
     found = _some_of(EVERY_TARGET, True)(name, value)
     if not found or len(set(found)) < len(found):
         raise ValueError(f"{name} needs at least one of {[*EVERY_TARGET]}, each once, got {value!r}.")
@@ -267,7 +272,7 @@ _STUDY = {
     "compared": _gaussianizers,
     "measures": _measures,
     "target": _one_of(EVERY_TARGET, True),
-    "targets": _targets,
+    "targets": read_targets,
     "classifier": _one_of(CLASSIFIERS, False),
     "replicates": _whole,
     "keep": _one_of({"all": 0, "correct": 0}, False),
