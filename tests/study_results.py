@@ -120,7 +120,8 @@ def planted_answer(**options) -> xr.Dataset:
 
 def planted_questions(study: xr.Dataset, count: int = 50) -> xr.Dataset:
     """Make shares of single questions: the synergy of question i is i nats, all others are zero."""
-    conditions, groups = study["condition"].values, [(m, t) for m in study["model"].values for t in study["task"].values]
+    conditions = study["condition"].values
+    groups = [(m, t) for m in study["model"].values for t in study["task"].values]
     samples = count * len(groups)
     shape = (len(conditions), 1, samples)
     data = {name: (("condition", "at", "sample"), np.zeros(shape, np.float32), NATS) for name in ATOMS}

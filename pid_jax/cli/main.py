@@ -252,7 +252,11 @@ def _print_table(results: "xr.Dataset") -> None:
         return
     from pid_jax.study.results import about
 
-    table = Table(title=f"What this study says of five claims, by information about {about(results)}", box=None, padding=(0, 1, 0, 0))
+    table = Table(
+        title=f"What this study says of five claims, by information about {about(results)}",
+        box=None,
+        padding=(0, 1, 0, 0),
+    )
     for title in ("model", "claim", "value", "verdict"):
         table.add_column(title, no_wrap=title != "claim", justify="right" if title == "value" else "left")
     for model in results.model.values:

@@ -82,9 +82,7 @@ def _has(*names: str, several: str = "") -> Callable[[xr.Dataset], bool]:
 
 KINDS = {
     "information": FigureKind(plot=plot_information, applies=is_about_answer, has_measure=True, says_target=True),
-    "verdicts": FigureKind(
-        plot=plot_verdicts, applies=_has(*verdicts.VARIABLES), of_model=False, says_target=True
-    ),
+    "verdicts": FigureKind(plot=plot_verdicts, applies=_has(*verdicts.VARIABLES), of_model=False, says_target=True),
     "universes": FigureKind(
         plot=plot_universes, applies=_has(*universes.VARIABLES, several="universe"), of_model=False
     ),

@@ -41,8 +41,8 @@ _VISIBLE = 0.02
 def plot_information(results: xr.Dataset, *, measure: str | None = None, unit: str = "bits") -> Figure:
     """Plot the atoms stacked: a row for every task, a column for every condition.
 
-    The sum of a stack is I_12, the solid line; the dashed line is the entropy of the answer. Conditions are chosen as in
-    `plot_trajectories`.
+    The sum of a stack is I_12, the solid line; the dashed line is the entropy of the answer. Conditions are chosen as
+    in `plot_trajectories`.
 
     Args:
         results: one model of the dataset made by `pid_jax.study`.

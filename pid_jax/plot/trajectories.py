@@ -116,7 +116,9 @@ def _plot_columns(
         entropy = None
         for row, task in enumerate(first["task"].values):
             ends = [value_limits(one.isel(task=row), ATOMS, unit) for _, one in columns]
-            highest = np.nanmax([*(high for _, high in ends), *(entropy_of(one.isel(task=row), unit) for _, one in columns)])
+            highest = np.nanmax(
+                [*(high for _, high in ends), *(entropy_of(one.isel(task=row), unit) for _, one in columns)]
+            )
             panels[row, 0].set_ylim(*with_margins(min(low for low, _ in ends), float(highest)))
             label_row(panels[row, 0], task, information_label(first, unit))
             for axes, (title, one) in zip(panels[row], columns, strict=True):

@@ -99,8 +99,8 @@ class Answer:
     """An answer as a class, which is the same for every layer; decision 0030.
 
     Attributes:
-        of: "model" for what the model answers with nothing cut, in all conditions; "condition" for what it answers under
-            the condition of each store; "gold" for the gold answer; "correct" for whether the answer under the
+        of: "model" for what the model answers with nothing cut, in all conditions; "condition" for what it answers
+            under the condition of each store; "gold" for the gold answer; "correct" for whether the answer under the
             condition is the gold one.
     """
 

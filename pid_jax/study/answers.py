@@ -80,9 +80,7 @@ def task_answers(
     return TaskAnswers(classes=tuple(every), codes=tuple(codes), notes=tuple(notes), problem=problem)
 
 
-def _texts(
-    target: Answer, stores: Sequence[ActivationStore], rows: Sequence[np.ndarray], place: int
-) -> np.ndarray:
+def _texts(target: Answer, stores: Sequence[ActivationStore], rows: Sequence[np.ndarray], place: int) -> np.ndarray:
     """Return the answers that belong to a store as texts; "" where a sample has none."""
     place = 0 if target.of == "model" else place
     columns, own = stores[place].columns, rows[place]
@@ -111,8 +109,11 @@ def _problem(codes: np.ndarray, classes: Sequence[str], target: Answer, spec: Ca
     kept = codes[codes >= 0]
     there = np.unique(kept)
     if len(there) < 2:
-        many = f"all {len(kept)} samples have the {target.label} {classes[there[0]]!r}" if len(there) else (
-            f"no {target.label} has {spec.rare.fewest} samples")
+        many = (
+            f"all {len(kept)} samples have the {target.label} {classes[there[0]]!r}"
+            if len(there)
+            else (f"no {target.label} has {spec.rare.fewest} samples")
+        )
         return f"{many}, so there is nothing to tell: leave the task out or add samples with other answers"
     if len(kept) < max(2 * spec.folds, len(classes) + 1):
         return (

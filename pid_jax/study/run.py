@@ -65,8 +65,17 @@ def run_study(
         ProcessError: If another process failed, was lost, or has other stores.
     """
     spec = StudySpec() if spec is None else spec
-    settings = dict(spec=spec, seed=seed, cells=cells, problems=problems, progress=progress, tell=tell)
-    (found,) = run_targets(models, (spec.target,), **settings, processes=processes).values()
+    (found,) = run_targets(
+        models,
+        (spec.target,),
+        spec=spec,
+        seed=seed,
+        cells=cells,
+        problems=problems,
+        progress=progress,
+        tell=tell,
+        processes=processes,
+    ).values()
     if isinstance(found, str):
         raise ValueError(found)
     return found.results
@@ -150,7 +159,7 @@ def _check(models: Sequence[StudyModel], targets: Sequence[Target | Answer], see
         if double := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{what} must have different names, got {double} more than once: rename one.")
     if not targets:
-        raise ValueError('targets needs at least one, such as (Answer(), FinalNorm()), got none.')
+        raise ValueError("targets needs at least one, such as (Answer(), FinalNorm()), got none.")
 
 
 def _assemble(

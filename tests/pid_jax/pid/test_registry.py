@@ -165,7 +165,8 @@ def test_samples_needed_without_a_calibration():
 def test_a_study_names_it(tmp_path):
     make_store(tmp_path / "b", count=60, layers=1)
     file = tmp_path / "study.toml"
-    settings = 'target = "final-norm"\ndims = [1, 1, 1]\ngaussianize = "copula"\ntested = "copula"\ncompared = []\nreplicates = 50\n'
+    target = 'target = "final-norm"\n'
+    settings = target + 'dims = [1, 1, 1]\ngaussianize = "copula"\ntested = "copula"\ncompared = []\nreplicates = 50\n'
     file.write_text(f'{settings}tasks = ["a"]\nmeasures = ["half", "mmi"]\n[[models]]\nname = "m"\nstore = "b"\n')
     studies, problems = run_full_study(read_config(file))
     assert not problems

@@ -1,4 +1,4 @@
-"""The page of a study about an answer and about the state: the answer first, verdicts side by side, single questions."""
+"""The page of a study about an answer and the state: the answer first, verdicts side by side, questions."""
 
 import importlib.util
 import json
@@ -18,7 +18,8 @@ from tests.study_results import planted, planted_answer, planted_questions
 
 @pytest.fixture(scope="module")
 def studies():
-    return {name: with_made_up_metrics(make(replicates=2)) for name, make in (("answer", planted_answer), ("final-norm", planted))}
+    made = {"answer": planted_answer(replicates=2), "final-norm": planted(replicates=2)}
+    return {name: with_made_up_metrics(study) for name, study in made.items()}
 
 
 @pytest.fixture(scope="module")
