@@ -104,7 +104,7 @@ def usable_measures(measures: Sequence[Redundancy]) -> list[Redundancy]:
     Raises:
         ValueError: If there is none.
     """
-    usable = [one for one in measures if isinstance(one, BROJA | MMI)]
+    usable: list[Redundancy] = [one for one in measures if isinstance(one, BROJA | MMI)]
     if not usable:
         names = [measure_of(one).name for one in measures]
         raise ValueError(f"answers are decomposed by broja and mmi, got measures {names}: add one of these")

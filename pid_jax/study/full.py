@@ -9,12 +9,13 @@ import xarray as xr
 
 from pid_jax.runtime.processes import ALONE, Processes
 from pid_jax.runtime.progress import Progress, no_progress, part_of
-from pid_jax.store.targets import TARGETS
+from pid_jax.store.targets import Answer
 from pid_jax.study.config import StudyConfig, open_models
 from pid_jax.study.metrics.add import add_metrics
 from pid_jax.study.model import condition_name
 from pid_jax.study.multiverse import check_conditions, run_multiverse
 from pid_jax.study.run import TargetStudy, run_targets
+from pid_jax.study.spec import target_name
 
 # Part of the progress that is told of the study itself where there are universes beside it.
 PARTS = 2
@@ -73,14 +74,15 @@ def run_full_study(
         studies[name] = dataclasses.replace(one, results=add_metrics(one.results))
         own = [*json.loads(one.results.attrs["problems"]), *_failures(one.results)]
         lines += [line for line in own if line not in lines]
-    name = next((name for name in studies if name in TARGETS), None)
-    if multiverse is not None and name is None:
+    states = [one for one in config.targets if not isinstance(one, Answer) and target_name(one) in studies]
+    if multiverse is not None and not states:
         lines.append("the multiverse needs a target that is a state, such as final-norm: add one to targets")
     elif multiverse is not None:
+        name = target_name(states[0])
         results = run_multiverse(
             studies[name].results,
             models,
-            spec=dataclasses.replace(config.spec, target=TARGETS[name]),
+            spec=dataclasses.replace(config.spec, target=states[0]),
             multiverse=multiverse,
             seed=config.seed,
             cells=cells,

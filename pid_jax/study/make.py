@@ -115,8 +115,9 @@ def _solve(
     try:
         if is_answer:
             own = ready.answers[task]
-            about = {"codes": own.codes[place], "classes": own.classes, "notes": own.notes[place]}
-            cell = solve_answers(AnswerData(sources=variables, **about, **shared), spec, key, progress)
+            codes, notes = own.codes[place], own.notes[place]
+            data = AnswerData(sources=variables, codes=codes, classes=own.classes, notes=notes, **shared)
+            cell = solve_answers(data, spec, key, progress)
         else:
             cell = solve_cell(CellData(variables=variables, is_baseline=place == 0, **shared), spec, key, progress)
     except (ValueError, ArithmeticError, MemoryError, jax.errors.JaxRuntimeError) as error:
