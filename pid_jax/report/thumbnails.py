@@ -1,6 +1,7 @@
 """Small pictures of questions' images for the page, where the image files are at hand."""
 
 import base64
+import importlib
 import importlib.util
 import io
 from collections.abc import Mapping
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 MOST_THUMBNAILS = 24
+# Not a dependency of pid_jax: whoever extracted states has it.
+_PILLOW = "PIL.Image"
 _SIDE, _QUALITY = 64, 70
 _FOLDERS = (".", "images", "allImages/images")
 _ENDINGS = ("", ".jpg", ".png", ".jpeg")
@@ -43,10 +46,10 @@ def has_pillow() -> bool:
 
 def thumbnail(path: Path) -> str:
     """Return a small JPEG as a data URL; "" if the file cannot be read as an image."""
-    from PIL import Image  # not a dependency of pid_jax
+    images = importlib.import_module(_PILLOW)
 
     try:
-        with Image.open(path) as image:
+        with images.open(path) as image:
             small = image.convert("RGB")
     except (OSError, ValueError):
         return ""

@@ -34,10 +34,10 @@ def run_study(
     tell: Callable[[str], None] = lambda line: None,
     processes: Processes = ALONE,
 ) -> xr.Dataset:
-    """Decompose, per model, task, condition and layer, the information about the model's prediction.
+    """Decompose, per model, task, condition and layer, the information about the target of the settings.
 
-    source_1 is the mean state of the image tokens, source_2 that of the question tokens, the target the final norm's
-    output at the last prompt position. The stores are read one layer at a time, and only scores are kept. Components
+    source_1 is the mean state of the image tokens, source_2 that of the question tokens; the target is by default the
+    final norm's output at the last prompt position. `run_targets` studies several targets. The stores are read one layer at a time, and only scores are kept. Components
     are fitted on the baseline, task by task and layer by layer, and shared by all conditions, so that all are compared
     in the same subspace. All layers of one task and condition are then one cell; what it depends on is hashed, so that
     a study that was killed, or had conditions added, makes the missing cells only.

@@ -29,7 +29,7 @@ class StudySpec:
         measures: Redundancy measures, each on the same covariance.
         tested: The map behind which all that is tested stands, by the first measure: differences between conditions,
             what each source adds to the other, metrics and verdicts. Ranks need no fit, so that nothing scatters but
-            samples; None tests nothing.
+            samples; None tests nothing. Information about an answer is tested by its held-out predictions instead.
         replicates: How often samples are drawn again for it.
         keep: "all" samples, or those answered "correct" under the baseline.
         tasks: Tasks to study; None studies all.
