@@ -1,6 +1,7 @@
 """The public names of extraction, each with its home: the only list of them."""
 
 from .api import extract as extract
+from .api import extract_decision as extract_decision
 from .api import extract_with_knockouts as extract_with_knockouts
 from .datasets.sample import Sample as Sample
 from .model.load import load_model as load_model

@@ -14,6 +14,7 @@ from extraction.model.load import VisionLanguageModel, wrap_model
 from extraction.model.prompts import resolve_template
 from extraction.passes.edges import Knockout
 from extraction.proof.preflight import look_over, say_notable
+from extraction.run.decision import DecisionSettings, fill_decision
 from extraction.run.fill import RunOptions
 from extraction.run.jobs import extract_baseline, extract_knockouts, keep_correct
 from extraction.run.settings import ModelSettings, RunSettings
@@ -135,13 +136,65 @@ def extract_with_knockouts(
             baseline's.
     """
     options, cuts, out = _read_options(options), _as_list("knockouts", knockouts, Knockout), _read_place("out", out)
+    baseline, chosen = _read_baseline(baseline, samples)
+    return extract_knockouts(_read_model(model, processor), chosen, baseline, cuts, out, options)
+
+
+def extract_decision(
+    model: Any,
+    processor: Any,
+    samples: Iterable[Sample],
+    baseline: ActivationStore | str | Path,
+    out: str | Path,
+    *,
+    absent: str = "cut",
+    draws: int = 1,
+    seed: int = 0,
+    options: RunOptions | None = None,
+) -> dict[str, ActivationStore]:
+    """Extract what decides the answers from the question alone, and from the image alone.
+
+    `pid_jax.read_decision` makes the model's own posteriors of the stores.
+
+    Args:
+        model: The model of the baseline, which was made by `extract` with the role "last".
+        processor: Its processor.
+        samples: The baseline's samples; others are passed over.
+        baseline: The store of the baseline, or where it is.
+        out: Folder for the stores.
+        absent: "cut": no token reads the absent modality. "replaced": it is that of another sample of the same task.
+        draws: Number of replacements, one store of each modality for each.
+        seed: Seed of the replacements, 0 or more.
+        options: Worker processes, progress, limit on failures.
+
+    Returns:
+        Stores by name: `question-only@cut` and `image-only@cut`, or `question-only@replaced-1` and so on. They hold the
+        final norm's state at the last position only.
+
+    Raises:
+        KnockoutError: If an absent modality still changes the state on this model, or the model's states are not those
+            of the baseline.
+        TypeError: If an argument is of another type.
+        ValueError: If a setting is out of range, a sample of the baseline is missing, or the model, the samples or
+            their images are not the baseline's.
+        StoreError: If a folder holds a store made with other settings, such as another seed.
+    """
+    how = DecisionSettings(absent=absent, draws=draws, seed=seed)
+    options, out = _read_options(options), _read_place("out", out)
+    baseline, chosen = _read_baseline(baseline, samples)
+    return fill_decision(_read_model(model, processor), chosen, baseline, out, how, options)
+
+
+def _read_baseline(
+    baseline: ActivationStore | str | Path, samples: Iterable[Sample]
+) -> tuple[ActivationStore, list[Sample]]:
+    """Open a baseline, and return its samples in its order."""
     if not isinstance(baseline, ActivationStore):
         baseline = ActivationStore.open(_read_place("baseline", baseline))
     by_id = {sample.id: sample for sample in _read_samples(samples)}
     if gone := [i for i in baseline.manifest.ids if i not in by_id]:
         raise ValueError(f"samples must hold all of the baseline, {len(gone)} are missing (first {gone[0]!r}).")
-    chosen = [by_id[i] for i in baseline.manifest.ids]
-    return extract_knockouts(_read_model(model, processor), chosen, baseline, cuts, out, options)
+    return baseline, [by_id[i] for i in baseline.manifest.ids]
 
 
 def _read_model(model: Any, processor: Any) -> VisionLanguageModel:

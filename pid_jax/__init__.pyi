@@ -10,6 +10,10 @@ from .decompose.spectrum import UniqueSpectrum as UniqueSpectrum
 from .decompose.spectrum import unique_spectrum as unique_spectrum
 from .decompose.union import UnionEstimate as UnionEstimate
 from .decompose.union import gaussian_union as gaussian_union
+from .discrete.pid import discrete_pid as discrete_pid
+from .discrete.pid import discrete_pid_from_pairs as discrete_pid_from_pairs
+from .discrete.result import DiscreteEstimate as DiscreteEstimate
+from .discrete.williams_beer import IMin as IMin
 from .estimate.samples import estimate_pid as estimate_pid
 from .flow.fit import fit_flow as fit_flow
 from .flow.fitted import FlowFit as FlowFit
@@ -75,6 +79,8 @@ from .settings.posterior import GaussianLikelihood as GaussianLikelihood
 from .settings.posterior import InverseWishart as InverseWishart
 from .settings.posterior import StudentTLikelihood as StudentTLikelihood
 from .store.blocks import StoreBlocks as StoreBlocks
+from .store.decision import DecisionPosteriors as DecisionPosteriors
+from .store.decision import read_decision as read_decision
 from .store.store import ActivationStore as ActivationStore
 from .store.targets import Answer as Answer
 from .store.targets import AnswerEmbedding as AnswerEmbedding

@@ -36,6 +36,8 @@ IN_SMALL = {
     "--per-task 1000": f"--per-task {IMAGES}",
     "--template vicuna_v1": "--template plain",
     "sliding:7": "sliding:8",
+    "--per-task 300": "--per-task 20",
+    "--draws 20": "--draws 2",
 }
 WORDS = ("circle", "red", "blue", "thing", "photo")
 
@@ -162,6 +164,16 @@ def test_recipe_of_the_six_tasks(stores, run_block):
     said = run_block(commands[3])
     assert said.count("Page:") == 2
     assert load_study("study-windows/results.nc").sizes["condition"] > 3
+
+
+@pytest.mark.slow
+def test_decisions_as_the_guide_says(tmp_path, run_block, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_block(blocks("docs/decision_level.md", "")[0])
+    names: dict = {}
+    exec(compile(blocks("docs/decision_level.md", "python")[0], "decision_level.md", "exec"), names)
+    assert names["what"].p_image.shape == names["what"].p_both.shape == (20, len(names["what"].answers))
+    assert len(list(Path("stores").glob("*@replaced-*"))) == 4
 
 
 @pytest.mark.slow

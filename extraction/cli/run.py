@@ -25,7 +25,9 @@ from pid_jax.store.folder import LocalFolder, open_folder
 if TYPE_CHECKING:
     from extraction.model.checks import Checked
     from extraction.model.load import VisionLanguageModel
+    from extraction.passes.removal import Removal
     from extraction.proof.knockout import KnockoutProof
+    from extraction.proof.removal import RemovalProof
     from extraction.run.fill import RunOptions
 
 Edges = Annotated[str, typer.Option(help="From-to pairs of token groups, with commas.")]
@@ -94,6 +96,33 @@ def knockout(
     extraction = _Extraction(vlm, settings, process, how)
     with extraction.showing(out_dir, f"{len(cuts)} knockouts", len(samples) * len(cuts)) as options:
         stores = extract_knockouts(vlm, samples, base, cuts, out_dir, options, extraction.tell_proof)
+    extraction.compare(base, list(stores.values()))
+
+
+@flat_options
+def decision(
+    baseline: Annotated[str, typer.Option(help="Store of the baseline: model, samples and settings are its.")],
+    out_dir: Annotated[str, typer.Option("--out", help="Folder for the stores, named by what is kept.")],
+    how: FillOptions,
+    where: DeviceOptions,
+    absent: Annotated[str, typer.Option(help="cut, or replaced by that of another sample of the task.")] = "cut",
+    draws: Annotated[int, typer.Option(help="With --absent replaced: stores of each modality.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the replacements.")] = 0,
+) -> None:
+    """Extract what decides the answers from the question alone and from the image alone: two stores, or two a draw."""
+    _check_out(out_dir)
+    base = ActivationStore.open(baseline)
+    settings = from_manifest(dict(base.manifest.settings))
+
+    from extraction.run.decision import DecisionSettings, fill_decision
+
+    chosen = DecisionSettings(absent=absent, draws=draws, seed=seed)
+    samples = _samples_of(base, settings)
+    process = Process.from_environment()
+    vlm = _load(settings.model, where, process)
+    extraction = _Extraction(vlm, settings, process, how)
+    with extraction.showing(out_dir, f"{chosen.count} conditions", len(samples) * chosen.count) as options:
+        stores = fill_decision(vlm, samples, base, out_dir, chosen, options, extraction.tell_removal)
     extraction.compare(base, list(stores.values()))
 
 
@@ -233,6 +262,16 @@ class _Extraction:
             f"{proof.weight_left:g} after; sdpa and eager logits agree to {proof.agreement:.0e}; the pass from block "
             f"{cut.first} on agrees with the whole one to {proof.tail_error:.0e}{same}; the model is restored bit "
             "by bit."
+        )
+
+    def tell_removal(self, removal: "Removal", mask: "KnockoutProof", proof: "RemovalProof") -> None:
+        """Say what the self-tests of a modality's removal measured."""
+        one, other = proof.samples
+        self._tell(
+            f"{removal.name}: proved on real samples. Weight on {removal.absent} tokens {mask.weight_cut:.2f} before, "
+            f"{mask.weight_left:g} after; {removal.absent} of {other} instead of that of {one} changes the last state "
+            f"by {proof.effect:.0e} before, {proof.left:.0e} after; {removal.absent} counts as {removal.extent} "
+            "positions."
         )
 
     def report(self, store: ActivationStore) -> None:

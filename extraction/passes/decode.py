@@ -10,7 +10,9 @@ from extraction.passes.knockout import mask_in_form
 from extraction.passes.prompt_pass import PromptPass, to_cache
 
 
-def answer(vlm: VisionLanguageModel, prompts: PromptPass, max_new_tokens: int) -> list[str]:
+def answer(
+    vlm: VisionLanguageModel, prompts: PromptPass, max_new_tokens: int, visible: torch.Tensor | None = None
+) -> list[str]:
     """Take the most likely token again and again, until the end mark or the longest answer.
 
     The text is that of `generate(do_sample=False)` without the options that a checkpoint's generation settings may add
@@ -21,6 +23,7 @@ def answer(vlm: VisionLanguageModel, prompts: PromptPass, max_new_tokens: int) -
         prompts: The pass over the prompts. Knockouts end at the prompt: what was cut in it reaches the new tokens
             through keys and values.
         max_new_tokens: Longest answer.
+        visible: What the new tokens may read of the prompts, (batch, positions); all if not given.
 
     Returns:
         One text a row, without special tokens and blanks around it.
@@ -31,7 +34,7 @@ def answer(vlm: VisionLanguageModel, prompts: PromptPass, max_new_tokens: int) -
     end = torch.tensor([known] if isinstance(known, int) else list(known or []), device=prompts.logits.device)
     tokens = [prompts.logits.argmax(dim=-1)]
     is_done = torch.isin(tokens[0], end)
-    cache, is_token = to_cache(prompts.memory), prompts.groups.is_token
+    cache, is_token = to_cache(prompts.memory), prompts.groups.is_token if visible is None else visible
     position = prompts.positions[..., -1:]
     while len(tokens) < max_new_tokens and not is_done.all():
         position = position + 1
@@ -39,7 +42,7 @@ def answer(vlm: VisionLanguageModel, prompts: PromptPass, max_new_tokens: int) -
         embedded = vlm.model.get_input_embeddings()(tokens[-1][:, None])
         hidden = vlm.decoder(
             inputs_embeds=embedded,
-            # Every token before, however the row is padded: a sliding window would count the padding.
+            # Every visible token before, however the row is padded: a sliding window would count the padding.
             attention_mask=mask_in_form(vlm, is_token[:, None, None, :], embedded.dtype).to(embedded.device),
             position_ids=position.to(embedded.device),
             past_key_values=cache,

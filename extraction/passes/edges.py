@@ -58,6 +58,14 @@ class Knockout:
         """Whether it may change states up to the last image token; assumed of every mask."""
         return self.mask is not None or any(target in ("system", "image") for _, target in self.edges)
 
+    def positions(self, groups: Any, positions: Any) -> Any:
+        """Return the positions of the tokens of a batch of `TokenGroups` under it: unchanged."""
+        return positions
+
+    def visible(self, groups: Any) -> Any:
+        """Mark what generated tokens may read, (batch, positions): the whole prompt."""
+        return groups.is_token
+
 
 def parse_edges(text: str) -> tuple[tuple[str, str], ...]:
     """Read edges such as "image-question,image-last".

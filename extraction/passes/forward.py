@@ -128,12 +128,12 @@ def _base_passes(
 def _run_condition(
     vlm: VisionLanguageModel, group: _Group, knockout: Knockout | None, plan: ForwardPlan, result: BatchResult
 ) -> None:
-    done = group.base
+    done, visible = group.base, None
     if knockout is not None:
         tail = tail_of(knockout, group.behind, done.groups.positions)
-        done = pass_knockout(vlm, done, knockout, tail)
+        done, visible = pass_knockout(vlm, done, knockout, tail), knockout.visible(done.groups)
     result.put(group.rows, done)
-    for row, text in zip(group.rows, answer(vlm, done, plan.max_new_tokens), strict=True):
+    for row, text in zip(group.rows, answer(vlm, done, plan.max_new_tokens, visible), strict=True):
         result.answers[row] = text
 
 

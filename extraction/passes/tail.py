@@ -85,7 +85,7 @@ def pass_knockout(vlm: VisionLanguageModel, base: PromptPass, knockout: Knockout
             (k, v) if i < knockout.first else (k[:, :, :kept], v[:, :, :kept]) for i, (k, v) in enumerate(base.memory)
         ],
         groups=base.groups,
-        positions=base.positions,
+        positions=knockout.positions(base.groups, base.positions),
         recorder=recorder,
         has_prefix=base.has_prefix,
         knockout=knockout,

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
@@ -31,10 +31,17 @@ _LOOK_EVERY_S = 0.5  # an object store is listed for it
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A condition and the store it goes to."""
+    """A condition and the store it goes to.
+
+    Attributes:
+        store: The store.
+        knockout: What is cut; None for the model as it is.
+        columns: Further columns of every sample, by its id.
+    """
 
     store: ActivationStore
     knockout: Knockout | None = None
+    columns: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -151,7 +158,7 @@ def fill(
     with preparing(encoder, options.workers) as preparation, WriteBehind() as writing:
         for index, outcomes in preparation.shards(wanted()):
             lacking = _lacking(targets, index)  # none if others made it meanwhile
-            made = runner.run(outcomes, [target.knockout for target in lacking]) if lacking else []
+            made = runner.run(outcomes, lacking) if lacking else []
             writing.submit(partial(write, index, lacking, made))
             has_failed = any(rows.failures for rows in made)
             # The count that may stop the run is of what is written; and many conditions are not held twice.
@@ -209,8 +216,9 @@ class _Count:
 class _Rows:
     """Rows and failures of one shard under one condition."""
 
-    def __init__(self, failures: list[Failure]) -> None:
+    def __init__(self, target: Target, failures: list[Failure]) -> None:
         self.failures = failures
+        self._further = target.columns
         self.ids: list[str] = []
         self.columns: list[dict[str, object]] = []
         self._states: list[np.ndarray] = []
@@ -221,7 +229,8 @@ class _Rows:
         for prepared, good, text in zip(part, is_good, result.answers, strict=True):
             if good:
                 self.ids.append(prepared.sample.id)
-                self.columns.append({**describe_sample(prepared, text), IMAGE_HASH: prepared.image_hash})
+                further = self._further.get(prepared.sample.id, {})
+                self.columns.append({**describe_sample(prepared, text), IMAGE_HASH: prepared.image_hash, **further})
             else:
                 message = "the model's states are NaN or infinite: run it in float32 or bfloat16"
                 self.failures.append(Failure(id=prepared.sample.id, stage="states", message=message))
@@ -251,11 +260,12 @@ class _Runner:
     say: Callable[[str], None]
     images: KnownImages
 
-    def run(self, outcomes: Sequence[Outcome], conditions: Sequence[Knockout | None]) -> list[_Rows]:
-        """Return the rows of a shard under each condition."""
+    def run(self, outcomes: Sequence[Outcome], targets: Sequence[Target]) -> list[_Rows]:
+        """Return the rows of a shard under the condition of each target."""
         self.images.check(outcomes)
         ready = _by_length([outcome for outcome in outcomes if isinstance(outcome, Prepared)])
-        rows, at = [_Rows([one for one in outcomes if isinstance(one, Failure)]) for _ in conditions], 0
+        failures, conditions = [one for one in outcomes if isinstance(one, Failure)], [one.knockout for one in targets]
+        rows, at = [_Rows(target, list(failures)) for target in targets], 0
         while at < len(ready):
             part = ready[at : at + self.batch_size]
             results = self._try(part, conditions)

@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
-from functools import cache
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -85,36 +85,75 @@ def extract_knockouts(
     _check(vlm, knockouts)
     options = options or RunOptions()
     settings = from_manifest(dict(baseline.manifest.settings))
-    manifest, targets = _plan_again(vlm, samples, settings, baseline), []
-    images, there = KnownImages(baseline, samples), set(baseline.ids.tolist())
-    pair = pick_samples(Encoder.of(vlm, settings.template), [s for s in samples if s.id in there], 2)
-    if not pair:
-        raise ValueError("No sample could be prepared to test the knockout on: check images and questions.")
-    images.check(pair)
-    versions = VersionCheck(vlm=vlm, samples=samples, settings=settings, options=options)
-    versions.check(Target(store=baseline))
-
-    @cache
-    def compare() -> float | None:
-        versions.check(Target(store=baseline), is_reference=True)
-        return prove_baseline(vlm, pair, baseline)
-
+    manifest, targets = plan_again(vlm, samples, settings, baseline), []
+    reference = check_reference(vlm, samples, settings, baseline, options)
+    pair = reference.pair
     for knockout in knockouts:
 
         def prove(knockout: Knockout = knockout) -> dict[str, Any]:
-            proof = replace(prove_knockout(vlm, knockout, pair), baseline_error=compare())
+            proof = replace(prove_knockout(vlm, knockout, pair), baseline_error=reference.error)
             proved(knockout, proof)
             return {"knockout": asdict(proof)}
 
         condition = {**describe_condition(knockout), **_about_mask(vlm, knockout, pair)}
-        store = _start(replace(manifest, condition=condition), join_path(out, knockout.name), prove)
+        store = start_store(replace(manifest, condition=condition), join_path(out, knockout.name), prove)
         targets.append(Target(store=store, knockout=knockout))
-    with versions.around(targets):
-        fill(vlm, samples, settings, targets, options, images)
+    with reference.versions.around(targets):
+        fill(vlm, samples, settings, targets, options, reference.images)
     return {str(target.store.manifest.condition["name"]): target.store for target in targets}
 
 
-def _plan_again(
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """The baseline that further conditions are compared with.
+
+    Attributes:
+        baseline: Its store.
+        pair: Two of its samples with different questions, to test on; one if there are not so many.
+        images: What its images must be.
+        versions: Checks stores made with other versions of packages.
+    """
+
+    baseline: ActivationStore
+    pair: Sequence[Prepared]
+    images: KnownImages
+    versions: VersionCheck
+
+    @cached_property
+    def error(self) -> float | None:
+        """Largest difference of a state of `pair`, made again, from the baseline's; None without states.
+
+        Raises:
+            KnockoutError: If the model does not make the baseline's states.
+        """
+        self.versions.check(Target(store=self.baseline), is_reference=True)
+        return prove_baseline(self.versions.vlm, self.pair, self.baseline)
+
+
+def check_reference(
+    vlm: VisionLanguageModel,
+    samples: Sequence[Sample],
+    settings: RunSettings,
+    baseline: ActivationStore,
+    options: RunOptions,
+) -> Reference:
+    """Check that a baseline is complete, its images are unchanged, and its versions are acceptable.
+
+    Raises:
+        ValueError: If no sample can be prepared, or the content of an image has changed.
+        StoreError: If the baseline is not complete, or other versions of packages made it and the numbers differ.
+    """
+    images, there = KnownImages(baseline, samples), set(baseline.ids.tolist())
+    pair = pick_samples(Encoder.of(vlm, settings.template), [s for s in samples if s.id in there], 2)
+    if not pair:
+        raise ValueError("No sample of the baseline could be prepared to test on: check images and questions.")
+    images.check(pair)
+    versions = VersionCheck(vlm=vlm, samples=samples, settings=settings, options=options)
+    versions.check(Target(store=baseline))
+    return Reference(baseline=baseline, pair=pair, images=images, versions=versions)
+
+
+def plan_again(
     vlm: VisionLanguageModel, samples: Sequence[Sample], settings: RunSettings, baseline: ActivationStore
 ) -> Manifest:
     """Plan the store of a baseline again; refuse where it would be another one now."""
@@ -177,13 +216,13 @@ def _extract_plain(
         proof = prove_prefix(vlm, encoder, pick_samples(encoder, samples, _CANDIDATES))
         return {} if proof is None else {"prefix": asdict(proof)}
 
-    targets = [Target(store=_start(plan_store(vlm, samples, settings), path, prove))]
+    targets = [Target(store=start_store(plan_store(vlm, samples, settings), path, prove))]
     with VersionCheck(vlm=vlm, samples=samples, settings=settings, options=options).around(targets):
         fill(vlm, samples, settings, targets, options, images)
     return targets[0].store
 
 
-def _start(manifest: Manifest, path: str | Path, prove: Callable[[], dict[str, Any]]) -> ActivationStore:
+def start_store(manifest: Manifest, path: str | Path, prove: Callable[[], dict[str, Any]]) -> ActivationStore:
     """Open the store of a condition; unless it is complete, prove what will be done before."""
     if not ActivationStore.exists(path):
         return ActivationStore.create(path, replace(manifest, evidence=prove()))

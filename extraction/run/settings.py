@@ -34,6 +34,7 @@ class RunSettings:
         dtype: "float32" or "float16" on disk.
         roles: Token groups recorded; none for answers alone.
         layers: Layers recorded, 0 for the embeddings, -1 for the last block; all if None. A manifest has none below 0.
+            With the role "last" alone there may be none: the final norm's output is recorded in any case.
         share_images: Whether questions about one image share one pass over it.
         keep: "all", or "correct": the samples were chosen among those that the model answers correctly.
     """
@@ -70,7 +71,7 @@ class RunSettings:
             raise TypeError(f"share_images must be True or False, got {self.share_images!r}.")
         if self.layers is not None:
             given = _listed("layers", self.layers, "whole numbers such as (0, 8, -1), or None for all")
-            if not given:
+            if not given and self.roles != ("last",):
                 raise ValueError("layers is empty: give whole numbers such as (0, 8, -1), or None for all.")
             object.__setattr__(self, "layers", tuple(sorted({_whole("layers", layer) for layer in given})))
 

@@ -10,7 +10,7 @@ from pid_jax.gaussian.information import Information
 from pid_jax.pid.atoms import PIDAtoms, PIDQuantities
 
 # Coefficients of I_1, I_2, I_12 and I_∪ in each quantity.
-_COMBINED = {
+COMBINED = {
     "redundancy": (1, 1, 0, -1),
     "unique_1": (0, -1, 0, 1),
     "unique_2": (-1, 0, 0, 1),
@@ -21,7 +21,7 @@ _COMBINED = {
 }
 # Variances of what was added for learning, and subtracted for noise, as shares of their squares; variance of a value
 # that lies anywhere in an interval, as a share of its squared width.
-LEARNING_SHARE, NOISE_SHARE, WIDTH_SHARE = 0.1, 0.5, 1 / 12
+LEARNING_SHARE, NOISE_SHARE, WIDTH_SHARE = 0.1, 0.5, 1 / 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,35 +86,52 @@ def union_estimate(union: Union, information: np.ndarray) -> tuple[np.ndarray, n
     return np.maximum((low + high) / 2 - union.noise, np.maximum(i_1, i_2)), high - low
 
 
-def quantities(pointwise: Pointwise, union: Union) -> tuple[PIDQuantities, PIDQuantities, PIDQuantities]:
+def quantities(
+    pointwise: Pointwise, union: Union, coefficients: np.ndarray
+) -> tuple[PIDQuantities, PIDQuantities, PIDQuantities]:
     """Combine informations and the union information into the atoms.
+
+    Args:
+        pointwise: Informations of every sample.
+        union: Union information.
+        coefficients: Coefficients of linear classifiers of source_1, source_2 and both (3,). Where there is nothing to
+            learn, 2 n times a gain in mean likelihood scatters like a χ² variable with as many degrees of freedom.
 
     Returns:
         Estimates (B,), standard errors (B,), and the share of every sample (B, n), whose mean is the estimate.
     """
     total, width = union_estimate(union, pointwise.information)
     each = np.concatenate([pointwise.each, (union.each + (total - union.each.mean(axis=1))[:, None])[:, None]], axis=1)
-    extra = np.concatenate(
-        [
-            LEARNING_SHARE * pointwise.learning**2,
-            (WIDTH_SHARE * width**2 + NOISE_SHARE * union.noise**2)[:, None],
-        ],
-        axis=1,
-    )
-    count = each.shape[-1]
-    estimates, errors, shares = {}, {}, {}
-    for name, coefficients in _COMBINED.items():
-        weights = np.array(coefficients)
-        shares[name] = np.tensordot(weights, each, axes=(0, 1))
-        estimates[name] = shares[name].mean(axis=1)
-        errors[name] = np.sqrt(shares[name].var(axis=1, ddof=1) / count + extra @ weights**2)
+    extra = extra_variance(pointwise.learning, width, union.noise, coefficients / each.shape[-1] ** 2)
+    shares = {name: np.tensordot(np.array(weights), each, axes=(0, 1)) for name, weights in COMBINED.items()}
+    estimates = {name: share.mean(axis=1) for name, share in shares.items()}
+    errors = {name: standard_error(share, extra @ np.square(COMBINED[name])) for name, share in shares.items()}
     return PIDQuantities(**estimates), PIDQuantities(**errors), PIDQuantities(**shares)
+
+
+def extra_variance(learning: np.ndarray, width: np.ndarray, noise: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    """Return the variances of I_1, I_2, I_12 and I_∪ that the scatter of samples does not show (B, 4).
+
+    Args:
+        learning: What was added to the three informations (B, 3).
+        width: Width of the interval of the union information (B,).
+        noise: What was subtracted from it (B,).
+        coefficients: Number of coefficients of the three classifiers over the squared number of samples (3,).
+    """
+    of_information = LEARNING_SHARE * learning**2 + coefficients / 2
+    of_union = WIDTH_SHARE * width**2 + NOISE_SHARE * noise**2
+    return np.concatenate([of_information, of_union[:, None]], axis=1)
+
+
+def standard_error(shares: np.ndarray, extra: np.ndarray) -> np.ndarray:
+    """Return the standard error (B,) of the mean of shares (B, n), given a variance that they do not show (B,)."""
+    return np.sqrt(shares.var(axis=1, ddof=1) / shares.shape[1] + extra)
 
 
 def intervals(estimate: PIDQuantities, error: PIDQuantities, level: float) -> tuple[PIDQuantities, PIDQuantities]:
     """Return the ends of normal intervals."""
     z = norm.ppf((1 + level) / 2)
-    ends = [{name: getattr(estimate, name) + sign * z * getattr(error, name) for name in _COMBINED} for sign in (-1, 1)]
+    ends = [{name: getattr(estimate, name) + sign * z * getattr(error, name) for name in COMBINED} for sign in (-1, 1)]
     return PIDQuantities(**ends[0]), PIDQuantities(**ends[1])
 
 

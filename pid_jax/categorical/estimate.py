@@ -63,8 +63,8 @@ def estimate_categorical_pid(
         source_1: Samples (..., n, p1), or (n,) for one column, in arrays of NumPy, JAX, PyTorch, pandas, polars, xarray
             or lists. Leading axes are layers, tasks or other problems.
         source_2: Samples (..., n, p2), row i from the same sample as row i of `source_1`.
-        answer: Classes (..., n): whole numbers, booleans or strings, also a column of pandas or xarray. It may leave out
-            the leading axes, as each source may: it is then the same for all problems.
+        answer: Classes (..., n): whole numbers, booleans or strings, also a column of pandas or xarray. It may leave
+            out the leading axes, as each source may: it is then the same for all problems.
         spec: The settings, `CategoricalSpec()` if not given.
         key: A JAX random key.
         progress: Called with steps done and all there are.
@@ -218,10 +218,11 @@ def estimate_classified(
     for number, (own, one) in enumerate(zip(([seen[0]], [seen[1]], seen), jax.random.split(for_fits, 3), strict=True)):
         fits.append(predict(own, codes, training, spec, classes, one))
         progress(2 + number, _STEPS)
-    found = decompose_predictions(fits, codes, fold, training, classes, spec, for_union)
+    dims = np.array([seen[0].shape[-1], seen[1].shape[-1], seen[0].shape[-1] + seen[1].shape[-1]])
+    found = decompose_predictions(fits, codes, fold, training, dims, spec, for_union)
     progress(_STEPS, _STEPS)
     notes = (*samples.notes, *(note for one in reduced for note in one.notes))
-    return _result(found, fits, samples, codes, notes, spec).without(samples.status)
+    return _result(found, fits, samples, codes, dims, notes, spec).without(samples.status)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,11 +239,12 @@ def decompose_predictions(
     codes: np.ndarray,
     fold: np.ndarray,
     training: np.ndarray,
-    classes: int,
+    dims: np.ndarray,
     spec: CategoricalSpec,
     key: jax.Array,
 ) -> _Found:
-    """Turn predictions from source_1, source_2 and both into atoms."""
+    """Turn predictions from source_1, source_2 and both, of so many dimensions each, into atoms."""
+    classes = fits[0].log_probabilities.shape[-1]
     shares = np.stack([np.bincount(one, minlength=classes) for one in codes]) / codes.shape[1]
     entropy = -np.sum(shares * np.log(np.where(shares > 0, shares, 1)), axis=1)
     logs = [one.log_probabilities for one in fits]
@@ -264,7 +266,7 @@ def decompose_predictions(
     claimed = np.stack([entropy + np.sum(np.exp(x) * x, axis=2, dtype=np.float64).mean(axis=1) for x in held_out], 1)
     return _Found(
         pointwise=pointwise,
-        values=quantities(pointwise, union),
+        values=quantities(pointwise, union, dims * (classes - 1)),
         claimed=claimed,
         entropy=entropy,
         union=union,
@@ -276,6 +278,7 @@ def _result(
     fits: list[Predictions],
     samples: Classified,
     codes: np.ndarray,
+    dims: np.ndarray,
     notes: tuple[str, ...],
     spec: CategoricalSpec,
 ) -> CategoricalPID:
@@ -303,6 +306,7 @@ def _result(
         temperature=union.temperature,
         classifier=np.stack([one.classifier for one in fits], axis=-1),
         classes=samples.classes,
+        dims=tuple(dims[:2].tolist()),
         level=spec.level,
         notes=notes,
         settings=spec_to_dict(spec),

@@ -1,8 +1,12 @@
 """A network with one hidden layer as the classifier of all folds, by Flax and Optax."""
 
+import math
+from typing import Any, NamedTuple
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 from jaxtyping import Array, Float, Int
@@ -15,7 +19,7 @@ _TINY = 1e-9
 
 
 class _Network(nn.Module):
-    """A hidden layer of rectified units between the features and the log probabilities of the classes.
+    """A hidden layer of rectified units between the features and the logits of the classes.
 
     Attributes:
         hidden: Units.
@@ -32,13 +36,49 @@ class _Network(nn.Module):
         return nn.Dense(self.classes, kernel_init=small)(hidden)
 
 
+class Start(NamedTuple):
+    """What is drawn at random for the networks of all problems and folds, which share it.
+
+    Attributes:
+        parameters: First parameters.
+        draws: Training samples of every step, as positions among those of a fold (checks, steps, batch).
+    """
+
+    parameters: dict[str, Any]
+    draws: np.ndarray
+
+
+def draw_start(spec: NetworkClassifier, width: int, classes: int, fewest: int, key: jax.Array) -> Start:
+    """Draw first parameters and batches.
+
+    Args:
+        spec: Size of the network and of its training.
+        width: Number of features.
+        classes: Number of classes.
+        fewest: Training samples that every fold has.
+        key: A JAX random key.
+    """
+    parameters = _Network(spec.hidden, classes).init(key, np.zeros((1, width), np.float32))
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    steps = max(spec.fewest_steps, spec.epochs * fewest / spec.batch)
+    shape = (_CHECKS, math.ceil(steps / _CHECKS), spec.batch)
+    return Start(jax.tree.map(np.asarray, parameters), rng.integers(0, fewest, shape, np.int32))
+
+
+def training_rows(training: np.ndarray) -> np.ndarray:
+    """Return the rows of the training samples of every fold (..., m), as many as every fold has."""
+    fewest = int(training.sum(axis=-1).min())
+    return np.argsort(-training, axis=-1, kind="stable")[..., :fewest].astype(np.int32)
+
+
 def fit_networks(
     features: Float[Array, "F n p"],
     answer: Int[Array, "n"],
     training: Float[Array, "F n"],
+    rows: Int[Array, "F m"],
+    start: Start,
     spec: NetworkClassifier,
     classes: int,
-    key: jax.Array,
 ) -> Float[Array, "F n K"]:
     """Train a network for each fold, and return the log probabilities at the step with the best held-out likelihood.
 
@@ -46,53 +86,48 @@ def fit_networks(
         features: What each fold sees of the samples.
         answer: Class of each sample.
         training: 1 where a sample is in the training part of a fold, else 0.
+        rows: Rows of training samples, see `training_rows`.
+        start: First parameters and batches.
         spec: Size of the network and of its training.
         classes: Number of classes.
-        key: A JAX random key.
 
     Returns:
         Log probabilities of the classes for all samples, by the network of each fold.
     """
     network = _Network(spec.hidden, classes)
-    every = -(-spec.steps // _CHECKS)
+    checks, steps, _ = start.draws.shape
     optimizer = optax.adamw(
-        optax.cosine_decay_schedule(spec.learning_rate, _CHECKS * every),
+        optax.cosine_decay_schedule(spec.learning_rate, checks * steps),
         weight_decay=spec.weight_decay,
         mask=lambda parameters: jax.tree.map(lambda x: x.ndim > 1, parameters),
     )
+    shares = training @ jax.nn.one_hot(answer, classes, dtype=features.dtype) / training.sum(axis=1, keepdims=True)
 
-    def start(features: Float[Array, "n p"], own: Float[Array, "n"], key: jax.Array) -> tuple:
-        parameters = network.init(key, features[:1])
-        frequencies = own @ jax.nn.one_hot(answer, classes, dtype=features.dtype) / own.sum()
-        last = parameters["params"]["Dense_1"] | {"bias": jnp.log(jnp.maximum(frequencies, _TINY))}
-        parameters = {"params": parameters["params"] | {"Dense_1": last}}
+    def begin(shares: Float[Array, "K"]) -> tuple:
+        layers = start.parameters["params"]
+        last = layers["Dense_1"] | {"bias": jnp.log(jnp.maximum(shares, _TINY))}
+        parameters = {"params": layers | {"Dense_1": last}}
         return parameters, optimizer.init(parameters)
 
-    def train(carry: tuple, features: Float[Array, "n p"], own: Float[Array, "n"], key: jax.Array) -> tuple:
-        rows = jnp.argsort(-own)  # training samples first
-
+    def train(carry: tuple, features: Float[Array, "n p"], rows: Int[Array, "m"], draws: Int[Array, "s b"]) -> tuple:
         def loss(parameters: dict, chosen: Int[Array, "b"]) -> Float[Array, ""]:
             logits = network.apply(parameters, features[chosen])
             return optax.softmax_cross_entropy_with_integer_labels(logits, answer[chosen]).mean()
 
-        def step(carry: tuple, key: jax.Array) -> tuple:
+        def step(carry: tuple, drawn: Int[Array, "b"]) -> tuple:
             parameters, state = carry
-            chosen = rows[jax.random.randint(key, (spec.batch,), 0, own.sum().astype(int))]
-            updates, state = optimizer.update(jax.grad(loss)(parameters, chosen), state, parameters)
+            updates, state = optimizer.update(jax.grad(loss)(parameters, rows[drawn]), state, parameters)
             return (optax.apply_updates(parameters, updates), state), None
 
-        carry = lax.scan(step, carry, jax.random.split(key, every))[0]
+        carry = lax.scan(step, carry, draws)[0]
         return carry, jax.nn.log_softmax(network.apply(carry[0], features))
 
-    def check(carry: tuple, key: jax.Array) -> tuple:
+    def check(carry: tuple, draws: Int[Array, "s b"]) -> tuple:
         networks, best, best_score = carry
-        keys = jax.random.split(key, len(features))
-        networks, found = jax.vmap(train)(networks, features, training, keys)
+        networks, found = jax.vmap(train, in_axes=(0, 0, 0, None))(networks, features, rows, draws)
         score = held_out_score(found, answer, training)
         return (networks, jnp.where(score > best_score, found, best), jnp.maximum(score, best_score)), None
 
-    for_start, for_steps = jax.random.split(key)
-    networks = jax.vmap(start)(features, training, jax.random.split(for_start, len(features)))
     nothing = jnp.zeros((*features.shape[:2], classes), features.dtype)
-    first = (networks, nothing, jnp.asarray(-jnp.inf, features.dtype))
-    return lax.scan(check, first, jax.random.split(for_steps, _CHECKS))[0][1]
+    first = (jax.vmap(begin)(shares), nothing, jnp.asarray(-jnp.inf, features.dtype))
+    return lax.scan(check, first, jnp.asarray(start.draws))[0][1]

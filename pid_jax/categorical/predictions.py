@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from pid_jax.categorical.features import side_by_side, whiten_folds, with_products
 from pid_jax.categorical.logistic import fit_path, held_out_score
-from pid_jax.categorical.network import fit_networks
+from pid_jax.categorical.network import Start, draw_start, fit_networks, training_rows
 from pid_jax.runtime.by_type import by_type
 from pid_jax.runtime.devices import map_problems, over_devices
 from pid_jax.runtime.precision import double_precision, single_precision
@@ -106,15 +106,16 @@ def predict(
     best_score = _scores(best, codes, training)
     names = np.full(count, FREQUENCIES, dtype="<U32")
     width = sum(source.shape[-1] for source in sources)
+    rows = training_rows(training)
     for index, candidate in enumerate(spec.candidates):
         each = _products(candidate, [source.shape[-1] for source in sources]) + width
         size = 4 * _COPIES * training[0].size * (each + classes)
-        keys = jax.random.split(jax.random.fold_in(key, index), count)
-        program = partial(_fit, candidate=candidate, classes=classes)
+        start = None
         with single_precision():
-            found = map_problems(
-                program, tuple(sources), codes, training, np.asarray(jax.random.key_data(keys)), bytes_each=size
-            )
+            if isinstance(candidate, NetworkClassifier):
+                start = draw_start(candidate, width, classes, rows.shape[-1], jax.random.fold_in(key, index))
+            program = partial(_fit, start=start, candidate=candidate, classes=classes)
+            found = map_problems(program, tuple(sources), codes, training, rows, bytes_each=size)
         score = _scores(found, codes, training)
         is_better = score > best_score
         best = np.where(is_better[:, None, None, None], found, best)
@@ -136,22 +137,24 @@ def _fit(
     sources: tuple[Float[Array, "B F n d"], ...],
     codes: Int[Array, "B n"],
     training: Float[Array, "B F n"],
-    keys: Array,
+    rows: Int[Array, "B F m"],
     *,
+    start: Start | None,
     candidate: Classifier,
     classes: int,
     mesh: Mesh | None,
 ) -> Float[Array, "B F n K"]:
+    def path(features: Array, codes: Array, training: Array) -> Array:
+        return fit_path(features, codes, training, jnp.asarray(candidate.penalties, jnp.float32), classes)
+
     def linear(sources: tuple, codes: Array, training: Array, _: Array) -> Array:
-        return fit_path(side_by_side(sources), codes, training, jnp.asarray(candidate.penalties, jnp.float32), classes)
+        return path(side_by_side(sources), codes, training)
 
     def products(sources: tuple, codes: Array, training: Array, _: Array) -> Array:
-        seen = with_products(sources, candidate.leading)
-        return fit_path(seen, codes, training, jnp.asarray(candidate.penalties, jnp.float32), classes)
+        return path(with_products(sources, candidate.leading), codes, training)
 
-    def network(sources: tuple, codes: Array, training: Array, key: Array) -> Array:
-        seen = side_by_side(sources)
-        return fit_networks(seen, codes, training, candidate, classes, jax.random.wrap_key_data(key))
+    def network(sources: tuple, codes: Array, training: Array, rows: Array) -> Array:
+        return fit_networks(side_by_side(sources), codes, training, rows, start, candidate, classes)
 
     cases = {LinearClassifier: linear, ProductClassifier: products, NetworkClassifier: network}
     one = by_type("classifier", candidate, cases)
@@ -161,7 +164,7 @@ def _fit(
         # The path of each problem ends where its own likelihood falls, so problems are solved one by one.
         return lax.map(lambda problem: one(*problem), batch) if is_path else jax.vmap(one)(*batch)
 
-    return over_devices(every, mesh)(sources, codes, training, keys)
+    return over_devices(every, mesh)(sources, codes, training, rows)
 
 
 def _scores(found: np.ndarray, codes: np.ndarray, training: np.ndarray) -> np.ndarray:

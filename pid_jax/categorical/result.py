@@ -43,7 +43,9 @@ class CategoricalPID(
         "classifier": (..., "predictor"),
     },
 ):
-    """A batch of decompositions of the information about a categorical answer. Arrays have the leading axes of the input.
+    """A batch of decompositions of the information about a categorical answer.
+
+    Arrays have the leading axes of the input.
 
     Attributes:
         atoms: Redundancy, unique_1, unique_2, synergy.
@@ -70,6 +72,7 @@ class CategoricalPID(
         temperature: Temperature of the predictions of each source (..., 2): above 1 where they claimed too much.
         classifier: Name of the classifier that was chosen for source_1, source_2, and both (..., 3).
         classes: Names of the classes.
+        dims: Components of source_1 and source_2 that classifiers saw.
         level: Probability with which an interval covers the truth.
         notes: What was pooled, left out, or done differently than asked, in plain words.
         settings: Everything that was chosen, JSON-ready.
@@ -96,6 +99,7 @@ class CategoricalPID(
     temperature: np.ndarray
     classifier: np.ndarray
     classes: tuple
+    dims: tuple
     level: float
     notes: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)

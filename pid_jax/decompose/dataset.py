@@ -39,18 +39,24 @@ class Result:
         class Found(Result, amounts=("value", "drawn"), axes={"drawn": ("draw", ...)}): ...
 
     `amounts` are the fields in units of information, and need a field `unit`. `axes` are the axes of an array where
-    there are others than the leading ones, which are `...`. `version` changes with the layout of files.
+    there are others than the leading ones, which are `...`. `flat` are trees whose arrays are variables of a data set
+    under their own names. `version` changes with the layout of files.
     """
 
     _amounts: ClassVar[tuple[str, ...]] = ()
     _axes: ClassVar[Mapping[str, tuple]] = {}
+    _flat: ClassVar[tuple[str, ...]] = ()
     _schema: ClassVar[str] = ""
 
     def __init_subclass__(
-        cls, amounts: tuple[str, ...] = (), axes: Mapping[str, tuple] | None = None, version: int = 1
+        cls,
+        amounts: tuple[str, ...] = (),
+        axes: Mapping[str, tuple] | None = None,
+        version: int = 1,
+        flat: tuple[str, ...] = (),
     ) -> None:
         super().__init_subclass__()
-        cls._amounts, cls._axes = amounts, axes or {}
+        cls._amounts, cls._axes, cls._flat = amounts, axes or {}, flat
         cls._schema = f"pid_jax.{cls.__name__}/{version}"
 
     def in_bits(self) -> Self:
@@ -69,6 +75,14 @@ class Result:
             return np.reshape(value, (*np.shape(value)[:at], *leading, *np.shape(value)[at + old :]))
 
         return dataclasses.replace(self, **self._changed(place, methodcaller("reshape", leading)))
+
+    def take(self, index: int) -> Self:
+        """Return one entry of the first leading axis."""
+
+        def choose(value: Any, at: int) -> np.ndarray:
+            return np.take(value, index, axis=at)
+
+        return dataclasses.replace(self, **self._changed(choose, methodcaller("take", index)))
 
     def without(self, status: np.ndarray) -> Self:
         """Return the same result with NaN for all numbers of problems that could not be computed.
@@ -125,7 +139,8 @@ class Result:
                 attrs |= inner.attrs
             elif value is not None and _has_arrays(kind):
                 units = {"units": vars(self)["unit"]} if name in self._amounts else {}
-                for leaf, array, labels in _leaves(name, value):
+                own = ((leaf, array, {}) for leaf, array in vars(value).items()) if name in self._flat else None
+                for leaf, array, labels in own or _leaves(name, value):
                     template = self._axes.get(leaf, _ONLY_LEADING)
                     dims = [d for axis in template for d in (lead if axis is ... else [axis])]
                     data[leaf] = ([*dims, *labels], array, STATUS_FLAGS if leaf == "status" else units)
@@ -146,6 +161,8 @@ class Result:
         for name, kind in _kinds(cls).items():
             if isinstance(kind, type) and issubclass(kind, Result):
                 values[name] = kind.from_xarray(_without_prefix(data, f"{name}_"))
+            elif name in cls._flat:
+                values[name] = kind(**{field.name: data[field.name].values for field in dataclasses.fields(kind)})
             elif _has_arrays(kind):
                 values[name] = _join(name, kind, data)
             else:

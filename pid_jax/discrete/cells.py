@@ -40,7 +40,7 @@ def pair_cells(
 def feasible_duals(
     h: Float[Array, "A B"], has_class: Bool[Array, "A B"]
 ) -> tuple[Float[Array, "A"], Float[Array, "B"]]:
-    """Return what to subtract from λ(·, a) and from μ(·, b) so that every h is at most 0, and some in each row are 0."""
+    """Return what to subtract from λ(·, a) and from μ(·, b) so that no h is above 0."""
     masked = jnp.where(has_class, h, -jnp.inf)
     of_a = jnp.where(has_class.any(axis=1), masked.max(axis=1), 0)
     of_b = jnp.where(has_class.any(axis=0), (masked - of_a[:, None]).max(axis=0), 0)

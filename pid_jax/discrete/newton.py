@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float
 # Up to this size of the Schur complement it is factored (a second a step at 2000); larger ones are solved by conjugate
 # gradients, which need no memory beyond that of a joint table.
 DENSE_ROWS = 2048
-CG_STEPS, CG_TOLERANCE = 300, 1e-11
+CG_STEPS, CG_TOLERANCE = 100, 1e-6
 
 Pair = tuple[Float[Array, "K A"], Float[Array, "K B"]]
 Solve = Callable[[Pair], Pair]
@@ -24,7 +24,7 @@ def newton_solver(
     kept: tuple[Bool[Array, "K A"], Bool[Array, "K B"]],
     ridge: Float[Array, ""],
 ) -> Solve:
-    """Factor the system and return a function that solves it, refined once.
+    """Factor the system and return a function that solves it: exactly and refined once, or a large one iteratively.
 
     Args:
         q: Joint mass r π of each class in each pair of cells, 0 where it is not kept.
@@ -34,8 +34,9 @@ def newton_solver(
         ridge: Added to the diagonal, relative to it.
     """
     classes, cells_2 = pi.shape[0], pi.shape[2]
-    make = _dense_solver if classes * cells_2 <= DENSE_ROWS else _iterative_solver
-    once = make(q, pi, w, kept, ridge)
+    if classes * cells_2 > DENSE_ROWS:
+        return _iterative_solver(q, pi, w, kept, ridge)
+    once = _dense_solver(q, pi, w, kept, ridge)
 
     def solve(rhs: Pair) -> Pair:
         first = once(rhs)
@@ -136,8 +137,8 @@ def _iterative_solver(
     def solve(rhs: Pair) -> Pair:
         lam = apply(inverse_a, rhs[0])
         reduced = rhs[1] - off_diagonal((lam, rhs[1]))[1]
-        mu, _ = cg(schur, reduced, tol=CG_TOLERANCE, maxiter=CG_STEPS, M=partial(apply, inverse_b))
-        mu = jnp.where(kept[1], mu, 0)
+        found, _ = cg(schur, reduced, tol=CG_TOLERANCE, maxiter=CG_STEPS, M=partial(apply, inverse_b))
+        mu: Array = jnp.where(kept[1], found, 0)  # pyright: ignore[reportAssignmentType]
         lam = lam - apply(inverse_a, off_diagonal((lam, mu))[0])
         return jnp.where(kept[0], lam, 0), mu
 

@@ -27,7 +27,7 @@ def scaled_start(
     mass = jnp.einsum("ya,yb->ab", p_1 / safe(of_y)[:, None], p_2)
     mass = (1 - PRODUCT_SHARE) * mass + PRODUCT_SHARE * jnp.where(has_class, of_a[:, None] * of_b, 0)
 
-    def sweep(_: int, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+    def sweep(index: int, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         _, factor_2, mass = state
         factor_1 = p_1 / safe(jnp.einsum("ab,yb->ya", mass, factor_2))
         factor_2 = p_2 / safe(jnp.einsum("ab,ya->yb", mass, factor_1))
@@ -40,5 +40,6 @@ def scaled_start(
     shift = jnp.max(jnp.where(has_class, h, -jnp.inf)) + SLACK
     slack = jnp.where(has_class, shift - h, 1.0)
     uniform = has_class / jnp.maximum(has_class.sum(), 1)
-    mass = (1 - UNIFORM_SHARE) * jnp.where(has_class, mass, 0) + UNIFORM_SHARE * uniform
+    scaled: Array = jnp.where(has_class, mass, 0)  # pyright: ignore[reportAssignmentType]
+    mass = (1 - UNIFORM_SHARE) * scaled + UNIFORM_SHARE * uniform
     return jnp.where(in_1, lam - shift / 2, 0), jnp.where(in_2, mu - shift / 2, 0), mass, slack

@@ -60,7 +60,7 @@ class _State(NamedTuple):
 
 
 def solve_union(
-    p_1: Float[Array, "A K"], p_2: Float[Array, "B K"], tol: float = 1e-9, max_steps: int = 60
+    p_1: Float[Array, "A K"], p_2: Float[Array, "B K"], tol: float | Float[Array, ""] = 1e-9, max_steps: int = 60
 ) -> UnionSolution:
     """Bound the least information about a class that two pairwise tables allow.
 
@@ -80,21 +80,21 @@ def solve_union(
 
     Returns:
         Bounds in nats, λ and μ, and the steps taken. `lower` is the value of λ and μ, up to rounding. Where a table has
-        an entry of 0 its dual variable is −inf, so that the union information of an event, λ + μ − log p(y), is that
-        of an impossible one: sum over entries above 0 only. With NaN in a table the bounds are NaN and no step is taken.
-        Needs float64: call it inside `double_precision()`, and map it by `lax.map` on a CPU, where problems stop each
-        after their own number of steps, or by `vmap`.
+        an entry of 0 its dual variable is −inf, so that the union information of an event, λ + μ − log p(y), is that of
+        an impossible one: sum over entries above 0 only. With NaN in a table the bounds are NaN and no step is taken.
+        Needs float64: call it inside `double_precision()`. Map it by `lax.map` on a CPU, where every problem then stops
+        after its own number of steps, or by `vmap`.
 
     Source: Bertschinger, Rauh, Olbrich, Jost & Ay (2014), Entropy 16(4), 2161, for the measure; Mehrotra (1992), SIAM
-    Journal on Optimization 2(4), 575, for predictor and corrector; docs/decisions/0029-discrete-solver.md.
+    Journal on Optimization 2(4), 575, for predictor and corrector; Gondzio (1996), Computational Optimization and
+    Applications 6, 137, for the correction after them; docs/decisions/0029-discrete-solver.md.
     """
     if p_1.shape[0] < p_2.shape[0]:
         found = solve_union(p_2, p_1, tol, max_steps)
         return found._replace(lam=found.mu, mu=found.lam)
     problem = _set_up(p_1.T, p_2.T, tol)
-    start = scaled_start(
-        *(jnp.where(k, p, 0) for k, p in zip(problem.kept, problem[:2], strict=True)), problem.has_class
-    )
+    kept_1, kept_2 = (jnp.where(k, p, 0) for k, p in zip(problem.kept, problem[:2], strict=True))
+    start = scaled_start(kept_1, kept_2, problem.has_class)
     point = _with_fixed(problem, _Point(*start))
     lower, upper, best = _bounds(problem, point)
     ridge = jnp.full_like(lower, RIDGE)
@@ -108,12 +108,13 @@ def solve_union(
     return UnionSolution(last.lower, last.upper, lam, mu, last.steps)
 
 
-def _set_up(p_1: Float[Array, "K A"], p_2: Float[Array, "K B"], tol: float) -> _Problem:
+def _set_up(p_1: Float[Array, "K A"], p_2: Float[Array, "K B"], tol: float | Float[Array, ""]) -> _Problem:
+    is_finite = jnp.isfinite(p_1).all() & jnp.isfinite(p_2).all()
     least = SMALLEST_SHARE * tol / (p_1.size + p_2.size)
     return _Problem(
         p_1=p_1,
         p_2=p_2,
-        entropy=entropy(p_1.sum(axis=1)),
+        entropy=jnp.where(is_finite, entropy(p_1.sum(axis=1)), jnp.nan),  # and so are both bounds
         kept=(p_1 > least, p_2 > least),
         has_class=((p_1 > 0)[:, :, None] & (p_2 > 0)[:, None, :]).any(axis=0),
     )

@@ -9,6 +9,7 @@ class Status(IntEnum):
     `NOT_FINITE` and `NOT_PSD` come with NaN in all numbers of that problem. With `INFINITE_INFORMATION` what is finite
     is there: if no source alone determines a direction of the target, redundancy and unique informations, while I_12
     and the synergy are `inf`; else the informations, of which one or both are `inf`, and NaN for the atoms.
+    `NOT_A_DISTRIBUTION` (tables) comes with NaN, `NOT_CONVERGED` with bounds that hold and are wider than asked.
     """
 
     OK = 0
@@ -17,6 +18,8 @@ class Status(IntEnum):
     INFINITE_INFORMATION = 3
     EXCEEDS_ENTROPY = 4
     CONSTANT = 5
+    NOT_A_DISTRIBUTION = 6
+    NOT_CONVERGED = 7
 
     @property
     def message(self) -> str:
@@ -38,6 +41,13 @@ _MESSAGES = {
     Status.CONSTANT: (
         "A variable does not vary, so nothing can be learned about it or from it: check how it was made, or leave the "
         "problem out."
+    ),
+    Status.NOT_A_DISTRIBUTION: (
+        "The table is not a distribution: make its entries finite and non-negative with a sum of 1, and give both "
+        "pairwise tables the same class probabilities."
+    ),
+    Status.NOT_CONVERGED: (
+        "The bounds of the union information are wider than tol: they hold, so use them, raise tol, or merge cells."
     ),
     Status.EXCEEDS_ENTROPY: (
         "A variable is discrete, and the information of the Gaussian exceeds its entropy, which none can: use a "

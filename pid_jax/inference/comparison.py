@@ -10,13 +10,15 @@ from numpy.typing import ArrayLike
 
 from pid_jax.bias.sampling import check_correction
 from pid_jax.decompose.dataset import Result
-from pid_jax.decompose.result import VARIABLES, PIDEstimate, describe_status, span
+from pid_jax.decompose.result import VARIABLES, PIDEstimate
 from pid_jax.estimate.latents import estimate_latents, leave_out, map_to_latents
 from pid_jax.estimate.samples import check_spec, reduce_variables
 from pid_jax.gaussian.status import Status
+from pid_jax.inference.categorical_comparison import CategoricalComparison, compare_categorical
 from pid_jax.inference.differences import infer_differences
+from pid_jax.inference.differences_text import describe_differences
 from pid_jax.inference.neighbors import choose_length
-from pid_jax.pid.atoms import QUANTITIES, PIDQuantities
+from pid_jax.pid.atoms import PIDQuantities
 from pid_jax.runtime.checks import (
     check_between,
     check_key,
@@ -27,6 +29,7 @@ from pid_jax.runtime.checks import (
 )
 from pid_jax.runtime.devices import use_devices
 from pid_jax.runtime.progress import Progress, no_progress, part_of
+from pid_jax.settings.categorical import CategoricalSpec
 from pid_jax.settings.estimate import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
 from pid_jax.settings.inference import Block
 
@@ -82,24 +85,7 @@ class PIDComparison(Result, amounts=("difference", "lower", "upper", "standard_e
 
     def __repr__(self) -> str:
         """Show differences with intervals and p-values: those of one problem, or the ranges of many."""
-        count = np.size(self.p_value.i_12)
-        head = f"PIDComparison of {count} problem{'s' * (count != 1)}, intervention − baseline in {self.unit}"
-        lines = [f"{head}, {self.level:.0%} intervals"]
-        for name in QUANTITIES:
-            value, low, high, p, family = (
-                np.ravel(getattr(getattr(self, part), name))
-                for part in ("difference", "lower", "upper", "p_value", "family_wise")
-            )
-            if count == 1:
-                text = f"{value[0]:>+9.4f}"
-                text += f" [{low[0]:+.4f}, {high[0]:+.4f}]  p = {p[0]:.3g}" if np.isfinite(value[0]) else ", no p-value"
-            else:
-                below, clear = (int((x <= 1 - self.level + 1e-12).sum()) for x in (p, family))
-                text = f"{span(value, '+.4f'):>20}"
-                text += f"  p ≤ {1 - self.level:.2g} in {below} ({clear} family-wise)"
-            lines.append(f"  {name:<12}{text}")
-        lines += describe_status(self.status)
-        lines += [f"  {'note:':<12}{note}" for note in self.notes]
+        lines = describe_differences(self, "PIDComparison")
         named = {"baseline": self.baseline, "intervention": self.intervention}
         lines += [f"  {'finding:':<12}{name}: {text}" for name, one in named.items() for text in one.findings]
         return "\n".join(lines)
@@ -109,7 +95,7 @@ def compare_pid(
     baseline: Condition,
     intervention: Condition,
     *,
-    spec: PIDSpec | None = None,
+    spec: PIDSpec | CategoricalSpec | None = None,
     key: jax.Array,
     ids: tuple[Sequence[Any], Sequence[Any]] | None = None,
     share_reduction: bool = True,
@@ -117,7 +103,7 @@ def compare_pid(
     level: float = 0.95,
     blocks: Block | None = None,
     progress: Progress = no_progress,
-) -> PIDComparison:
+) -> PIDComparison | CategoricalComparison:
     """Say how far the atoms of two conditions of the same samples differ: of a knockout, or of two models.
 
     Both conditions are estimated alike and with the same random numbers; what is said of the differences knows that
@@ -128,7 +114,8 @@ def compare_pid(
     Args:
         baseline: (source_1, source_2, target), each (..., n, p).
         intervention: The same for the other condition, row i from the same sample as row i of the baseline.
-        spec: The settings of every stage, `PIDSpec()` if not given.
+        spec: The settings of every stage, `PIDSpec()` if not given; a `CategoricalSpec` for targets that are
+            categorical answers (..., n).
         key: A JAX random key.
         ids: Names of the rows of both, to be sure that they belong together.
         share_reduction: Whether the intervention is projected on the components of the baseline, as knockouts are to
@@ -139,7 +126,8 @@ def compare_pid(
         progress: Called with steps done and all there are.
 
     Returns:
-        Differences in nats, with their intervals and p-values, those also adjusted for all problems.
+        Differences in nats, with their intervals and p-values, those also adjusted for all problems; a
+        `CategoricalComparison` with a `CategoricalSpec`.
 
     Raises:
         TypeError: For settings of the wrong kind, and as `estimate_pid`.
@@ -162,6 +150,11 @@ def compare_pid(
 
     Source: docs/decisions/0017 has what was measured.
     """
+    if isinstance(spec, CategoricalSpec):
+        if blocks is not None:
+            raise ValueError("blocks needs None with a CategoricalSpec, whose folds need independent rows.")
+        options: dict[str, Any] = {"ids": ids, "resamples": resamples, "level": level, "progress": progress}
+        return compare_categorical(baseline, intervention, spec=spec, key=key, **options)
     spec = check_spec(spec)
     check_key(key)
     _check(spec, blocks, resamples, level)

@@ -8,6 +8,7 @@ import numpy as np
 
 from pid_jax.settings.estimate import is_shrunk
 from pid_jax.store import ActivationStore
+from pid_jax.store.decision import decision_of
 from pid_jax.store.manifest import describe_differences
 from pid_jax.store.shard import StoreError
 from pid_jax.store.targets import Answer
@@ -79,6 +80,11 @@ def check_model(model: StudyModel) -> tuple[StudyModel, list[str]]:
 def _problem(store: ActivationStore, baseline: ActivationStore, names: Sequence[str]) -> str | None:
     """Say what keeps a knockout from being compared with its baseline."""
     own, other = store.manifest, baseline.manifest
+    if absent := decision_of(own.condition).get("absent"):
+        return (
+            f"it is no knockout: it holds decisions with the {absent} absent, without states of layers; read it by "
+            "`pid_jax.store.decision.read_decision`"
+        )
     if condition_name(store) in names:
         return f"another store of this model is {condition_name(store)!r} already"
     if different := describe_differences(other.deciding_settings, own.deciding_settings, ("in the baseline", "here")):

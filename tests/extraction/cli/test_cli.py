@@ -71,6 +71,34 @@ def test_run_knockout_verify(pid_extract, data, tmp_path):
     assert pid_extract("verify", out)[0] == 0
 
 
+def test_decision(pid_extract, data, tmp_path):
+    base, out = tmp_path / "b", tmp_path / "d"
+    assert pid_extract("run", "--jsonl", data, "--out", base, "--layers", "0,-1", "--max-new-tokens", 2)[0] == 0
+    code, text, _ = pid_extract("decision", "--baseline", base, "--out", out)
+    assert code == 0
+    assert text.count("proved on real samples") == 2
+    assert "20 of 20 samples are there" in " ".join(
+        pid_extract("decision", "--baseline", base, "--out", out)[1].split()
+    )
+    code, text, _ = pid_extract("decision", "--baseline", base, "--out", out, "--absent", "replaced", "--draws", 2)
+    assert code == 0
+    names = ["image-only@cut", "image-only@replaced-1", "image-only@replaced-2"]
+    names += [name.replace("image", "question") for name in names]
+    assert sorted(path.name for path in out.iterdir()) == sorted(names)
+    assert all(name in text or name.endswith("cut") for name in names)
+    for more, word in (
+        (("--absent", "noise"), "absent"),
+        (("--draws", 2), "draws"),
+        (("--absent", "replaced", "--draws", 2, "--seed", 1), "seed"),
+        (("--baseline", out / names[0]), "baseline"),
+        (("--baseline", tmp_path), "no activation store"),
+    ):
+        code, _, err = pid_extract("decision", "--baseline", base, "--out", out, *more)
+        assert code == 1
+        assert _one_line(err)
+        assert word in err
+
+
 def test_an_image_replaced_after_the_baseline(pid_extract, data, tmp_path):
     folder = tmp_path / "data"
     shutil.copytree(data.parent, folder)

@@ -1,0 +1,51 @@
+"""Union information of many pairs of tables: in one compiled program, on all devices of the layout."""
+
+from functools import partial
+
+import jax
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh
+from jaxtyping import Array, Float
+
+from pid_jax.discrete.union import UnionSolution, solve_union
+from pid_jax.runtime.devices import map_problems, over_devices
+from pid_jax.runtime.precision import double_precision
+from pid_jax.runtime.threads import one_blas_thread
+
+MAX_STEPS = 60
+# Batches smaller than this are filled up.
+FEWEST = 8
+
+
+def solve_unions(
+    p_1: Float[np.ndarray, "P A K"], p_2: Float[np.ndarray, "P B K"], tol: Float[np.ndarray, "P"]
+) -> UnionSolution:
+    """Bound the union information of every pair of tables; see `solve_union`.
+
+    Args:
+        p_1: Joint tables of source_1's cells and the classes.
+        p_2: Joint tables of source_2's cells and the classes.
+        tol: Width in nats at which bounds are close enough, of each problem.
+
+    Returns:
+        Bounds, dual variables and steps of each problem, as NumPy arrays.
+    """
+    count = len(tol)
+    # Numbers of problems are rounded up, so that few programs are compiled; empty tables take no step.
+    padding = max(FEWEST, 1 << (count - 1).bit_length()) - count
+    tables = [np.pad(p, ((0, padding), (0, 0), (0, 0))) for p in (p_1, p_2)]
+    with double_precision(), one_blas_thread(p_1.shape[-1] * min(p_1.shape[-2], p_2.shape[-2])):
+        solved = map_problems(_solve, *tables, np.pad(tol, (0, padding), constant_values=1.0))
+    return UnionSolution(*(x[:count] for x in solved))
+
+
+@partial(jax.jit, static_argnames=("mesh",))
+def _solve(
+    p_1: Float[Array, "P A K"], p_2: Float[Array, "P B K"], tol: Float[Array, "P"], *, mesh: Mesh | None
+) -> UnionSolution:
+    def one(problem: tuple[Array, Array, Array]) -> UnionSolution:
+        return solve_union(*problem, max_steps=MAX_STEPS)
+
+    # On a CPU, problems that are solved one by one stop each after their own number of steps.
+    return over_devices(lambda *batches: lax.map(one, batches), mesh)(p_1, p_2, tol)

@@ -1,0 +1,197 @@
+"""Decompose what two sources say about a class, from tables of probabilities."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pid_jax.discrete.batch import solve_unions
+from pid_jax.discrete.result import DiscreteEstimate
+from pid_jax.discrete.tables import (
+    as_distributions,
+    check_table,
+    entropy_of,
+    information_of_table,
+    rake,
+    refuse_all_bad,
+)
+from pid_jax.discrete.williams_beer import IMin, i_min
+from pid_jax.gaussian.information import Information
+from pid_jax.gaussian.status import Status
+from pid_jax.pid.atoms import compose_atoms
+from pid_jax.pid.broja import BROJA
+from pid_jax.pid.measure import Redundancy
+from pid_jax.pid.mmi import MMI
+from pid_jax.runtime.arrays import to_numpy
+from pid_jax.runtime.checks import check_at_least
+from pid_jax.runtime.devices import use_devices
+from pid_jax.settings.estimate import spec_to_dict
+
+TOLERANCE = 1e-9
+
+
+class _Union(NamedTuple):
+    lower: np.ndarray
+    upper: np.ndarray
+    lam: np.ndarray | None
+    mu: np.ndarray | None
+
+
+def discrete_pid(pmf: ArrayLike, *, redundancy: Redundancy | None = None, tol: float = TOLERANCE) -> DiscreteEstimate:
+    """Decompose the information of two discrete sources about a class.
+
+    Args:
+        pmf: Joint probabilities (..., n1, n2, nt) of source_1, source_2 and target. Entries may be 0.
+        redundancy: `BROJA()` (default), `MMI()` or `IMin()`.
+        tol: Width in nats at which the bounds of BROJA's union information are close enough.
+
+    Returns:
+        The decomposition in nats. A table of a batch that is no distribution has a status and NaN.
+
+    Raises:
+        TypeError: For tracers, what holds no numbers, or a `redundancy` that has no solver for tables.
+        ValueError: For fewer than three axes, no entries, no table that is a distribution, or a `tol` not above 0.
+
+    Example:
+        >>> import numpy as np
+        >>> from pid_jax import discrete_pid
+        >>> pmf = np.zeros((2, 2, 2))
+        >>> for a, b in np.ndindex(2, 2):
+        ...     pmf[a, b, a & b] = 1 / 4
+        >>> atoms = discrete_pid(pmf).in_bits().atoms
+        >>> print(f"{atoms.redundancy:.4f} {atoms.unique_1:.4f} {atoms.synergy:.4f}")
+        0.3113 0.0000 0.5000
+
+    Source: Bertschinger, Rauh, Olbrich, Jost & Ay (2014), Entropy 16(4), 2161; Williams & Beer (2010), arXiv:1004.2515.
+    """
+    redundancy = _check_settings(redundancy, tol)
+    table = check_table("pmf", pmf, ("n1", "n2", "nt"))
+    joint, status = as_distributions(table, 3)
+    refuse_all_bad("pmf", table, status)
+    i_12 = information_of_table(joint.reshape(*joint.shape[:-3], -1, joint.shape[-1]))
+    return _decompose(joint.sum(axis=-2), joint.sum(axis=-3), i_12, status, redundancy, tol, has_joint=True)
+
+
+def discrete_pid_from_pairs(
+    p_1t: ArrayLike,
+    p_2t: ArrayLike,
+    i_12: ArrayLike | None = None,
+    *,
+    redundancy: Redundancy | None = None,
+    tol: float = TOLERANCE,
+) -> DiscreteEstimate:
+    """Decompose from the two pairwise tables, which determine all atoms but the synergy, and I_12.
+
+    Args:
+        p_1t: Joint probabilities (..., n1, nt) of source_1 and target.
+        p_2t: Joint probabilities (..., n2, nt) of source_2 and target, with the same class probabilities.
+        i_12: I(target; source_1, source_2) in nats (...), NaN or None where it is not known; then the synergy is NaN.
+        redundancy: `BROJA()` (default), `MMI()` or `IMin()`.
+        tol: Width in nats at which the bounds of BROJA's union information are close enough.
+
+    Returns:
+        The decomposition in nats, as `discrete_pid` returns it. An `i_12` below the union information, as estimates can
+        have it, makes the synergy negative.
+
+    Raises:
+        TypeError: As `discrete_pid`.
+        ValueError: As `discrete_pid`, and for shapes that do not fit.
+    """
+    redundancy = _check_settings(redundancy, tol)
+    first, second = check_table("p_1t", p_1t, ("n1", "nt")), check_table("p_2t", p_2t, ("n2", "nt"))
+    if first.shape[-1] != second.shape[-1] or first.shape[:-2] != second.shape[:-2]:
+        raise ValueError(
+            f"p_1t and p_2t need equal leading axes and as many classes in the last, got shapes {first.shape} and "
+            f"{second.shape}: give absent classes a probability of 0."
+        )
+    (p_1, status_1), (p_2, status_2) = as_distributions(first, 2), as_distributions(second, 2)
+    refuse_all_bad("p_1t", first, status_1)
+    refuse_all_bad("p_2t", second, status_2)
+    p_1, p_2, status = rake(p_1, p_2, np.where(status_1 == Status.OK, status_2, status_1))
+    if not (status == Status.OK).any():
+        raise ValueError(
+            "p_1t and p_2t need the same class probabilities (sums over cells), got others in every problem: divide "
+            "both by those of each class, and multiply by common ones."
+        )
+    return _decompose(p_1, p_2, _check_i_12(i_12, status.shape), status, redundancy, tol, has_joint=False)
+
+
+def _check_settings(redundancy: Redundancy | None, tol: float) -> Redundancy:
+    found = BROJA() if redundancy is None else redundancy
+    if type(found) not in _UNIONS:
+        raise TypeError(f"redundancy needs BROJA(), MMI() or IMin() for tables, got {redundancy!r}.")
+    check_at_least("tol", tol, 0, is_open=True)
+    return found
+
+
+def _check_i_12(i_12: ArrayLike | None, leading: tuple[int, ...]) -> np.ndarray:
+    if i_12 is None:
+        return np.full(leading, np.nan)
+    array = to_numpy("i_12", i_12).astype(np.float64)
+    if array.shape not in ((), leading):
+        raise ValueError(f"i_12 needs one number, or one for each problem, {leading}, got shape {array.shape}.")
+    return np.broadcast_to(array, leading)
+
+
+def _decompose(
+    p_1: np.ndarray,
+    p_2: np.ndarray,
+    i_12: np.ndarray,
+    status: np.ndarray,
+    redundancy: Redundancy,
+    tol: float,
+    has_joint: bool,
+) -> DiscreteEstimate:
+    """Decompose checked tables; those with a bad status are 0."""
+    i_1, i_2 = information_of_table(p_1), information_of_table(p_2)
+    union = _UNIONS[type(redundancy)](p_1, p_2, tol)
+    # Identities of every measure here: 0 ≤ unique informations, 0 ≤ redundancy.
+    lower = np.maximum(union.lower, np.maximum(i_1, i_2))
+    upper = np.maximum(np.minimum(union.upper, i_1 + i_2), lower)
+    if has_joint and isinstance(redundancy, BROJA):
+        upper = np.maximum(np.minimum(upper, i_12), lower)
+    is_wide = (status == Status.OK) & ~(upper - lower <= tol)
+    status = np.where(is_wide, Status.NOT_CONVERGED, status).astype(np.int32)
+    middle = (lower + upper) / 2
+    information = Information(i_1=np.asarray(i_1), i_2=np.asarray(i_2), i_12=np.asarray(i_12))
+    result = DiscreteEstimate(
+        atoms=compose_atoms(information, 2 * middle - i_1 - i_2),
+        information=information,
+        entropy=np.asarray(entropy_of(p_1.sum(axis=-2), 1)),
+        lower=np.asarray(lower),
+        upper=np.asarray(upper),
+        status=status,
+        lam=union.lam,
+        mu=union.mu,
+        method=type(redundancy).__name__,
+        settings={"redundancy": spec_to_dict(redundancy), "tol": tol},
+    )
+    return (
+        result.without(np.where(status == Status.NOT_CONVERGED, Status.OK, status)) if (status != 0).any() else result
+    )
+
+
+def _union_broja(p_1: np.ndarray, p_2: np.ndarray, tol: float) -> _Union:
+    leading, cells, classes = p_1.shape[:-2], (p_1.shape[-2], p_2.shape[-2]), p_1.shape[-1]
+    flat = [p.reshape(-1, n, classes) for p, n in zip((p_1, p_2), cells, strict=True)]
+    with use_devices():
+        lower, upper, lam, mu, _ = solve_unions(flat[0], flat[1], np.full(len(flat[0]), tol))
+    return _Union(
+        lower.reshape(leading),
+        upper.reshape(leading),
+        lam.reshape(*leading, cells[0], classes),
+        mu.reshape(*leading, cells[1], classes),
+    )
+
+
+def _union_mmi(p_1: np.ndarray, p_2: np.ndarray, tol: float) -> _Union:
+    value = np.maximum(information_of_table(p_1), information_of_table(p_2))
+    return _Union(value, value, None, None)
+
+
+def _union_i_min(p_1: np.ndarray, p_2: np.ndarray, tol: float) -> _Union:
+    value = information_of_table(p_1) + information_of_table(p_2) - i_min(p_1, p_2)
+    return _Union(value, value, None, None)
+
+
+_UNIONS = {BROJA: _union_broja, MMI: _union_mmi, IMin: _union_i_min}

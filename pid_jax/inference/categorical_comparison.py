@@ -1,0 +1,195 @@
+"""Differences between two conditions of the same samples, in what sources tell about a categorical answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pid_jax.categorical.assemble import COMBINED, extra_variance, standard_error
+from pid_jax.categorical.estimate import estimate_classified, read_classified
+from pid_jax.categorical.result import CategoricalPID
+from pid_jax.decompose.dataset import Result
+from pid_jax.gaussian.status import Status
+from pid_jax.inference.differences_text import describe_differences
+from pid_jax.inference.intervals import in_errors, p_value_of, reach_of
+from pid_jax.inference.multiplicity import false_discovery_rate, family_wise_by_maximum
+from pid_jax.pid.atoms import PIDQuantities
+from pid_jax.runtime.checks import check_between, check_key, check_positive_int, check_same_ids
+from pid_jax.runtime.devices import use_devices
+from pid_jax.runtime.progress import Progress, no_progress
+from pid_jax.settings.categorical import CategoricalSpec
+from pid_jax.settings.estimate import spec_to_dict
+
+_VARIABLES = ("source_1", "source_2", "answer")
+Condition = Sequence[ArrayLike]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class CategoricalComparison(Result, amounts=("difference", "lower", "upper", "standard_error")):
+    """Differences about a categorical answer, intervention minus baseline. Arrays have the leading axes of the input.
+
+    Attributes:
+        difference: Differences of atoms and informations.
+        lower: Lower ends of the intervals.
+        upper: Upper ends.
+        standard_error: Their standard errors.
+        p_value: Probability of a difference as large, of either sign, where there is none.
+        false_discovery: P-values adjusted over all problems, for each quantity alone: rejecting those up to q makes a
+            share q of false rejections on average at most (Benjamini & Hochberg).
+        family_wise: P-values adjusted in the same way for the probability of any false rejection (step-down maxT).
+        baseline: The decomposition of the baseline.
+        intervention: The decomposition of the intervention.
+        level: Probability with which an interval covers the truth.
+        notes: What was pooled, left out, or speaks against intervals and p-values, in plain words.
+        settings: What was chosen, JSON-ready.
+        unit: "nats" or "bits".
+    """
+
+    difference: PIDQuantities
+    lower: PIDQuantities
+    upper: PIDQuantities
+    standard_error: PIDQuantities
+    p_value: PIDQuantities
+    false_discovery: PIDQuantities
+    family_wise: PIDQuantities
+    baseline: CategoricalPID
+    intervention: CategoricalPID
+    level: float
+    notes: tuple[str, ...]
+    settings: Mapping[str, Any]
+    unit: str = "nats"
+
+    @property
+    def status(self) -> np.ndarray:
+        """`Status` of each problem: that of the baseline, or where this is `OK` that of the intervention."""
+        return np.where(self.baseline.status != Status.OK, self.baseline.status, self.intervention.status)
+
+    def __repr__(self) -> str:
+        """Show differences with intervals and p-values: those of one problem, or the ranges of many."""
+        return "\n".join(describe_differences(self, "CategoricalComparison"))
+
+
+def compare_categorical(
+    baseline: Condition,
+    intervention: Condition,
+    *,
+    spec: CategoricalSpec,
+    key: jax.Array,
+    ids: tuple[Sequence[Any], Sequence[Any]] | None = None,
+    resamples: int = 400,
+    level: float | None = None,
+    progress: Progress = no_progress,
+) -> CategoricalComparison:
+    """Compare what sources tell about a categorical answer in two conditions of the same samples; see `compare_pid`.
+
+    Both conditions have the same folds and the same random numbers. Standard errors are those of the differences of
+    every sample's shares, with what classifiers and cells add to them.
+
+    Args:
+        baseline: (source_1, source_2, answer), each with leading axes or without.
+        intervention: The same for the other condition, row i from the same sample as row i of the baseline.
+        spec: The settings.
+        key: A JAX random key.
+        ids: Names of the rows of both, to be sure that they belong together.
+        resamples: Draws of the largest statistic under the null, for `family_wise`.
+        level: Probability with which an interval covers the truth; that of `spec` if not given.
+        progress: Called with steps done and all there are.
+    """
+    check_key(key)
+    check_positive_int("resamples", resamples)
+    level = spec.level if level is None else level
+    check_between("level", level, 0, 1)
+    pair = [_read_condition(*one) for one in (("baseline", baseline), ("intervention", intervention))]
+    joined = _join(pair)
+    if ids is not None:
+        check_same_ids(ids, joined[2].shape[-1])
+    with use_devices():
+        samples = read_classified(*joined, spec)
+        both = estimate_classified(samples, spec, key, progress).reshape(samples.leading)
+    before, after = (both.take(index) for index in (0, 1))
+    found = _infer(before, after, spec, resamples, level, np.asarray(jax.random.key_data(key)))
+    comparison = CategoricalComparison(
+        **found,
+        baseline=before,
+        intervention=after,
+        level=level,
+        notes=both.notes,
+        settings={"spec": spec_to_dict(spec), "resamples": int(resamples), "level": level},
+    )
+    return comparison.without(comparison.status)
+
+
+def _read_condition(name: str, condition: object) -> list[np.ndarray]:
+    if not isinstance(condition, (tuple, list)) or len(condition) != len(_VARIABLES):
+        raise TypeError(f"{name} needs (source_1, source_2, answer), got {type(condition).__name__}.")
+    return [np.asarray(getattr(one, "values", one)) for one in condition]
+
+
+def _join(pair: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
+    """Put both conditions on a new first axis; variables of one condition get the leading axes of its others."""
+    joined = []
+    for index, name in enumerate(_VARIABLES):
+        one, other = pair[0][index], pair[1][index]
+        if one.shape != other.shape:
+            raise ValueError(
+                f"intervention {name} has shape {other.shape}, that of the baseline has {one.shape}: both need the "
+                "same samples, features and leading axes. Reduce features first where they differ."
+            )
+        joined.append(np.stack([one, other]))
+    wide = max((x for x in joined[:2]), key=np.ndim).ndim
+    depth = max(wide - 2, joined[2].ndim - 1)  # leading axes of the problems, with that of the conditions
+    leading = next(x.shape[:depth] for x, own in zip(joined, (2, 2, 1), strict=True) if x.ndim - own == depth)
+    return [
+        x
+        if x.ndim - own == depth
+        else np.broadcast_to(x.reshape(x.shape[0], *[1] * (depth - 1), *x.shape[1:]), (*leading, *x.shape[1:]))
+        for x, own in zip(joined, (2, 2, 1), strict=True)
+    ]
+
+
+def _infer(
+    before: CategoricalPID, after: CategoricalPID, spec: CategoricalSpec, resamples: int, level: float, seed: np.ndarray
+) -> dict[str, PIDQuantities]:
+    """Return differences, their standard errors, intervals and p-values."""
+    shape, count = before.status.shape, before.samples
+    extra = _extra(before, after)
+    parts: dict[str, dict[str, np.ndarray]] = {}
+    signs = np.random.default_rng(seed).standard_normal((resamples, count))
+    for name in COMBINED:
+        one, other = (getattr(x.pointwise, name).reshape(-1, count) for x in (before, after))
+        moved = other - one
+        difference = moved.mean(axis=1)
+        error = standard_error(moved, extra @ np.square(COMBINED[name]))
+        distance = in_errors(difference, error)
+        centered = moved - difference[:, None]
+        scatter = np.sqrt((centered**2).mean(axis=1))
+        drawn = np.abs(signs @ centered.T) / np.sqrt(count) / np.where(scatter > 0, scatter, 1)
+        p_value, reach = p_value_of(distance), reach_of(error, level)
+        parts[name] = {
+            "difference": difference,
+            "lower": difference - reach,
+            "upper": difference + reach,
+            "standard_error": error,
+            "p_value": p_value,
+            "false_discovery": false_discovery_rate(p_value),
+            "family_wise": np.maximum(family_wise_by_maximum(distance, drawn), p_value),
+        }
+    return {
+        part: PIDQuantities(**{name: values[part].reshape(shape) for name, values in parts.items()})
+        for part in parts["i_12"]
+    }
+
+
+def _extra(before: CategoricalPID, after: CategoricalPID) -> np.ndarray:
+    """Return the variances of the differences of I_1, I_2, I_12 and I_∪ that samples do not show (B, 4)."""
+
+    def change(value: Any) -> np.ndarray:
+        return np.ravel(value(after) - value(before))
+
+    learning = np.stack([change(lambda x, n=n: getattr(x.learning, n)) for n in ("i_1", "i_2", "i_12")], axis=1)
+    d1, d2 = before.dims
+    coefficients = np.array([d1, d2, d1 + d2]) * (len(before.classes) - 1) / before.samples**2
+    return extra_variance(learning, change(lambda x: x.gap), change(lambda x: x.noise), 2 * coefficients)
