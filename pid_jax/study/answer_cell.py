@@ -10,7 +10,6 @@ import numpy as np
 import xarray as xr
 from scipy.special import ndtri
 
-from pid_jax.categorical.assemble import LEARNING_SHARE
 from pid_jax.categorical.estimate import Classified, estimate_classified
 from pid_jax.categorical.result import SOURCES, CategoricalPID
 from pid_jax.decompose.dataset import STATUS_FLAGS
@@ -145,7 +144,7 @@ def _shares(found: CategoricalPID, measure: Redundancy) -> Shares:
 def _smaller_information(found: CategoricalPID) -> Shares:
     """Decompose by MMI: redundancy is the smaller information, R = min(I_1, I_2)."""
     i_1, i_2, i_12 = (getattr(found.pointwise, name) for name in INFORMATION)
-    learning = [LEARNING_SHARE * getattr(found.learning, name) ** 2 for name in INFORMATION]
+    learning = [_not_of_samples(found, name) for name in INFORMATION]
     is_first = i_1.mean(axis=-1, keepdims=True) <= i_2.mean(axis=-1, keepdims=True)
     lower, higher = np.where(is_first, i_1, i_2), np.where(is_first, i_2, i_1)
     small, large = (np.where(is_first[:, 0], *pair) for pair in (learning[:2], learning[1::-1]))
@@ -162,6 +161,12 @@ def _smaller_information(found: CategoricalPID) -> Shares:
     count = i_1.shape[-1]
     error = {name: np.sqrt(each[name].var(axis=-1, ddof=1) / count + extra[name]) for name in ATOMS}
     return Shares(each=each, error=error, gap=np.full(len(i_1), np.nan))
+
+
+def _not_of_samples(found: CategoricalPID, name: str) -> np.ndarray:
+    """Return the part of the variance of an information that is not the scatter of samples: what is not learned yet."""
+    scatter = getattr(found.pointwise, name).var(axis=-1, ddof=1) / found.samples
+    return np.maximum(getattr(found.standard_error, name) ** 2 - scatter, 0)
 
 
 def _estimated(found: CategoricalPID, by_measure: Sequence[Shares], cell: AnswerData) -> dict[str, Any]:
@@ -209,11 +214,10 @@ def _added(found: CategoricalPID) -> dict[str, Any]:
     """
     p_values, family_wise = [], []
     signs = np.random.default_rng(_FLIPS_SEED).choice([-1.0, 1.0], (FLIPS, found.samples))
-    learning = found.learning.i_12**2
     for other in ("i_2", "i_1"):
         gain = found.pointwise.i_12 - getattr(found.pointwise, other)
         plain = gain.std(axis=-1, ddof=1) / np.sqrt(found.samples)
-        error = np.hypot(plain, np.sqrt(LEARNING_SHARE * (learning + getattr(found.learning, other) ** 2)))
+        error = np.sqrt(plain**2 + _not_of_samples(found, "i_12") + _not_of_samples(found, other))
         statistic = gain.mean(axis=-1) / np.where(error > 0, error, 1)
         flipped = (signs @ gain.T / found.samples) / np.where(plain > 0, plain, 1)
         p_values.append((1 + (flipped >= statistic).sum(axis=0)) / (1 + FLIPS))
