@@ -37,10 +37,11 @@ def run_study(
     """Decompose, per model, task, condition and layer, the information about the target of the settings.
 
     source_1 is the mean state of the image tokens, source_2 that of the question tokens; the target is by default the
-    final norm's output at the last prompt position. `run_targets` studies several targets. The stores are read one layer at a time, and only scores are kept. Components
-    are fitted on the baseline, task by task and layer by layer, and shared by all conditions, so that all are compared
-    in the same subspace. All layers of one task and condition are then one cell; what it depends on is hashed, so that
-    a study that was killed, or had conditions added, makes the missing cells only.
+    final norm's output at the last prompt position. `run_targets` studies several targets. The stores are read one
+    layer at a time, and only scores are kept. Components are fitted on the baseline, task by task and layer by layer,
+    and shared by all conditions, so that all are compared in the same subspace. All layers of one task and condition
+    are then one cell; what it depends on is hashed, so that a study that was killed, or had conditions added, makes the
+    missing cells only.
 
     What cannot be used is left out, and the rest goes on: `cell` and `problem` of the result, and its attribute
     `problems`, say what and why.
