@@ -87,6 +87,7 @@ from .store.blocks import StoreBlocks as StoreBlocks
 from .store.decision import DecisionPosteriors as DecisionPosteriors
 from .store.decision import read_decision as read_decision
 from .store.store import ActivationStore as ActivationStore
+from .store.targets import Answer as Answer
 from .store.targets import AnswerEmbedding as AnswerEmbedding
 from .store.targets import AnswerLogits as AnswerLogits
 from .store.targets import FinalNorm as FinalNorm
@@ -94,6 +95,8 @@ from .store.targets import LogitLens as LogitLens
 from .stream.block_sums import stream_moments as stream_moments
 from .stream.moments import Moments as Moments
 from .stream.pid import stream_pid as stream_pid
+from .study.files import load_studies as load_studies
+from .study.files import save_studies as save_studies
 from .study.metrics.add import add_metrics as add_metrics
 from .study.model import StudyModel as StudyModel
 from .study.multiverse import Multiverse as Multiverse
@@ -101,7 +104,9 @@ from .study.multiverse import run_multiverse as run_multiverse
 from .study.results import load_study as load_study
 from .study.results import one_model as one_model
 from .study.results import save_study as save_study
+from .study.run import TargetStudy as TargetStudy
 from .study.run import run_study as run_study
+from .study.run import run_targets as run_targets
 from .study.spec import StudySpec as StudySpec
 
 __version__: str

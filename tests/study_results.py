@@ -102,6 +102,44 @@ def planted(
     return xr.Dataset(data, coords=coordinates, attrs=_ATTRIBUTES)
 
 
+def planted_answer(**options) -> xr.Dataset:
+    """Make the same study about an answer of three bits: without what only states have, and with its entropy."""
+    study = planted(**options)
+    study = study.drop_dims(["gaussianizer", "direction"]).drop_vars(
+        ["gaussianized_by", "explained_variance_target", "reduction_angle_target"]
+    )
+    names = [*study["model"].values], [*study["task"].values], [*study["condition"].values]
+    entropy = np.full([len(one) for one in names], 3 * np.log(2))
+    chosen = np.full((*entropy.shape, 3, study.sizes["layer"]), "LinearClassifier", dtype=object)
+    study = study.assign(
+        target_entropy=(CELL, entropy, NATS), classified_by=((*CELL, "predictor", "layer"), chosen)
+    ).assign_coords(predictor=["source_1", "source_2", "both"])
+    attributes = {"target": "answer", "target_label": "model's answer", "tested_by": "held-out predictions"}
+    return study.assign_attrs(attributes | {"interval_level": "0.95"})
+
+
+def planted_questions(study: xr.Dataset, count: int = 50) -> xr.Dataset:
+    """Make shares of single questions: the synergy of question i is i nats, all others are zero."""
+    conditions = study["condition"].values
+    groups = [(m, t) for m in study["model"].values for t in study["task"].values]
+    samples = count * len(groups)
+    shape = (len(conditions), 1, samples)
+    data = {name: (("condition", "at", "sample"), np.zeros(shape, np.float32), NATS) for name in ATOMS}
+    data["synergy"][1][:] = np.tile(np.arange(count), len(groups))
+    data["layer"] = (("condition", "at", "sample"), np.full(shape, 4, np.int16))
+    data["predicted"] = (("condition", "sample"), np.full((len(conditions), samples), "red", dtype=object))
+    about = {
+        "model": np.repeat([m for m, _ in groups], count),
+        "task": np.repeat([t for _, t in groups], count),
+        "question": [f"what </script> is {i}?" for i in range(samples)],
+        "gold": ["red"] * samples,
+        "image": [f"{i}.png" for i in range(samples)],
+    }
+    coordinates = {name: ("sample", np.asarray(values, dtype=object)) for name, values in about.items()}
+    names = {"condition": conditions, "at": ["last"], "sample": [str(i) for i in range(samples)]}
+    return xr.Dataset(data, coords=coordinates | names, attrs={"schema": "pid_jax.study_questions/1"})
+
+
 def _atoms(depth: np.ndarray, first: np.ndarray, final: np.ndarray, tasks: int) -> np.ndarray:
     """Atoms (atom, model, task, condition, layer): cuts keep vision-unique information until they end."""
     layers = np.arange(depth.shape[1])
@@ -181,6 +219,7 @@ _ATTRIBUTES = {
     "schema": SCHEMA,
     "source_1_label": "vision",
     "source_2_label": "language",
+    "target": "final-norm",
     "target_label": "final-norm state at the last position",
     "dataset": "gqa",
     "interval_level": "0.9",

@@ -10,8 +10,10 @@ CUT = {"name": "image-question@all", "label": "Cut", "edges": [["image", "questi
 EARLY = {"name": "image-question@0-0", "label": "Early cut", "edges": [["image", "question"]], "first": 0, "last": 0}
 
 
-def make_store(path, condition=BASELINE, seed=0, settings=None, layers=LAYERS, count=COUNT, gold=None, only=None):
-    """Write a store; `gold` makes the answer of a sample, `only` some of the shards are written."""
+def make_store(
+    path, condition=BASELINE, seed=0, settings=None, layers=LAYERS, count=COUNT, gold=None, only=None, predicted=None
+):
+    """Write a store; `gold` and `predicted` make the answers of a sample, `only` some of the shards are written."""
     ids = tuple(f"{i:03d}" for i in range(count))
     roles = ("image", "question", "last")
     tensors = [tensor_name(role, layer) for layer in range(layers) for role in roles] + [tensor_name("last", NORM)]
@@ -28,5 +30,7 @@ def make_store(path, condition=BASELINE, seed=0, settings=None, layers=LAYERS, c
             {"task": "ab"[int(i) % 2], "gold": answer(int(i)), "correct": int(i) % 10 != 0}
             for i in store.shard_ids(index)
         ]
+        for row, sample in zip(columns, store.shard_ids(index), strict=True) if predicted else ():
+            row |= {"predicted": predicted(int(sample)), "question": f"question {sample}?", "image": f"{sample}.png"}
         store.write_shard(index, store.shard_ids(index), columns, {n: v[rows] for n, v in values.items()})
     return ActivationStore.open(path)

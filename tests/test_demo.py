@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from pid_jax.study.results import load_study
+
 pytestmark = pytest.mark.slow
 
 PER_TASK = 100
@@ -50,6 +52,11 @@ def results(finished):
 
 
 @pytest.fixture(scope="module")
+def answer(finished):
+    return load_study(finished[0] / "answer.nc").sel(model="tiny", measure="broja")
+
+
+@pytest.fixture(scope="module")
 def tiny(results):
     return results.sel(model="tiny")
 
@@ -60,8 +67,10 @@ def test_killed_run_is_continued(finished):
 
 def test_files(finished):
     folder, text = finished
-    assert {path.name for path in folder.iterdir()} == {"stores", "results.nc", "figures", "report.html", "cells"}
+    written = {"answer.nc", "questions.nc", "results.nc", "report.html"}
+    assert {path.name for path in folder.iterdir()} == written | {"stores", "figures", "cells"}
     figures = {path.name for path in (folder / "figures").iterdir()}
+    assert {"answer-information.png", "answer-trajectories.png", "answer-knockout.png"} <= figures
     assert {"trajectories.png", "shares.png", "knockout.png", "measures.png"} <= figures
     assert str(folder / "report.html") in text
     page = (folder / "report.html").read_text()
@@ -93,6 +102,16 @@ def test_what_the_demonstration_shows(tiny):
     assert (window.sel(layer=3) > 0.7 * window.sel(layer=0)).all()
     assert (window.sel(layer=6) < 0.5 * window.sel(layer=0)).all()
     assert (tiny.accuracy.sel(condition="baseline") > 0.95).all()
+
+
+def test_what_the_demonstration_shows_about_the_answer(answer):
+    """A picture alone says nothing about a yes/no answer, and what it says of others is trapped by the knockout."""
+    assert (answer.i_12 < 1.1 * answer.target_entropy).all()
+    closed, open_ = answer.sel(task="yes-no"), answer.sel(task="what").unique_1
+    assert (abs(closed.unique_1) < 0.1).all()
+    start = open_.sel(layer=0)
+    assert (open_.sel(condition="baseline", layer=slice(2, None)) < 0.3 * start.sel(condition="baseline")).all()
+    assert (open_.sel(condition="image-question@all") > 0.7 * start.sel(condition="image-question@all")).all()
 
 
 def test_the_trapping_is_no_chance(results):

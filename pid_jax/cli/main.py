@@ -13,12 +13,15 @@ from pid_jax.runtime.console import err, fraction_bar, make_app, out, parse_name
 from pid_jax.runtime.files import check_file, check_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import xarray as xr
 
     from pid_jax.study.config import StudyConfig
+    from pid_jax.study.run import TargetStudy
 
 # Options that a study file has entries for.
-_IN_FILE = ("knockout", "dims", "keep", "tasks", "gaussianize", "seed")
+_IN_FILE = ("knockout", "dims", "keep", "tasks", "targets", "gaussianize", "seed")
 LARGEST_SEED = 2**32 - 1
 RESULTS, PAGE, FIGURES, CELLS = "results.nc", "report.html", "figures", "cells"
 
@@ -94,6 +97,9 @@ def study(
     dims: Dims = "12,12,8",
     keep: Keep = "all",
     tasks: Tasks = "all",
+    targets: Annotated[
+        str, typer.Option(help="What the information is about, with commas; the first is first on the page.")
+    ] = "answer,final-norm",
     gaussianize: Way = "flow",
     seed: Seed = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Fail if anything had to be left out.")] = False,
@@ -107,7 +113,7 @@ def study(
     """Decompose every task, condition and layer of activation stores, and write results, figures and a page."""
     _check_folder(out_dir)
     _check_seed(seed)
-    from pid_jax.study.config import ModelConfig, StudyConfig, read_config, study_spec
+    from pid_jax.study.config import ModelConfig, StudyConfig, read_config, read_targets, study_spec
 
     if (config is None) == (store is None):
         given = "neither" if config is None else "both"
@@ -121,19 +127,20 @@ def study(
         return
     spec = study_spec(dims=_dims(dims), gaussianize=gaussianize, keep=keep, tasks=parse_names(tasks))
     model = ModelConfig(name=Path(str(store)).resolve().name, store=str(store), knockouts=tuple(knockout or ()))
-    _study(StudyConfig(models=(model,), spec=spec, seed=seed), out_dir, strict, distributed, budget_gb)
+    about = read_targets("--targets", [one.strip() for one in targets.split(",")])
+    _study(StudyConfig(models=(model,), spec=spec, targets=about, seed=seed), out_dir, strict, distributed, budget_gb)
 
 
 @app.command()
 def report(
-    results: Annotated[Path, typer.Argument(help="A results.nc written by `pid-jax study`.")],
+    results: Annotated[Path, typer.Argument(help="The folder that `pid-jax study` wrote to, or one results file.")],
     out_dir: Annotated[Path, typer.Option("--out", help="Folder for the figures and the page.")],
 ) -> None:
     """Draw the figures and the page of a study again."""
     _check_folder(out_dir)
-    from pid_jax.study.results import load_study
+    from pid_jax.study.files import load_studies
 
-    _draw(load_study(results), out_dir)
+    _draw(load_studies(results), out_dir)
 
 
 @app.command()
@@ -197,8 +204,8 @@ def _study(
         from pid_jax.cli.compilation_cache import keep_compiled
         from pid_jax.runtime.devices import use_devices
         from pid_jax.runtime.processes import WAITING_SECONDS, join_processes
+        from pid_jax.study.files import save_studies
         from pid_jax.study.full import run_full_study
-        from pid_jax.study.results import save_study
 
         keep_compiled()
     if is_first and launch.count > 1:
@@ -207,30 +214,35 @@ def _study(
     tell = out.print if is_first else lambda line: None
     with join_processes(launch) as processes:
         with fraction_bar("Decomposing", is_shown=is_first) as progress, use_devices(budget_gb=budget_gb):
-            results, problems = run_full_study(
+            studies, problems = run_full_study(
                 config, cells=out_dir / CELLS, progress=progress, tell=tell, processes=processes
             )
         if is_first:
-            save_study(results, out_dir / RESULTS)
+            save_studies(studies, out_dir)
             for line in problems:
                 err.print(f"Left out: {line}")
-            _print_table(results)
-            _draw(results, out_dir)
+            for one in studies.values():
+                _print_table(one.results)
+            _draw(studies, out_dir)
         if problems and is_strict:
             raise ValueError(f"{len(problems)} parts of the study had to be left out; see above.")
 
 
-def _draw(results: "xr.Dataset", out_dir: Path) -> None:
+def _draw(studies: "Mapping[str, TargetStudy]", out_dir: Path) -> None:
     """Write the page, which has all that the study says, and then the figures."""
     with working("Writing the page"):
         from pid_jax.report.page import write_report
 
-        page = write_report(results, out_dir / PAGE)
+        results = {name: one.results for name, one in studies.items()}
+        questions = next((one.questions for one in studies.values() if one.questions is not None), None)
+        page = write_report(results, out_dir / PAGE, questions=questions)
     out.print(f"Page: {page.resolve()}")
     with working("Drawing the figures"):
         from pid_jax.plot.catalog import save_figures
+        from pid_jax.study.files import main_state
 
-        save_figures(results, out_dir / FIGURES)
+        for name, own in results.items():
+            save_figures(own, out_dir / FIGURES, prefix="" if name == main_state(results) else f"{name}-")
     out.print(f"Figures: {out_dir / FIGURES}")
 
 
@@ -238,7 +250,13 @@ def _print_table(results: "xr.Dataset") -> None:
     """Print what the study says of every claim, or, without claims, where the results are."""
     if "verdict" not in results:
         return
-    table = Table(title="What this study says of five claims", box=None, padding=(0, 1, 0, 0))
+    from pid_jax.study.results import about
+
+    table = Table(
+        title=f"What this study says of five claims, by information about {about(results)}",
+        box=None,
+        padding=(0, 1, 0, 0),
+    )
     for title in ("model", "claim", "value", "verdict"):
         table.add_column(title, no_wrap=title != "claim", justify="right" if title == "value" else "left")
     for model in results.model.values:

@@ -12,18 +12,19 @@ from pid_jax.plot import fingerprints, universes, verdicts
 from pid_jax.plot.associations import plot_associations, shown_properties
 from pid_jax.plot.diagnostics import plot_diagnostics
 from pid_jax.plot.fingerprints import plot_fingerprints
+from pid_jax.plot.information import plot_information
 from pid_jax.plot.knockout import plot_knockout
 from pid_jax.plot.models import plot_models
 from pid_jax.plot.quantities import CELLS, check_results, default_measure, names_of
 from pid_jax.plot.shares import plot_shares
 from pid_jax.plot.spectra import SPECTRA, plot_spectra
-from pid_jax.plot.style import figure_style
+from pid_jax.plot.style import SMALL_TEXT_SIZE, figure_style
 from pid_jax.plot.trajectories import plot_gaussianizers, plot_measures, plot_trajectories
 from pid_jax.plot.universes import plot_universes
 from pid_jax.plot.verdicts import plot_verdicts
 from pid_jax.plot.windows import plot_windows
 from pid_jax.runtime.files import atomic_write
-from pid_jax.study.results import one_model
+from pid_jax.study.results import about, is_about_answer, one_model
 
 PNG_DOTS_PER_INCH = 200
 # No dates and no program names: the same numbers give the same bytes.
@@ -39,12 +40,14 @@ class FigureKind:
         applies: Tells whether there is data for it.
         of_model: Whether there is one for every model.
         has_measure: Whether it shows one measure, which can be chosen.
+        says_target: Whether its own labels say what the information is about.
     """
 
     plot: Callable[..., Figure]
     applies: Callable[[xr.Dataset], bool] = lambda results: True
     of_model: bool = True
     has_measure: bool = False
+    says_target: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +67,12 @@ class PlannedFigure:
     def build(self) -> Figure:
         """Make the figure."""
         kind = KINDS[self.kind]
-        return kind.plot(self.results, measure=self.measure) if kind.has_measure else kind.plot(self.results)
+        chosen = {"measure": self.measure} if kind.has_measure else {}
+        figure = kind.plot(self.results, **chosen)
+        if "target" in self.results.attrs and not kind.says_target:
+            with figure_style():
+                figure.supylabel(f"information about {about(self.results)}", fontsize=SMALL_TEXT_SIZE)
+        return figure
 
 
 def _has(*names: str, several: str = "") -> Callable[[xr.Dataset], bool]:
@@ -73,20 +81,23 @@ def _has(*names: str, several: str = "") -> Callable[[xr.Dataset], bool]:
 
 
 KINDS = {
-    "verdicts": FigureKind(plot=plot_verdicts, applies=_has(*verdicts.VARIABLES), of_model=False),
+    "information": FigureKind(plot=plot_information, applies=is_about_answer, has_measure=True, says_target=True),
+    "verdicts": FigureKind(plot=plot_verdicts, applies=_has(*verdicts.VARIABLES), of_model=False, says_target=True),
     "universes": FigureKind(
         plot=plot_universes, applies=_has(*universes.VARIABLES, several="universe"), of_model=False
     ),
-    "trajectories": FigureKind(plot=plot_trajectories, has_measure=True),
-    "models": FigureKind(plot=plot_models, applies=_has(several="model"), of_model=False, has_measure=True),
+    "trajectories": FigureKind(plot=plot_trajectories, has_measure=True, says_target=True),
+    "models": FigureKind(
+        plot=plot_models, applies=_has(several="model"), of_model=False, has_measure=True, says_target=True
+    ),
     "shares": FigureKind(plot=plot_shares, has_measure=True),
     "fingerprints": FigureKind(plot=plot_fingerprints, applies=_has(*fingerprints.VARIABLES), of_model=False),
     "knockout": FigureKind(plot=plot_knockout, applies=_has(several="condition"), has_measure=True),
     "windows": FigureKind(plot=plot_windows, applies=_has("difference", several="condition")),
     "associations": FigureKind(plot=plot_associations, applies=lambda data: bool(shown_properties(data))),
     "spectra": FigureKind(plot=plot_spectra, applies=lambda data: any(name in data for name in SPECTRA)),
-    "measures": FigureKind(plot=plot_measures, applies=_has(several="measure")),
-    "gaussianizers": FigureKind(plot=plot_gaussianizers, applies=_has(several="gaussianizer")),
+    "measures": FigureKind(plot=plot_measures, applies=_has(several="measure"), says_target=True),
+    "gaussianizers": FigureKind(plot=plot_gaussianizers, applies=_has(several="gaussianizer"), says_target=True),
     "diagnostics": FigureKind(plot=plot_diagnostics, applies=_has("gap", "status", "n_samples"), has_measure=True),
 }
 
@@ -138,7 +149,7 @@ def file_endings(names: list[str]) -> list[str]:
     return endings
 
 
-def save_figures(results: xr.Dataset, directory: Path) -> dict[str, Path]:
+def save_figures(results: xr.Dataset, directory: Path, *, prefix: str = "") -> dict[str, Path]:
     """Write every figure that the dataset has data for, as PNG (200 dots per inch) and as PDF.
 
     `planned_figures` says which those are and what they are called. A file appears under its name only when it is
@@ -147,6 +158,7 @@ def save_figures(results: xr.Dataset, directory: Path) -> dict[str, Path]:
     Args:
         results: the dataset made by `pid_jax.study`.
         directory: folder for the files; made if it does not exist.
+        prefix: what names of files begin with, such as "answer-".
 
     Returns:
         The paths of the PNG files by figure name, in the order of a page; each PDF lies beside its PNG.
@@ -163,7 +175,7 @@ def save_figures(results: xr.Dataset, directory: Path) -> dict[str, Path]:
             figure.draw_without_rendering()
             figure.set_layout_engine("none")
         for suffix in ("pdf", "png"):
-            paths[name] = directory / f"{name}.{suffix}"
+            paths[name] = directory / f"{prefix}{name}.{suffix}"
             with atomic_write(paths[name]) as temporary, figure_style():
                 figure.savefig(temporary, format=suffix, dpi=PNG_DOTS_PER_INCH, metadata=_METADATA[suffix])
     return paths

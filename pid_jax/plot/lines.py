@@ -5,10 +5,11 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from pid_jax.plot.quantities import ATOMS, PER_NAT
+from pid_jax.plot.quantities import ATOMS, PER_NAT, entropy_of
 from pid_jax.plot.style import (
     ATOM_STYLES,
     BAND_OPACITY,
+    ENTROPY_STYLE,
     NOTE_COLOR,
     SMALL_TEXT_SIZE,
     WINDOW_COLOR,
@@ -48,6 +49,12 @@ def draw_atoms(axes: Axes, cell: xr.Dataset, unit: str) -> list[Line2D]:
     if not any(np.isfinite(cell[atom].values).any() for atom in ATOMS):
         mark_empty(axes, cell)
     return [draw_atom(axes, cell, atom, unit) for atom in ATOMS]
+
+
+def draw_entropy(axes: Axes, cell: xr.Dataset, unit: str) -> Line2D | None:
+    """Draw the entropy of the answer, which information about it cannot exceed; None where the target is a state."""
+    value = entropy_of(cell, unit)
+    return axes.axhline(value, **ENTROPY_STYLE) if np.isfinite(value) else None
 
 
 def value_limits(results: xr.Dataset, names: tuple[str, ...], unit: str) -> tuple[float, float]:

@@ -8,7 +8,16 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
 from pid_jax.plot.lines import draw_line, mark_empty, value_limits
-from pid_jax.plot.quantities import ATOMS, CELLS, PER_NAT, atom_labels, check_results, default_measure, names_of
+from pid_jax.plot.quantities import (
+    ATOMS,
+    CELLS,
+    PER_NAT,
+    atom_labels,
+    check_results,
+    default_measure,
+    information_label,
+    names_of,
+)
 from pid_jax.plot.style import (
     add_legend,
     add_note,
@@ -48,7 +57,7 @@ def plot_models(results: xr.Dataset, *, measure: str | None = None, unit: str = 
         figure, panels = new_panels(results.sizes["task"], len(ATOMS), row_inches=1.5)
         for row, task in enumerate(results["task"].values):
             panels[row, 0].set_ylim(*with_margins(*value_limits(shown.isel(task=row), ATOMS, unit)))
-            label_row(panels[row, 0], task, f"information ({unit})")
+            label_row(panels[row, 0], task, information_label(results, unit))
             for column, (atom, label) in enumerate(atom_labels(results).items()):
                 axes = panels[row, column]
                 lines = [_draw_model(axes, shown.isel(task=row, model=m), atom, unit, m) for m in range(len(models))]

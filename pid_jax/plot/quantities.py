@@ -10,7 +10,7 @@ from pid_jax.decompose.result import ATOMS, INFORMATION
 from pid_jax.estimate.gaussianize import label_of
 from pid_jax.pid.registry import MEASURES
 from pid_jax.study.conditions import WHOLE_WINDOW
-from pid_jax.study.results import cut_names
+from pid_jax.study.results import about, cut_names
 
 PER_NAT = {"bits": 1.0 / math.log(2.0), "nats": 1.0}
 
@@ -105,6 +105,19 @@ def in_unit(units: object, unit: str) -> tuple[float, str]:
 def with_unit(label: str, unit: str) -> str:
     """Write a quantity and its unit, if it has one, as on an axis."""
     return f"{label} ({unit})" if unit else label
+
+
+def information_label(results: xr.Dataset, unit: str) -> str:
+    """Name amounts of information on an axis, with what it is about where the dataset says."""
+    return f"information about\n{about(results)} ({unit})" if "target" in results.attrs else f"information ({unit})"
+
+
+def entropy_of(results: xr.Dataset, unit: str) -> float:
+    """Return the largest entropy of the answer in cells of a study, in a unit; NaN where the target is a state."""
+    if "target_entropy" not in results:
+        return float("nan")
+    values = np.asarray(results["target_entropy"].values, float) * PER_NAT[unit]
+    return float(np.max(values[np.isfinite(values)], initial=-np.inf)) if np.isfinite(values).any() else float("nan")
 
 
 def default_measure(results: xr.Dataset) -> str:

@@ -1,5 +1,7 @@
 """How the total information divides among the four atoms, layer by layer."""
 
+from collections.abc import Mapping
+
 import matplotlib.patheffects as effects
 import numpy as np
 import xarray as xr
@@ -37,7 +39,7 @@ from pid_jax.plot.style import (
 )
 
 # The atom at the bottom of a stack is the easiest to compare over layers: that is the first source's own information.
-_STACKING_ORDER = ("unique_1", "redundancy", "unique_2", "synergy")
+STACKING_ORDER = ("unique_1", "redundancy", "unique_2", "synergy")
 # Shares closer to zero than this are below the width of a line and get no remark.
 _VISIBLE_SHARE = 0.1
 
@@ -79,7 +81,7 @@ def plot_shares(results: xr.Dataset, *, measure: str | None = None) -> Figure:
                 total = _draw_total(axes, cell, 1.1 * largest_total or 1.0, limits, column == len(conditions) - 1)
                 panel_title(axes, len(conditions), label if row == 0 else "", accuracy_text(shown, row, column))
         labels = atom_labels(results)
-        add_legend(figure, [*handles, total], [*(labels[atom] for atom in _STACKING_ORDER), "Total I₁₂ (right axis)"])
+        add_legend(figure, [*handles, total], [*(labels[atom] for atom in STACKING_ORDER), "Total I₁₂ (right axis)"])
         add_note(figure, " ".join(filter(None, (_remark(shown), left_out(results, places)))))
     return figure
 
@@ -93,22 +95,36 @@ def _share_limits(row: xr.Dataset) -> tuple[float, float]:
 
 
 def _draw_stack(axes: Axes, cell: xr.Dataset) -> list[BarContainer]:
-    """Stack positive shares upward and negative ones downward from zero."""
+    """Stack shares."""
     shares = shares_of_total(cell)
-    layers = cell["layer"].values
+    bars = stack_atoms(axes, cell["layer"].values, shares)
+    if not np.isfinite(np.stack([*shares.values()])).any():
+        mark_empty(axes, cell)
+    return bars
+
+
+def stack_atoms(axes: Axes, layers: np.ndarray, values: Mapping[str, np.ndarray]) -> list[BarContainer]:
+    """Stack positive values upward and negative ones downward from zero.
+
+    Args:
+        axes: where to draw.
+        layers: places of the bars.
+        values: heights by atom; NaN leaves a gap.
+
+    Returns:
+        The bars by atom, for the legend, in the order `STACKING_ORDER`.
+    """
     above, below = np.zeros(len(layers)), np.zeros(len(layers))
     is_dense = len(layers) >= FEWEST_LAYERS_WITHOUT_MARKERS  # bars without gaps, and without seams between them
     look = {"width": 1.0 if is_dense else 0.86, "antialiased": not is_dense, "linewidth": 0}
     bars = []
-    for atom in _STACKING_ORDER:
-        share = np.nan_to_num(shares[atom])
-        bottom = np.where(share >= 0.0, above, below)
-        bars.append(axes.bar(layers, share, bottom=bottom, color=ATOM_STYLES[atom]["color"], **look))
-        above += np.maximum(share, 0.0)
-        below += np.minimum(share, 0.0)
+    for atom in STACKING_ORDER:
+        value = np.nan_to_num(values[atom])
+        bottom = np.where(value >= 0.0, above, below)
+        bars.append(axes.bar(layers, value, bottom=bottom, color=ATOM_STYLES[atom]["color"], **look))
+        above += np.maximum(value, 0.0)
+        below += np.minimum(value, 0.0)
     axes.axhline(0.0, color="black", linewidth=0.6)
-    if not np.isfinite(np.stack([*shares.values()])).any():
-        mark_empty(axes, cell)
     return bars
 
 

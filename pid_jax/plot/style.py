@@ -20,6 +20,8 @@ ATOM_STYLES = {
     "synergy": {"color": "#CC79A7", "linestyle": (0, (1, 1.2)), "marker": "D"},
 }
 TOTAL_STYLE = {"color": "#000000", "linestyle": "-", "linewidth": 0.9, "marker": ""}
+ENTROPY_STYLE: dict[str, Any] = {"color": "#000000", "linestyle": (0, (6, 2)), "linewidth": 1.0}
+ENTROPY_LABEL = "H(answer)"
 BASELINE_STYLE = {"color": "#6E6E6E", "linestyle": (0, (4, 1.5)), "marker": ""}
 # Models, tasks and sets of edges, in the order of the dataset: dark and light take turns, and no color is an atom's.
 SERIES_STYLES = (

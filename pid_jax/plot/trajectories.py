@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
 from pid_jax.estimate.gaussianize import label_of
-from pid_jax.plot.lines import accuracy_text, draw_atoms, shade_cut, value_limits
+from pid_jax.plot.lines import accuracy_text, draw_atoms, draw_entropy, shade_cut, value_limits
 from pid_jax.plot.quantities import (
     ATOMS,
     atom_labels,
@@ -14,12 +15,15 @@ from pid_jax.plot.quantities import (
     condition_labels,
     cut_window,
     default_measure,
+    entropy_of,
+    information_label,
     left_out,
     measure_name,
     names_of,
     shown_conditions,
 )
 from pid_jax.plot.style import (
+    ENTROPY_LABEL,
     add_legend,
     add_note,
     figure_style,
@@ -109,15 +113,23 @@ def _plot_columns(
     with figure_style():
         figure, panels = new_panels(first.sizes["task"], len(columns))
         set_layer_limits(panels, first["layer"].values)
+        entropy = None
         for row, task in enumerate(first["task"].values):
             ends = [value_limits(one.isel(task=row), ATOMS, unit) for _, one in columns]
-            panels[row, 0].set_ylim(*with_margins(min(low for low, _ in ends), max(high for _, high in ends)))
-            label_row(panels[row, 0], task, f"information ({unit})")
+            highest = np.nanmax(
+                [*(high for _, high in ends), *(entropy_of(one.isel(task=row), unit) for _, one in columns)]
+            )
+            panels[row, 0].set_ylim(*with_margins(min(low for low, _ in ends), float(highest)))
+            label_row(panels[row, 0], task, information_label(first, unit))
             for axes, (title, one) in zip(panels[row], columns, strict=True):
                 accuracy = accuracy_text(one, row, 0) if has_accuracy else ""
                 shade_cut(axes, cut_window(one, 0))
                 lines = draw_atoms(axes, one.isel(task=row, condition=0), unit)
+                entropy = draw_entropy(axes, one.isel(task=row, condition=0), unit) or entropy
                 panel_title(axes, len(columns), title if row == 0 else "", accuracy)
-        add_legend(figure, lines, list(atom_labels(first).values()))
+        handles, names = lines, list(atom_labels(first).values())
+        if entropy is not None:
+            handles, names = [*lines, entropy], [*names, ENTROPY_LABEL]
+        add_legend(figure, handles, names)
         add_note(figure, note)
     return figure

@@ -7,6 +7,7 @@ from matplotlib.lines import Line2D
 
 from pid_jax.plot.quantities import check_results, in_unit, names_of
 from pid_jax.plot.style import SMALL_TEXT_SIZE, TEXT_SIZE, TWO_COLUMN_INCHES, VERDICT_STYLES, figure_style, wrap
+from pid_jax.study.results import about
 
 VARIABLES = ("claim_value", "claim_lower", "claim_upper", "verdict")
 _CLAIM_PART = 0.34
@@ -37,7 +38,9 @@ def plot_verdicts(results: xr.Dataset, *, unit: str = "bits") -> Figure:
     claim_inches = _CLAIM_PART * TWO_COLUMN_INCHES
     column_inches = (width - claim_inches) / len(models)
     characters = int(_CELL_CHARACTERS_AN_INCH * 0.92 * column_inches)
-    rows = [("Claim", [wrap(model, int(_CHARACTERS_AN_INCH * 0.92 * column_inches)) for model in models])]
+    title = f"Claim, by information about {about(results)}" if "target" in results.attrs else "Claim"
+    title = wrap(title, int(_CHARACTERS_AN_INCH * 0.9 * claim_inches))
+    rows = [(title, [wrap(model, int(_CHARACTERS_AN_INCH * 0.92 * column_inches)) for model in models])]
     for place, text in enumerate(results["claim_text"].values):
         cells = [_cell(results.isel(model=m, claim=place), unit, characters) for m in range(len(models))]
         rows.append((wrap(str(text), int(_CHARACTERS_AN_INCH * 0.95 * claim_inches)), cells))

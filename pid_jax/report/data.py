@@ -17,6 +17,7 @@ from pid_jax.plot.quantities import (
     names_of,
 )
 from pid_jax.plot.universes import SAME_AGAIN, changed_choices
+from pid_jax.study.results import about
 
 # What stands in front of a choice that could be taken for something else.
 _KINDS = {"universe_target": "target: ", "universe_measure": "measure "}
@@ -50,9 +51,15 @@ def data_block(results: xr.Dataset) -> str:
             name: str(results.attrs.get(name, default))
             for name, default in (("tested_by", ""), ("tested_measure", ""), ("tested_level", "0.95"))
         }
-        | {"default_measure": default_measure(results)},
+        | {"default_measure": default_measure(results)}
+        | {"about": about(results), "target": str(results.attrs.get("target", "final-norm"))},
     }
-    return json.dumps(block, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPED)
+    return in_script(block)
+
+
+def in_script(content: object) -> str:
+    """Write JSON that can stand inside a script element."""
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPED)
 
 
 def _is_kept(name: str, values: xr.Variable) -> bool:

@@ -41,6 +41,7 @@ def diagnostics(results: xr.Dataset) -> dict:
         "estimate_count": count,
         "gaps": _largest_gaps(results),
         "maps": _maps(results),
+        "classifiers": _classifiers(results),
         "findings": _findings(results),
         "explained": [_range(results, name) for name in _EXPLAINED],
     }
@@ -136,6 +137,14 @@ def _maps(results: xr.Dataset) -> list[tuple[str, int]]:
         return []
     names, counts = np.unique(results["gaussianized_by"].values.astype(str), return_counts=True)
     return [(label_of(str(n)), int(c)) for n, c in zip(names, counts, strict=True) if n]
+
+
+def _classifiers(results: xr.Dataset) -> list[tuple[str, int]]:
+    """Count the predictions of answers by each classifier."""
+    if "classified_by" not in results:
+        return []
+    names, counts = np.unique(results["classified_by"].values.astype(str), return_counts=True)
+    return [(str(n), int(c)) for n, c in zip(names, counts, strict=True) if n]
 
 
 def _findings(results: xr.Dataset) -> list[tuple[str, list[str]]]:

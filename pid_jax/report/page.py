@@ -3,6 +3,7 @@
 import base64
 import functools
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jinja2
@@ -27,13 +28,14 @@ from pid_jax.plot.quantities import (
 )
 from pid_jax.plot.universes import study_choices
 from pid_jax.report import formats
-from pid_jax.report.data import data_block
+from pid_jax.report.data import data_block, in_script
 from pid_jax.report.diagnostics import diagnostics, flatten, read_json
+from pid_jax.report.questions import question_rows
 from pid_jax.report.summary import limits, summarize
 from pid_jax.report.verdicts import claims, headline
 from pid_jax.runtime.files import write_text
 from pid_jax.study.conditions import WHOLE_WINDOW
-from pid_jax.study.results import cut_names, one_model
+from pid_jax.study.results import PREDICTIONS, about, cut_names, is_about_answer, one_model
 
 _NEEDED = (*ATOMS, *INFORMATION, "accuracy", "n_samples", "answer_entropy", "majority_rate", "status", "gap", "cell")
 # What the claims are about is the first of the cuts.
@@ -41,19 +43,22 @@ FIRST_EDGES = "image-question"
 _HERE = Path(__file__).parent
 # In the order in which they use each other.
 SCRIPTS = (
-    *("data", "dom", "theme", "choices", "charts", "estimates", "axes", "trajectories", "shares", "models"),
-    *("fingerprints", "knockouts", "universes", "spectra", "tests", "explorer", "start"),
+    *("data", "dom", "theme", "choices", "charts", "estimates", "axes", "information", "trajectories", "shares"),
+    *("models", "fingerprints", "knockouts", "questions", "universes", "spectra", "tests", "explorer", "start"),
 )
 
 
-def write_report(results: xr.Dataset, path: Path) -> Path:
+def write_report(
+    results: xr.Dataset | Mapping[str, xr.Dataset], path: Path, *, questions: xr.Dataset | None = None
+) -> Path:
     """Write a study as one HTML page that needs nothing else and asks for nothing from the network.
 
-    The same dataset gives the same bytes.
+    The same datasets give the same bytes.
 
     Args:
-        results: The dataset made by `pid_jax.study`.
+        results: The dataset made by `pid_jax.study`, or several by the names of their targets, the first shown first.
         path: Where to write; the page appears there only when it is complete.
+        questions: The dataset of single questions of an answer, if there is one.
 
     Returns:
         The path.
@@ -62,7 +67,9 @@ def write_report(results: xr.Dataset, path: Path) -> Path:
         ValueError: A dimension or variable is missing, or an attribute is not the JSON that it should be.
     """
     path = Path(path)
-    check_results(results, variables=_NEEDED, dimensions=("model", *CELLS))
+    studies = [results] if isinstance(results, xr.Dataset) else list(results.values())
+    for one in studies:
+        check_results(one, variables=_NEEDED, dimensions=("model", *CELLS))
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_HERE),
         autoescape=True,
@@ -73,7 +80,8 @@ def write_report(results: xr.Dataset, path: Path) -> Path:
     environment.filters.update(
         number=formats.number, bits=formats.bits, percent=formats.percent, counted=formats.counted
     )
-    write_text(path, environment.get_template("page.html.j2").render(_context(for_page(results))))
+    context = _context([for_page(one) for one in studies], questions)
+    write_text(path, environment.get_template("page.html.j2").render(context))
     return path
 
 
@@ -110,40 +118,78 @@ def _blocks(results: xr.Dataset, name: str) -> np.ndarray:
     return values[(values >= 0).argmax(axis=0), np.arange(values.shape[1])]
 
 
-def _context(results: xr.Dataset) -> dict[str, object]:
-    """Collect everything the template shows."""
-    measures = {str(name): measure_name(str(name)) for name in results["measure"].values}
+def _context(studies: Sequence[xr.Dataset], questions: xr.Dataset | None) -> dict[str, object]:
+    """Collect everything the template shows: what targets share is read from the first."""
+    results = studies[0]
+    targets = [_of_target(one) for one in studies]
+    measures = {str(name): measure_name(str(name)) for one in studies for name in one["measure"].values}
     remarks = {name: MEASURES[name].remark for name in measures if name in MEASURES}
     return {
-        "results": results,
+        "known": {str(name) for one in studies for name in one.variables},
         "attributes": {key: str(value) for key, value in results.attrs.items()},
+        "targets": targets,
+        "states": [one for one in targets if not one["is_answer"]],
+        "answers": [one for one in targets if one["is_answer"]],
         "names": atom_labels(results),
         "models": [str(name) for name in results["model"].values],
         "tasks": [str(name) for name in results["task"].values],
         "conditions": condition_labels(results),
         "remarks": [(measures[name], remark) for name, remark in remarks.items() if remark],
-        "maps": _maps(results),
-        "measure": measures[default_measure(results)],
-        "has_intervals": has_intervals(results),
+        "maps": list(dict.fromkeys(name for one in studies if not is_about_answer(one) for name in _maps(one))),
+        "has_intervals": any(one["has_intervals"] for one in targets),
         "properties": property_labels(results),
         "has_cuts": results.sizes["condition"] > 1,
-        "study_choices": study_choices(results) if "universe" in results.coords else "",
-        "tested_behind": label_of(str(results.attrs.get("tested_by")), "an unknown map"),
-        "summaries": summarize(results),
-        "limits": limits(results),
-        "headline": headline(results),
-        "claims": claims(results),
+        "study_choices": next((study_choices(one) for one in studies if "universe" in one.coords), ""),
+        "claims": claims(*studies),
+        "has_others": any(row["others"] for claim in claims(*studies) for row in claim["rows"]),
         "samples": _samples(results),
         "accuracies": _accuracies(results),
-        "excerpts": _excerpts(results),
-        "diagnostics": diagnostics(results),
-        "settings": list(flatten(read_json(results, "settings", dict))),
-        "versions": list(flatten(read_json(results, "versions", dict))),
+        "questions": None if questions is None else question_rows(questions, _of_answer(studies)),
         "css": (_HERE / "page.css").read_text(encoding="utf-8"),
         "script": "\n".join((_HERE / "js" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS),
         "plotly": _plotly(),
+        "in_script": in_script,
+    }
+
+
+def _of_answer(studies: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Find the results that questions belong to."""
+    return next((one for one in studies if is_about_answer(one)), studies[0])
+
+
+def _of_target(results: xr.Dataset) -> dict[str, object]:
+    """Collect what the template shows of one target."""
+    tested = str(results.attrs.get("tested_by") or "")
+    return {
+        "about": about(results),
+        "name": str(results.attrs.get("target", "final-norm")),
+        "is_answer": is_about_answer(results),
+        "label": str(results.attrs.get("target_label", "target")),
+        "level": formats.number(100 * float(results.attrs.get("interval_level", 0.95)), 0),
+        "measure": measure_name(default_measure(results)),
+        "has_intervals": has_intervals(results),
+        "tested": f"from {tested}" if tested == PREDICTIONS else f"behind the {label_of(tested, 'an unknown map')}",
+        "summaries": summarize(results),
+        "limits": limits(results),
+        "headline": headline(results),
+        "excerpts": _excerpts(results),
+        "diagnostics": diagnostics(results),
+        "entropies": _entropies(results),
+        "settings": list(flatten(read_json(results, "settings", dict))),
+        "versions": list(flatten(read_json(results, "versions", dict))),
         "block": data_block(results),
     }
+
+
+def _entropies(results: xr.Dataset) -> list[dict]:
+    """List the entropies of the answer under the baseline, by model and task; none where the target is a state."""
+    if not is_about_answer(results):
+        return []
+    values = results["target_entropy"].isel(condition=0).transpose("model", "task")
+    return [
+        {"model": str(values["model"].values[m]), "task": str(values["task"].values[t]), "value": float(values[m, t])}
+        for m, t in np.argwhere(np.isfinite(values.values)).tolist()
+    ]
 
 
 def _maps(results: xr.Dataset) -> list[str]:

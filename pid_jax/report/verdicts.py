@@ -6,35 +6,39 @@ import xarray as xr
 
 from pid_jax.report.formats import counted, interval, joined, with_unit
 from pid_jax.study.metrics.claims import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED
+from pid_jax.study.results import about
 
 SYMBOLS = {SUPPORTED: "✓", NOT_SUPPORTED: "✗", NOT_TESTABLE: "○"}
 
 
-def claims(results: xr.Dataset) -> list[dict]:
-    """List the claims with what was found in every model.
+def claims(*studies: xr.Dataset) -> list[dict]:
+    """List the claims with what was found in every model, about every target side by side.
 
     Args:
-        results: The dataset made by `pid_jax.study`.
+        studies: Datasets made by `pid_jax.study`, one for each target.
 
     Returns:
-        Texts by claim, each with a row for every model; empty if there are no verdicts.
+        Texts by claim, each with a row for every model and target; empty if there are no verdicts.
     """
-    if "verdict" not in results:
-        return []
-    listed = []
-    for place in range(results.sizes["claim"]):
-        of = results.isel(claim=place)
-        rows = [_row(of.isel(model=m)) for m in range(results.sizes["model"])]
-        listed.append(
-            {"text": str(of["claim_text"].item()), "criterion": _typeset(str(of["criterion"].item())), "rows": rows}
-        )
-    return listed
+    judged = [one for one in studies if "verdict" in one]
+    found: dict[str, dict] = {}
+    for results in judged:
+        for place in range(results.sizes["claim"]):
+            of = results.isel(claim=place)
+            texts = {"text": str(of["claim_text"].item()), "criterion": _typeset(str(of["criterion"].item()))}
+            listed = found.setdefault(texts["text"], texts | {"rows": []})
+            listed["rows"] += [_row(of.isel(model=m)) for m in range(results.sizes["model"])]
+    models = list(dict.fromkeys(str(name) for one in judged for name in one["model"].values))
+    for listed in found.values():
+        listed["rows"].sort(key=lambda row: models.index(row["model"]))
+    return [*found.values()]
 
 
 def _row(cell: xr.Dataset) -> dict[str, str]:
     unit, verdict = str(cell["claim_unit"].item()), str(cell["verdict"].item())
     row = {
         "model": str(cell["model"].item()),
+        "about": about(cell),
         "verdict": verdict,
         "symbol": SYMBOLS.get(verdict, "?"),
         "kind": verdict.replace(" ", "-"),
@@ -64,5 +68,6 @@ def headline(results: xr.Dataset) -> list[str]:
     ):
         of = [str(v) for v in verdicts]
         parts = [f"{of.count(kind)} {'is' if of.count(kind) == 1 else 'are'} {kind}" for kind in SYMBOLS if kind in of]
-        said.append(f"{name}: of {counted(len(of), 'claim')} examined, {joined(parts)}.")
+        by = f", by information about {about(results)}" if "target" in results.attrs else ""
+        said.append(f"{name}: of {counted(len(of), 'claim')} examined{by}, {joined(parts)}.")
     return said

@@ -94,7 +94,44 @@ class AnswerEmbedding:
         return f"expected output embedding of the answer{at}"
 
 
+@dataclass(frozen=True)
+class Answer:
+    """An answer as a class, which is the same for every layer; decision 0030.
+
+    Attributes:
+        of: "model" for what the model answers with nothing cut, in all conditions; "condition" for what it answers
+            under the condition of each store; "gold" for the gold answer; "correct" for whether the answer under the
+            condition is the gold one.
+    """
+
+    of: str = "model"
+
+    def __post_init__(self) -> None:
+        if self.of not in _ANSWER_LABELS:
+            raise ValueError(f"Answer(of=...) needs one of {[*_ANSWER_LABELS]}, got {self.of!r}.")
+
+    @property
+    def label(self) -> str:
+        """Name for titles and axes."""
+        return _ANSWER_LABELS[self.of]
+
+
+_ANSWER_LABELS = {
+    "model": "model's answer",
+    "condition": "model's answer under each cut",
+    "gold": "gold answer",
+    "correct": "correctness of the answer",
+}
+
 Target = FinalNorm | AnswerLogits | LogitLens | AnswerEmbedding
+
+ANSWERS: dict[str, Answer] = {
+    "answer": Answer(),
+    "own-answer": Answer(of="condition"),
+    "gold-answer": Answer(of="gold"),
+    "correctness": Answer(of="correct"),
+}
+"""Answers by the names that a study file takes."""
 
 TARGETS: dict[str, Target] = {
     "final-norm": FinalNorm(),

@@ -19,17 +19,22 @@ from pid_jax.inference.intervals import (
 )
 from pid_jax.inference.multiplicity import family_wise_by_rows
 from pid_jax.pid.atoms import QUANTITIES
+from pid_jax.pid.measure import Redundancy
 from pid_jax.pid.registry import measure_of
 from pid_jax.settings.estimate import is_pca, spec_to_dict
 from pid_jax.store.info import count_versions
+from pid_jax.store.targets import Answer
+from pid_jax.study.answer_cell import usable_measures
 from pid_jax.study.cache import Place, package_versions
 from pid_jax.study.conditions import Cut, cut_of, labels_of, tell_apart
 from pid_jax.study.model import StudyModel, TaskRows, condition_name, describe_answers
-from pid_jax.study.results import LEVEL, SCHEMA
-from pid_jax.study.spec import StudySpec
+from pid_jax.study.results import LEVEL, PREDICTIONS, SCHEMA
+from pid_jax.study.spec import StudySpec, target_name
 
 ABSENT, DONE, FAILED = "absent", "done", "failed"
 _CELL = ("model", "task", "condition")
+# Dimensions with names; and those of single samples, which `questions` has.
+_NAMED, _OF_SAMPLES = ("measure", "gaussianizer", "predictor"), ("sample", "at")
 _UNITS = {"n_samples": "1", "answer_entropy": "nats", "majority_rate": "1"}
 
 
@@ -67,11 +72,14 @@ def assemble(
 def _stack(cells: Mapping[Place, xr.Dataset], names: Mapping[str, list[str]]) -> xr.Dataset:
     """Put every cell in its place; what is not there is NaN, -1 for statuses, and empty for texts."""
     layers = np.unique(np.concatenate([cell["layer"].values for cell in cells.values()])).astype(int)
-    directions = max(cell.sizes["direction"] for cell in cells.values())
+    cells = {place: cell.drop_dims(_OF_SAMPLES, errors="ignore") for place, cell in cells.items()}
     one = next(iter(cells.values()))
-    sizes = {**one.sizes, "layer": len(layers), "direction": directions}
-    coordinates: dict[str, Any] = {name: one[name].values.astype(str) for name in ("measure", "gaussianizer")}
-    coordinates |= {"layer": layers, "direction": np.arange(directions)}
+    sizes = {**one.sizes, "layer": len(layers)}
+    coordinates: dict[str, Any] = {name: one[name].values.astype(str) for name in _NAMED if name in one.coords}
+    coordinates |= {"layer": layers}
+    if "direction" in one.sizes:
+        sizes["direction"] = max(cell.sizes["direction"] for cell in cells.values())
+        coordinates["direction"] = np.arange(sizes["direction"])
     if "source" in {dim for cell in cells.values() for dim in cell.dims}:
         coordinates["source"], sizes["source"] = ["source_1", "source_2"], 2
     shape = tuple(len(names[dim]) for dim in _CELL)
@@ -160,12 +168,11 @@ def _attributes(models: Sequence[StudyModel], spec: StudySpec, problems: Sequenc
         "schema": SCHEMA,
         "source_1_label": spec.labels[0],
         "source_2_label": spec.labels[1],
+        "target": target_name(spec.target),
         "target_label": spec.target.label,
         "dataset": ", ".join(sorted(readers)),
-        "interval_level": str(INTERVAL_LEVEL),
-        "interval_kind": "sampling of the covariance; with flows also what the fit may have missed",
-        "tested_by": "" if spec.tested_map is None else type(spec.tested_map).__name__,
-        "tested_measure": measure_of(spec.measures[0]).name,
+        **_kind_of_intervals(spec),
+        "tested_measure": measure_of(_measures(spec)[0]).name,
         "tested_level": str(LEVEL),
         "reduction": (
             "components of the baseline, fitted task by task and layer by layer, for all conditions"
@@ -175,6 +182,25 @@ def _attributes(models: Sequence[StudyModel], spec: StudySpec, problems: Sequenc
         "problems": json.dumps(list(problems)),
         "settings": json.dumps({"study": spec_to_dict(spec), "extraction": extraction}),
         "versions": json.dumps(versions),
+    }
+
+
+def _measures(spec: StudySpec) -> Sequence[Redundancy]:
+    return usable_measures(spec.measures) if isinstance(spec.target, Answer) else spec.measures
+
+
+def _kind_of_intervals(spec: StudySpec) -> dict[str, str]:
+    """Return level and kind of the intervals of estimates, and what is tested."""
+    if isinstance(spec.target, Answer):
+        return {
+            "interval_level": str(spec.categorical.level),
+            "interval_kind": "scatter of samples, what classifiers had left to learn, and the certified width",
+            "tested_by": "" if spec.tested is None else PREDICTIONS,
+        }
+    return {
+        "interval_level": str(INTERVAL_LEVEL),
+        "interval_kind": "sampling of the covariance; with flows also what the fit may have missed",
+        "tested_by": "" if spec.tested_map is None else type(spec.tested_map).__name__,
     }
 
 

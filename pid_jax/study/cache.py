@@ -3,7 +3,7 @@
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from pid_jax.runtime.processes import Processes
 from pid_jax.settings.estimate import spec_to_dict
 from pid_jax.store.folder import LocalFolder
 from pid_jax.store.readout import READOUT
-from pid_jax.store.targets import FinalNorm
+from pid_jax.store.targets import Answer, FinalNorm
 from pid_jax.study.closure import code_digest, describe_definition
 from pid_jax.study.model import StudyModel, TaskRows
 from pid_jax.study.spec import StudySpec
@@ -27,6 +27,8 @@ SCHEMA = "pid_jax.study_cell/3"
 _PACKAGES = ("pid_jax", "jax", "jaxlib", "numpy", "scipy", "xarray", "distrax", "flax", "numpyro", "optax")
 # The module that computes cells, with all that it imports.
 _COMPUTING = ("pid_jax.study.make",)
+# Settings that decide which samples there are, and those are hashed; and settings of one kind of target alone.
+_CHOOSING, _ONLY_ANSWERS, _ONLY_STATES = ("tasks", "keep"), ("categorical",), ("compared",)
 _CHECKSUM = hashlib.sha256
 _ENGINE = "scipy"
 
@@ -130,30 +132,31 @@ def store_digests(model: StudyModel, spec: StudySpec) -> dict[str, str]:
         str(store.path): _hash([store.manifest.digest, [header.digest for header in store.headers.values()]])
         for store in model.stores
     }
-    if not isinstance(spec.target, FinalNorm):
+    if not isinstance(spec.target, FinalNorm | Answer):
         digests[READOUT] = hashlib.sha256(model.baseline.folder.read(READOUT).tobytes()).hexdigest()
     return digests
 
 
 def cell_digest(
-    model: StudyModel, task: str, rows: TaskRows, place: int, digests: Mapping[str, str], spec: StudySpec, seed: int
+    model: StudyModel, rows: TaskRows, place: int, digests: Mapping[str, str], spec: StudySpec, others: Sequence[Any]
 ) -> str:
     """Hash what the cell of a task and condition depends on: the bytes of its stores, its samples, settings, versions.
 
     Args:
         model: The model.
-        task: The task.
-        rows: Its samples.
+        rows: The samples of the task.
         place: Which of `model.stores`.
         digests: Hashes of all stores of the model, by their paths, and of the readout if the target needs it.
         spec: The settings.
-        seed: Seed of everything random.
+        others: What else it depends on: the task, the seed of everything random, and answers as classes.
     """
     settings = spec_to_dict(spec)
-    del settings["tasks"], settings["keep"]  # they decide which samples there are, and those are hashed
+    unused = _ONLY_STATES if isinstance(spec.target, Answer) else _ONLY_ANSWERS
+    for name in (*_CHOOSING, *unused):
+        del settings[name]
     stores = [digests[str(store.path)] for store in (model.baseline, model.stores[place])]
     code = [_numerics_digest(), _describe_records(spec)]
-    return _hash([code, stores, digests.get(READOUT), task, rows.ids.tolist(), settings, seed])
+    return _hash([code, stores, digests.get(READOUT), rows.ids.tolist(), settings, *others])
 
 
 def open_cache(folder: Path | None, spec: StudySpec, tell: Callable[[str], None]) -> CellCache:

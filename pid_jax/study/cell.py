@@ -87,7 +87,7 @@ def solve_cell(cell: CellData, spec: StudySpec, key: jax.Array, progress: Progre
         latents, reduced, spec.pid, spec.measures, for_bias, labels=spec.labels, problem="layer"
     )
     data = _estimated(estimates, cell.variables) | _compared(reduced, estimates[0], spec, for_estimate)
-    data |= _spectrum(estimates[0]) | _accuracy(cell)
+    data |= _spectrum(estimates[0]) | accuracy_of(cell.answered, cell.weights)
     way = spec.tested_map
     if way is not None:
         is_same = way == spec.pid.gaussianize
@@ -159,11 +159,17 @@ def _spectrum(estimate: PIDEstimate) -> dict[str, Any]:
     }
 
 
-def _accuracy(cell: CellData) -> dict[str, Any]:
-    known = cell.answered[np.isfinite(cell.answered)]
+def accuracy_of(answered: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
+    """Return the share of gold answers that were given, and that in every replicate.
+
+    Args:
+        answered: 1 or 0 for each sample (n,); NaN where there is no gold answer.
+        weights: Weights of the samples in every replicate (replicates, n).
+    """
+    known = answered[np.isfinite(answered)]
     return {
         "accuracy": ((), float(known.mean()) if known.size else np.nan, ONE),
-        "replicate_accuracy": ("replicate", mean_of_replicates(cell.answered, cell.weights), ONE),
+        "replicate_accuracy": ("replicate", mean_of_replicates(answered, weights), ONE),
     }
 
 

@@ -8,15 +8,30 @@ from typing import Any
 
 from pid_jax.estimate.gaussianize import GAUSSIANIZERS
 from pid_jax.pid.registry import MEASURES, measure_of
+from pid_jax.settings.categorical import (
+    AutoClassifier,
+    CategoricalSpec,
+    LinearClassifier,
+    NetworkClassifier,
+    ProductClassifier,
+)
 from pid_jax.settings.estimate import PCA, PIDSpec
 from pid_jax.store import ActivationStore
-from pid_jax.store.targets import TARGETS
+from pid_jax.store.targets import ANSWERS, TARGETS, Answer, FinalNorm, Target
 from pid_jax.study.model import StudyModel
 from pid_jax.study.multiverse import Multiverse
 from pid_jax.study.spec import StudySpec
 
 # By the names that files and command lines take.
 DIMS = (12, 12, 8)
+EVERY_TARGET: dict[str, Target | Answer] = {**ANSWERS, **TARGETS}
+DEFAULT_TARGETS = (Answer(), FinalNorm())
+CLASSIFIERS = {
+    "auto": AutoClassifier(),
+    "linear": LinearClassifier(),
+    "product": ProductClassifier(),
+    "network": NetworkClassifier(),
+}
 _URL = "://"
 
 
@@ -41,13 +56,15 @@ class StudyConfig:
 
     Attributes:
         models: Its models.
-        spec: Its settings.
-        multiverse: Choices to be tried beside; None tries none.
+        spec: Its settings; its own target is that of the multiverse, the first of `targets` that is a state.
+        targets: What the information is about, the first one first on the page.
+        multiverse: Other choices to be tried; None tries none.
         seed: Seed of everything random.
     """
 
     models: tuple[ModelConfig, ...]
     spec: StudySpec = field(default_factory=StudySpec)
+    targets: tuple[Target | Answer, ...] = DEFAULT_TARGETS
     multiverse: Multiverse | None = None
     seed: int = 0
 
@@ -58,6 +75,7 @@ def study_spec(
     gaussianize: str = "flow",
     tested: str = "copula",
     measures: Sequence[str] = tuple(measure_of(one).name for one in StudySpec().measures),
+    classifier: str = "auto",
     **others: Any,
 ) -> StudySpec:
     """Make the settings of a study from the names that files and command lines take.
@@ -67,6 +85,7 @@ def study_spec(
         gaussianize: One of `GAUSSIANIZERS`.
         tested: The same, or "none".
         measures: Some of `MEASURES`; the first is tested.
+        classifier: One of `CLASSIFIERS`, which predicts answers.
         others: Other fields of `StudySpec`.
     """
     others.setdefault("compared", tuple(GAUSSIANIZERS[n].default for n in ("copula", "nothing") if n != gaussianize))
@@ -74,6 +93,7 @@ def study_spec(
         pid=PIDSpec(reduction=PCA(dim=dims), gaussianize=GAUSSIANIZERS[gaussianize].default),
         tested=None if tested == "none" else GAUSSIANIZERS[tested].default,
         measures=tuple(MEASURES[name].settings() for name in measures),
+        categorical=CategoricalSpec(classifier=CLASSIFIERS[classifier]),
         **others,
     )
 
@@ -125,13 +145,18 @@ def _parse(content: dict[str, Any], folder: Path) -> StudyConfig:
     table = content.pop("multiverse", None)
     given = _take(content, _STUDY, "the study")
     seed = given.pop("seed", 0)
+    if "target" in given and "targets" in given:
+        raise ValueError("the study has both target and targets: give targets alone, a list of names.")
+    target = given.pop("target", None)
+    targets = given.pop("targets", DEFAULT_TARGETS if target is None else (target,))
+    given["target"] = next((one for one in targets if not isinstance(one, Answer)), targets[0])
     multiverse = None
     if table is not None:
         if not isinstance(table, dict):
             raise ValueError(f"multiverse needs a table [multiverse], got {table!r}.")
         taken = _take(table, _MULTIVERSE, "multiverse")
         multiverse = Multiverse(**{_FIELDS.get(name, name): value for name, value in taken.items()})
-    return StudyConfig(models=models, spec=study_spec(**given), multiverse=multiverse, seed=seed)
+    return StudyConfig(models=models, spec=study_spec(**given), targets=targets, multiverse=multiverse, seed=seed)
 
 
 def _model(given: dict[str, Any], folder: Path, place: int) -> ModelConfig:
@@ -225,6 +250,18 @@ def _gaussianizers(name: str, value: Any) -> tuple:
     return tuple(GAUSSIANIZERS[one].default for one in _some_of(GAUSSIANIZERS, False)(name, value))
 
 
+def read_targets(name: str, value: Any) -> tuple[Target | Answer, ...]:
+    """Take a list of names of targets, each once, and return what they stand for.
+
+    Raises:
+        ValueError: If a name is not known or there twice, or there is none.
+    """
+    found = _some_of(EVERY_TARGET, True)(name, value)
+    if not found or len(set(found)) < len(found):
+        raise ValueError(f"{name} needs at least one of {[*EVERY_TARGET]}, each once, got {value!r}.")
+    return found
+
+
 _measures = _some_of(MEASURES, False)
 _MODEL = {"name": _text, "store": _text, "knockouts": _texts}
 _STUDY = {
@@ -234,7 +271,9 @@ _STUDY = {
     "tested": _one_of(GAUSSIANIZERS, False, "none"),
     "compared": _gaussianizers,
     "measures": _measures,
-    "target": _one_of(TARGETS, True),
+    "target": _one_of(EVERY_TARGET, True),
+    "targets": read_targets,
+    "classifier": _one_of(CLASSIFIERS, False),
     "replicates": _whole,
     "keep": _one_of({"all": 0, "correct": 0}, False),
     "tasks": _texts,
@@ -242,7 +281,7 @@ _STUDY = {
     "source_2_role": _text,
 }
 _MULTIVERSE = {
-    "targets": _some_of(TARGETS, True),
+    "targets": _some_of(EVERY_TARGET, True),
     "dims": _several_dims,
     "gaussianize": _gaussianizers,
     "measures": lambda name, value: tuple(MEASURES[one].settings() for one in _measures(name, value)),

@@ -9,11 +9,13 @@ import xarray as xr
 
 from pid_jax.runtime.processes import ALONE, Processes
 from pid_jax.runtime.progress import Progress, no_progress, part_of
+from pid_jax.store.targets import Answer
 from pid_jax.study.config import StudyConfig, open_models
 from pid_jax.study.metrics.add import add_metrics
 from pid_jax.study.model import condition_name
 from pid_jax.study.multiverse import check_conditions, run_multiverse
-from pid_jax.study.run import run_study
+from pid_jax.study.run import TargetStudy, run_targets
+from pid_jax.study.spec import target_name
 
 # Part of the progress that is told of the study itself where there are universes beside it.
 PARTS = 2
@@ -26,7 +28,7 @@ def run_full_study(
     progress: Progress = no_progress,
     tell: Callable[[str], None] = lambda line: None,
     processes: Processes = ALONE,
-) -> tuple[xr.Dataset, list[str]]:
+) -> tuple[dict[str, TargetStudy], list[str]]:
     """Run a study as a file describes it.
 
     Args:
@@ -37,7 +39,8 @@ def run_full_study(
         processes: Those that share the work, as for `run_study`; all return the same.
 
     Returns:
-        The dataset of docs/study_dataset.md, and a line on everything that had to be left out.
+        By the names of the targets, the datasets of docs/study_dataset.md; and a line on everything that had to be left
+        out. The multiverse belongs to the first target that is a state.
 
     Raises:
         ValueError: If nothing could be estimated.
@@ -52,8 +55,9 @@ def run_full_study(
         there = {condition_name(store) for model in models for store in model.knockouts}
         kept = tuple(name for name in multiverse.conditions if name in there)
         multiverse = dataclasses.replace(multiverse, conditions=kept)
-    results = run_study(
+    found = run_targets(
         models,
+        config.targets,
         spec=config.spec,
         seed=config.seed,
         cells=cells,
@@ -62,13 +66,23 @@ def run_full_study(
         tell=tell,
         processes=processes,
     )
-    results = add_metrics(results)
-    lines = [*json.loads(results.attrs["problems"]), *_failures(results)]
-    if multiverse is not None:
+    studies = {name: one for name, one in found.items() if isinstance(one, TargetStudy)}
+    if not studies:
+        raise ValueError(" ".join(dict.fromkeys(str(one) for one in found.values())))
+    lines = [f"target {name!r}: {one}" for name, one in found.items() if isinstance(one, str)]
+    for name, one in studies.items():
+        studies[name] = dataclasses.replace(one, results=add_metrics(one.results))
+        own = [*json.loads(one.results.attrs["problems"]), *_failures(one.results)]
+        lines += [line for line in own if line not in lines]
+    states = [one for one in config.targets if not isinstance(one, Answer) and target_name(one) in studies]
+    if multiverse is not None and not states:
+        lines.append("the multiverse needs a target that is a state, such as final-norm: add one to targets")
+    elif multiverse is not None:
+        name = target_name(states[0])
         results = run_multiverse(
-            results,
+            studies[name].results,
             models,
-            spec=config.spec,
+            spec=dataclasses.replace(config.spec, target=states[0]),
             multiverse=multiverse,
             seed=config.seed,
             cells=cells,
@@ -76,7 +90,8 @@ def run_full_study(
             tell=lines.append,
             processes=processes,
         )
-    return results, lines
+        studies[name] = dataclasses.replace(studies[name], results=results)
+    return studies, lines
 
 
 def _failures(results: xr.Dataset) -> list[str]:

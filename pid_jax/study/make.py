@@ -1,6 +1,7 @@
 """The cells of one model: what is there is read, the rest is computed. A cell is named by a hash of this code too."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import jax
@@ -10,38 +11,68 @@ import xarray as xr
 from pid_jax.runtime.processes import Processes
 from pid_jax.runtime.progress import Progress, part_of
 from pid_jax.store import ActivationStore
+from pid_jax.store.targets import Answer
+from pid_jax.study.answer_cell import AnswerData, solve_answers
 from pid_jax.study.cache import Cell, CellCache, CellKey, Place, gather_cells
 from pid_jax.study.cell import CellData, draw_weights, solve_cell
 from pid_jax.study.model import answered, condition_name
 from pid_jax.study.prepare import ReadyModel
-from pid_jax.study.scores import Read, Scores, named_key, read_scores
-from pid_jax.study.spec import StudySpec
+from pid_jax.study.scores import Read, Scores, leading_scores, named_key, read_scores
 
 # Of each cell, as far as progress is told.
 STEPS = 1000
 
 
+Cells = dict[Place, Cell]
+
+
 def cells_of(
-    ready: ReadyModel,
-    spec: StudySpec,
+    targets: Sequence[ReadyModel],
     seed: int,
     cache: CellCache,
     processes: Processes,
     progress: Progress,
     tell: Callable[[str], None],
-) -> dict[Place, Cell]:
-    """Make the cells of one model, or read those that are there."""
+) -> list[Cells]:
+    """Make the cells of one model for each target, or read those that are there.
+
+    Sources are read once for all targets.
+
+    Args:
+        targets: The model with each target.
+        seed: Seed of everything random.
+        cache: Where cells are kept.
+        processes: Those that share the work.
+        progress: Called with steps done and all there are.
+        tell: Called with a line on what is there already.
+    """
+    found = [_cells_there(ready, cache, processes, tell) for ready in targets]
+    wanted = [[key for key in ready.digests if key not in there] for ready, there in zip(targets, found, strict=True)]
+    if any(wanted):
+        every = list(dict.fromkeys(key for keys in wanted for key in keys))
+        sources = _read_sources(targets, every, seed, processes)
+        for place, (ready, keys) in enumerate(zip(targets, wanted, strict=True)):
+            shared = processes.share(sorted(keys, key=lambda key: key[1]))  # baselines take longest
+            scores = _with_target(ready, sources, keys, seed, processes)
+            scores = {key: scores[key] for key in keys if key in shared}
+            told = part_of(progress, place, len(targets))
+            found[place] |= gather_cells(_make(ready, scores, seed, cache, told), ready.digests, processes)
+    return [_by_place(ready, there) for ready, there in zip(targets, found, strict=True)]
+
+
+def _cells_there(
+    ready: ReadyModel, cache: CellCache, processes: Processes, tell: Callable[[str], None]
+) -> dict[CellKey, Cell]:
     own = {key: cache.read(ready.digests[key]) for key in processes.share(list(ready.digests))}
     there = {key: cell for key, cell in own.items() if cell is not None}
     found = gather_cells(there, ready.digests, processes)
     if found:
-        tell(f"{ready.model.name}: {len(found)} of {len(ready.digests)} cells are there and reused.")
-    wanted = [key for key in ready.digests if key not in found]
-    if wanted:
-        shared = processes.share(sorted(wanted, key=lambda key: key[1]))  # baselines take longest
-        scores = _read_model(ready, wanted, spec, seed, processes)
-        scores = {key: scores[key] for key in wanted if key in shared}
-        found |= gather_cells(_make(ready, scores, spec, seed, cache, progress), ready.digests, processes)
+        about = f"{ready.model.name}, {ready.spec.target.label}"
+        tell(f"{about}: {len(found)} of {len(ready.digests)} cells are there and reused.")
+    return found
+
+
+def _by_place(ready: ReadyModel, found: dict[CellKey, Cell]) -> Cells:
     return {
         (ready.model.name, task, condition_name(store)): rows.problem or found[task, place]
         for task, rows in ready.tasks.items()
@@ -50,12 +81,7 @@ def cells_of(
 
 
 def _make(
-    ready: ReadyModel,
-    scores: dict[CellKey, list[Scores] | str],
-    spec: StudySpec,
-    seed: int,
-    cache: CellCache,
-    progress: Progress,
+    ready: ReadyModel, scores: dict[CellKey, list[Scores] | str], seed: int, cache: CellCache, progress: Progress
 ) -> dict[CellKey, Cell]:
     """Make cells and write them, one after the other."""
     made: dict[CellKey, Cell] = {}
@@ -65,17 +91,10 @@ def _make(
         if isinstance(variables, str):
             made[task, place] = variables
             continue
-        store, own = ready.model.stores[place], ready.tasks[task]
         if task not in weights:
-            weights = {task: draw_weights(own.ids.tolist(), spec.replicates, seed)}
-        data = CellData(
-            variables=variables,
-            weights=weights[task],
-            answered=answered(store, own.rows[place]),
-            is_baseline=place == 0,
-        )
+            weights = {task: draw_weights(ready.tasks[task].ids.tolist(), ready.spec.replicates, seed)}
         told = part_of(progress, number, len(made) + len(scores) + 1)
-        cell = _solve(data, spec, f"{task}/{condition_name(store)}", seed, told)
+        cell = _solve(ready, (task, place), variables, weights[task], seed, told)
         if isinstance(cell, xr.Dataset):
             cell = cell.assign_coords(layer=list(ready.layers))
             cache.write(ready.digests[task, place], cell)
@@ -83,47 +102,95 @@ def _make(
     return made
 
 
-def _solve(data: CellData, spec: StudySpec, name: str, seed: int, progress: Progress) -> xr.Dataset | str:
+def _solve(
+    ready: ReadyModel, at: CellKey, variables: list[Scores], weights: np.ndarray, seed: int, progress: Progress
+) -> xr.Dataset | str:
     """Make a cell, or say why it cannot be made."""
+    task, place = at
+    store, spec = ready.model.stores[place], ready.spec
+    shared = {"weights": weights, "answered": answered(store, ready.tasks[task].rows[place])}
+    is_answer = isinstance(spec.target, Answer)  # conditions then have the same folds, so that they are paired
+    key = named_key(jax.random.key(seed), task if is_answer else f"{task}/{condition_name(store)}")
     progress(0, STEPS)
     try:
-        cell = solve_cell(data, spec, named_key(jax.random.key(seed), name), progress)
+        if is_answer:
+            own = ready.answers[task]
+            codes, notes = own.codes[place], own.notes[place]
+            data = AnswerData(sources=variables, codes=codes, classes=own.classes, notes=notes, **shared)
+            cell = solve_answers(data, spec, key, progress)
+        else:
+            cell = solve_cell(CellData(variables=variables, is_baseline=place == 0, **shared), spec, key, progress)
     except (ValueError, ArithmeticError, MemoryError, jax.errors.JaxRuntimeError) as error:
         return " ".join(str(error).split()) or type(error).__name__
     progress(STEPS, STEPS)
     return cell
 
 
-def _read_model(
-    ready: ReadyModel, wanted: Collection[CellKey], spec: StudySpec, seed: int, processes: Processes
+@dataclass(frozen=True, kw_only=True)
+class _Sources:
+    """Scores of both sources in all layers that any target needs, or why there are none."""
+
+    layers: tuple[int, ...]
+    scores: tuple[Mapping[CellKey, Scores | str], Mapping[CellKey, Scores | str]]
+
+
+def _read_sources(
+    targets: Sequence[ReadyModel], wanted: Collection[CellKey], seed: int, processes: Processes
+) -> _Sources:
+    """Read source_1 and source_2 of all cells that are wanted, each layer of each store once for all targets."""
+    one = targets[0]
+    layers = tuple(layer for layer in one.model.baseline.layers if any(layer in ready.layers for ready in targets))
+    dims = [ready.spec.source_dims for ready in targets]
+    most = [None if None in own else max(own) for own in zip(*dims, strict=True)]
+    first, second = (
+        _read_cells(one, wanted, role, layers, partial(_read_role, role), dim, seed, processes)
+        for role, dim in zip((one.spec.source_1_role, one.spec.source_2_role), most, strict=True)
+    )
+    return _Sources(layers=layers, scores=(first, second))
+
+
+def _with_target(
+    ready: ReadyModel, sources: _Sources, wanted: Collection[CellKey], seed: int, processes: Processes
 ) -> dict[CellKey, list[Scores] | str]:
-    """Read source_1, source_2 and the target of all cells that are wanted, each layer of each store once.
+    """Take the layers and components of the sources that a target needs, and read the target if it is a state.
 
     Where one of them cannot be had there is a line that says why.
     """
-    model, reader = ready.model, ready.reader
+    places = [sources.layers.index(layer) for layer in ready.layers]
+    parts: list[dict[CellKey, Scores | str]] = []
+    for scores, dim in zip(sources.scores, ready.spec.source_dims, strict=True):
+        taken = {key: scores[key] for key in wanted}
+        parts.append({k: one if isinstance(one, str) else leading_scores(one, places, dim) for k, one in taken.items()})
+    if ready.reader is not None and wanted:
+        layers, dim = ready.reader.layers(ready.model.baseline), ready.spec.dims[2]
+        parts.append(_read_cells(ready, wanted, "last", layers, ready.reader.read, dim, seed, processes))
+    return {key: _whole([part[key] for part in parts]) for key in wanted}
+
+
+def _read_cells(
+    ready: ReadyModel,
+    wanted: Collection[CellKey],
+    name: str,
+    layers: Sequence[int | str],
+    read: Read,
+    dim: int | None,
+    seed: int,
+    processes: Processes,
+) -> dict[CellKey, Scores | str]:
+    """Read one variable of all cells that are wanted."""
     places = sorted({0, *(place for _, place in wanted)})  # components are fitted on the baseline
-    stores = [model.stores[place] for place in places]
-    selected = {task: [ready.tasks[task].rows[place] for place in places] for task in dict(wanted)}
-    variables: list[tuple[str, Sequence[int | str], Read]] = [
-        (role, ready.layers, partial(_read_role, role)) for role in (spec.source_1_role, spec.source_2_role)
-    ]
-    variables.append(("last", reader.layers(model.baseline), reader.read))
-    by_variable = [
-        read_scores(
-            stores,
-            selected,
-            name=name,
-            layers=layers,
-            read=read,
-            reduction=spec.pid.reduction,
-            dim=dim,
-            key=jax.random.key(seed),
-            processes=processes,
-        )
-        for (name, layers, read), dim in zip(variables, spec.dims, strict=True)
-    ]
-    return {(t, p): _whole([scores[t][i] for scores in by_variable]) for t in selected for i, p in enumerate(places)}
+    found = read_scores(
+        [ready.model.stores[place] for place in places],
+        {task: [ready.tasks[task].rows[place] for place in places] for task in dict(wanted)},
+        name=name,
+        layers=layers,
+        read=read,
+        reduction=ready.spec.pid.reduction,
+        dim=dim,
+        key=jax.random.key(seed),
+        processes=processes,
+    )
+    return {(task, place): one for task, every in found.items() for place, one in zip(places, every, strict=True)}
 
 
 def _whole(variables: Sequence[Scores | str]) -> list[Scores] | str:

@@ -11,6 +11,7 @@ from pid_jax.store import ActivationStore
 from pid_jax.store.decision import decision_of
 from pid_jax.store.manifest import describe_differences
 from pid_jax.store.shard import StoreError
+from pid_jax.store.targets import Answer
 from pid_jax.study.conditions import BASELINE, name_of
 from pid_jax.study.spec import StudySpec
 
@@ -166,11 +167,13 @@ def _task_problem(count: int, before: int, gold: np.ndarray, spec: StudySpec) ->
         lost = "no sample is answered correctly" if spec.keep == "correct" else "no sample is in all stores"
         return f"{lost}: leave the task out, or look at the answers with `pid-extract info`"
     answers = np.unique(gold[gold != ""])
-    if len(answers) == 1:
+    if len(answers) == 1 and not isinstance(spec.target, Answer):
         return (
             f"all {count} gold answers are {str(answers[0])!r}, so there is nothing to predict: leave the task out or "
             "add samples with other answers"
         )
+    if isinstance(spec.target, Answer):
+        return ""
     needed = sum(dim or 0 for dim in spec.dims) + 2
     if any(spec.dims) and count < needed and not is_shrunk(spec.pid.covariance):
         kept = f"{count} of {before} samples are answered correctly" if spec.keep == "correct" else f"{count} samples"

@@ -17,7 +17,7 @@ from pid_jax.runtime.processes import ALONE, Processes
 from pid_jax.runtime.progress import Progress, no_progress, part_of
 from pid_jax.settings.estimate import is_pca
 from pid_jax.settings.gaussianize import Gaussianizer, check_gaussianizer
-from pid_jax.store.targets import FinalNorm, Target
+from pid_jax.store.targets import Answer, FinalNorm, Target
 from pid_jax.study.metrics.add import add_metrics
 from pid_jax.study.metrics.claims import NOT_TESTABLE
 from pid_jax.study.model import StudyModel, condition_name
@@ -42,7 +42,7 @@ class Multiverse:
         is_full: Whether all combinations are tried; else one choice is changed at a time.
     """
 
-    targets: tuple[Target, ...] = ()
+    targets: tuple[Target | Answer, ...] = ()
     dims: tuple[Dims, ...] = ()
     gaussianizers: tuple[Gaussianizer, ...] = ()
     measures: tuple[Redundancy, ...] = ()
@@ -67,7 +67,7 @@ class Universe:
         measure: Redundancy measure.
     """
 
-    target: Target = field(default_factory=FinalNorm)
+    target: Target | Answer = field(default_factory=FinalNorm)
     dims: Dims | None
     gaussianizer: Gaussianizer
     measure: Redundancy

@@ -1,37 +1,47 @@
 """What a study is made from: models that can be used, their samples and targets, and the hashes of their cells."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pid_jax.runtime.processes import Processes
 from pid_jax.store import StoreError
-from pid_jax.store.targets import TargetReader, target_reader
+from pid_jax.store.targets import Answer, TargetReader, target_reader
+from pid_jax.study.answers import TaskAnswers, check_answers, task_answers
 from pid_jax.study.cache import CellKey, cell_digest, store_digests
 from pid_jax.study.model import StudyModel, TaskRows, check_model, task_rows
 from pid_jax.study.spec import StudySpec
 
 
+class UnknownTaskError(ValueError):
+    """A task is asked for that no model has."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReadyModel:
-    """A model that can be studied.
+    """A model that can be studied with one target.
 
     Attributes:
         model: Its stores.
+        spec: The settings, with the target.
         tasks: Its samples.
-        reader: Reads the target.
+        reader: Reads the target; None where it is an answer.
+        answers: The answers by task; none where the target is a state.
         digests: Hashes of the cells of all tasks that can be studied.
     """
 
     model: StudyModel
+    spec: StudySpec
     tasks: Mapping[str, TaskRows]
-    reader: TargetReader
+    reader: TargetReader | None
+    answers: Mapping[str, TaskAnswers]
     digests: Mapping[CellKey, str]
 
     @property
     def layers(self) -> tuple[int, ...]:
         """The layers of the sources: all, or those that have a target of their own."""
-        if self.reader.is_same_for_all:
+        if self.reader is None or self.reader.is_same_for_all:
             return self.model.baseline.layers
         return tuple(int(layer) for layer in self.reader.layers(self.model.baseline))
 
@@ -81,15 +91,7 @@ def _prepare(
             lines.append(str(error))
     for model in used:
         try:
-            reader, tasks = target_reader(spec.target, model.baseline), task_rows(model, spec)
-            digests = store_digests(model, spec)
-            cells = {
-                (task, place): cell_digest(model, task, rows, place, digests, spec, seed)
-                for task, rows in tasks.items()
-                if not rows.problem
-                for place in range(len(model.stores))
-            }
-            ready.append(ReadyModel(model=model, tasks=tasks, reader=reader, digests=cells))
+            ready.append(_prepare_model(model, spec, seed))
         except (ValueError, StoreError) as error:
             lines.append(f"model {model.name!r}: {error}")
     if not ready:
@@ -97,5 +99,35 @@ def _prepare(
     known = list(dict.fromkeys(str(t) for one in ready for t in one.model.baseline.columns["task"].tolist()))
     unknown = [task for task in spec.tasks or () if task not in known]
     if unknown:
-        raise ValueError(f"tasks must be among {known}, got {unknown}: check the spelling.")
+        raise UnknownTaskError(f"tasks must be among {known}, got {unknown}: check the spelling.")
     return ready, lines
+
+
+def _prepare_model(model: StudyModel, spec: StudySpec, seed: int) -> ReadyModel:
+    """Find the samples, targets and hashes of cells of one model."""
+    tasks, reader, answers = task_rows(model, spec), None, {}
+    if isinstance(spec.target, Answer):
+        check_answers(spec.target, model.baseline)
+        answers = {
+            name: task_answers(spec.target, model.stores, rows.rows, spec.categorical)
+            for name, rows in tasks.items()
+            if not rows.problem
+        }
+        tasks = {
+            name: dataclasses.replace(rows, problem=answers[name].problem) if name in answers else rows
+            for name, rows in tasks.items()
+        }
+    else:
+        reader = target_reader(spec.target, model.baseline)
+    digests = store_digests(model, spec)
+    cells = {
+        (task, place): cell_digest(model, rows, place, digests, spec, [task, seed, *_classes(answers.get(task), place)])
+        for task, rows in tasks.items()
+        if not rows.problem
+        for place in range(len(model.stores))
+    }
+    return ReadyModel(model=model, spec=spec, tasks=tasks, reader=reader, answers=answers, digests=cells)
+
+
+def _classes(answers: TaskAnswers | None, place: int) -> list:
+    return [] if answers is None else [answers.classes, answers.codes[place].tolist(), answers.notes[place]]

@@ -9,6 +9,8 @@ from pid_jax.runtime.files import encode_dataset, read_dataset, write_bytes
 from pid_jax.study.conditions import BASELINE
 
 SCHEMA = "pid_jax.study/2"
+# What information about an answer is tested by, where information about a state is tested by a Gaussianizer.
+PREDICTIONS = "held-out predictions"
 # Level of the intervals of all that is tested.
 LEVEL = 0.95
 
@@ -26,6 +28,30 @@ def load_study(path: str | Path) -> xr.Dataset:
         ValueError: If the file is missing or holds something else.
     """
     return read_dataset(path, SCHEMA, "`pid-jax study`")
+
+
+def is_about_answer(results: xr.Dataset) -> bool:
+    """Return whether a study is about an answer, whose entropy no information exceeds but by chance."""
+    return "target_entropy" in results
+
+
+_SHORT = {
+    "answer": "the answer",
+    "own-answer": "the answer under each cut",
+    "gold-answer": "the gold answer",
+    "correctness": "correctness",
+    "final-norm": "the state",
+    "answer-logits": "the answer's logits",
+    "logit-lens": "the state of each layer",
+    "logit-lens-answers": "the logits of each layer",
+    "answer-embedding": "the answer's embedding",
+}
+
+
+def about(results: xr.Dataset) -> str:
+    """Return what titles call the target, such as "the answer" or "the state"."""
+    name = str(results.attrs.get("target", "final-norm"))
+    return _SHORT.get(name, str(results.attrs.get("target_label", name)))
 
 
 def one_model(results: xr.Dataset, name: str) -> xr.Dataset:

@@ -1,6 +1,8 @@
 """A study: all models, tasks, conditions and layers, cell by cell."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import xarray as xr
@@ -8,12 +10,14 @@ import xarray as xr
 from pid_jax.runtime.devices import use_devices
 from pid_jax.runtime.processes import ALONE, Processes
 from pid_jax.runtime.progress import Progress, no_progress, part_of
+from pid_jax.store.targets import Answer, Target
 from pid_jax.study.assemble import assemble
 from pid_jax.study.cache import Cell, Place, open_cache
 from pid_jax.study.make import cells_of
 from pid_jax.study.model import StudyModel
-from pid_jax.study.prepare import prepare_together
-from pid_jax.study.spec import StudySpec
+from pid_jax.study.prepare import ReadyModel, UnknownTaskError, prepare_together
+from pid_jax.study.questions import collect_questions
+from pid_jax.study.spec import StudySpec, target_name
 
 # JAX would take two numbers that differ by a multiple of this for one seed.
 SEEDS = 2**32
@@ -30,13 +34,14 @@ def run_study(
     tell: Callable[[str], None] = lambda line: None,
     processes: Processes = ALONE,
 ) -> xr.Dataset:
-    """Decompose, per model, task, condition and layer, the information about the model's prediction.
+    """Decompose, per model, task, condition and layer, the information about the target of the settings.
 
-    source_1 is the mean state of the image tokens, source_2 that of the question tokens, the target the final norm's
-    output at the last prompt position. The stores are read one layer at a time, and only scores are kept. Components
-    are fitted on the baseline, task by task and layer by layer, and shared by all conditions, so that all are compared
-    in the same subspace. All layers of one task and condition are then one cell; what it depends on is hashed, so that
-    a study that was killed, or had conditions added, makes the missing cells only.
+    source_1 is the mean state of the image tokens, source_2 that of the question tokens; the target is by default the
+    final norm's output at the last prompt position. `run_targets` studies several targets. The stores are read one
+    layer at a time, and only scores are kept. Components are fitted on the baseline, task by task and layer by layer,
+    and shared by all conditions, so that all are compared in the same subspace. All layers of one task and condition
+    are then one cell; what it depends on is hashed, so that a study that was killed, or had conditions added, makes the
+    missing cells only.
 
     What cannot be used is left out, and the rest goes on: `cell` and `problem` of the result, and its attribute
     `problems`, say what and why.
@@ -61,20 +66,110 @@ def run_study(
         ProcessError: If another process failed, was lost, or has other stores.
     """
     spec = StudySpec() if spec is None else spec
+    (found,) = run_targets(
+        models,
+        (spec.target,),
+        spec=spec,
+        seed=seed,
+        cells=cells,
+        problems=problems,
+        progress=progress,
+        tell=tell,
+        processes=processes,
+    ).values()
+    if isinstance(found, str):
+        raise ValueError(found)
+    return found.results
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetStudy:
+    """What a study found about one target.
+
+    Attributes:
+        results: The dataset of docs/study_dataset.md.
+        questions: The dataset of single questions described there; None where the target is a state.
+    """
+
+    results: xr.Dataset
+    questions: xr.Dataset | None = None
+
+
+def run_targets(
+    models: Sequence[StudyModel],
+    targets: Sequence[Target | Answer],
+    *,
+    spec: StudySpec,
+    seed: int = 0,
+    cells: Path | None = None,
+    problems: Sequence[str] = (),
+    progress: Progress = no_progress,
+    tell: Callable[[str], None] = lambda line: None,
+    processes: Processes = ALONE,
+) -> dict[str, TargetStudy | str]:
+    """Run a study with several targets: sources are read and reduced once for all of them.
+
+    Args:
+        models: As for `run_study`.
+        targets: What the information is about, each once.
+        spec: Settings; its own target does not count.
+        seed: As for `run_study`, like the others.
+        cells: Folder for the cells.
+        problems: Lines on what was left out before.
+        progress: Called with steps done and all there are.
+        tell: Called with a line on what is there already.
+        processes: Those that share the work.
+
+    Returns:
+        By the names that study files use for targets, in the order given: what was found, or why nothing could be.
+
+    Raises:
+        ValueError: If names repeat, the seed is invalid, or a task is not known.
+        ProcessError: If another process failed, was lost, or has other stores.
+    """
+    _check(models, targets, seed)
+    specs = {target_name(target): dataclasses.replace(spec, target=target) for target in targets}
+    ready: dict[str, list[ReadyModel]] = {}
+    lines: dict[str, list[str]] = {}
+    found: dict[str, TargetStudy | str] = {}
+    for name, own in specs.items():
+        try:
+            ready[name], lines[name] = prepare_together(models, own, seed, problems, processes)
+        except UnknownTaskError:
+            raise
+        except ValueError as error:
+            found[name] = str(error)
+    cache = open_cache(cells, spec, tell)
+    made: dict[str, dict[Place, Cell]] = {name: {} for name in ready}
+    with use_devices():
+        for place, model in enumerate(models):
+            with_target = {name: one for name, every in ready.items() for one in every if one.model.name == model.name}
+            told = part_of(progress, place, len(models))
+            done = cells_of(list(with_target.values()), seed, cache, processes, told, tell) if with_target else []
+            for name, own in zip(with_target, done, strict=True):
+                made[name] |= own
+    for name, every in ready.items():
+        found[name] = _assemble(every, made[name], specs[name], lines[name])
+    return {name: found[name] for name in specs}
+
+
+def _check(models: Sequence[StudyModel], targets: Sequence[Target | Answer], seed: int) -> None:
     if isinstance(seed, bool) or not 0 <= seed < SEEDS:
         raise ValueError(f"seed must be a whole number from 0 to 2**32 - 1, got {seed!r}: choose another one.")
-    names = [model.name for model in models]
-    if double := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"models must have different names, got {double} more than once: rename one.")
-    ready, lines = prepare_together(models, spec, seed, problems, processes)
-    cache = open_cache(cells, spec, tell)
-    found: dict[Place, Cell] = {}
-    with use_devices():
-        for place, one in enumerate(ready):
-            told = part_of(progress, place, len(ready))
-            found |= cells_of(one, spec, seed, cache, processes, told, tell)
-    if all(isinstance(cell, str) for cell in found.values()):
-        reasons = list(dict.fromkeys(f"{'/'.join(key)}: {cell}" for key, cell in found.items()))
-        raise ValueError(" ".join(["Nothing could be estimated.", *reasons[:3]]))
-    tasks = {one.model.name: one.tasks for one in ready}
-    return assemble([one.model for one in ready], tasks, found, spec, lines)
+    for what, names in (("models", [one.name for one in models]), ("targets", [target_name(one) for one in targets])):
+        if double := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{what} must have different names, got {double} more than once: rename one.")
+    if not targets:
+        raise ValueError("targets needs at least one, such as (Answer(), FinalNorm()), got none.")
+
+
+def _assemble(
+    ready: Sequence[ReadyModel], cells: dict[Place, Cell], spec: StudySpec, lines: Sequence[str]
+) -> TargetStudy | str:
+    """Put cells together, or say why there are none."""
+    if all(isinstance(cell, str) for cell in cells.values()):
+        reasons = list(dict.fromkeys(f"{'/'.join(key)}: {cell}" for key, cell in cells.items()))
+        return " ".join(["Nothing could be estimated.", *reasons[:3]])
+    results = assemble([one.model for one in ready], {one.model.name: one.tasks for one in ready}, cells, spec, lines)
+    questions = collect_questions(ready, cells) if isinstance(spec.target, Answer) else None
+    return TargetStudy(results=results, questions=questions)

@@ -154,6 +154,29 @@ def _join(parts: Sequence[Scores]) -> Scores:
     return Scores(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
+def leading_scores(scores: Scores, layers: Sequence[int], dim: int | None) -> Scores:
+    """Take some layers, and the leading components of those that were read for another target too.
+
+    Args:
+        scores: Scores of one variable.
+        layers: Positions of the layers.
+        dim: Components wanted; None for all.
+    """
+    values = scores.values[list(layers)]
+    explained = scores.explained_variance[list(layers)]
+    if dim is not None and dim < values.shape[-1]:
+        variances = values.var(axis=1)
+        total = variances.sum(axis=-1)
+        values = np.ascontiguousarray(values[..., :dim])
+        explained = explained * variances[:, :dim].sum(axis=-1) / np.where(total > 0, total, 1)
+    return Scores(
+        values=values,
+        rounding=scores.rounding[list(layers)],
+        explained_variance=explained,
+        angle=scores.angle[list(layers)],
+    )
+
+
 def _one_layer(values: np.ndarray, rounding: np.ndarray, explained_variance: float, angle: float) -> Scores:
     return Scores(
         values=values[None],

@@ -8,9 +8,10 @@ from pid_jax.pid.measure import Redundancy
 from pid_jax.pid.mmi import MMI
 from pid_jax.pid.registry import choices, measure_of
 from pid_jax.runtime.checks import check_positive_int
+from pid_jax.settings.categorical import CategoricalSpec
 from pid_jax.settings.estimate import PCA, PIDSpec, is_pca, is_shrunk
 from pid_jax.settings.gaussianize import Copula, Gaussianizer, NoGaussianization, RealNVP, check_gaussianizer
-from pid_jax.store.targets import FinalNorm, Target
+from pid_jax.store.targets import ANSWERS, TARGETS, Answer, FinalNorm, Target
 
 # What readers call the sources that are these token groups.
 MODALITIES = {"image": "vision", "question": "language"}
@@ -28,13 +29,14 @@ class StudySpec:
         measures: Redundancy measures, each on the same covariance.
         tested: The map behind which all that is tested stands, by the first measure: differences between conditions,
             what each source adds to the other, metrics and verdicts. Ranks need no fit, so that nothing scatters but
-            samples; None tests nothing.
+            samples; None tests nothing. Information about an answer is tested by its held-out predictions instead.
         replicates: How often samples are drawn again for it.
         keep: "all" samples, or those answered "correct" under the baseline.
         tasks: Tasks to study; None studies all.
         source_1_role: Token group that is source_1.
         source_2_role: Token group that is source_2.
-        target: What the information is about; decision 0020.
+        target: What the information is about: a state (decision 0020), or an answer (decision 0030).
+        categorical: How information about an answer is estimated. Its redundancy is chosen by `measures`.
     """
 
     pid: PIDSpec = field(default_factory=lambda: PIDSpec(reduction=PCA(dim=(12, 12, 8)), gaussianize=RealNVP()))
@@ -46,7 +48,8 @@ class StudySpec:
     tasks: tuple[str, ...] | None = None
     source_1_role: str = "image"
     source_2_role: str = "question"
-    target: Target = field(default_factory=FinalNorm)
+    target: Target | Answer = field(default_factory=FinalNorm)
+    categorical: CategoricalSpec = field(default_factory=CategoricalSpec)
 
     def __post_init__(self) -> None:
         if self.keep not in ("all", "correct"):
@@ -67,6 +70,8 @@ class StudySpec:
             kinds = [type(one).__name__ for one in given]
             if len(set(kinds)) < len(kinds):
                 raise ValueError(f"StudySpec({name}=...) needs each kind once, as results name it, got {kinds}.")
+        if not isinstance(self.categorical, CategoricalSpec):
+            raise TypeError(f"StudySpec(categorical=...) needs a CategoricalSpec, got {self.categorical!r}.")
         check_positive_int("StudySpec(replicates=...)", self.replicates)
         if self.replicates < FEWEST_REPLICATES:
             raise ValueError(
@@ -94,3 +99,17 @@ class StudySpec:
         """Both sources and the target as readers know them."""
         source_1, source_2 = (MODALITIES.get(role, role) for role in (self.source_1_role, self.source_2_role))
         return source_1, source_2, "target"
+
+    @property
+    def source_dims(self) -> tuple[int | None, int | None]:
+        """Components wanted of both sources for this target; None without a reduction."""
+        first, second, _ = self.dims
+        if first is None or second is None or not isinstance(self.target, Answer):
+            return first, second
+        return self.categorical.components, self.categorical.components
+
+
+def target_name(target: Target | Answer) -> str:
+    """Return the name that study files and files of results use for a target; its label if it has no name."""
+    names = {one: name for name, one in (*ANSWERS.items(), *TARGETS.items())}
+    return names.get(target) or "-".join(target.label.split())

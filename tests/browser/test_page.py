@@ -12,7 +12,7 @@ from tests.study_results import planted
 
 MOST_BYTES = 8e6
 CHARTS = {
-    *("trajectories", "shares", "models", "tasks", "fingerprints", "distances", "windows", "effects"),
+    *("information", "trajectories", "shares", "models", "tasks", "fingerprints", "distances", "windows", "effects"),
     *("associations", "universes", "spectra"),
 }
 
@@ -27,7 +27,7 @@ def test_nothing_overflows_and_every_chart_is_drawn(browser, request, study, siz
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert page.locator("figure.chart .message").count() == 0
         drawn = page.locator("figure.chart:has(.main-svg)").evaluate_all("all => all.map(one => one.dataset.chart)")
-        assert set(drawn) == (CHARTS if study == "full" else {"trajectories", "shares"})
+        assert set(drawn) == (CHARTS if study == "full" else {"information", "trajectories", "shares"})
         outside = """() => [...document.querySelectorAll('main *')]
             .filter(one => !one.closest('.scroll, nav, .plot, noscript'))
             .filter(one => one.getBoundingClientRect().right > innerWidth + 1).map(one => one.outerHTML.slice(0, 90))"""

@@ -11,11 +11,19 @@ const NO_PLOTLY = "This browser cannot unpack the script that draws charts; brow
   "The data can be downloaded below.";
 let plotlyState = "waiting";
 
+// Says that the chosen target has no numbers of a kind; null where it has.
+function lacking(needs) {
+  if (needs.every(has)) return null;
+  return { message: `There is none for information about ${targetLabel()}: choose another target.`, rows: [] };
+}
+
 // `draw(state, width)` returns { data, layout, rows }: traces, layout, and what is downloaded; or { message }; a
-// note is shown above.
-function defineChart(id, keys, draw) {
+// note is shown above. `needs` are variables without which there is nothing to draw.
+function defineChart(id, own, drawOwn, needs = []) {
   const figure = document.querySelector(`[data-chart="${id}"]`);
   if (!figure) return;
+  const keys = ["target", ...own];
+  const draw = (s, width) => lacking(needs) ?? drawOwn(s, width);
   const plot = element("div", { class: "plot", role: "img", "aria-label": figure.getAttribute("aria-label") });
   const buttons = element(
     "div", { class: "downloads" },
@@ -32,10 +40,13 @@ function defineChart(id, keys, draw) {
   charts.push(chart);
 }
 
-// `fill(state)` returns { columns, rows, csv }; `csv` are the rows that are downloaded.
-function defineTable(id, keys, fill) {
+// `fill(state)` returns { columns, rows, csv }; `csv` are the rows that are downloaded. Without `needs` (null) it is the
+// same for all targets.
+function defineTable(id, own, fillOwn, needs = []) {
   const place = document.querySelector(`[data-table="${id}"]`);
   if (!place) return;
+  const keys = needs ? ["target", ...own] : own;
+  const fill = (s) => (needs && lacking(needs) ? { columns: [], rows: [], csv: [] } : fillOwn(s));
   const holder = element("div");
   const save = button("CSV", () => downloadCsv(id, fill(state).csv), `${id}: table as CSV`);
   const chosen = element("p", { class: "caption print-only" });
@@ -92,7 +103,7 @@ function drawNear() {
 function makeStale(key) {
   // Another model may have settled other choices anew.
   for (const one of [...charts, ...filled])
-    if (key === undefined || key === "model" || one.keys.includes(key)) one.isStale = true;
+    if (key === undefined || key === "model" || key === "target" || one.keys.includes(key)) one.isStale = true;
   fillTables();
   drawNear();
 }

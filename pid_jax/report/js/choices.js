@@ -29,6 +29,7 @@ function choose(key, value) {
     if (state[key].has(value)) state[key].delete(value);
     else state[key].add(value);
   } else state[key] = value;
+  if (key === "target") useBlock(value);
   settle();
   for (const other of choices.values()) other.controls.forEach((fill) => fill());
   listeners.forEach((listener) => listener(key));

@@ -1,10 +1,20 @@
-// The data block: every chart, table and download reads it through the functions of this file.
+// The data blocks, one for each target: every chart, table and download reads the chosen one through the functions of
+// this file.
 
-const BLOCK = JSON.parse(document.getElementById("data").textContent);
-const DIMS = BLOCK.dims;
+const BLOCKS = [...document.querySelectorAll('script[type="application/json"][data-target]')].map((one) =>
+  JSON.parse(one.textContent));
+let BLOCK = BLOCKS[0];
+let DIMS = BLOCK.dims;
 const BITS_PER_NAT = 1 / Math.LN2;
 const ATOMS = ["redundancy", "unique_1", "unique_2", "synergy"];
-const decoded = new Map();
+const DECODED = BLOCKS.map(() => new Map());
+let decoded = DECODED[0];
+
+function useBlock(i) {
+  [BLOCK, DIMS, decoded] = [BLOCKS[i], BLOCKS[i].dims, DECODED[i]];
+}
+
+const targetLabel = () => BLOCK.attributes.about;
 
 function bytesOf(text) {
   const binary = atob(text);
@@ -14,6 +24,7 @@ function bytesOf(text) {
 }
 
 const has = (name) => Object.hasOwn(BLOCK.variables, name);
+const anyHas = (name) => BLOCKS.some((block) => Object.hasOwn(block.variables, name));
 
 // A variable: its dimensions, the step of each in the flat values, and the values (numbers, or words).
 function variable(name) {

@@ -14,6 +14,7 @@ const AXES = [
 ];
 
 function defineShared() {
+  defineChoice("target", "Information about", () => BLOCKS.map((block, i) => [i, block.attributes.about]));
   defineChoice("model", "Model", () => DIMS.model.map((name, i) => [i, String(name)]));
   defineChoice("task", "Task", (s) => tasksOf(s.model).map((i) => [i, String(DIMS.task[i])]));
   const conditions = (s) => conditionsOf(s.model).map((i) => [i, labelOf("condition", DIMS.condition[i])]);

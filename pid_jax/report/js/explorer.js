@@ -80,13 +80,14 @@ function fillExplorer(s) {
 }
 
 function setUpExplorer() {
-  const groups = variableGroups();
-  defineChoice("variable", "Variable", () => groups.map(([name]) => [name, name]), { initial: () => "unique_1" });
-  const keys = Object.keys(DIMS).filter((dim) => groups.some(([name]) => BLOCK.variables[name].dims.includes(dim)));
+  const names = () => variableGroups().map(([name]) => [name, name]);
+  defineChoice("variable", "Variable", names, { initial: () => "unique_1" });
+  const every = BLOCKS.flatMap((block) => Object.values(block.variables).flatMap((one) => one.dims));
+  const keys = [...new Set(BLOCKS.flatMap((block) => Object.keys(block.dims)))].filter((dim) => every.includes(dim));
   for (const dim of keys) {
     const all = [ALL, "all"];
-    const entries = DIMS[dim].map((entry, i) => [i, labelOf(dim, entry)]);
-    const own = (s) => (BLOCK.variables[s.variable].dims.includes(dim) ? [all, ...entries] : [all]);
+    const entries = () => DIMS[dim].map((entry, i) => [i, labelOf(dim, entry)]);
+    const own = (s) => (BLOCK.variables[s.variable].dims.includes(dim) ? [all, ...entries()] : [all]);
     defineChoice(`at_${dim}`, dim.replaceAll("_", " "), own);
   }
   defineTable("explorer", ["variable", ...keys.map((dim) => `at_${dim}`)], fillExplorer);

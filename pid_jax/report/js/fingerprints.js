@@ -55,9 +55,9 @@ function drawDistances(s, width) {
 }
 
 function setUpFingerprints() {
-  if (!has("fingerprint")) return;
+  if (!anyHas("fingerprint")) return;
   const label = (i) => `${DIMS.point[i]} (${numberText(valueOrNothing("point_depth", { point: i }), 2)})`;
   defineChoice("point", "Depth", () => places("point").map((i) => [i, label(i)]), { initial: (all) => all.at(-1) });
-  defineChart("fingerprints", ["point"], drawFingerprints);
-  defineChart("distances", [], drawDistances);
+  defineChart("fingerprints", ["point"], drawFingerprints, ["fingerprint"]);
+  defineChart("distances", [], drawDistances, ["fingerprint_distance"]);
 }

@@ -183,10 +183,10 @@ function setUpKnockouts() {
   defineChoice("quantity", "Amount", quantities, { initial: (all) => (all.includes("unique_1") ? "unique_1" : all[
     0]) });
   defineChart("windows", ["model", "task", "quantity", "unit"], drawWindows);
-  if (!has("effect")) return;
+  if (!anyHas("effect")) return;
   defineChoice("effect", "Effect", () => places("effect_name").map((i) => [i, valueAt(
   "effect_label", { effect_name: i })]));
   defineChoice("edges", "Cut", (s) => edgeSets(s.model).map((edges) => [edges, labelOf("edges", edges)]));
-  defineChart("effects", ["model", "edges", "effect", "unit"], drawEffects);
-  defineChart("associations", ["model", "edges", "effect"], drawAssociations);
+  defineChart("effects", ["model", "edges", "effect", "unit"], drawEffects, ["effect"]);
+  defineChart("associations", ["model", "edges", "effect"], drawAssociations, ["association"]);
 }

@@ -96,9 +96,9 @@ function setUpModels() {
   defineChoice("comparedAxis", "Axis", () => AXES.toReversed());
   defineChoice("scale", "Scale", () => [["amount", "amounts"], ["share", "shares of I₁₂"]]);
   defineChart("models", ["task", "scale", "estimate", "unit", "comparedAxis"], drawModels);
-  if (has("model_correlation")) defineTable("model-correlation", [], fillModelCorrelation);
-  if (!has("task_correlation")) return;
+  defineTable("model-correlation", [], fillModelCorrelation, ["model_correlation"]);
+  if (!anyHas("task_correlation")) return;
   const atoms = () => places("atom").map((i) => [i, correlatedLabel(i)]);
   defineChoice("correlated", "Atom", atoms, { initial: (all) => all.at(-1) });
-  defineChart("tasks", ["model", "correlated"], drawTasks);
+  defineChart("tasks", ["model", "correlated"], drawTasks, ["task_correlation"]);
 }

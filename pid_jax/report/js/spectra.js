@@ -41,8 +41,9 @@ function drawSpectra(s) {
 }
 
 function setUpSpectra() {
-  const sources = ["source_1", "source_2"].filter((name) => has(`spectrum_${name.at(-1)}`));
-  if (!sources.length) return;
-  defineChoice("source", "Unique to", () => sources.map((name) => [name, labelOf("source", name)]));
-  defineChart("spectra", ["model", "task", "condition", "source", "unit"], drawSpectra);
+  const known = ["source_1", "source_2"].filter((name) => anyHas(`spectrum_${name.at(-1)}`));
+  if (!known.length) return;
+  defineChoice("source", "Unique to", () => known.map((name) => [name, labelOf("source", name)]));
+  const needs = known.map((name) => `spectrum_${name.at(-1)}`);
+  defineChart("spectra", ["model", "task", "condition", "source", "unit"], drawSpectra, needs);
 }

@@ -3,7 +3,8 @@
 function setUpDownloads() {
   const everything = document.getElementById("everything");
   everything.hidden = false;
-  const save = () => download("everything.csv", [...everythingParts()], "text/csv;charset=utf-8");
+  const name = () => (BLOCKS.length > 1 ? `everything-${BLOCK.attributes.target}.csv` : "everything.csv");
+  const save = () => download(name(), [...everythingParts()], "text/csv;charset=utf-8");
   everything.addEventListener("click", save);
   for (const place of document.querySelectorAll("[data-variables]")) {
     const names = place.dataset.variables.split(" ").filter(has);
@@ -35,8 +36,8 @@ function watchSections() {
 
 function start() {
   defineShared();
-  [setUpTrajectories, setUpShares, setUpModels, setUpFingerprints, setUpKnockouts].forEach((setUp) => setUp());
-  [setUpUniverses, setUpSpectra, setUpTests, setUpExplorer].forEach((setUp) => setUp());
+  [setUpInformation, setUpTrajectories, setUpShares, setUpModels, setUpFingerprints].forEach((setUp) => setUp());
+  [setUpKnockouts, setUpQuestions, setUpUniverses, setUpSpectra, setUpTests, setUpExplorer].forEach((setUp) => setUp());
   settle();
   fillTables();
   listeners.push(makeStale);

@@ -42,6 +42,7 @@ function fillChanged(s) {
 }
 
 function setUpTests() {
-  if (has("added_family_wise")) defineTable("added", ["model", "task"], fillAdded);
-  if (has("difference_family_wise")) defineTable("changed", ["model", "task", "quantity", "unit"], fillChanged);
+  defineTable("added", ["model", "task"], fillAdded, ["added_family_wise"]);
+  if (anyHas("difference_family_wise"))
+    defineTable("changed", ["model", "task", "quantity", "unit"], fillChanged, ["difference_family_wise"]);
 }

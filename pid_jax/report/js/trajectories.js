@@ -39,8 +39,11 @@ function drawTrajectories(s, width) {
     return bandTraces({ ...onLayers(s.model, x, series), name, panel, isShown: panel === 0, ...look });
   });
   const cuts = conditions.filter((c) => c !== 0);
+  const entropies = conditions.map((condition) => entropyOf(s, s.task, condition));
+  layout.yaxis.title.text = `${s.unit} about ${targetLabel()}`;
   if (byAtom && cuts.length === 1) layout.shapes = order.flatMap((_, panel) => windowShape(s, s.model, cuts[0], panel));
   if (!byAtom) layout.shapes = conditions.flatMap((c, panel) => windowShape(s, s.model, c, panel));
+  if (!byAtom) layout.shapes.push(...entropies.flatMap((value, panel) => entropyLine(value, panel)));
   const rows = lines.flatMap(({ where, atom, series }) => seriesRows(s, where, atom, series, s.unit));
   return { data, layout, rows, note: missing.join(" ") };
 }
@@ -97,5 +100,5 @@ function setUpTrajectories() {
   defineChoice("conditions", "Conditions", conditions, { several: true, initial: firstConditions });
   defineChoice("panels", "Panels", () => [["atom", "one for each atom"], ["condition", "one for each condition"]]);
   defineChart("trajectories", ["model", "task", "estimate", "unit", "axis", "panels", "conditions"], drawTrajectories);
-  defineTable("metrics", ["model", "unit"], fillMetrics);
+  defineTable("metrics", ["model", "unit"], fillMetrics, ["metric"]);
 }

@@ -47,9 +47,10 @@ function fillUniverses(s) {
 }
 
 function setUpUniverses() {
-  if (!has("universe_value")) return;
+  if (!anyHas("universe_value")) return;
   defineChoice("claim", "Claim", () => places("claim").map((i) => [i, valueAt("claim_text", { claim: i })]));
   const hasAmounts = places("claim").some((claim) => valueAt("claim_unit", { claim }) === "nats");
-  defineChart("universes", hasAmounts ? ["claim", "unit"] : ["claim"], drawUniverses);
-  defineTable("verdicts", ["model"], fillUniverses);
+  const needs = ["universe_value"];
+  defineChart("universes", hasAmounts ? ["claim", "unit"] : ["claim"], drawUniverses, needs);
+  defineTable("verdicts", ["model"], fillUniverses, needs);
 }

@@ -9,7 +9,10 @@ import pytest
 from pid_jax.cli.main import main
 from pid_jax.decompose.result import PIDEstimate
 from pid_jax.runtime.files import check_file, check_folder
+from pid_jax.study.files import save_studies
 from pid_jax.study.results import load_study
+from pid_jax.study.run import TargetStudy
+from tests.study_results import planted, planted_answer, planted_questions
 from tests.study_stores import CUT, make_store
 
 
@@ -209,7 +212,7 @@ def test_folders_that_are_read_only(tmp_path, monkeypatch):
 
 
 STUDY = '[[models]]\nname = "m"\nstore = "b"\nknockouts = ["k"]\n'
-SETTINGS = 'dims = [3, 3, 2]\ngaussianize = "copula"\ncompared = []\nreplicates = 50\n'
+SETTINGS = 'target = "final-norm"\ndims = [3, 3, 2]\ngaussianize = "copula"\ncompared = []\nreplicates = 50\n'
 
 
 @pytest.fixture(scope="module")
@@ -234,21 +237,39 @@ def test_a_study_file_to_results_and_page(pid_jax, study_folder):
     before = (out / "results.nc").read_bytes(), (out / "report.html").read_bytes()
     code, text, _ = pid_jax("study", study_folder / "study.toml", "--out", out)
     assert code == 0
-    assert "m: 4 of 4 cells are there and reused" in text
+    assert "4 of 4 cells are there and reused" in text
     assert ((out / "results.nc").read_bytes(), (out / "report.html").read_bytes()) == before
 
 
-@pytest.mark.parametrize("option", ["--seed", "--dims", "--tasks", "--knockout"])
+@pytest.mark.parametrize("option", ["--seed", "--dims", "--tasks", "--targets", "--knockout"])
 def test_options_that_a_study_file_has_entries_for(pid_jax, study_folder, option):
     code, _, err = pid_jax("study", study_folder / "study.toml", option, "1", "--out", study_folder / "out3")
     assert code == 1
     assert f"{option} and a study file were given" in " ".join(err.split())
 
 
+def test_a_report_of_all_targets_of_a_folder(pid_jax, tmp_path, monkeypatch):
+    """Files of the first state have plain names, those of other targets begin with the target."""
+    drawn = []
+    monkeypatch.setattr("pid_jax.plot.catalog.save_figures", lambda results, folder, prefix="": drawn.append(prefix))
+    made = {"answer": planted_answer(replicates=2), "final-norm": planted(replicates=2)}
+    studies = {name: TargetStudy(results=results) for name, results in made.items()}
+    studies["answer"] = TargetStudy(results=made["answer"], questions=planted_questions(made["answer"]))
+    written = [path.name for path in save_studies(studies, tmp_path)]
+    assert written == ["answer.nc", "questions.nc", "results.nc"]
+    code, _, _ = pid_jax("report", tmp_path, "--out", tmp_path / "out")
+    assert code == 0
+    assert drawn == ["answer-", ""]
+    assert "questions-data" in (tmp_path / "out" / "report.html").read_text()
+    code, _, err = pid_jax("report", tmp_path / "out", "--out", tmp_path / "out")
+    assert code == 1
+    assert "results.nc" in err
+
+
 @pytest.mark.slow
 def test_what_is_left_out_is_one_line_each(pid_jax, study_folder):
     stores = ("--store", study_folder / "b", "--knockout", study_folder / "k", "--knockout", study_folder / "o")
-    options = ("--dims", "3,3,2", "--gaussianize", "copula", "--out", study_folder / "out2")
+    options = ("--dims", "3,3,2", "--gaussianize", "copula", "--targets", "final-norm", "--out", study_folder / "out2")
     code, _, err = pid_jax("study", *stores, *options)
     assert code == 0
     assert "is left out: it was not made like" in " ".join(err.split())

@@ -181,15 +181,16 @@ def test_a_study_names_it_in_its_file_figures_and_page(tmp_path):
     make_store(tmp_path / "b")
     (tmp_path / "study.toml").write_text(
         'dims = [2, 2, 1]\ngaussianize = "bent"\ntested = "bent"\ncompared = ["nothing"]\nmeasures = ["mmi"]\n'
-        'replicates = 50\ntasks = ["a"]\n[[models]]\nname = "m"\nstore = "b"\n'
+        'replicates = 50\ntarget = "final-norm"\ntasks = ["a"]\n[[models]]\nname = "m"\nstore = "b"\n'
         '[multiverse]\ngaussianize = ["nothing", "bent"]\n'
     )
     config = read_config(tmp_path / "study.toml")
     assert config.spec.pid.gaussianize == config.spec.tested == Bent()
     assert config.multiverse is not None
     assert config.multiverse.gaussianizers == (NoGaussianization(), Bent())
-    results, problems = run_full_study(config, cells=tmp_path / "cells")
+    studies, problems = run_full_study(config, cells=tmp_path / "cells")
     assert not problems
+    results = studies["final-norm"].results
     assert set(results["gaussianized_by"].values.astype(str).ravel()) == {"Bent"}
     assert results["gaussianizer"].values.tolist() == ["Bent", "NoGaussianization"]
     assert results.attrs["tested_by"] == "Bent"

@@ -125,7 +125,8 @@ def test_claims_are_shown_as_they_were_judged(render, results):
     study["universe_verdict"][:, 0, 0] = ["supported"] * 4 + ["not supported"] * 2
     study["claim_value"][0, 0], study["claim_lower"][0, 0], study["claim_upper"][0, 0] = 0.5, 0.4, np.nan
     (said,) = headline(study)
-    assert said == "small: of 5 claims examined, 3 are supported, 1 is not supported and 1 is not testable here."
+    about = "small: of 5 claims examined, by information about the state"
+    assert said == f"{about}, 3 are supported, 1 is not supported and 1 is not testable here."
     row = claims(study)[0]["rows"][0]
     assert (row["symbol"], row["value"], row["interval"], row["others"]) == ("✓", "0.500", "", "3 of 5")
     text = render(study).text

@@ -18,6 +18,7 @@ STUDY = """
 dims = [3, 3, 2]
 gaussianize = "copula"
 compared = []
+target = "final-norm"
 replicates = 60
 
 [[models]]
@@ -30,6 +31,12 @@ conditions = ["image-question@all"]
 targets = ["answer-logits"]
 measures = ["mmi"]
 """
+
+
+def run_one(file, cells=None):
+    studies, lines = run_full_study(read_config(file), cells=cells)
+    assert list(studies) == ["final-norm"]
+    return studies["final-norm"].results, lines
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +52,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(folder):
-    return run_full_study(read_config(folder / "broken.toml"), cells=folder / "cells")
+    return run_one(folder / "broken.toml", cells=folder / "cells")
 
 
 @pytest.mark.slow
@@ -78,7 +85,7 @@ def test_it_is_the_sum_of_its_parts(folder, found):
     parts = run_study(models, spec=config.spec)
     assert "claim_value" not in parts
     whole = run_multiverse(add_metrics(parts), models, spec=config.spec, multiverse=config.multiverse or Multiverse())
-    results, lines = run_full_study(config, cells=folder / "cells")
+    results, lines = run_one(folder / "study.toml", cells=folder / "cells")
     assert len(lines) == 1
     for name in whole.variables:
         np.testing.assert_array_equal(whole[name], results[name], err_msg=str(name))
@@ -96,7 +103,7 @@ def test_all_of_it_survives_a_file(found, tmp_path):
 def test_a_condition_whose_store_cannot_be_opened_is_left_out(folder):
     text = STUDY.format(more="").replace('knockouts = ["k"]', 'knockouts = ["gone"]')
     (folder / "lost.toml").write_text(text.replace('targets = ["answer-logits"]', ""))
-    results, lines = run_full_study(read_config(folder / "lost.toml"), cells=folder / "cells")
+    results, lines = run_one(folder / "lost.toml", cells=folder / "cells")
     assert len(lines) == 1
     assert "gone is no activation store" in lines[0]
     assert results.sizes["universe"] == 2

@@ -6,9 +6,10 @@ import pytest
 
 from pid_jax.pid.broja import BROJA
 from pid_jax.pid.mmi import MMI
+from pid_jax.settings.categorical import CategoricalSpec, LinearClassifier
 from pid_jax.settings.estimate import PCA
 from pid_jax.settings.gaussianize import Copula, NoGaussianization, RealNVP
-from pid_jax.store.targets import AnswerLogits, FinalNorm, LogitLens
+from pid_jax.store.targets import Answer, AnswerLogits, FinalNorm, LogitLens
 from pid_jax.study.config import ModelConfig, open_models, read_config, study_spec
 from pid_jax.study.model import condition_name
 from pid_jax.study.multiverse import Multiverse, list_universes
@@ -81,8 +82,19 @@ def test_every_entry_arrives(tmp_path):
 def test_what_is_left_out_has_its_default(tmp_path):
     config = read_config(write(tmp_path, MODEL))
     assert config.spec == study_spec() == StudySpec()
+    assert config.targets == (Answer(), FinalNorm())
     assert config.multiverse is None
     assert config.seed == 0
+
+
+def test_targets_and_classifier(tmp_path):
+    config = read_config(write(tmp_path, 'targets = ["gold-answer", "logit-lens"]\nclassifier = "linear"\n' + MODEL))
+    assert config.targets == (Answer(of="gold"), LogitLens())
+    assert config.spec.target == LogitLens()
+    assert config.spec.categorical == CategoricalSpec(classifier=LinearClassifier())
+    assert read_config(write(tmp_path, 'target = "correctness"\n' + MODEL)).targets == (Answer(of="correct"),)
+    with pytest.raises(TypeError, match="categorical"):
+        StudySpec(categorical=LinearClassifier())  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize(
@@ -105,6 +117,10 @@ def test_what_is_left_out_has_its_default(tmp_path):
         ('measures = ["broja", "imin"]\n' + MODEL, r"measures\[1\] needs one of \['broja', 'mmi'\], got 'imin'"),
         ("replicates = 5\n" + MODEL, "at least 50 for standard errors, got 5"),
         ('keep = "some"\n' + MODEL, "keep needs one of .* got 'some'"),
+        ('targets = ["answer", "answer"]\n' + MODEL, "targets"),
+        ("targets = []\n" + MODEL, "targets"),
+        ('target = "answer"\ntargets = ["answer"]\n' + MODEL, "targets"),
+        ('classifier = "forest"\n' + MODEL, "classifier"),
         ('target = "logits"\n' + MODEL, "target needs one of .* got 'logits'"),
         ("multiverse = 3\n" + MODEL, "multiverse needs a table"),
         (MODEL + "[multiverse]\nfull = 1", "full needs true or false, got 1"),

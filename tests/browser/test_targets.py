@@ -1,0 +1,38 @@
+"""A page of two targets in a browser: charts follow the target, and questions are sorted."""
+
+import pytest
+
+from pid_jax.report.page import write_report
+from tests.browser.browsers import draw_all, open_page
+from tests.study_metrics import with_made_up_metrics
+from tests.study_results import planted, planted_answer, planted_questions
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    made = {"answer": planted_answer(replicates=2), "final-norm": planted(replicates=2)}
+    studies = {name: with_made_up_metrics(study) for name, study in made.items()}
+    path = tmp_path_factory.mktemp("both") / "index.html"
+    return write_report(studies, path, questions=planted_questions(studies["answer"]))
+
+
+def test_charts_follow_the_target(browser, both):
+    with open_page(browser, both) as page:
+        draw_all(page)
+        assert "about the answer" in page.locator("#chart-information").inner_text()
+        assert "none for information about the answer" in page.locator("#chart-spectra").inner_text()
+        page.locator("#chart-information select[data-choice=target]").select_option(index=1)
+        draw_all(page)
+        assert "about the state" in page.locator("#chart-information").inner_text()
+        assert page.locator("figure.chart .message").count() == 0
+        assert page.locator("#chart-trajectories select[data-choice=target]").evaluate("one => one.selectedIndex") == 1
+
+
+def test_questions_are_sorted_by_the_head_of_a_column(browser, both):
+    first = "#table-questions tbody tr:first-child td:last-child"
+    with open_page(browser, both) as page:
+        assert page.locator(first).inner_text() == "70.69"  # 49 nats
+        page.get_by_role("button", name="sort by Synergistic").click()
+        assert page.locator(first).inner_text() == "0.00"
