@@ -48,7 +48,7 @@ def read_answers(answer: Any, rare: Rare, name: str = "answer") -> Answers:
             f"{name} is {classes[0]!r} in all samples, so there is nothing to tell: leave the problem out, or add "
             "samples with other answers."
         )
-    problems = max(1, codes.size // codes.shape[-1])
+    problems = int(np.prod(values.shape[:-1]))
     counts = np.bincount(codes.ravel(), minlength=len(classes)) / problems
     few = counts < rare.fewest
     if not few.any():

@@ -33,8 +33,7 @@ def find_cells(posteriors: Float[Array, "n K"], cells: int, key: jax.Array) -> I
         blended = (1 - _BLEND) * centers + _BLEND * mean
         return posteriors @ jnp.log(jnp.maximum(blended, _TINY)).T
 
-    def add_center(carry: tuple, key: jax.Array) -> tuple:
-        nearest = carry
+    def add_center(nearest: Array, key: Array) -> tuple[Array, Array]:
         chosen = jax.random.categorical(key, jnp.log(jnp.maximum(nearest, _TINY)))
         center = posteriors[chosen]
         return jnp.minimum(nearest, negentropy - scores(center[None])[:, 0]), center

@@ -35,7 +35,8 @@ def whiten_folds(
         values, axes = jnp.linalg.eigh((centered * weights[:, None]).T @ centered / count)
         values, axes = values[::-1][:dim], axes[:, ::-1][:, :dim]
         is_kept = values > _RANK_CUT * jnp.maximum(values[0], jnp.finfo(x.dtype).tiny)
-        factors = jnp.where(is_kept, 1 / jnp.sqrt(jnp.where(is_kept, values, 1)), 0)
+        kept = jnp.asarray(jnp.where(is_kept, values, 1))
+        factors = jnp.where(is_kept, 1 / jnp.sqrt(kept), 0)
         return (centered @ (axes * factors)).astype(jnp.float32)
 
     each = jax.vmap(jax.vmap(one, in_axes=(None, 0)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from pid_jax.categorical.features import side_by_side, with_products
 from pid_jax.categorical.logistic import predict_along_path
-from pid_jax.categorical.network import Start, draw_start, predict_during_training
+from pid_jax.categorical.network import draw_start, predict_during_training
 from pid_jax.categorical.predictions import count_products, frequencies
 from pid_jax.runtime.by_type import by_type
 from pid_jax.runtime.devices import map_problems, over_devices
@@ -121,8 +122,8 @@ def _fit(
     *,
     own: Int[Array, "n"],
     rows: Int[Array, "F n"],
-    start: Start | None,
-    candidate: Classifier,
+    start: Any,
+    candidate: Any,
     classes: int,
     mesh: Mesh | None,
 ) -> Float[Array, "B C n K"]:

@@ -242,7 +242,7 @@ def _curve(
     before, last = values["standard_error"][-2:]
     # Samples stay in: the variance of the difference of two nested means is the difference of their variances.
     apart = np.sqrt(np.maximum(before**2 - last**2, 0))
-    parts = {
+    parts: dict[str, Any] = {
         name: Information(**dict(zip(INFORMATION, np.moveaxis(x, -1, 0), strict=True))) for name, x in values.items()
     }
     notes = (*samples.notes, *(note for _, some in points for note in some))

@@ -165,7 +165,7 @@ def _prepare(
 
     def train(carry: tuple, features: Float[Array, "n p"], rows: Int[Array, "m"], draws: Int[Array, "s b"]) -> tuple:
         def loss(parameters: dict, chosen: Int[Array, "b"]) -> Float[Array, ""]:
-            logits = network.apply(parameters, features[chosen])
+            logits: Any = network.apply(parameters, features[chosen])
             return optax.softmax_cross_entropy_with_integer_labels(logits, answer[chosen]).mean()
 
         def step(carry: tuple, drawn: Int[Array, "b"]) -> tuple:
@@ -174,7 +174,8 @@ def _prepare(
             return (optax.apply_updates(parameters, updates), state), None
 
         carry = lax.scan(step, carry, draws)[0]
-        return carry, jax.nn.log_softmax(network.apply(carry[0], features))
+        logits: Any = network.apply(carry[0], features)
+        return carry, jax.nn.log_softmax(logits)
 
     def advance(networks: tuple, draws: Int[Array, "s b"]) -> tuple[tuple, Float[Array, "F n K"]]:
         return jax.vmap(train, in_axes=(0, 0, 0, None))(networks, features, rows, draws)

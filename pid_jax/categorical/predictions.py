@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from pid_jax.categorical.features import side_by_side, whiten_folds, with_products
 from pid_jax.categorical.logistic import fit_path
-from pid_jax.categorical.network import Start, draw_start, fit_networks, training_rows
+from pid_jax.categorical.network import draw_start, fit_networks, training_rows
 from pid_jax.runtime.by_type import by_type
 from pid_jax.runtime.devices import map_problems, over_devices
 from pid_jax.runtime.precision import double_precision, single_precision
@@ -161,8 +162,8 @@ def _fit(
     training: Float[Array, "B F n"],
     rows: Int[Array, "B F m"],
     *,
-    start: Start | None,
-    candidate: Classifier,
+    start: Any,
+    candidate: Any,
     classes: int,
     mesh: Mesh | None,
 ) -> Float[Array, "B F n K"]:

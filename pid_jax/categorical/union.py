@@ -94,7 +94,9 @@ def union_information(
     first, second = (cut.tables.reshape(-1, *cut.tables.shape[2:]) for cut in cuts)
     tolerance = np.tile(np.array([_TOLERANCE] + [_ROUGH] * perturbations), len(classes))
     solved = solve_unions(first, second, tolerance)
-    lower, upper, lam, mu = (x.reshape(len(classes), 1 + perturbations, *x.shape[1:]) for x in solved[:4])
+    lower, upper, lam, mu = (
+        np.reshape(x, (len(classes), 1 + perturbations, *x.shape[1:])) for x in map(np.asarray, solved[:4])
+    )
     rows = np.arange(len(classes))[:, None]
     each = lam[rows, 0, cuts[0].cell, codes] + mu[rows, 0, cuts[1].cell, codes] - np.log(classes[rows, codes])
     loss = np.stack([cut.loss for cut in cuts], axis=-1)  # (B, copies, 2)

@@ -175,7 +175,8 @@ def _union_broja(p_1: np.ndarray, p_2: np.ndarray, tol: float) -> _Union:
     leading, cells, classes = p_1.shape[:-2], (p_1.shape[-2], p_2.shape[-2]), p_1.shape[-1]
     flat = [p.reshape(-1, n, classes) for p, n in zip((p_1, p_2), cells, strict=True)]
     with use_devices():
-        lower, upper, lam, mu, _ = solve_unions(flat[0], flat[1], np.full(len(flat[0]), tol))
+        solved = solve_unions(flat[0], flat[1], np.full(len(flat[0]), tol))
+    lower, upper, lam, mu = map(np.asarray, solved[:4])
     return _Union(
         lower.reshape(leading),
         upper.reshape(leading),

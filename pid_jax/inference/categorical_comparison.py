@@ -111,16 +111,16 @@ def compare_categorical(
     check_positive_int("resamples", resamples)
     level = spec.level if level is None else level
     check_between("level", level, 0, 1)
-    pair = [_read_condition(*one) for one in (("baseline", baseline), ("intervention", intervention))]
+    pair = [_read_condition("baseline", baseline), _read_condition("intervention", intervention)]
     _check_labels(baseline, intervention)
     joined = _join(pair)
     if ids is not None:
         check_same_ids(ids, joined[2].shape[-1])
     with use_devices():
-        samples = read_classified(*joined, spec)
+        samples = read_classified(joined[0], joined[1], joined[2], spec)
         both = estimate_classified(samples, spec, key, progress).reshape(samples.leading)
     before, after = (both.take(index) for index in (0, 1))
-    found = _infer(before, after, spec, resamples, level, np.asarray(jax.random.key_data(key)))
+    found: dict[str, Any] = _infer(before, after, spec, resamples, level, np.asarray(jax.random.key_data(key)))
     comparison = CategoricalComparison(
         **found,
         baseline=before,

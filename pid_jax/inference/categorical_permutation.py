@@ -94,9 +94,12 @@ def permute_categorical(
         ):
             gains.append(predict_forward(own, codes, fold, spec, len(samples.classes), each))
             progress(2 + number, _STEPS)
-    draw = _around_the_other if isinstance(null, ConditionalIndependence) else _permuted
     rng = np.random.default_rng(np.asarray(jax.random.key_data(for_null)))
-    informations, drawn = draw(_in_grains(np.stack(gains), fold), codes, fold, null, resamples, rng)
+    exact = _in_grains(np.stack(gains), fold)
+    if isinstance(null, ConditionalIndependence):
+        informations, drawn = _around_the_other(exact, codes, fold, null.source, resamples, rng)
+    else:
+        informations, drawn = _permuted(exact, codes, fold, resamples, rng)
     informations[:, samples.status != Status.OK] = np.nan  # before p-values are adjusted
     statistic, replicates = _named(informations), _named(drawn)
     progress(_STEPS, _STEPS)
@@ -129,7 +132,7 @@ def _in_grains(gains: np.ndarray, fold: np.ndarray) -> np.ndarray:
 
 
 def _permuted(
-    gains: np.ndarray, codes: np.ndarray, fold: np.ndarray, _: Null, resamples: int, rng: np.random.Generator
+    gains: np.ndarray, codes: np.ndarray, fold: np.ndarray, resamples: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return mean gains (3, B), and those of answers permuted within folds, alike in all problems (resamples, 3, B)."""
     tested = np.flatnonzero(fold > 0)
@@ -148,14 +151,14 @@ def _around_the_other(
     gains: np.ndarray,
     codes: np.ndarray,
     fold: np.ndarray,
-    null: ConditionalIndependence,
+    source: int,
     resamples: int,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean gain of both sources (3, B), and replicates where a source adds nothing (resamples, 3, B)."""
     tested = np.flatnonzero(fold > 0)
     reached = np.take_along_axis(gains[:, :, tested], codes[None, :, tested, None], axis=3)[..., 0]
-    other = reached[2 - null.source]
+    other = reached[2 - source]
     added = without_rounding(reached[2] - other)
     centered = added - added.mean(axis=1, keepdims=True)
     statistic = np.full((3, len(codes)), np.nan)
