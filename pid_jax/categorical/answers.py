@@ -45,7 +45,7 @@ def read_answers(answer: Any, rare: Rare, name: str = "answer") -> Answers:
     codes = codes.reshape(values.shape)
     if len(classes) == 1:
         raise ValueError(
-            f"{name} is {classes[0]!r} in all samples, so there is nothing to tell: leave the problem out, or add "
+            f"{name} is {classes[0].item()!r} in all samples, so no source has information about it: leave the problem out, or add "
             "samples with other answers."
         )
     problems = int(np.prod(values.shape[:-1]))
@@ -93,7 +93,8 @@ def as_labels(name: str, answer: Any) -> np.ndarray:
         TypeError: For numbers that are not whole, and for anything that is no answer.
         ValueError: For missing answers.
     """
-    raw = np.asarray(getattr(answer, "values", answer))
+    held = getattr(answer, "values", answer)  # a method of tensors
+    raw = to_numpy(name, answer) if callable(held) else np.asarray(held)
     if raw.dtype.kind in "US" and isinstance(answer, (list, tuple)):
         raw = np.array(answer, dtype=object)  # NumPy would have made strings of missing ones
     if raw.dtype.kind in "US" or not raw.size:

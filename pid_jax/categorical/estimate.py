@@ -90,7 +90,7 @@ def estimate_categorical_pid(
         >>> spec = CategoricalSpec(classifier=LinearClassifier())
         >>> found = estimate_categorical_pid(image, text, answer, spec=spec, key=jax.random.key(0)).in_bits()
         >>> print(f"{found.atoms.unique_1:.1f} of {found.entropy:.1f} bits from the image only")
-        0.8 of 1.0 bits from the image only
+        1.0 of 1.0 bits from the image only
 
     Not guaranteed: what no classifier learned is missing from the informations, mostly from synergy.
     """

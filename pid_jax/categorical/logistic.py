@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-_STEPS = 60  # of accelerated gradient descent at each penalty
+_STEPS = 100  # of accelerated gradient descent at each penalty
 _POWER_STEPS = 20
 _SAFETY = 1.1  # by which the largest eigenvalue may be underestimated
 _TINY = 1e-9

@@ -95,7 +95,7 @@ def predict(
 ) -> Predictions:
     """Fit all candidates for all problems and folds, and choose one for every problem.
 
-    The first candidate is chosen if it predicts held-out samples better than the frequencies do, and each later one if
+    A candidate is chosen if it predicts held-out samples better than the frequencies do and none was before, or if
     it predicts them better than the one chosen before by more than the standard error of their difference (Breiman,
     Friedman, Olshen & Stone 1984, Classification and Regression Trees, for that rule): a network that gains no more
     has often learned its training samples by heart.

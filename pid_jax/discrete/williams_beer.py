@@ -10,7 +10,7 @@ from pid_jax.pid.measure import Redundancy
 
 @dataclass(frozen=True)
 class IMin(Redundancy):
-    """Expected smaller specific information, I_min (Williams & Beer 2010), for tables only.
+    """Expected smaller specific information, I_min (Williams & Beer 2010), for tables and answers.
 
     Attributes:
         rank_cut: Without effect on tables.

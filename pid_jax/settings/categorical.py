@@ -28,7 +28,7 @@ class LinearClassifier:
             knows the frequencies of the classes only, and ends at the penalty with the best held-out likelihood.
     """
 
-    penalties: tuple[float, ...] = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
+    penalties: tuple[float, ...] = (0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001, 0.00003, 0.00001)
 
     def __post_init__(self) -> None:
         _check_penalties(type(self).__name__, self.penalties)
@@ -145,7 +145,7 @@ class CategoricalSpec:
     Attributes:
         classifier: What predicts the answer: `AutoClassifier`, or one of its candidates.
         components: Leading principal components of each source that classifiers see; their axes are fitted without the
-            samples that are held out.
+            samples that are held out, to four times as many components of all samples where columns are more than that.
         folds: Parts of the samples, each of which is predicted by classifiers that were fitted to the others.
         rare: What happens to answers with few samples: `PoolRare` or `DropRare`.
         cells: Cells into which the predictions of each source are cut at most; cells times classes are at most 640.

@@ -1,5 +1,6 @@
 """One cell of a study about answers: all layers of one task under one condition."""
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -85,7 +86,9 @@ def solve_answers(cell: AnswerData, spec: StudySpec, key: jax.Array, progress: P
     """
     measures = usable_measures(spec.measures)
     kept = np.flatnonzero(cell.codes >= 0)
-    found = estimate_classified(_classified(cell, kept, spec), spec.categorical, key, progress)
+    solved = next((one for one in measures if isinstance(one, BROJA)), measures[0])
+    settings = dataclasses.replace(spec.categorical, redundancy=solved)
+    found = estimate_classified(_classified(cell, kept, spec), settings, key, progress)
     by_measure = [_shares(found, measure) for measure in measures]
     data = _estimated(found, by_measure, cell) | accuracy_of(cell.answered, cell.weights)
     data["findings"] = ((), json.dumps([*cell.notes, *found.notes, *_left_out(spec.measures)]))

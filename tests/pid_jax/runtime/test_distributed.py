@@ -152,7 +152,7 @@ def test_a_killed_process_leaves_a_study_that_goes_on(folder, alone):
     assert there < whole
     before = {name: (folder / "killed" / name).stat().st_mtime_ns for name in there}
     results, lines = run_small(folder, folder / "killed")
-    assert lines == [f"m: {len(there)} of 6 cells are there and reused."]
+    assert lines == [f"m, final-norm state at the last position: {len(there)} of 6 cells are there and reused."]
     assert save_study(results, folder / "resumed.nc").read_bytes() == alone
     assert before == {name: (folder / "killed" / name).stat().st_mtime_ns for name in there}
 
