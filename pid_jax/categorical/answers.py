@@ -45,8 +45,8 @@ def read_answers(answer: Any, rare: Rare, name: str = "answer") -> Answers:
     codes = codes.reshape(values.shape)
     if len(classes) == 1:
         raise ValueError(
-            f"{name} is {classes[0].item()!r} in all samples, so no source has information about it: leave the problem out, or add "
-            "samples with other answers."
+            f"{name} is {classes[0].item()!r} in all samples, so no source has information about it: leave the problem "
+            "out, or add samples with other answers."
         )
     problems = int(np.prod(values.shape[:-1]))
     counts = np.bincount(codes.ravel(), minlength=len(classes)) / problems
