@@ -78,6 +78,11 @@ def _without_rare(
     return Answers(codes=codes, classes=(*_plain(classes[kept]), *([OTHER] * is_pooled)), notes=(note,))
 
 
+def class_shares(codes: np.ndarray, classes: int) -> np.ndarray:
+    """Return the frequencies of the classes in each problem (B, K), given the class of each sample (B, n)."""
+    return np.stack([np.bincount(one, minlength=classes) for one in codes]) / codes.shape[1]
+
+
 def _plain(classes: np.ndarray) -> tuple[Any, ...]:
     return tuple(classes.tolist())
 

@@ -19,6 +19,7 @@ from pid_jax.categorical.decision_input import (
 from pid_jax.categorical.decision_result import DecisionPID
 from pid_jax.categorical.recalibrate import Recalibrated, influence, recalibrate
 from pid_jax.categorical.union import Union, number_of_cells, union_of_posteriors
+from pid_jax.discrete.tables import entropy_of
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.status import Status
 from pid_jax.pid.atoms import QUANTITIES, PIDQuantities
@@ -155,7 +156,7 @@ def _decompose(read: DecisionInput, rows: np.ndarray, name: str, cells: int, lev
     moves = [influence(dual, one, answers) for dual, one in zip(duals, single, strict=True)]
     of_samples = np.sum(moves, axis=0) - answers @ np.log(classes)
     error = quantities(pointwise, replace(union, each=of_samples[None]), freedom)[1]
-    entropy = _entropy(classes)
+    entropy = entropy_of(classes, 1)
     return _Task(
         values=(estimate, error, shares),
         ends=intervals(estimate, error, level),
@@ -170,11 +171,6 @@ def _expected(answers: np.ndarray, posteriors: np.ndarray, classes: np.ndarray) 
     return np.sum(answers * np.where(answers > 0, gains, 0), axis=1)
 
 
-def _entropy(rows: np.ndarray) -> np.ndarray:
-    """Return the entropy of each distribution in the last axis."""
-    return -np.sum(rows * np.log(np.where(rows > 0, rows, 1)), axis=-1)
-
-
 def _found(union: Union, entropy: np.ndarray, given: np.ndarray, answers: np.ndarray) -> dict[str, Any]:
     """Collect fields of the result that are not atoms; `given` are the posteriors (3, n, K) as they came."""
     classes = answers.mean(axis=0)
@@ -184,7 +180,7 @@ def _found(union: Union, entropy: np.ndarray, given: np.ndarray, answers: np.nda
         "union_lower": union.lower[0],
         "union_upper": union.upper[0],
         "cell_loss": union.loss[0],
-        "claimed": entropy - _entropy(own).mean(axis=1),
+        "claimed": entropy - entropy_of(own, 1).mean(axis=1),
         "uncalibrated": np.array([_expected(answers, one, classes).mean() for one in own]),
         "shift": np.abs(own.mean(axis=1) - classes).sum(axis=1) / 2,
     }

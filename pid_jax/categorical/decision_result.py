@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from pid_jax.categorical.result import AnswerPID
+from pid_jax.categorical.result import AMOUNTS, AnswerPID
 from pid_jax.decompose.result import span
 from pid_jax.gaussian.information import Information
 
@@ -15,26 +15,12 @@ if TYPE_CHECKING:
     import xarray as xr
 
 TASK = "task"
-_AMOUNTS = (
-    "atoms",
-    "information",
-    "entropy",
-    "standard_error",
-    "lower",
-    "upper",
-    "pointwise",
-    "union_lower",
-    "union_upper",
-    "cell_loss",
-    "claimed",
-    "uncalibrated",
-)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class DecisionPID(
     AnswerPID,
-    amounts=_AMOUNTS,
+    amounts=(*AMOUNTS, "uncalibrated"),
     axes={
         "pointwise": ("sample",),
         "ids": ("sample",),

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pid_jax.categorical.answers import class_shares
 from pid_jax.categorical.assemble import (
     Pointwise,
     atoms_of,
@@ -27,6 +28,7 @@ from pid_jax.categorical.predictions import (
 from pid_jax.categorical.result import CategoricalPID
 from pid_jax.categorical.samples import SOURCES, Classified, read_classified
 from pid_jax.categorical.union import number_of_cells, union_information
+from pid_jax.discrete.tables import entropy_of
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.status import Status
 from pid_jax.pid.atoms import PIDQuantities
@@ -206,8 +208,8 @@ def decompose_predictions(
 ) -> _Found:
     """Turn predictions from source_1, source_2 and both, of so many dimensions each, into atoms."""
     classes = fits[0].log_probabilities.shape[-1]
-    shares = np.stack([np.bincount(one, minlength=classes) for one in codes]) / codes.shape[1]
-    entropy = -np.sum(shares * np.log(np.where(shares > 0, shares, 1)), axis=1)
+    shares = class_shares(codes, classes)
+    entropy = entropy_of(shares, 1)
     logs = [one.log_probabilities for one in fits]
     base = frequencies(codes, training, classes)
     pointwise = pointwise_information(logs, base, codes, fold)

@@ -1,5 +1,6 @@
 """What classifiers see of a source: whitened principal components of the samples that are not held out."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -8,7 +9,10 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from pid_jax.runtime.devices import over_devices
+from pid_jax.settings.categorical import Classifier, ProductClassifier
 
+# Arrays as large as the features that exist at a time while a classifier is fitted.
+_COPIES = 12
 # Directions with a smaller fraction of the leading variance are rounding noise.
 _RANK_CUT = 1e-10
 
@@ -68,3 +72,24 @@ def with_products(sources: tuple[Float[Array, "... d"], ...], leading: int) -> F
         cross = first[..., :, None] * second[..., None, :]
         products = [first**2, second**2, cross.reshape(*cross.shape[:-2], -1)]
     return jnp.concatenate([*sources, *products], axis=-1)
+
+
+def features_of(candidate: Classifier, sources: tuple[Float[Array, "... d"], ...]) -> Float[Array, "... p"]:
+    """Return what a classifier sees of the components of one source or of two."""
+    if isinstance(candidate, ProductClassifier):
+        return with_products(sources, candidate.leading)
+    return side_by_side(sources)
+
+
+def count_features(candidate: Classifier, dims: Sequence[int]) -> int:
+    """Count what a classifier sees of sources with so many components; see `features_of`."""
+    if not isinstance(candidate, ProductClassifier):
+        return sum(dims)
+    heads = [min(dim, candidate.leading) for dim in dims]
+    products = heads[0] * (heads[0] + 1) // 2 if len(heads) == 1 else sum(heads) + heads[0] * heads[1]
+    return sum(dims) + products
+
+
+def bytes_of_fit(candidate: Classifier, dims: Sequence[int], classes: int, weights: int) -> int:
+    """Return the memory that a classifier of one problem takes, given the number of weights of its samples in folds."""
+    return 4 * _COPIES * weights * (count_features(candidate, dims) + classes)

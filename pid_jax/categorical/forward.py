@@ -11,22 +11,17 @@ from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from pid_jax.categorical.features import side_by_side, with_products
+from pid_jax.categorical.features import bytes_of_fit, features_of
 from pid_jax.categorical.logistic import predict_along_path
 from pid_jax.categorical.network import draw_start, predict_during_training
-from pid_jax.categorical.predictions import count_products, frequencies
-from pid_jax.runtime.by_type import by_type
+from pid_jax.categorical.predictions import frequencies
 from pid_jax.runtime.devices import map_problems, over_devices
 from pid_jax.runtime.precision import single_precision
 from pid_jax.settings.categorical import (
     CategoricalSpec,
     Classifier,
-    LinearClassifier,
     NetworkClassifier,
-    ProductClassifier,
 )
-
-_COPIES = 12  # arrays as large as the features that exist at a time while a classifier is fitted
 
 
 def draw_common_folds(codes: np.ndarray, folds: int, seed: np.ndarray) -> np.ndarray:
@@ -110,7 +105,7 @@ def _candidate(
         if isinstance(candidate, NetworkClassifier):
             start = draw_start(candidate, sum(dims), classes, len(own), key)
         program = partial(_fit, own=own, rows=rows, start=start, candidate=candidate, classes=classes)
-        size = 4 * _COPIES * training[0].size * (count_products(candidate, dims) + sum(dims) + classes)
+        size = bytes_of_fit(candidate, dims, classes, training[0].size)
         return map_problems(program, tuple(sources), codes, training, bytes_each=size)
 
 
@@ -127,22 +122,12 @@ def _fit(
     classes: int,
     mesh: Mesh | None,
 ) -> Float[Array, "B C n K"]:
-    def path(features: Array, codes: Array, training: Array) -> Array:
-        return predict_along_path(
-            features, codes, training, own, jnp.asarray(candidate.penalties, jnp.float32), classes
-        )
-
-    def linear(sources: tuple, codes: Array, training: Array) -> Array:
-        return path(side_by_side(sources), codes, training)
-
-    def products(sources: tuple, codes: Array, training: Array) -> Array:
-        return path(with_products(sources, candidate.leading), codes, training)
-
-    def network(sources: tuple, codes: Array, training: Array) -> Array:
-        return predict_during_training(side_by_side(sources), codes, training, rows, own, start, candidate, classes)
-
-    cases = {LinearClassifier: linear, ProductClassifier: products, NetworkClassifier: network}
-    one = by_type("classifier", candidate, cases)
+    def one(sources: tuple, codes: Array, training: Array) -> Array:
+        seen = features_of(candidate, sources)
+        if isinstance(candidate, NetworkClassifier):
+            return predict_during_training(seen, codes, training, rows, own, start, candidate, classes)
+        penalties = jnp.asarray(candidate.penalties, jnp.float32)
+        return predict_along_path(seen, codes, training, own, penalties, classes)
 
     def every(*batch: Array) -> Array:
         return lax.map(lambda problem: one(*problem), batch)

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import norm
 
+from pid_jax.categorical.answers import class_shares
 from pid_jax.categorical.assemble import extra_variance, information_of, standard_error
 from pid_jax.categorical.estimate import predict_classified
 from pid_jax.categorical.result import SOURCES
 from pid_jax.categorical.samples import Classified, read_classified
 from pid_jax.decompose.dataset import Result
 from pid_jax.decompose.result import INFORMATION, describe_status, span
+from pid_jax.discrete.tables import entropy_of
 from pid_jax.gaussian.information import Information
 from pid_jax.runtime.checks import check_key
 from pid_jax.runtime.devices import use_devices
@@ -262,5 +264,4 @@ def _curve(
 def _entropy(samples: Classified) -> np.ndarray:
     """Return the entropy of the answer in each problem."""
     codes = np.broadcast_to(samples.codes, (len(samples.status), samples.codes.shape[-1]))
-    shares = np.stack([np.bincount(one, minlength=len(samples.classes)) for one in codes]) / codes.shape[1]
-    return -np.sum(shares * np.log(np.where(shares > 0, shares, 1)), axis=1)
+    return entropy_of(class_shares(codes, len(samples.classes)), 1)

@@ -12,24 +12,19 @@ from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from pid_jax.categorical.features import side_by_side, whiten_folds, with_products
+from pid_jax.categorical.features import bytes_of_fit, features_of, whiten_folds
 from pid_jax.categorical.logistic import fit_path
 from pid_jax.categorical.network import draw_start, fit_networks, training_rows
-from pid_jax.runtime.by_type import by_type
 from pid_jax.runtime.devices import map_problems, over_devices
 from pid_jax.runtime.precision import double_precision, single_precision
 from pid_jax.settings.categorical import (
     CategoricalSpec,
-    Classifier,
-    LinearClassifier,
     NetworkClassifier,
-    ProductClassifier,
 )
 
 FREQUENCIES = "frequencies"
 _TINY = 1e-9
 _ROUNDING = 1e-6  # nats that single precision leaves, by which no classifier is better
-_COPIES = 12  # arrays as large as the features that exist at a time while a classifier is fitted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,15 +109,14 @@ def predict(
     best = np.broadcast_to(known[:, :, None], (*training.shape, classes)).astype(np.float32)
     best_gain = _held_out(best, codes, training)
     names = np.full(count, FREQUENCIES, dtype="<U32")
-    width = sum(source.shape[-1] for source in sources)
+    dims = [source.shape[-1] for source in sources]
     rows = training_rows(training)
     for index, candidate in enumerate(spec.candidates):
-        each = count_products(candidate, [source.shape[-1] for source in sources]) + width
-        size = 4 * _COPIES * training[0].size * (each + classes)
+        size = bytes_of_fit(candidate, dims, classes, training[0].size)
         start = None
         with single_precision():
             if isinstance(candidate, NetworkClassifier):
-                start = draw_start(candidate, width, classes, rows.shape[-1], jax.random.fold_in(key, index))
+                start = draw_start(candidate, sum(dims), classes, rows.shape[-1], jax.random.fold_in(key, index))
             program = partial(_fit, start=start, candidate=candidate, classes=classes)
             found = map_problems(program, tuple(sources), codes, training, rows, bytes_each=size)
         gain = _held_out(found, codes, training)
@@ -147,14 +141,6 @@ def _replaced(old: tuple, chosen: np.ndarray, new: tuple) -> tuple[np.ndarray, n
     )
 
 
-def count_products(candidate: Classifier, dims: Sequence[int]) -> int:
-    """Count the products that a classifier sees."""
-    if not isinstance(candidate, ProductClassifier):
-        return 0
-    heads = [min(dim, candidate.leading) for dim in dims]
-    return heads[0] * (heads[0] + 1) // 2 if len(heads) == 1 else sum(heads) + heads[0] * heads[1]
-
-
 @partial(jax.jit, static_argnames=("candidate", "classes", "mesh"))
 def _fit(
     sources: tuple[Float[Array, "B F n d"], ...],
@@ -167,21 +153,13 @@ def _fit(
     classes: int,
     mesh: Mesh | None,
 ) -> Float[Array, "B F n K"]:
-    def path(features: Array, codes: Array, training: Array) -> Array:
-        return fit_path(features, codes, training, jnp.asarray(candidate.penalties, jnp.float32), classes)
-
-    def linear(sources: tuple, codes: Array, training: Array, _: Array) -> Array:
-        return path(side_by_side(sources), codes, training)
-
-    def products(sources: tuple, codes: Array, training: Array, _: Array) -> Array:
-        return path(with_products(sources, candidate.leading), codes, training)
-
-    def network(sources: tuple, codes: Array, training: Array, rows: Array) -> Array:
-        return fit_networks(side_by_side(sources), codes, training, rows, start, candidate, classes)
-
-    cases = {LinearClassifier: linear, ProductClassifier: products, NetworkClassifier: network}
-    one = by_type("classifier", candidate, cases)
     is_path = not isinstance(candidate, NetworkClassifier)
+
+    def one(sources: Any, codes: Array, training: Array, rows: Array) -> Array:
+        seen = features_of(candidate, sources)
+        if is_path:
+            return fit_path(seen, codes, training, jnp.asarray(candidate.penalties, jnp.float32), classes)
+        return fit_networks(seen, codes, training, rows, start, candidate, classes)
 
     def every(*batch: Array) -> Array:
         # The path of each problem ends where its own likelihood falls, so problems are solved one by one.

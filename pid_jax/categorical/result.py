@@ -12,7 +12,7 @@ from pid_jax.gaussian.information import Information
 from pid_jax.pid.atoms import PIDAtoms, PIDQuantities
 
 SOURCES = ("source_1", "source_2", "both")
-_AMOUNTS = (
+AMOUNTS = (
     "atoms",
     "information",
     "entropy",
@@ -23,10 +23,7 @@ _AMOUNTS = (
     "union_lower",
     "union_upper",
     "cell_loss",
-    "held_out",
     "claimed",
-    "learning",
-    "noise",
 )
 
 
@@ -81,7 +78,7 @@ class AnswerPID(Result):
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CategoricalPID(
     AnswerPID,
-    amounts=_AMOUNTS,
+    amounts=(*AMOUNTS, "held_out", "learning", "noise"),
     flat=("atoms", "information"),
     axes={
         "pointwise": (..., "sample"),

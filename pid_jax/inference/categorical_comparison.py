@@ -1,6 +1,6 @@
 """Differences between two conditions of the same samples, in what sources tell about a categorical answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,7 @@ from pid_jax.categorical.assemble import COMBINED, extra_variance, standard_erro
 from pid_jax.categorical.estimate import estimate_classified
 from pid_jax.categorical.result import CategoricalPID
 from pid_jax.categorical.samples import read_classified
-from pid_jax.decompose.dataset import Result
-from pid_jax.gaussian.status import Status
-from pid_jax.inference.differences_text import describe_differences
+from pid_jax.inference.difference_result import AMOUNTS, Differences, describe_differences
 from pid_jax.inference.intervals import in_errors, p_value_of, reach_of
 from pid_jax.inference.multiplicity import false_discovery_rate, family_wise_by_maximum
 from pid_jax.pid.atoms import PIDQuantities
@@ -37,7 +35,7 @@ Condition = Sequence[ArrayLike]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class CategoricalComparison(Result, amounts=("difference", "lower", "upper", "standard_error")):
+class CategoricalComparison(Differences, amounts=AMOUNTS):
     """Differences about a categorical answer, intervention minus baseline. Arrays have the leading axes of the input.
 
     Attributes:
@@ -57,28 +55,12 @@ class CategoricalComparison(Result, amounts=("difference", "lower", "upper", "st
         unit: "nats" or "bits".
     """
 
-    difference: PIDQuantities
-    lower: PIDQuantities
-    upper: PIDQuantities
-    standard_error: PIDQuantities
-    p_value: PIDQuantities
-    false_discovery: PIDQuantities
-    family_wise: PIDQuantities
     baseline: CategoricalPID
     intervention: CategoricalPID
-    level: float
-    notes: tuple[str, ...]
-    settings: Mapping[str, Any]
-    unit: str = "nats"
-
-    @property
-    def status(self) -> np.ndarray:
-        """`Status` of each problem: that of the baseline, or where this is `OK` that of the intervention."""
-        return np.where(self.baseline.status != Status.OK, self.baseline.status, self.intervention.status)
 
     def __repr__(self) -> str:
         """Show differences with intervals and p-values: those of one problem, or the ranges of many."""
-        return "\n".join(describe_differences(self, "CategoricalComparison"))
+        return "\n".join(describe_differences(self))
 
 
 def compare_categorical(

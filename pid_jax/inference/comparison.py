@@ -1,6 +1,6 @@
 """Differences between two conditions of the same samples, for all leading axes at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,16 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pid_jax.bias.sampling import check_correction
-from pid_jax.decompose.dataset import Result
 from pid_jax.decompose.result import VARIABLES, PIDEstimate
 from pid_jax.estimate.latents import estimate_latents, leave_out, map_to_latents
 from pid_jax.estimate.samples import check_spec, reduce_variables
-from pid_jax.gaussian.status import Status
 from pid_jax.inference.categorical_comparison import CategoricalComparison, compare_categorical
+from pid_jax.inference.difference_result import AMOUNTS, Differences, describe_differences
 from pid_jax.inference.differences import infer_differences
-from pid_jax.inference.differences_text import describe_differences
 from pid_jax.inference.neighbors import choose_length
-from pid_jax.pid.atoms import PIDQuantities
 from pid_jax.runtime.checks import (
     check_between,
     check_key,
@@ -44,7 +41,7 @@ _Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class PIDComparison(Result, amounts=("difference", "lower", "upper", "standard_error")):
+class PIDComparison(Differences, amounts=AMOUNTS):
     """Differences of atoms and informations, intervention minus baseline. Arrays have the leading axes of the input.
 
     Attributes:
@@ -64,28 +61,12 @@ class PIDComparison(Result, amounts=("difference", "lower", "upper", "standard_e
         unit: "nats" or "bits".
     """
 
-    difference: PIDQuantities
-    lower: PIDQuantities
-    upper: PIDQuantities
-    standard_error: PIDQuantities
-    p_value: PIDQuantities
-    false_discovery: PIDQuantities
-    family_wise: PIDQuantities
     baseline: PIDEstimate
     intervention: PIDEstimate
-    level: float
-    notes: tuple[str, ...]
-    settings: Mapping[str, Any]
-    unit: str = "nats"
-
-    @property
-    def status(self) -> np.ndarray:
-        """`Status` of each problem: that of the baseline, or where this is `OK` that of the intervention."""
-        return np.where(self.baseline.status != Status.OK, self.baseline.status, self.intervention.status)
 
     def __repr__(self) -> str:
         """Show differences with intervals and p-values: those of one problem, or the ranges of many."""
-        lines = describe_differences(self, "PIDComparison")
+        lines = describe_differences(self)
         named = {"baseline": self.baseline, "intervention": self.intervention}
         lines += [f"  {'finding:':<12}{name}: {text}" for name, one in named.items() for text in one.findings]
         return "\n".join(lines)
