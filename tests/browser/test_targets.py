@@ -1,6 +1,7 @@
 """A page of two targets in a browser: charts follow the target, and questions are sorted."""
 
 import pytest
+from playwright.sync_api import expect
 
 from pid_jax.report.page import write_report
 from tests.browser.browsers import draw_all, open_page
@@ -33,6 +34,6 @@ def test_charts_follow_the_target(browser, both):
 def test_questions_are_sorted_by_the_head_of_a_column(browser, both):
     first = "#table-questions tbody tr:first-child td:last-child"
     with open_page(browser, both) as page:
-        assert page.locator(first).inner_text() == "70.69"  # 49 nats
+        expect(page.locator(first)).to_have_text("70.69")  # 49 nats
         page.get_by_role("button", name="sort by Synergistic").click()
-        assert page.locator(first).inner_text() == "0.00"
+        expect(page.locator(first)).to_have_text("0.00")

@@ -17,6 +17,7 @@ from tests.study_process import run_small
 from tests.study_stores import CUT, EARLY, make_store
 
 LAYERS = 3
+TARGET = "final-norm state at the last position"
 STUDY = """
 dims = [3, 3, 2]
 gaussianize = "copula"
@@ -152,7 +153,7 @@ def test_a_killed_process_leaves_a_study_that_goes_on(folder, alone):
     assert there < whole
     before = {name: (folder / "killed" / name).stat().st_mtime_ns for name in there}
     results, lines = run_small(folder, folder / "killed")
-    assert lines == [f"m, final-norm state at the last position: {len(there)} of 6 cells are there and reused."]
+    assert lines == [f"m, {TARGET}: {len(there)} of 6 cells are there and reused."]
     assert save_study(results, folder / "resumed.nc").read_bytes() == alone
     assert before == {name: (folder / "killed" / name).stat().st_mtime_ns for name in there}
 
@@ -175,7 +176,7 @@ def test_two_processes_of_slurm_go_on_where_one_of_two_was_killed(folder, alone)
     there = len(list((folder / "twice").glob("*.nc")))
     codes, errors = start(folder, "twice", environments=by_slurm)
     assert codes == [0, 0], errors
-    assert said_by(folder, "twice", 0)["lines"] == [f"m: {there} of 6 cells are there and reused."]
+    assert said_by(folder, "twice", 0)["lines"] == [f"m, {TARGET}: {there} of 6 cells are there and reused."]
     assert (folder / "twice-0.nc").read_bytes() == alone
 
 
