@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import norm
 
 from pid_jax.categorical.union import Union
+from pid_jax.categorical.unseen import Unseen, union_response
 from pid_jax.gaussian.information import Information
 from pid_jax.pid.atoms import PIDAtoms, PIDQuantities
 
@@ -19,9 +20,6 @@ COMBINED = {
     "i_2": (0, 1, 0, 0),
     "i_12": (0, 0, 1, 0),
 }
-# Variances of what was added for learning, and subtracted for noise, as shares of their squares; variance of a value
-# that lies anywhere in an interval, as a share of its squared width.
-LEARNING_SHARE, NOISE_SHARE, WIDTH_SHARE = 0.1, 0.5, 1 / 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,50 +76,41 @@ def union_estimate(union: Union, information: np.ndarray) -> tuple[np.ndarray, n
     """Return the union information and the width of the interval that it is the middle of, (B,) each.
 
     The interval is the certified one, cut where the union information is less than that of a source, or more than the
-    sum of both; what noise of the predictions adds is subtracted.
+    sum of both or than I_12; what noise of the predictions adds is subtracted.
     """
     i_1, i_2 = np.maximum(information[:, 0], 0), np.maximum(information[:, 1], 0)
     least, most = np.maximum(i_1, i_2), i_1 + i_2
     low = np.clip(union.lower, least, most)
-    high = np.clip(union.upper, low, most)
+    high = np.maximum(low, np.minimum(np.minimum(union.upper, most), information[:, 2]))
     return np.clip((low + high) / 2 - union.noise, least, most), high - low
 
 
 def quantities(
-    pointwise: Pointwise, union: Union, coefficients: np.ndarray
+    pointwise: Pointwise, union: Union, freedom: np.ndarray
 ) -> tuple[PIDQuantities, PIDQuantities, PIDQuantities]:
     """Combine informations and the union information into the atoms.
 
     Args:
         pointwise: Informations of every sample.
         union: Union information.
-        coefficients: Coefficients of linear classifiers of source_1, source_2 and both (3,). Where there is nothing to
-            learn, 2 n times a gain in mean likelihood scatters like a χ² variable with as many degrees of freedom.
+        freedom: Covariances of the informations where there is nothing to learn (B, 3, 3), see `shared_freedom`.
 
     Returns:
         Estimates (B,), standard errors (B,), and the share of every sample (B, n), whose mean is the estimate.
     """
     total, width = union_estimate(union, pointwise.information)
     each = np.concatenate([pointwise.each, (union.each + (total - union.each.mean(axis=1))[:, None])[:, None]], axis=1)
-    extra = extra_variance(pointwise.learning, width, union.noise, coefficients / each.shape[-1] ** 2)
+    unseen = Unseen(
+        learning=pointwise.learning,
+        freedom=freedom,
+        response=union_response(union.each, pointwise.each[:, :2]),
+        width=width,
+        noise=union.noise,
+    )
     shares = {name: np.tensordot(np.array(weights), each, axes=(0, 1)) for name, weights in COMBINED.items()}
     estimates = {name: share.mean(axis=1) for name, share in shares.items()}
-    errors = {name: standard_error(share, extra @ np.square(COMBINED[name])) for name, share in shares.items()}
+    errors = {name: standard_error(share, unseen.variance(COMBINED[name])) for name, share in shares.items()}
     return PIDQuantities(**estimates), PIDQuantities(**errors), PIDQuantities(**shares)
-
-
-def extra_variance(learning: np.ndarray, width: np.ndarray, noise: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-    """Return the variances of I_1, I_2, I_12 and I_∪ that the scatter of samples does not show (B, 4).
-
-    Args:
-        learning: What was added to the three informations (B, 3).
-        width: Width of the interval of the union information (B,).
-        noise: What was subtracted from it (B,).
-        coefficients: Number of coefficients of the three classifiers over the squared number of samples (3,).
-    """
-    of_information = LEARNING_SHARE * learning**2 + coefficients / 2
-    of_union = WIDTH_SHARE * width**2 + NOISE_SHARE * noise**2
-    return np.concatenate([of_information, of_union[:, None]], axis=1)
 
 
 def standard_error(shares: np.ndarray, extra: np.ndarray) -> np.ndarray:

@@ -1,36 +1,34 @@
-"""Union information of measures that need the informations of each source only: MMI and I_min."""
+"""Union information of measures that need the informations of each source only, such as MMI and I_min."""
 
-from collections.abc import Callable
+import dataclasses
 
 import numpy as np
 
-from pid_jax.categorical.assemble import Pointwise
+from pid_jax.categorical.assemble import Pointwise, atoms_of, intervals, quantities
+from pid_jax.categorical.result import CategoricalPID
 from pid_jax.categorical.union import Union
-from pid_jax.discrete.williams_beer import IMin
-from pid_jax.pid.broja import BROJA
+from pid_jax.categorical.unseen import shared_freedom
+from pid_jax.decompose.result import INFORMATION
+from pid_jax.discrete.measures import ClassMeasure, class_measure_of
 from pid_jax.pid.measure import Redundancy
-from pid_jax.pid.mmi import MMI
-from pid_jax.runtime.by_type import by_type
+from pid_jax.settings.estimate import spec_to_dict
 
 
-def closed_union(redundancy: Redundancy, pointwise: Pointwise, codes: np.ndarray) -> Union | None:
-    """Return the union information of a measure that needs no predictions beyond the informations; None for BROJA.
+def closed_union(measure: ClassMeasure, pointwise: Pointwise, codes: np.ndarray) -> Union:
+    """Return the union information of a measure that needs no predictions beyond the informations.
 
-    It has no cells, no noise and no gap. Every sample has the share that both sources have less what is redundant of
-    it: for `MMI` that of the source that tells less, for `IMin` that of the source that tells less about its class.
+    It has no cells, no noise and no gap. Every sample has the share that both sources have less what is redundant.
 
     Args:
-        redundancy: The measure.
+        measure: A measure with `redundant`.
         pointwise: Informations of every sample.
         codes: Class of each sample (B, n).
 
     Source: Barrett (2015), Phys. Rev. E 91, 052802; Williams & Beer (2010), arXiv:1004.2515.
     """
-    share_of = check_redundancy(redundancy)
-    if share_of is None:
-        return None
+    assert measure.redundant is not None
     sources = pointwise.each[:, :2]
-    each = sources.sum(axis=1) - share_of(sources, codes)
+    each = sources.sum(axis=1) - measure.redundant(sources, codes)
     total = each.mean(axis=1)
     nothing = np.zeros((len(codes), 2))
     return Union(
@@ -43,31 +41,51 @@ def closed_union(redundancy: Redundancy, pointwise: Pointwise, codes: np.ndarray
     )
 
 
-def _least(sources: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Return the informations of the source (B, 2, n) that tells less."""
-    least = sources.mean(axis=2).argmin(axis=1)
-    return sources[np.arange(len(codes)), least]
+def with_measure(found: CategoricalPID, redundancy: Redundancy) -> CategoricalPID:
+    """Decompose the informations of an estimate by another measure, without new predictions.
 
-
-def _least_of_classes(sources: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Return the informations of the source that tells less about the class of each sample."""
-    members = codes[:, :, None] == np.arange(codes.max() + 1)
-    sums = np.einsum("bsn,bnk->bsk", sources, members)
-    least = np.take_along_axis(sums.argmin(axis=1), codes, axis=1)  # (B, n)
-    return np.take_along_axis(sources, least[:, None], axis=1)[:, 0]
-
-
-_SHARES: dict[type, Callable[[np.ndarray, np.ndarray], np.ndarray] | None] = {
-    BROJA: None,
-    MMI: _least,
-    IMin: _least_of_classes,
-}
-
-
-def check_redundancy(redundancy: Redundancy) -> Callable[[np.ndarray, np.ndarray], np.ndarray] | None:
-    """Return what a measure takes as redundant of each sample; None for BROJA, which has to be solved for.
+    Args:
+        found: An estimate in nats with one leading axis.
+        redundancy: A measure that needs the informations of each source only.
 
     Raises:
-        TypeError: For measures that are not defined for classes.
+        TypeError: For a measure that takes predictions of the sources.
     """
-    return by_type("CategoricalSpec(redundancy=...)", redundancy, _SHARES)
+    measure = class_measure_of(redundancy)
+    if measure.redundant is None:
+        raise TypeError(
+            f"redundancy needs a measure of informations alone, got {redundancy!r}: estimate again with it."
+        )
+    pointwise = pointwise_of(found)
+    union = closed_union(measure, pointwise, found.answer)
+    estimate, error, shares = quantities(pointwise, union, freedom_of(found))
+    lower, upper = intervals(estimate, error, found.level)
+    return dataclasses.replace(
+        found,
+        atoms=atoms_of(estimate),
+        standard_error=error,
+        lower=lower,
+        upper=upper,
+        pointwise=shares,
+        union_lower=union.lower,
+        union_upper=union.upper,
+        cell_loss=union.loss,
+        noise=union.noise,
+        temperature=union.temperature,
+        settings={**found.settings, "redundancy": spec_to_dict(redundancy)},
+    )
+
+
+def pointwise_of(found: CategoricalPID) -> Pointwise:
+    """Return the informations of every sample of an estimate with one leading axis."""
+    return Pointwise(
+        each=np.stack([getattr(found.pointwise, name) for name in INFORMATION], axis=1),
+        held_out=np.stack([getattr(found.held_out, name) for name in INFORMATION], axis=1),
+        learning=np.stack([getattr(found.learning, name) for name in INFORMATION], axis=1),
+    )
+
+
+def freedom_of(found: CategoricalPID) -> np.ndarray:
+    """Return what `shared_freedom` does for an estimate with one leading axis (B, 3, 3)."""
+    dims = np.array([*found.dims, sum(found.dims)])
+    return shared_freedom(found.classifier, dims, len(found.classes), found.samples)

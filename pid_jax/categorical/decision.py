@@ -59,7 +59,7 @@ def decision_pid(
             decomposed by itself, over its own candidates.
         answer: "model" for what the model answers, "gold" for what is right. Samples without a gold answer among the
             candidates are left out of the latter.
-        cells: Cells into which the posteriors of each source are cut at most; cells times classes are at most 640.
+        cells: Cells into which the posteriors of each source are cut at most; see `CategoricalSpec`.
         level: Probability with which an interval covers the value that more samples would have.
         key: A JAX random key.
 
@@ -151,7 +151,7 @@ def _decompose(read: DecisionInput, rows: np.ndarray, name: str, cells: int, lev
     size = number_of_cells(cells, len(kept), len(rows))
     union, duals = union_of_posteriors(np.stack([one.posteriors for one in single]), answers, size, key)
     # Where nothing is known, 2 n times a fitted information is a χ² variable with the freedom of one temperature.
-    freedom = np.array([1.0, 1.0, float(read.is_gold)])
+    freedom = np.diag([1.0, 1.0, float(read.is_gold)])[None] / (2 * len(rows) ** 2)
     estimate, _, shares = quantities(pointwise, union, freedom)
     moves = [influence(dual, one, answers) for dual, one in zip(duals, single, strict=True)]
     of_samples = np.sum(moves, axis=0) - answers @ np.log(classes)

@@ -28,6 +28,8 @@ from pid_jax.categorical.predictions import (
 from pid_jax.categorical.result import CategoricalPID
 from pid_jax.categorical.samples import SOURCES, Classified, read_classified
 from pid_jax.categorical.union import number_of_cells, union_information
+from pid_jax.categorical.unseen import shared_freedom
+from pid_jax.discrete.measures import class_measure_of
 from pid_jax.discrete.tables import entropy_of
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.status import Status
@@ -142,17 +144,36 @@ class Predicted:
         base = frequencies(self.codes, self.training, logs[0].shape[-1])
         return pointwise_information(logs, base, self.codes, self.fold)
 
+    @property
+    def classifiers(self) -> np.ndarray:
+        """Names of the classifiers of source_1, source_2 and both (B, 3)."""
+        return np.stack([one.classifier for one in self.fits], axis=-1)
+
+    @property
+    def shared_freedom(self) -> np.ndarray:
+        """Covariances of the informations where there is nothing to learn (B, 3, 3)."""
+        classes = self.fits[0].log_probabilities.shape[-1]
+        return shared_freedom(self.classifiers, self.dims, classes, self.codes.shape[-1])
+
 
 def predict_classified(
-    samples: Classified, spec: CategoricalSpec, keys: jax.Array, progress: Progress = no_progress
+    samples: Classified,
+    spec: CategoricalSpec,
+    keys: jax.Array,
+    progress: Progress = no_progress,
+    strata: np.ndarray | None = None,
 ) -> Predicted:
-    """Predict the answers of all problems, given keys for reduction, folds and fits."""
+    """Predict the answers of all problems, given keys for reduction, folds and fits.
+
+    Folds have about equally many samples of each class, or of each group in `strata` (B, n).
+    """
     for_reduction, for_folds, for_fits = keys
     reduced = reduce_sources(samples, spec, for_reduction)
     progress(1, _STEPS)
     count, classes = len(samples.status), len(samples.classes)
     codes = np.ascontiguousarray(np.broadcast_to(samples.codes, (count, samples.codes.shape[-1])))
-    fold = draw_folds(codes, spec.folds, np.asarray(jax.random.key_data(for_folds)))
+    groups = codes if strata is None else strata
+    fold = draw_folds(groups, spec.folds, np.asarray(jax.random.key_data(for_folds)))
     training = training_weights(fold, spec.folds)
     seen = [
         whiten_source(np.broadcast_to(one.scores, (count, *one.scores.shape[1:])), training, spec.components)
@@ -174,17 +195,21 @@ def predict_classified(
 
 
 def estimate_classified(
-    samples: Classified, spec: CategoricalSpec, key: jax.Array, progress: Progress = no_progress
+    samples: Classified,
+    spec: CategoricalSpec,
+    key: jax.Array,
+    progress: Progress = no_progress,
+    strata: np.ndarray | None = None,
 ) -> CategoricalPID:
-    """Estimate all problems of checked samples; see `estimate_categorical_pid`. There is one leading axis."""
+    """Estimate all problems of checked samples, with one leading axis; see `estimate_categorical_pid`.
+
+    Folds have about equally many samples of each class, or of each group in `strata` (B, n).
+    """
     keys = jax.random.split(key, 4)
-    predicted = predict_classified(samples, spec, keys[:3], progress)
-    found = decompose_predictions(
-        predicted.fits, predicted.codes, predicted.fold, predicted.training, predicted.dims, spec, keys[3]
-    )
+    predicted = predict_classified(samples, spec, keys[:3], progress, strata)
+    found = _decompose(predicted, spec, keys[3])
     progress(_STEPS, _STEPS)
-    notes = (*samples.notes, *predicted.notes)
-    result = _result(found, predicted.fits, samples, predicted.codes, predicted.dims, notes, spec)
+    result = _result(found, predicted, samples, spec)
     return result.without(samples.status)
 
 
@@ -197,27 +222,21 @@ class _Found:
     union: Any
 
 
-def decompose_predictions(
-    fits: list[Predictions],
-    codes: np.ndarray,
-    fold: np.ndarray,
-    training: np.ndarray,
-    dims: np.ndarray,
-    spec: CategoricalSpec,
-    key: jax.Array,
-) -> _Found:
-    """Turn predictions from source_1, source_2 and both, of so many dimensions each, into atoms."""
-    classes = fits[0].log_probabilities.shape[-1]
+def _decompose(predicted: Predicted, spec: CategoricalSpec, key: jax.Array) -> _Found:
+    """Turn predictions into atoms."""
+    codes = predicted.codes
+    logs = [one.log_probabilities for one in predicted.fits]
+    classes = logs[0].shape[-1]
     shares = class_shares(codes, classes)
     entropy = entropy_of(shares, 1)
-    logs = [one.log_probabilities for one in fits]
-    base = frequencies(codes, training, classes)
-    pointwise = pointwise_information(logs, base, codes, fold)
+    pointwise = predicted.pointwise
     rows, columns = np.arange(len(codes))[:, None], np.arange(codes.shape[1])
-    held_out = [log[rows, fold, columns] for log in logs]
+    held_out = [log[rows, predicted.fold, columns] for log in logs]
     worth = np.minimum(pointwise.information[:, :2], entropy[:, None] - 1e-9)
-    union = closed_union(spec.redundancy, pointwise, codes)
-    if union is None:
+    measure = class_measure_of(spec.redundancy)
+    if measure.redundant is not None:
+        union = closed_union(measure, pointwise, codes)
+    else:
         union = union_information(
             (held_out[0], held_out[1]),
             (logs[0] - logs[0].mean(axis=1, keepdims=True), logs[1] - logs[1].mean(axis=1, keepdims=True)),
@@ -231,22 +250,14 @@ def decompose_predictions(
     claimed = np.stack([entropy + np.sum(np.exp(x) * x, axis=2, dtype=np.float64).mean(axis=1) for x in held_out], 1)
     return _Found(
         pointwise=pointwise,
-        values=quantities(pointwise, union, dims * (classes - 1)),
+        values=quantities(pointwise, union, predicted.shared_freedom),
         claimed=claimed,
         entropy=entropy,
         union=union,
     )
 
 
-def _result(
-    found: _Found,
-    fits: list[Predictions],
-    samples: Classified,
-    codes: np.ndarray,
-    dims: np.ndarray,
-    notes: tuple[str, ...],
-    spec: CategoricalSpec,
-) -> CategoricalPID:
+def _result(found: _Found, predicted: Predicted, samples: Classified, spec: CategoricalSpec) -> CategoricalPID:
     estimate, error, shares = found.values
     lower, upper = intervals(estimate, error, spec.level)
     union = found.union
@@ -254,12 +265,12 @@ def _result(
         atoms=atoms_of(estimate),
         information=Information(i_1=estimate.i_1, i_2=estimate.i_2, i_12=estimate.i_12),
         entropy=found.entropy,
-        status=np.full(len(codes), Status.OK),
+        status=np.full(len(predicted.codes), Status.OK),
         standard_error=error,
         lower=lower,
         upper=upper,
         pointwise=shares,
-        answer=codes,
+        answer=predicted.codes,
         kept=samples.kept,
         union_lower=union.lower,
         union_upper=union.upper,
@@ -269,10 +280,10 @@ def _result(
         learning=information_of(found.pointwise.learning),
         noise=union.noise,
         temperature=union.temperature,
-        classifier=np.stack([one.classifier for one in fits], axis=-1),
+        classifier=predicted.classifiers,
         classes=samples.classes,
-        dims=tuple(dims[:2].tolist()),
+        dims=tuple(predicted.dims[:2].tolist()),
         level=spec.level,
-        notes=notes,
+        notes=(*samples.notes, *predicted.notes),
         settings=spec_to_dict(spec),
     )

@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm
 
 from pid_jax.categorical.answers import class_shares
-from pid_jax.categorical.assemble import extra_variance, information_of, standard_error
+from pid_jax.categorical.assemble import COMBINED, information_of, standard_error
 from pid_jax.categorical.estimate import predict_classified
 from pid_jax.categorical.result import SOURCES
 from pid_jax.categorical.samples import Classified, read_classified
+from pid_jax.categorical.unseen import Unseen
 from pid_jax.decompose.dataset import Result
 from pid_jax.decompose.result import INFORMATION, describe_status, span
 from pid_jax.discrete.tables import entropy_of
@@ -220,11 +221,18 @@ def _point(
     """Return informations (B, 3) of one subset, and notes."""
     predicted = predict_classified(samples, spec, keys, progress)
     pointwise = predicted.pointwise
-    count = len(predicted.codes)
-    coefficients = predicted.dims * (len(samples.classes) - 1) / predicted.codes.shape[1] ** 2
-    none = np.zeros(count)
-    extra = extra_variance(pointwise.learning, none, none, coefficients)[:, :3]
-    errors = [standard_error(pointwise.each[:, index], extra[:, index]) for index in range(3)]
+    none = np.zeros(len(predicted.codes))
+    unseen = Unseen(
+        learning=pointwise.learning,
+        freedom=predicted.shared_freedom,
+        response=np.zeros((len(none), 2)),
+        width=none,
+        noise=none,
+    )
+    errors = [
+        standard_error(pointwise.each[:, index], unseen.variance(COMBINED[name]))
+        for index, name in enumerate(INFORMATION)
+    ]
     return {
         "information": pointwise.information,
         "held_out": pointwise.held_out,

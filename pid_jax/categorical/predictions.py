@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 from pid_jax.categorical.features import bytes_of_fit, features_of, whiten_folds
 from pid_jax.categorical.logistic import fit_path
 from pid_jax.categorical.network import draw_start, fit_networks, training_rows
+from pid_jax.categorical.unseen import alone
 from pid_jax.runtime.devices import map_problems, over_devices
 from pid_jax.runtime.precision import double_precision, single_precision
 from pid_jax.settings.categorical import (
@@ -124,10 +125,10 @@ def predict(
         needed = np.where(names == FREQUENCIES, _ROUNDING, more.std(axis=1) / np.sqrt(more.shape[1]))
         chosen = more.mean(axis=1) > needed
         best, best_gain, names = _replaced((best, best_gain, names), chosen, (found, gain, type(candidate).__name__))
-    for number, part in enumerate(parts, start=1):
+    for number, part in enumerate(parts):
         gain = _held_out(part.log_probabilities, codes, training)
         chosen = gain.mean(axis=1) > best_gain.mean(axis=1) + _ROUNDING
-        kept = (part.log_probabilities, gain, f"source_{number} alone")
+        kept = (part.log_probabilities, gain, alone(number))
         best, best_gain, names = _replaced((best, best_gain, names), chosen, kept)
     return Predictions(log_probabilities=best, classifier=names)
 

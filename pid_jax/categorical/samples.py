@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pid_jax.categorical.answers import Answers, read_answers
-from pid_jax.categorical.closed_union import check_redundancy
+from pid_jax.discrete.measures import class_measure_of
 from pid_jax.gaussian.status import Status
 from pid_jax.normality.sentences import name_places
 from pid_jax.runtime.checks import check_finite, check_leading_axes, check_paired, read_samples
@@ -41,7 +41,7 @@ class Classified:
 
 def read_classified(source_1: ArrayLike, source_2: ArrayLike, answer: Any, spec: CategoricalSpec) -> Classified:
     """Check sources and answers, pool or leave out rare answers, and set problems apart that hold NaN."""
-    check_redundancy(spec.redundancy)
+    class_measure_of(spec.redundancy, "CategoricalSpec(redundancy=...)")
     named = [(name, read_samples(name, value)) for name, value in zip(SOURCES, (source_1, source_2), strict=True)]
     answers = read_answers(answer, spec.rare)
     as_columns = answers.codes[..., None]
@@ -100,7 +100,7 @@ def _check_classes(codes: np.ndarray, answers: Answers, status: np.ndarray, spec
     counts = np.stack([np.bincount(one, minlength=count) for one in codes])
     is_single = (counts > 0).sum(axis=1) < 2
     if is_single.all():
-        raise ValueError("answer is the same in all samples of every problem, so there is nothing to tell.")
+        raise ValueError("answer is the same in all samples of every problem, so that nothing can be known about it.")
     notes = []
     if is_single.any():
         here = np.broadcast_to(is_single, status.shape)

@@ -17,8 +17,9 @@ from pid_jax.discrete.batch import solve_unions
 from pid_jax.runtime.devices import map_problems, over_devices
 from pid_jax.runtime.precision import double_precision
 
-# Cells times classes at most: the linear systems of the solver have as many unknowns.
-LARGEST_SYSTEM = 640
+# Cells times classes: the linear systems of the solver have as many unknowns. The larger bound is for as many cells as
+# classes, without which no cell can stand for each of them.
+LARGEST_SYSTEM, LARGEST_FOR_CLASSES = 640, 1280
 FEWEST_CELLS = 8
 # Gaps in nats at which the solver stops: of the estimate, of perturbed copies of it, and of posteriors without error.
 _TOLERANCE, _ROUGH, _FINE = 1e-4, 3e-4, 1e-6
@@ -55,7 +56,8 @@ class _Cut(NamedTuple):
 
 def number_of_cells(cells: int, classes: int, samples: int) -> int:
     """Return how many cells each source gets, of those asked for."""
-    return min(cells, samples, max(FEWEST_CELLS, LARGEST_SYSTEM // classes))
+    of_classes = min(classes, LARGEST_FOR_CLASSES // classes)
+    return min(cells, samples, max(FEWEST_CELLS, LARGEST_SYSTEM // classes, of_classes))
 
 
 def union_information(

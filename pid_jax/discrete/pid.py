@@ -1,11 +1,9 @@
 """Decompose what two sources say about a class, from tables of probabilities."""
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pid_jax.discrete.batch import solve_unions
+from pid_jax.discrete.measures import class_measure_of
 from pid_jax.discrete.result import DiscreteEstimate
 from pid_jax.discrete.tables import (
     as_distributions,
@@ -15,26 +13,16 @@ from pid_jax.discrete.tables import (
     rake,
     refuse_all_bad,
 )
-from pid_jax.discrete.williams_beer import IMin, i_min
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.status import Status
 from pid_jax.pid.atoms import compose_atoms
 from pid_jax.pid.broja import BROJA
 from pid_jax.pid.measure import Redundancy
-from pid_jax.pid.mmi import MMI
 from pid_jax.runtime.arrays import to_numpy
 from pid_jax.runtime.checks import check_at_least
-from pid_jax.runtime.devices import use_devices
 from pid_jax.settings.estimate import spec_to_dict
 
 TOLERANCE = 1e-9
-
-
-class _Union(NamedTuple):
-    lower: np.ndarray
-    upper: np.ndarray
-    lam: np.ndarray | None
-    mu: np.ndarray | None
 
 
 def discrete_pid(pmf: ArrayLike, *, redundancy: Redundancy | None = None, tol: float = TOLERANCE) -> DiscreteEstimate:
@@ -118,8 +106,7 @@ def discrete_pid_from_pairs(
 
 def _check_settings(redundancy: Redundancy | None, tol: float) -> Redundancy:
     found = BROJA() if redundancy is None else redundancy
-    if type(found) not in _UNIONS:
-        raise TypeError(f"redundancy needs BROJA(), MMI() or IMin() for tables, got {redundancy!r}.")
+    class_measure_of(found)
     check_at_least("tol", tol, 0, is_open=True)
     return found
 
@@ -144,7 +131,7 @@ def _decompose(
 ) -> DiscreteEstimate:
     """Decompose checked tables; those with a bad status are 0."""
     i_1, i_2 = information_of_table(p_1), information_of_table(p_2)
-    union = _UNIONS[type(redundancy)](p_1, p_2, tol)
+    union = class_measure_of(redundancy).union(p_1, p_2, tol)
     # Identities of every measure here: 0 ≤ unique informations, 0 ≤ redundancy.
     lower = np.maximum(union.lower, np.maximum(i_1, i_2))
     upper = np.maximum(np.minimum(union.upper, i_1 + i_2), lower)
@@ -169,30 +156,3 @@ def _decompose(
     return (
         result.without(np.where(status == Status.NOT_CONVERGED, Status.OK, status)) if (status != 0).any() else result
     )
-
-
-def _union_broja(p_1: np.ndarray, p_2: np.ndarray, tol: float) -> _Union:
-    leading, cells, classes = p_1.shape[:-2], (p_1.shape[-2], p_2.shape[-2]), p_1.shape[-1]
-    flat = [p.reshape(-1, n, classes) for p, n in zip((p_1, p_2), cells, strict=True)]
-    with use_devices():
-        solved = solve_unions(flat[0], flat[1], np.full(len(flat[0]), tol))
-    lower, upper, lam, mu = map(np.asarray, solved[:4])
-    return _Union(
-        lower.reshape(leading),
-        upper.reshape(leading),
-        lam.reshape(*leading, cells[0], classes),
-        mu.reshape(*leading, cells[1], classes),
-    )
-
-
-def _union_mmi(p_1: np.ndarray, p_2: np.ndarray, tol: float) -> _Union:
-    value = np.maximum(information_of_table(p_1), information_of_table(p_2))
-    return _Union(value, value, None, None)
-
-
-def _union_i_min(p_1: np.ndarray, p_2: np.ndarray, tol: float) -> _Union:
-    value = information_of_table(p_1) + information_of_table(p_2) - i_min(p_1, p_2)
-    return _Union(value, value, None, None)
-
-
-_UNIONS = {BROJA: _union_broja, MMI: _union_mmi, IMin: _union_i_min}

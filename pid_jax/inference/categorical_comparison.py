@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pid_jax.categorical.answers import as_labels
-from pid_jax.categorical.assemble import COMBINED, extra_variance, standard_error
+from pid_jax.categorical.assemble import COMBINED, standard_error
+from pid_jax.categorical.closed_union import freedom_of, pointwise_of
 from pid_jax.categorical.estimate import estimate_classified
 from pid_jax.categorical.result import CategoricalPID
-from pid_jax.categorical.samples import read_classified
+from pid_jax.categorical.samples import Classified, read_classified
+from pid_jax.categorical.unseen import Unseen, union_response
 from pid_jax.inference.difference_result import AMOUNTS, Differences, describe_differences
 from pid_jax.inference.intervals import in_errors, p_value_of, reach_of
 from pid_jax.inference.multiplicity import false_discovery_rate, family_wise_by_maximum
@@ -100,7 +102,7 @@ def compare_categorical(
         check_same_ids(ids, joined[2].shape[-1])
     with use_devices():
         samples = read_classified(joined[0], joined[1], joined[2], spec)
-        both = estimate_classified(samples, spec, key, progress).reshape(samples.leading)
+        both = estimate_classified(samples, spec, key, progress, _pairs(samples)).reshape(samples.leading)
     before, after = (both.take(index) for index in (0, 1))
     found: dict[str, Any] = _infer(before, after, spec, resamples, level, np.asarray(jax.random.key_data(key)))
     comparison = CategoricalComparison(
@@ -172,14 +174,14 @@ def _infer(
 ) -> dict[str, PIDQuantities]:
     """Return differences, their standard errors, intervals and p-values."""
     shape, count = before.status.shape, before.samples
-    extra = _extra(before, after)
+    unseen = [_unseen(one) for one in (before, after)]
     parts: dict[str, dict[str, np.ndarray]] = {}
     signs = np.random.default_rng(seed).standard_normal((resamples, count))
     for name in COMBINED:
         one, other = (getattr(x.pointwise, name).reshape(-1, count) for x in (before, after))
         moved = other - one
         difference = moved.mean(axis=1)
-        error = standard_error(moved, extra @ np.square(COMBINED[name]))
+        error = standard_error(moved, unseen[1].variance_of_change(unseen[0], COMBINED[name]))
         distance = in_errors(difference, error)
         centered = moved - difference[:, None]
         scatter = np.sqrt((centered**2).mean(axis=1))
@@ -200,13 +202,23 @@ def _infer(
     }
 
 
-def _extra(before: CategoricalPID, after: CategoricalPID) -> np.ndarray:
-    """Return the variances of the differences of I_1, I_2, I_12 and I_∪ that samples do not show (B, 4)."""
+def _pairs(samples: Classified) -> np.ndarray:
+    """Return a group for each pair of answers (B, n), so that a sample is in the same fold in both conditions."""
+    before, after = np.broadcast_to(samples.codes, (len(samples.status), samples.codes.shape[-1])).reshape(
+        2, -1, samples.codes.shape[-1]
+    )
+    pairs = before * len(samples.classes) + after
+    return np.concatenate([pairs, pairs])
 
-    def change(value: Any) -> np.ndarray:
-        return np.ravel(value(after) - value(before))
 
-    learning = np.stack([change(lambda x, n=n: getattr(x.learning, n)) for n in ("i_1", "i_2", "i_12")], axis=1)
-    d1, d2 = before.dims
-    coefficients = np.array([d1, d2, d1 + d2]) * (len(before.classes) - 1) / before.samples**2
-    return extra_variance(learning, change(lambda x: x.gap), change(lambda x: x.noise), 2 * coefficients)
+def _unseen(found: CategoricalPID) -> Unseen:
+    """Return what the scatter of samples does not show of the estimates of one condition."""
+    flat = found.reshape((found.status.size,))
+    pointwise = pointwise_of(flat)
+    return Unseen(
+        learning=pointwise.learning,
+        freedom=freedom_of(flat),
+        response=union_response(np.add(flat.pointwise.unique_1, flat.pointwise.i_2), pointwise.each[:, :2]),
+        width=flat.gap,
+        noise=flat.noise,
+    )

@@ -148,7 +148,8 @@ class CategoricalSpec:
             samples that are held out, to four times as many components of all samples where columns are more than that.
         folds: Parts of the samples, each of which is predicted by classifiers that were fitted to the others.
         rare: What happens to answers with few samples: `PoolRare` or `DropRare`.
-        cells: Cells into which the predictions of each source are cut at most; cells times classes are at most 640.
+        cells: Cells into which the predictions of each source are cut at most; fewer where classes are many, since cells
+            times classes are at most 640, or 1280 where there would be fewer cells than classes.
         redundancy: The redundancy measure: `BROJA`, `MMI` or `IMin`.
         perturbations: Perturbed copies of the predictions, as different as those of classifiers fitted to other
             samples are; they show by how much such noise changes the union information. 0 leaves that out.
@@ -173,7 +174,9 @@ class CategoricalSpec:
         if not isinstance(self.rare, Rare):
             raise TypeError(f"CategoricalSpec(rare=...) needs PoolRare() or DropRare(), got {self.rare!r}.")
         if not isinstance(self.redundancy, Redundancy):
-            raise TypeError(f"CategoricalSpec(redundancy=...) needs BROJA(), MMI() or IMin(), got {self.redundancy!r}.")
+            raise TypeError(
+                f"CategoricalSpec(redundancy=...) needs a measure such as BROJA(), got {self.redundancy!r}."
+            )
         for name in ("components", "folds", "cells"):
             check_positive_int(f"CategoricalSpec({name}=...)", getattr(self, name))
         if self.folds < _FEWEST_FOLDS:
