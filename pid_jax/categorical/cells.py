@@ -14,6 +14,8 @@ def find_cells(posteriors: Float[Array, "n K"], cells: int, key: jax.Array) -> I
     """Cluster posteriors by the Kullback-Leibler divergence from the mean of their cluster.
 
     The sum of these divergences is the information about the class that is lost when posteriors are replaced by cells.
+    Where there are at least as many cells as classes, the first centers are those of the samples with the same most
+    probable class: random ones miss some of many classes.
 
     Args:
         posteriors: Class probabilities of each sample.
@@ -38,15 +40,22 @@ def find_cells(posteriors: Float[Array, "n K"], cells: int, key: jax.Array) -> I
         center = posteriors[chosen]
         return jnp.minimum(nearest, negentropy - scores(center[None])[:, 0]), center
 
-    first = negentropy - scores(mean[None])[:, 0]
-    centers = lax.scan(add_center, first, jax.random.split(key, cells))[1]
+    def means_of(label: Int[Array, "n"], absent: Float[Array, "M K"]) -> Float[Array, "M K"]:
+        members = jax.nn.one_hot(label, len(absent), dtype=posteriors.dtype)
+        count = members.sum(axis=0)[:, None]
+        return jnp.where(count > 0, members.T @ posteriors / jnp.maximum(count, 1), absent)
+
+    classes = posteriors.shape[1]
+    given = 1 if cells < classes else classes
+    label = posteriors.argmax(axis=1) if given > 1 else jnp.zeros(len(posteriors), int)
+    given_centers = means_of(label, jnp.broadcast_to(mean, (given, classes)))
+    nearest = (negentropy[:, None] - scores(given_centers)).min(axis=1)
+    added = lax.scan(add_center, nearest, jax.random.split(key, cells - given))[1]
 
     def improve(centers: Float[Array, "M K"], _: None) -> tuple[Float[Array, "M K"], None]:
-        members = jax.nn.one_hot(scores(centers).argmax(axis=1), cells, dtype=posteriors.dtype)
-        count = members.sum(axis=0)[:, None]
-        return jnp.where(count > 0, members.T @ posteriors / jnp.maximum(count, 1), centers), None
+        return means_of(scores(centers).argmax(axis=1), centers), None
 
-    centers = lax.scan(improve, centers, None, length=_ROUNDS)[0]
+    centers = lax.scan(improve, jnp.concatenate([given_centers, added]), None, length=_ROUNDS)[0]
     return scores(centers).argmax(axis=1)
 
 

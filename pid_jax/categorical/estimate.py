@@ -33,6 +33,7 @@ from pid_jax.discrete.measures import class_measure_of
 from pid_jax.discrete.tables import entropy_of
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.status import Status
+from pid_jax.normality.sentences import name_places
 from pid_jax.pid.atoms import PIDQuantities
 from pid_jax.reduce.pca import Reduced
 from pid_jax.reduce.variable import reduce_variable
@@ -45,6 +46,8 @@ from pid_jax.settings.estimate import PCA, PIDSpec, spec_to_dict
 # Components kept before the folds choose their own, as a multiple of those that classifiers see.
 _MARGIN = 4
 _STEPS = 5
+# Width of the certified interval, as a share of the entropy of the answer, from which a note speaks of it.
+_WIDE = 0.1
 
 
 def estimate_categorical_pid(
@@ -284,6 +287,18 @@ def _result(found: _Found, predicted: Predicted, samples: Classified, spec: Cate
         classes=samples.classes,
         dims=tuple(predicted.dims[:2].tolist()),
         level=spec.level,
-        notes=(*samples.notes, *predicted.notes),
+        notes=(*samples.notes, *predicted.notes, *_describe_width(found)),
         settings=spec_to_dict(spec),
+    )
+
+
+def _describe_width(found: _Found) -> tuple[str, ...]:
+    """Say where the cells leave the union information open."""
+    width = found.union.upper - found.union.lower
+    wide = np.flatnonzero(width > _WIDE * found.entropy)
+    if not len(wide):
+        return ()
+    return (
+        f"{name_places(wide, 'problem')}: the union information is certain to {width[wide].max():.2g} nats only, and "
+        "each atom to half of that, since cells lose so much: set more cells, or pool rare answers",
     )

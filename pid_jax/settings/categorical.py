@@ -148,7 +148,7 @@ class CategoricalSpec:
             samples that are held out, to four times as many components of all samples where columns are more than that.
         folds: Parts of the samples, each of which is predicted by classifiers that were fitted to the others.
         rare: What happens to answers with few samples: `PoolRare` or `DropRare`.
-        cells: Cells into which the predictions of each source are cut at most; fewer where classes are many, since cells
+        cells: Cells into which the predictions of each source are cut at most. There are fewer for many classes: cells
             times classes are at most 640, or 1280 where there would be fewer cells than classes.
         redundancy: The redundancy measure: `BROJA`, `MMI` or `IMin`.
         perturbations: Perturbed copies of the predictions, as different as those of classifiers fitted to other
