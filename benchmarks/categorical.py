@@ -15,7 +15,7 @@ from benchmarks.record import write_results
 from benchmarks.tables import Row, collect
 from pid_jax import CategoricalPID, CategoricalSpec, compare_pid, estimate_categorical_pid
 
-SEED = 51_000
+SEED = 77_000
 SIZES = ((8, 1000), (16, 1000), (8, 5000), (16, 5000))
 ACCURACY_SETS, NULL_SETS, COVERAGE_SETS, GROUP = 10, 50, 200, 25
 LAYERS, CLASSES, DIM, SAMPLES = 33, 10, 16, 1000

@@ -7,7 +7,7 @@ import numpy as np
 
 # Variances of what was added for learning, and subtracted for noise, as shares of their squares; variance of a value
 # that lies anywhere in an interval, as a share of its squared width.
-LEARNING_SHARE, NOISE_SHARE, WIDTH_SHARE = 0.1, 0.5, 1 / 8
+LEARNING_SHARE, NOISE_SHARE, WIDTH_SHARE = 0.15, 0.3, 1 / 8
 
 
 @dataclass(frozen=True, kw_only=True)
