@@ -1,4 +1,4 @@
-"""Information about a categorical answer: errors, coverage of intervals, and CPU time, on systems that are known.
+"""Information about a categorical answer: errors and coverage of intervals, on systems that are known.
 
 Seeds were not used while the method was chosen.
 """
@@ -10,7 +10,6 @@ import jax
 import numpy as np
 
 from benchmarks.categorical_systems import ATOMS, QUANTITIES, System, systems, two_bits
-from benchmarks.measure import cost_of, cpu_seconds
 from benchmarks.record import write_results
 from benchmarks.tables import Row, collect
 from pid_jax import CategoricalPID, CategoricalSpec, compare_pid, estimate_categorical_pid
@@ -18,7 +17,7 @@ from pid_jax import CategoricalPID, CategoricalSpec, compare_pid, estimate_categ
 SEED = 77_000
 SIZES = ((8, 1000), (16, 1000), (8, 5000), (16, 5000))
 ACCURACY_SETS, NULL_SETS, COVERAGE_SETS, GROUP = 10, 50, 200, 25
-LAYERS, CLASSES, DIM, SAMPLES = 33, 10, 16, 1000
+DIM, SAMPLES = 16, 1000
 NOISE = 0.5
 
 
@@ -102,38 +101,9 @@ def _two_bits_with(extra: float) -> System:
     return two_bits(1.2 / sigma_1, 0.8 / sigma_2)
 
 
-def speed() -> list[Row]:
-    """CPU time of all layers with intervals, beside loops of scikit-learn that fit the same kind of classifier."""
-    system = systems()["10 Gaussian classes"]
-    first, second, answer = system.draw(np.random.default_rng(SEED), SAMPLES, DIM)
-    rng = np.random.default_rng([SEED, 6])
-    layers = [x + 0.3 * rng.normal(size=(LAYERS, *x.shape)) for x in (first, second)]
-    (own,) = cpu_seconds(lambda: estimate_categorical_pid(*layers, answer, key=jax.random.key(0)), blocks=2, seconds=0)
-    cost = cost_of(lambda: _loop(layers[0][:2], layers[1][:2], answer))
-    peer = cost.cpu * LAYERS / 2
-    return [
-        {"what": "pid_jax: predictions of both kinds, union information, intervals", "CPU s": own},
-        {"what": "scikit-learn: predictions of the linear kind alone", "CPU s": peer, "over pid_jax": peer / own},
-    ]
-
-
-def _loop(first: np.ndarray, second: np.ndarray, answer: np.ndarray) -> None:
-    """Predict out of fold from each source and both, at eight penalties."""
-    from sklearn.decomposition import PCA
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import cross_val_predict
-    from sklearn.pipeline import make_pipeline
-
-    for one, other in zip(first, second, strict=True):
-        for x in (one, other, np.concatenate([one, other], axis=1)):
-            for c in np.geomspace(0.003, 10, 8):
-                fit = make_pipeline(PCA(whiten=True), LogisticRegression(C=c, max_iter=1000))
-                cross_val_predict(fit, x, answer, cv=5, method="predict_log_proba")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=("accuracy", "nothing", "coverage", "paired", "speed"), help="one table")
+    parser.add_argument("--only", choices=("accuracy", "nothing", "coverage", "paired"), help="one table")
     only = parser.parse_args().only
     known = systems()
     cases = [(name, system, d, n) for name, system in known.items() for d, n in SIZES]
@@ -144,10 +114,6 @@ def main() -> None:
         ("two bits, more noise in source_1", lambda: known["two bits"], 1.0),
     ]
     tables: dict[str, tuple[str, Callable[[], list[Row]]]] = {
-        "speed": (
-            f"{LAYERS} layers, {CLASSES} classes, d = {DIM}, n = {SAMPLES}",
-            lambda: collect(lambda row: row, speed()),
-        ),
         "accuracy": (f"Errors in nats, {ACCURACY_SETS} data sets each", lambda: collect(accuracy, cases)),
         "nothing": (f"Nothing to learn, d = {DIM}, n = {SAMPLES}", lambda: collect(nothing, (2, 10))),
         "coverage": (f"Coverage of 95 % intervals, d = 8, n = {SAMPLES}", lambda: collect(coverage, covered)),
@@ -161,7 +127,6 @@ def main() -> None:
         "Information about a categorical answer",
         "`estimate_categorical_pid` and `compare_pid` with default settings. Truth is exact or by quadrature.",
         {title: measure() for title, measure in tables.values()},
-        "scikit-learn",
     )
 
 
