@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import jax
 import numpy as np
@@ -22,6 +23,7 @@ from pid_jax import (
     estimate_categorical_pid,
 )
 from pid_jax.categorical.assemble import COMBINED
+from pid_jax.categorical.closed_union import with_measure
 from pid_jax.pid.atoms import quantities_of
 from tests.pid_jax.categorical.systems import PROBLEMS, SAMPLES, SPEC, draw, two_bits, xor_of_signs
 
@@ -170,6 +172,10 @@ def test_measures_without_a_solver(measure, data, found):
         np.testing.assert_allclose(other.atoms.redundancy, least, atol=1e-12)
     assert (other.atoms.redundancy <= least + 1e-12).all()
     np.testing.assert_array_equal(other.gap, 0)
+    again = with_measure(found, measure)  # of the same predictions
+    for part in ("atoms", "standard_error", "lower", "upper", "pointwise"):
+        jax.tree.map(partial(np.testing.assert_allclose, atol=1e-9), getattr(again, part), getattr(other, part))
+    json.dumps(again.settings)
     np.testing.assert_allclose(stacked(other.pointwise).mean(axis=-1), of(other), atol=1e-12)
 
 
