@@ -12,6 +12,7 @@ from pid_jax.gaussian.information import Information
 from pid_jax.pid.atoms import PIDAtoms
 
 _AMOUNTS = ("atoms", "information", "entropy", "lower", "upper", "lam", "mu")
+SHOWN_DECIMALS = 12  # smaller amounts are rounding
 _AXES = {"lam": (..., "cell_1", "class"), "mu": (..., "cell_2", "class")}
 
 
@@ -59,7 +60,7 @@ class DiscreteEstimate(Result, amounts=_AMOUNTS, axes=_AXES, flat=("atoms", "inf
         count = self.status.size
         lines = [f"DiscreteEstimate of {count} problem{'s' * (count != 1)} by {self.method}, in {self.unit}"]
         for title, values, names in (("atoms", self.atoms, ATOMS), ("information", self.information, INFORMATION)):
-            parts = [f"{name} {span(np.asarray(getattr(values, name)))}" for name in names]
+            parts = [f"{name} {span(np.round(getattr(values, name), SHOWN_DECIMALS))}" for name in names]
             lines.append(f"  {title + ':':<13}{', '.join(parts)}")
         lines.append(f"  {'H(target):':<13}{span(self.entropy)}")
         known = self.gap[np.isfinite(self.gap)]
