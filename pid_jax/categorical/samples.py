@@ -101,8 +101,8 @@ def _check_classes(codes: np.ndarray, answers: Answers, status: np.ndarray, spec
     is_single = (counts > 0).sum(axis=1) < 2
     if is_single.all():
         raise ValueError(
-            "answer is the same in all samples of every problem, so no source has information about it: add samples with "
-            "other answers."
+            "answer is the same in all samples of every problem, so no source has information about it: add samples "
+            "with other answers."
         )
     notes = []
     if is_single.any():

@@ -27,8 +27,8 @@ class DiscreteEstimate(Result, amounts=_AMOUNTS, axes=_AXES, flat=("atoms", "inf
         lower: Certified lower bound of the union information I_∪ = unique_1 + unique_2 + redundancy. Every atom is
             known within `upper` − `lower`. Measures without an optimization have equal bounds.
         upper: Certified upper bound.
-        status: `Status` of each problem: NaN comes with `NOT_FINITE` and `NOT_A_DISTRIBUTION`; with `NOT_CONVERGED`
-            the bounds hold, and are wider than asked.
+        status: `Status` of each problem: NaN comes with `NOT_FINITE`, `NOT_A_DISTRIBUTION` and `EXCEEDS_ENTROPY`; with
+            `NOT_CONVERGED` the bounds hold, and are wider than asked.
         lam: Dual variables (..., n1, nt) of BROJA; None for other measures. The union information of one event
             (a, b, y) is λ(a, y) + μ(b, y) − log p(y), whose mean is `lower`, and which is also the influence of the
             event on the union information. −inf where the table is 0.

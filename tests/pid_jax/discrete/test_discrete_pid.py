@@ -165,8 +165,35 @@ def test_pairs():
         assert found.status == Status.OK
         assert np.isnan(found.atoms.synergy)
         np.testing.assert_allclose(found.lower, whole.lower, atol=1e-12)
-    low = discrete_pid_from_pairs(*pairs, 0.0)
-    assert low.atoms.synergy < 0
+    known = whole.information
+    middle = (max(known.i_1, known.i_2) + whole.lower) / 2  # of an estimate
+    low = discrete_pid_from_pairs(*pairs, middle)
+    assert low.status == Status.OK
+    np.testing.assert_allclose(low.atoms.synergy, middle - (whole.lower + whole.upper) / 2, atol=1e-12)
+    assert low.atoms.synergy < -0.01
+
+
+@given(seed=seeds(), redundancy=st.sampled_from([BROJA(), MMI(), IMin()]))
+def test_joint_information_that_no_table_has(seed, redundancy):
+    """Above the entropy of the target, or below the information of a source; rounding is neither."""
+    pmf = random_pmf(seed)
+    whole = discrete_pid(pmf, redundancy=redundancy)
+    pairs = (pmf.sum(axis=1), pmf.sum(axis=0))
+    least, most = max(whole.information.i_1, whole.information.i_2), float(whole.entropy)
+    for possible in (least, most, least - 1e-6, most + 1e-6):
+        found = discrete_pid_from_pairs(*pairs, possible, redundancy=redundancy)
+        assert found.status == Status.OK
+        assert found.information.i_12 == possible
+    for impossible in (least - 1e-4, most + 1e-4, -1.0, np.inf, -np.inf):
+        with pytest.raises(ValueError, match="i_12"):
+            discrete_pid_from_pairs(*pairs, impossible, redundancy=redundancy)
+    batch = [np.stack([p] * 4) for p in pairs]
+    mixed = discrete_pid_from_pairs(*batch, [least - 1e-4, most + 1e-4, np.nan, most], redundancy=redundancy)
+    np.testing.assert_array_equal(
+        mixed.status, [Status.NOT_A_DISTRIBUTION, Status.EXCEEDS_ENTROPY, Status.OK, Status.OK]
+    )
+    assert np.isnan(as_array(mixed.atoms)[:2]).all()
+    np.testing.assert_allclose(mixed.lower[2:], whole.lower, atol=1e-9)
 
 
 def test_status_in_a_batch():
@@ -212,7 +239,7 @@ def test_errors_name_the_argument():
         discrete_pid_from_pairs(pairs[0], pairs[1][:, :2])
     with pytest.raises(ValueError, match="p_2t"):
         discrete_pid_from_pairs(pairs[0], pairs[1][:, ::-1])
-    with pytest.raises(ValueError, match="i_12"):
+    with pytest.raises(ValueError, match=r"i_12.*\(3,\)"):
         discrete_pid_from_pairs(*pairs, np.zeros(3))
 
 
