@@ -50,6 +50,12 @@ def discrete_pid(pmf: ArrayLike, *, redundancy: Redundancy | None = None, tol: f
     Returns:
         The decomposition in nats. A table of a batch that is no distribution has a status and NaN.
 
+    BROJA solves systems of nt min(n1, n2) unknowns. Sparse random tables took, on two cores with compilation: 128 x 128
+    cells of 2 classes 7 CPU s, of 40 classes 95 CPU s and 1.0 GB, of 64 classes 245 CPU s and 2.0 GB; 64 x 64 cells of
+    100 classes 132 CPU s and 1.4 GB (`python -m benchmarks.discrete`). Time grows as the cube of the unknowns, memory
+    as the square. Above 12 800 unknowns the systems are solved iteratively, and the status is often `NOT_CONVERGED`:
+    merge cells, or raise `tol`.
+
     Raises:
         TypeError: For tracers, what holds no numbers, or a `redundancy` that has no solver for tables.
         ValueError: For fewer than three axes, no entries, no table that is a distribution, or a `tol` not above 0.
@@ -155,7 +161,7 @@ def _check_i_12(i_12: np.ndarray, p_1: np.ndarray, p_2: np.ndarray, status: np.n
         first = np.unravel_index(np.argmax(is_bad), is_bad.shape)
         raise ValueError(
             f"i_12 needs at least max(I_1, I_2) = {least[first]:.6g} and at most H(target) = {most[first]:.6g} nats, "
-            f"got {i_12[first]:.6g}: give it in nats, of the joint table that the pairs are of, or NaN if it is unknown."
+            f"got {i_12[first]:.6g}: give that of the joint table in nats, or NaN if it is unknown."
         )
     status = np.where(is_low, Status.NOT_A_DISTRIBUTION, np.where(is_high, Status.EXCEEDS_ENTROPY, status))
     return status.astype(np.int32)

@@ -9,7 +9,8 @@ class Status(IntEnum):
     `NOT_FINITE` and `NOT_PSD` come with NaN in all numbers of that problem. With `INFINITE_INFORMATION` what is finite
     is there: if no source alone determines a direction of the target, redundancy and unique informations, while I_12
     and the synergy are `inf`; else the informations, of which one or both are `inf`, and NaN for the atoms.
-    `NOT_A_DISTRIBUTION` and, of tables, `EXCEEDS_ENTROPY` come with NaN, `NOT_CONVERGED` with bounds that hold and are wider than asked.
+    `NOT_A_DISTRIBUTION` and, of tables, `EXCEEDS_ENTROPY` come with NaN, `NOT_CONVERGED` with bounds that hold and are
+    wider than asked.
     """
 
     OK = 0

@@ -20,6 +20,16 @@ def draw(
     return one, two, answer
 
 
+def on_a_circle(seed: int, clarity: float, classes: int = 6) -> Samples:
+    """Draw two sources that are noisy copies of the point of a class on a circle of radius `clarity`."""
+    rng = np.random.default_rng(seed)
+    answer = np.argsort(rng.random(SAMPLES)) % classes
+    angle = 2 * np.pi * answer / classes
+    point = clarity * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+    one, two = point + rng.normal(size=(2, PROBLEMS, SAMPLES, DIM))
+    return one, two, answer
+
+
 def two_bits(seed: int, samples: int, dim: int = 8, leading: tuple[int, ...] = ()) -> Samples:
     """Draw an answer of four classes, two independent bits, one seen by each source through 1.2 bit + N(0, 1)."""
     rng = np.random.default_rng(seed)

@@ -23,7 +23,7 @@ from pid_jax import (
 )
 from pid_jax.categorical.assemble import COMBINED
 from pid_jax.pid.atoms import quantities_of
-from tests.pid_jax.categorical.systems import PROBLEMS, SAMPLES, SPEC, draw, two_bits, xor_of_signs
+from tests.pid_jax.categorical.systems import PROBLEMS, SAMPLES, SPEC, draw, on_a_circle, two_bits, xor_of_signs
 
 CONSTANT = 2  # a problem of `data` in which source_1 is constant
 
@@ -71,8 +71,12 @@ def test_what_is_reported_fits_together(found):
     np.testing.assert_allclose(found.entropy, np.log(2))
     assert found.classes == ("no", "yes")
     assert found.dims == (2, 2)
-    assert (found.gap >= 0).all()
-    assert (stacked(found.standard_error) > 0).all()
+    np.testing.assert_allclose(found.gap, found.cell_loss.sum(axis=-1), atol=1e-5)
+    assert (found.gap > 1e-4).all()
+    scatter = stacked(found.pointwise).std(axis=-1) / np.sqrt(SAMPLES)
+    varies = np.delete(np.arange(PROBLEMS), CONSTANT)
+    assert (stacked(found.standard_error) >= scatter).all()
+    assert (stacked(found.standard_error) < 2 * scatter)[:, varies].all()
     np.testing.assert_allclose(stacked(found.upper) - of(found), of(found) - stacked(found.lower), atol=1e-12)
     np.testing.assert_allclose(
         found.held_out.i_12 + found.learning.i_12, found.information.i_12, atol=1e-6, err_msg="corrected"
@@ -164,6 +168,18 @@ def test_nothing_exceeds_the_entropy_of_the_answer_beyond_its_error(seed, clarit
     assert (found.union_lower <= found.union_upper + 1e-9).all()
 
 
+@pytest.mark.parametrize("clarity", [0, 3, 40])
+def test_of_many_classes_nothing_exceeds_the_entropy(clarity):
+    """Six classes on a circle: sources that know nothing of them, much, and all."""
+    one, two, answer = on_a_circle(0, clarity)
+    found = estimate(one, two, answer)
+    np.testing.assert_allclose(found.entropy, entropy(np.bincount(answer) / SAMPLES), rtol=1e-6)
+    assert (of(found) <= found.entropy + 1e-6).all()
+    limits = {0: (0, 0.03), 3: (0.7, 0.95), 40: (0.99, 1)}[clarity]
+    for values in (found.information.i_1, found.information.i_2, found.information.i_12 if clarity != 3 else ()):
+        assert all(limits[0] <= value / np.log(6) <= limits[1] for value in values)
+
+
 @pytest.mark.parametrize("measure", [MMI(), IMin()])
 def test_measures_without_a_solver(measure, data, found):
     spec = dataclasses.replace(SPEC, redundancy=measure)
@@ -172,7 +188,13 @@ def test_measures_without_a_solver(measure, data, found):
     least = np.minimum(found.information.i_1, found.information.i_2)
     if isinstance(measure, MMI):
         np.testing.assert_allclose(other.atoms.redundancy, least, atol=1e-12)
+    else:
+        groups = [data[2] == name for name in found.classes]
+        shares = np.stack([found.pointwise.i_1, found.pointwise.i_2])
+        expected = sum(shares[..., group].sum(axis=-1).min(axis=0) for group in groups) / SAMPLES
+        np.testing.assert_allclose(other.atoms.redundancy, expected, atol=1e-12)
     assert (other.atoms.redundancy <= least + 1e-12).all()
+    assert (np.delete(other.atoms.redundancy, CONSTANT) > 0.05).all()
     np.testing.assert_array_equal(other.gap, 0)
     np.testing.assert_allclose(stacked(other.pointwise).mean(axis=-1), of(other), atol=1e-12)
 
