@@ -1,4 +1,4 @@
-"""What sources tell about an answer with growing numbers of samples, and how much classifiers have not learned yet."""
+"""Information about an answer at growing numbers of samples, and how much classifiers have not learned yet."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -137,7 +137,7 @@ def learning_curve(
     fractions: Sequence[float] = (0.25, 0.5, 1.0),
     progress: Progress = no_progress,
 ) -> LearningCurve:
-    """Estimate what sources tell about a categorical answer at growing numbers of samples.
+    """Estimate the information of sources about a categorical answer at growing numbers of samples.
 
     What a classifier has not learned yet is missing from its held-out information, and half the distance between
     held-out and training likelihood is added for it. Where the corrected information still grows with the samples, the

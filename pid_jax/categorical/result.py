@@ -1,4 +1,4 @@
-"""What is returned about a categorical answer: atoms with intervals, and the share of every sample in them."""
+"""The result about a categorical answer: atoms with intervals, and the share of every sample in them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -10,7 +10,7 @@ from jaxtyping import Array, Bool, Float
 
 # Up to this size of the Schur complement, 128 cells of 100 classes, it is factored, in the memory of four such matrices
 # (measured up to 8192). Larger ones are solved by conjugate gradients, which need no memory beyond that of a joint
-# table, but end early: for a sparse table of 64 x 64 cells and 40 classes at a gap of 3e-5 nats, in four times the time.
+# table, but end early: for a sparse table of 64 x 64 cells and 40 classes at a gap of 3e-5 nats, in 4 times the time.
 DENSE_ROWS = 12_800
 CG_STEPS, CG_TOLERANCE = 100, 1e-6
 

@@ -1,4 +1,4 @@
-"""What a permutation test returns: p-values, and these adjusted for all problems."""
+"""The result of a permutation test: p-values, and these adjusted for all problems."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

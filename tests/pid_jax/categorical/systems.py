@@ -1,4 +1,4 @@
-"""Samples of answers that sources tell something about, all of one shape, so that programs compile once."""
+"""Samples of sources with information about an answer, all of one shape, so that programs compile once."""
 
 import numpy as np
 

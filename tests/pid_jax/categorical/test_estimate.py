@@ -84,7 +84,7 @@ def test_what_is_reported_fits_together(found):
     assert (found.information.i_12[:2] > 0.3).all()
 
 
-def test_a_constant_source_tells_nothing_and_the_rest_goes_on(found):
+def test_a_constant_source_has_no_information_and_the_rest_is_computed(found):
     np.testing.assert_array_equal(found.information.i_1[CONSTANT], 0)
     assert found.classifier[CONSTANT, 0] == "frequencies"
     assert abs(found.atoms.unique_1[CONSTANT]) < 1e-6
@@ -238,7 +238,7 @@ def test_nothing_to_learn_reads_as_nothing(key):
 def test_exclusive_or_is_synergy(classifier, key):
     data = xor_of_signs(0, 2000)
     found = estimate_categorical_pid(*data, spec=CategoricalSpec(classifier=classifier), key=key)
-    # Products see half of what signs tell.
+    # Products have half of the information of signs.
     assert found.atoms.synergy > (0.25 if isinstance(classifier, ProductClassifier) else 0.55)
     assert abs(found.atoms.unique_1) + abs(found.atoms.unique_2) + abs(found.atoms.redundancy) < 0.02
     blind = estimate_categorical_pid(*data, spec=CategoricalSpec(classifier=LinearClassifier()), key=key)
