@@ -127,12 +127,11 @@ def _refuse_column(name: str, answer: Any, shape: tuple[int, ...]) -> None:
     """Refuse problems of one sample each, which a column of a table reads as."""
     if len(shape) < 2 or shape[-1] != 1:
         return
+    index, own = f"[{'...' if len(shape) > 2 else ':'}, 0]", name.split()[-1]
     if type(answer).__name__ == "DataFrame" and hasattr(answer, "iloc"):
-        remedy = f"{name}.iloc[:, 0]"
-    elif hasattr(answer, "shape"):
-        remedy = f"{name}[{'...' if len(shape) > 2 else ':'}, 0]"
+        remedy = f"{own}.iloc{index}"
     else:
-        remedy = f"numpy.asarray({name})[{'...' if len(shape) > 2 else ':'}, 0]"
+        remedy = f"{own}{index}" if hasattr(answer, "shape") else f"numpy.asarray({own}){index}"
     raise ValueError(
         f"{name} needs shape (n,) for n samples, or (problems, n), got {shape}, which is {math.prod(shape)} problems "
         f"of one sample each: pass the column itself, {remedy}."
