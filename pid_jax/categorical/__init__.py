@@ -1,1 +1,1 @@
-"""What two sources tell about a categorical answer, from samples."""
+"""Decomposition of the information of two sources about a categorical answer, from samples."""

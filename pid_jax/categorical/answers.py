@@ -1,6 +1,9 @@
 """Answers as whole numbers: which classes there are, and what happens to those with few samples."""
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -8,7 +11,7 @@ import numpy as np
 from pid_jax.runtime.arrays import to_numpy
 from pid_jax.settings.categorical import PoolRare, Rare
 
-OTHER = "other"
+POOLED = "other (pooled)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +20,7 @@ class Answers:
 
     Attributes:
         codes: Class of each sample (..., n); −1 where a sample is left out of all problems.
-        classes: Name of each class.
+        classes: Name of each class, as it was given; the last one is text, `POOLED`, where rare answers are pooled.
         notes: What was pooled or left out, in plain words.
     """
 
@@ -26,19 +29,26 @@ class Answers:
     notes: tuple[str, ...] = ()
 
 
-def read_answers(answer: Any, rare: Rare, name: str = "answer") -> Answers:
+def read_answers(answer: Any, rare: Rare, samples: int | None = None) -> Answers:
     """Turn answers into class numbers, and pool or leave out rare ones.
 
     Args:
         answer: Whole numbers, booleans, strings, or objects of pandas or xarray that hold them, of shape (..., n).
         rare: What happens to answers with few samples, counted in all problems together.
-        name: What the argument is called in errors.
+        samples: Number of samples of the sources, if it is to be compared.
 
     Raises:
         TypeError: For numbers that are not whole, and for anything that is no answer.
-        ValueError: For missing answers, no samples, or fewer than two classes that are left.
+        ValueError: For missing answers, a column of shape (n, 1) or other axis of samples, no samples, or fewer than
+            two classes that are left.
     """
+    name = "answer"
     values = as_labels(name, answer)
+    if samples in values.shape[:-1] and values.shape[-1] != samples:
+        raise ValueError(
+            f"{name} needs the {samples} samples in its last axis, shape (..., {samples}), got {values.shape}: "
+            "transpose it, or pass the column of one answer."
+        )
     if values.ndim == 0 or values.size == 0:
         raise ValueError(f"{name} needs one answer for each sample, shape (..., n), got shape {values.shape}.")
     classes, codes = np.unique(values, return_inverse=True)
@@ -56,6 +66,13 @@ def read_answers(answer: Any, rare: Rare, name: str = "answer") -> Answers:
     return _without_rare(codes, classes, counts, few, rare, name)
 
 
+def pooled_name(answers: Iterable[Any]) -> str:
+    """Return the name of the class of pooled answers: `POOLED`, numbered where an answer has that name."""
+    taken = {str(one) for one in answers}
+    names = (POOLED if number == 1 else f"{POOLED} {number}" for number in count(1))
+    return next(name for name in names if name not in taken)
+
+
 def _without_rare(
     codes: np.ndarray, classes: np.ndarray, counts: np.ndarray, few: np.ndarray, rare: Rare, name: str
 ) -> Answers:
@@ -70,12 +87,15 @@ def _without_rare(
     new = np.full(len(classes), len(kept) if is_pooled else -1)
     new[kept] = np.arange(len(kept))
     share = counts[few].sum() / counts.sum()
-    what = f'pooled as "{OTHER}"' if is_pooled else "left out"
-    note = f"{int(few.sum())} answers with fewer than {rare.fewest} samples ({share:.1%} of all) are {what}"
+    pooled = [pooled_name(classes)] * is_pooled
+    what = f'pooled as "{pooled[0]}"' if is_pooled else "left out"
+    which = "1 answer" if few.sum() == 1 else f"{int(few.sum())} answers"
+    verb = "is" if few.sum() == 1 else "are"
+    note = f"{which} with fewer than {rare.fewest} samples ({share:.1%} of all) {verb} {what}"
     codes = new[codes]
     if not is_pooled and codes.ndim > 1:  # a sample is in all problems or in none
         codes = np.where((codes < 0).any(axis=tuple(range(codes.ndim - 1))), -1, codes)
-    return Answers(codes=codes, classes=(*_plain(classes[kept]), *([OTHER] * is_pooled)), notes=(note,))
+    return Answers(codes=codes, classes=(*_plain(classes[kept]), *pooled), notes=(note,))
 
 
 def class_shares(codes: np.ndarray, classes: int) -> np.ndarray:
@@ -96,8 +116,30 @@ def as_labels(name: str, answer: Any) -> np.ndarray:
 
     Raises:
         TypeError: For numbers that are not whole, and for anything that is no answer.
-        ValueError: For missing answers.
+        ValueError: For missing answers, and for a column of shape (n, 1).
     """
+    labels = _read_labels(name, answer)
+    _refuse_column(name, answer, labels.shape)
+    return labels
+
+
+def _refuse_column(name: str, answer: Any, shape: tuple[int, ...]) -> None:
+    """Refuse problems of one sample each, which a column of a table reads as."""
+    if len(shape) < 2 or shape[-1] != 1:
+        return
+    index, own = f"[{'...' if len(shape) > 2 else ':'}, 0]", name.split()[-1]
+    if type(answer).__name__ == "DataFrame" and hasattr(answer, "iloc"):
+        remedy = f"{own}.iloc{index}"
+    else:
+        remedy = f"{own}{index}" if hasattr(answer, "shape") else f"numpy.asarray({own}){index}"
+    raise ValueError(
+        f"{name} needs shape (n,) for n samples, or (problems, n), got {shape}, which is {math.prod(shape)} problems "
+        f"of one sample each: pass the column itself, {remedy}."
+    )
+
+
+def _read_labels(name: str, answer: Any) -> np.ndarray:
+    """Convert answers; see `as_labels`."""
     held = getattr(answer, "values", answer)  # a method of tensors
     raw = to_numpy(name, answer) if callable(held) else np.asarray(held)
     if raw.dtype.kind in "US" and isinstance(answer, (list, tuple)):

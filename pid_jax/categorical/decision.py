@@ -1,4 +1,4 @@
-"""Decompose a model's own decision: no probe, but the posteriors of its answers from one modality and from both."""
+"""Decomposition of a model's own decision, from its posteriors of the answer given one modality and both."""
 
 from dataclasses import dataclass, replace
 from typing import Any, get_args
@@ -14,6 +14,7 @@ from pid_jax.categorical.decision_input import (
     Posteriors,
     describe_limits,
     find_problem,
+    label_of,
     read_posteriors,
 )
 from pid_jax.categorical.decision_result import DecisionPID
@@ -37,7 +38,7 @@ def decision_pid(
     level: float = LEVEL,
     key: jax.Array,
 ) -> DecisionPID:
-    """Decompose what the image (source_1) and the question (source_2) tell a model about its answer, without a probe.
+    """Decompose a model's information about its answer from image (source_1) and question (source_2), without a probe.
 
     The answer of sample i is distributed as a(y | i): p(answer | image and question) of the model ("model"), or all at
     the gold answer ("gold"). Classes have the frequencies p(y), the mean of a over the samples of a task.
@@ -95,7 +96,7 @@ def decision_pid(
     order = np.concatenate(rows)
     shares = {name: np.concatenate([getattr(one.values[2], name)[0] for one in found]) for name in QUANTITIES}
     settings = {"answer": answer, "cells": cells, "level": level}
-    labels = tuple(" | ".join(answers) for answers in posteriors.candidates)
+    labels = tuple(label_of(answers) for answers in posteriors.candidates)
     return DecisionPID(
         **_stacked(found),
         pointwise=PIDQuantities(**shares),

@@ -84,15 +84,15 @@ def read_posteriors(posteriors: Posteriors, answer: Answer) -> DecisionInput:
 
     Raises:
         TypeError: If an attribute is missing or holds no numbers.
-        ValueError: For shapes that differ, no samples, fewer than two candidates, or gold answers out of range.
+        ValueError: For shapes that differ, no samples, fewer than two candidates, two of the same name, or gold answers
+            out of range.
     """
     if lacking := [name for name in (*_NAMES, *_OTHERS) if not hasattr(posteriors, name)]:
         raise TypeError(
             f"posteriors needs DecisionPosteriors, as read_decision returns them, got {type(posteriors).__name__} "
             f"without {', '.join(lacking)}."
         )
-    if any(isinstance(one, str) for one in posteriors.candidates):
-        raise TypeError("posteriors.candidates needs a tuple of answers for each candidate, got text: write ('yes',).")
+    _check_candidates(posteriors.candidates)
     arrays = [to_numpy(f"posteriors.{name}", getattr(posteriors, name)).astype(np.float64) for name in _NAMES]
     shape, classes = arrays[-1].shape, len(posteriors.candidates)
     for name, array in zip(_NAMES, arrays, strict=True):
@@ -126,6 +126,22 @@ def read_posteriors(posteriors: Posteriors, answer: Answer) -> DecisionInput:
         is_gold=True,
         notes=(note,) if missing else (),
     )
+
+
+def label_of(candidate: Sequence[str]) -> str:
+    """Return the name of a candidate: that of its answer, or of all that begin alike."""
+    return " | ".join(candidate)
+
+
+def _check_candidates(candidates: Sequence[Sequence[str]]) -> None:
+    if any(isinstance(one, str) for one in candidates):
+        raise TypeError("posteriors.candidates needs a tuple of answers for each candidate, got text: write ('yes',).")
+    labels = [label_of(one) for one in candidates]
+    if len(set(labels)) < len(labels):
+        twice = next(one for one in labels if labels.count(one) > 1)
+        raise ValueError(
+            f"posteriors.candidates needs answers that differ, got {twice!r} for two candidates: merge their columns."
+        )
 
 
 def _check_gold(gold: np.ndarray, classes: int) -> np.ndarray:
@@ -165,12 +181,12 @@ def find_problem(given: np.ndarray, answers: np.ndarray, ids: np.ndarray) -> tup
 def describe_limits(posteriors: Posteriors) -> list[str]:
     """Describe what limits posteriors of this kind."""
     notes = []
-    if merged := [" | ".join(answers) for answers in posteriors.candidates if len(answers) > 1]:
+    if merged := [label_of(answers) for answers in posteriors.candidates if len(answers) > 1]:
         notes.append(f"answers that begin with one token are one class: {'; '.join(merged)}")
     if posteriors.method == "cut":
         notes.append(
-            "a prompt with a cut modality is unlike any of the model's training: what the other modality tells may be "
-            "underestimated, and synergy overestimated"
+            "a prompt with a cut modality is unlike any of the model's training: the information of the other modality "
+            "may be underestimated, and synergy overestimated"
         )
     elif posteriors.method == "replaced":
         notes.append(

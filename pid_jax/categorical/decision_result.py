@@ -1,4 +1,4 @@
-"""What is returned about a model's own decision: atoms of every task, and the share of every sample in them."""
+"""The result of decomposing a model's own decision: atoms of every task, and the share of every sample in them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ class DecisionPID(
     },
     flat=("atoms", "information"),
 ):
-    """Decompositions of what the image (source_1) and the question (source_2) tell a model about its answer.
+    """Decompositions of a model's information about its answer from the image (source_1) and the question (source_2).
 
     Arrays have one leading axis, the tasks; samples of all tasks follow each other in those of samples.
 

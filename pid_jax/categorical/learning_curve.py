@@ -1,4 +1,4 @@
-"""What sources tell about an answer with growing numbers of samples, and how much classifiers have not learned yet."""
+"""Information about an answer at growing numbers of samples, and how much classifiers have not learned yet."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -79,18 +79,25 @@ class LearningCurve(
 
     @property
     def moves(self) -> Information:
-        """Whether the estimate still moves between the last two numbers of samples by more than its error."""
-        reach = norm.ppf((1 + self.level) / 2)
+        """Whether the estimate changes between the last two numbers of samples by more than its error.
+
+        Where it does not, it may still be wrong: the change is small, or too few samples show it.
+        """
         return Information(
             **{
-                name: np.abs(getattr(self.change, name)) > reach * getattr(self.change_error, name)
+                name: np.abs(getattr(self.change, name)) > self._reach * getattr(self.change_error, name)
                 for name in INFORMATION
             }
         )
 
     @property
+    def _reach(self) -> float:
+        """Standard errors from which on a change counts."""
+        return float(norm.ppf((1 + self.level) / 2))
+
+    @property
     def statements(self) -> tuple[str, ...]:
-        """Plain words for source_1, source_2 and both: what is not learned yet, and whether the estimate moves."""
+        """Sentences on source_1, source_2 and both: what is added for learning, and what the last samples changed."""
         return tuple(self._state(name) for name in INFORMATION)
 
     def __repr__(self) -> str:
@@ -107,15 +114,17 @@ class LearningCurve(
 
     def _state(self, name: str) -> str:
         fewer, all_ = self.samples[-2:]
+        change, moves = getattr(self.change, name), getattr(self.moves, name)
+        known = int(np.isfinite(change).sum())
+        if not known:
+            return f"{_LABELS[name]}: no estimate"
         missing = span(getattr(self.learning, name)[-1], ".3f")
-        change, moves = getattr(self.change, name), np.ravel(getattr(self.moves, name))
-        known = np.ravel(np.isfinite(change))
-        where = "" if known.size == 1 else f" in {int(moves.sum())} of {int(known.sum())} problems"
-        still = "still moves" if moves.any() else "no longer moves"
-        learned = f"{_LABELS[name]}: classifiers of {all_} samples have not learned {missing} {self.unit} yet"
+        limit = span(self._reach * getattr(self.change_error, name), ".3f")
+        where = f", in {int(moves.sum())} of {known} problems" if change.size > 1 and moves.any() else ""
         return (
-            f"{learned}, which is added as a correction; from {fewer} to {all_} samples the estimate {still} by more "
-            f"than its error{where if moves.any() else ''} (by {span(change, '+.3f')})"
+            f"{_LABELS[name]}: {missing} {self.unit} are added for what classifiers of {all_} samples have not learned "
+            f"yet; from {fewer} to {all_} samples the estimate changes by {span(change, '+.3f')}, "
+            f"{'more' if moves.any() else 'no more'} than the {limit} that chance explains ({self.level:.0%}){where}"
         )
 
 
@@ -129,11 +138,12 @@ def learning_curve(
     fractions: Sequence[float] = (0.25, 0.5, 1.0),
     progress: Progress = no_progress,
 ) -> LearningCurve:
-    """Estimate what sources tell about a categorical answer at growing numbers of samples.
+    """Estimate the information of sources about a categorical answer at growing numbers of samples.
 
     What a classifier has not learned yet is missing from its held-out information, and half the distance between
     held-out and training likelihood is added for it. Where the corrected information still grows with the samples, the
-    correction is too small, and more samples, or a simpler classifier, are needed.
+    correction is too small, and more samples, or a simpler classifier, are needed. A change within its error does not
+    show that it has ended.
 
     Args:
         source_1: Samples (..., n, p1), as in `estimate_categorical_pid`.

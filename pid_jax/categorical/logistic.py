@@ -29,7 +29,7 @@ def fit_path(
     """Fit classifiers of falling penalty until the held-out likelihood falls, and return the best of them.
 
     Args:
-        features: What each fold sees of the samples.
+        features: Features of the samples, of each fold.
         answer: Class of each sample.
         training: 1 where a sample is in the training part of a fold, else 0.
         penalties: Weights of half the squared coefficients, of features in units of their standard deviation, against

@@ -84,7 +84,7 @@ def fit_networks(
     """Train a network for each fold, and return the log probabilities at the step with the best held-out likelihood.
 
     Args:
-        features: What each fold sees of the samples.
+        features: Features of the samples, of each fold.
         answer: Class of each sample.
         training: 1 where a sample is in the training part of a fold, else 0.
         rows: Rows of training samples, see `training_rows`.

@@ -1,4 +1,4 @@
-"""What is returned about a categorical answer: atoms with intervals, and the share of every sample in them."""
+"""The result about a categorical answer: atoms with intervals, and the share of every sample in them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,9 @@ import numpy as np
 
 from pid_jax.decompose.dataset import Result
 from pid_jax.decompose.result import ATOMS, INFORMATION, describe_status, span
+from pid_jax.discrete.result import SHOWN_DECIMALS
 from pid_jax.gaussian.information import Information
+from pid_jax.gaussian.status import Status
 from pid_jax.pid.atoms import PIDAtoms, PIDQuantities
 
 SOURCES = ("source_1", "source_2", "both")
@@ -68,9 +70,9 @@ class AnswerPID(Result):
         return "\n".join(lines)
 
     def _with_ends(self, name: str, values: np.ndarray) -> str:
-        text = f"{name} {span(np.asarray(values))}"
+        text = f"{name} {span(np.round(values, SHOWN_DECIMALS))}"
         if self.status.size == 1:
-            ends = (span(np.asarray(getattr(end, name))) for end in (self.lower, self.upper))
+            ends = (span(np.round(getattr(end, name), SHOWN_DECIMALS)) for end in (self.lower, self.upper))
             text += f" [{', '.join(ends)}]"
         return text
 
@@ -143,6 +145,6 @@ class CategoricalPID(
         """Show one problem in full, or the range of many."""
         count = self.status.size
         head = f"CategoricalPID of {count} problem{'s' * (count != 1)}, {len(self.classes)} classes, n = {self.samples}"
-        names, counts = np.unique(self.classifier, return_counts=True)
-        chosen = ", ".join(f"{name} ({number})" for name, number in zip(names, counts, strict=True))
+        names, counts = np.unique(self.classifier[self.status == Status.OK], return_counts=True)
+        chosen = ", ".join(f"{name} ({number})" for name, number in zip(names, counts, strict=True)) or "none"
         return self._describe(head, f"  {'classifiers:':<13}{chosen}")

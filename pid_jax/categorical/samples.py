@@ -43,7 +43,7 @@ def read_classified(source_1: ArrayLike, source_2: ArrayLike, answer: Any, spec:
     """Check sources and answers, pool or leave out rare answers, and set problems apart that hold NaN."""
     class_measure_of(spec.redundancy, "CategoricalSpec(redundancy=...)")
     named = [(name, read_samples(name, value)) for name, value in zip(SOURCES, (source_1, source_2), strict=True)]
-    answers = read_answers(answer, spec.rare)
+    answers = read_answers(answer, spec.rare, samples=named[0][1].shape[-2])
     as_columns = answers.codes[..., None]
     # Labels of rows are compared where an answer has samples alone; its first axis is that of problems otherwise.
     check_paired([*named, ("answer", as_columns)], (source_1, source_2, answer if as_columns.ndim == 2 else None))
@@ -64,7 +64,7 @@ def read_classified(source_1: ArrayLike, source_2: ArrayLike, answer: Any, spec:
         is_constant = np.broadcast_to((np.ptp(arrays[index], axis=1) == 0).all(axis=1), count)
         if is_constant.any():
             notes.append(
-                f"{name_places(np.flatnonzero(is_constant), 'problem')}: {name} is constant, which tells nothing"
+                f"{name_places(np.flatnonzero(is_constant), 'problem')}: {name} is constant and has no information"
             )
     notes += _check_classes(codes, answers, status, spec)
     return Classified(
@@ -100,7 +100,10 @@ def _check_classes(codes: np.ndarray, answers: Answers, status: np.ndarray, spec
     counts = np.stack([np.bincount(one, minlength=count) for one in codes])
     is_single = (counts > 0).sum(axis=1) < 2
     if is_single.all():
-        raise ValueError("answer is the same in all samples of every problem, so that nothing can be known about it.")
+        raise ValueError(
+            "answer is the same in all samples of every problem, so no source has information about it: add samples "
+            "with other answers."
+        )
     notes = []
     if is_single.any():
         here = np.broadcast_to(is_single, status.shape)

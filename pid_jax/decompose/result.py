@@ -197,6 +197,7 @@ def span(values: np.ndarray, form: str = ".4g") -> str:
     if not known.size:
         return "NaN"
     low, high = float(known.min()), float(known.max())
+    form = form.replace("+", "+z") if "+" in form else f"z{form}"  # no zero has a minus
     return f"{low:{form}}" if values.size == 1 else f"{low:{form}} to {high:{form}}"
 
 

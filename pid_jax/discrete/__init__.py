@@ -1,1 +1,1 @@
-"""Decomposition of what two sources tell about a class, from tables of probabilities."""
+"""Decomposition of the information of two sources about a class, from tables of probabilities."""

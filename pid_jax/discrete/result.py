@@ -12,6 +12,7 @@ from pid_jax.gaussian.information import Information
 from pid_jax.pid.atoms import PIDAtoms
 
 _AMOUNTS = ("atoms", "information", "entropy", "lower", "upper", "lam", "mu")
+SHOWN_DECIMALS = 12  # smaller amounts are rounding
 _AXES = {"lam": (..., "cell_1", "class"), "mu": (..., "cell_2", "class")}
 
 
@@ -26,8 +27,8 @@ class DiscreteEstimate(Result, amounts=_AMOUNTS, axes=_AXES, flat=("atoms", "inf
         lower: Certified lower bound of the union information I_∪ = unique_1 + unique_2 + redundancy. Every atom is
             known within `upper` − `lower`. Measures without an optimization have equal bounds.
         upper: Certified upper bound.
-        status: `Status` of each problem: NaN comes with `NOT_FINITE` and `NOT_A_DISTRIBUTION`; with `NOT_CONVERGED`
-            the bounds hold, and are wider than asked.
+        status: `Status` of each problem: NaN comes with `NOT_FINITE`, `NOT_A_DISTRIBUTION` and `EXCEEDS_ENTROPY`; with
+            `NOT_CONVERGED` the bounds hold, and are wider than asked.
         lam: Dual variables (..., n1, nt) of BROJA; None for other measures. The union information of one event
             (a, b, y) is λ(a, y) + μ(b, y) − log p(y), whose mean is `lower`, and which is also the influence of the
             event on the union information. −inf where the table is 0.
@@ -59,7 +60,7 @@ class DiscreteEstimate(Result, amounts=_AMOUNTS, axes=_AXES, flat=("atoms", "inf
         count = self.status.size
         lines = [f"DiscreteEstimate of {count} problem{'s' * (count != 1)} by {self.method}, in {self.unit}"]
         for title, values, names in (("atoms", self.atoms, ATOMS), ("information", self.information, INFORMATION)):
-            parts = [f"{name} {span(np.asarray(getattr(values, name)))}" for name in names]
+            parts = [f"{name} {span(np.round(getattr(values, name), SHOWN_DECIMALS))}" for name in names]
             lines.append(f"  {title + ':':<13}{', '.join(parts)}")
         lines.append(f"  {'H(target):':<13}{span(self.entropy)}")
         known = self.gap[np.isfinite(self.gap)]

@@ -9,7 +9,8 @@ class Status(IntEnum):
     `NOT_FINITE` and `NOT_PSD` come with NaN in all numbers of that problem. With `INFINITE_INFORMATION` what is finite
     is there: if no source alone determines a direction of the target, redundancy and unique informations, while I_12
     and the synergy are `inf`; else the informations, of which one or both are `inf`, and NaN for the atoms.
-    `NOT_A_DISTRIBUTION` (tables) comes with NaN, `NOT_CONVERGED` with bounds that hold and are wider than asked.
+    `NOT_A_DISTRIBUTION` and, of tables, `EXCEEDS_ENTROPY` come with NaN, `NOT_CONVERGED` with bounds that hold and are
+    wider than asked.
     """
 
     OK = 0
@@ -44,13 +45,14 @@ _MESSAGES = {
     ),
     Status.NOT_A_DISTRIBUTION: (
         "The table is not a distribution: make its entries finite and non-negative with a sum of 1, and give both "
-        "pairwise tables the same class probabilities."
+        "pairwise tables the same class probabilities, and an i_12 that is not below I_1 or I_2."
     ),
     Status.NOT_CONVERGED: (
         "The bounds of the union information are wider than tol: they hold, so use them, raise tol, or merge cells."
     ),
     Status.EXCEEDS_ENTROPY: (
-        "A variable is discrete, and the information of the Gaussian exceeds its entropy, which none can: use a "
-        "continuous representation of what the values stand for, such as hidden states or logits."
+        "A variable is discrete, and the information about it exceeds its entropy, which none can. Where that is the "
+        "information of a Gaussian, use a continuous representation of what the values stand for, such as hidden "
+        "states or logits; where it is the i_12 of tables, give it in nats."
     ),
 }

@@ -52,8 +52,8 @@ def describe_differences(comparison: Differences) -> list[str]:
             for part in ("difference", "lower", "upper", "p_value", "family_wise")
         )
         if count == 1:
-            text = f"{value[0]:>+9.4f}"
-            text += f" [{low[0]:+.4f}, {high[0]:+.4f}]  p = {p[0]:.3g}" if np.isfinite(value[0]) else ", no p-value"
+            text = f"{value[0]:>+z9.4f}"
+            text += f" [{low[0]:+z.4f}, {high[0]:+z.4f}]  p = {p[0]:.3g}" if np.isfinite(value[0]) else ", no p-value"
         else:
             below, clear = (int((x <= alpha + 1e-12).sum()) for x in (p, family))
             text = f"{span(value, '+.4f'):>20}"

@@ -1,4 +1,4 @@
-"""What a permutation test returns: p-values, and these adjusted for all problems."""
+"""The result of a permutation test: p-values, and these adjusted for all problems."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,13 +51,13 @@ class PIDTest(Result, amounts=("statistic", "replicates"), axes={"replicates": (
         """Show p-values: those of one problem, or the smallest of many and what is left after adjustment."""
         count = np.size(self.p_value.i_12)
         null = self.settings["null"]
-        what = f"null {null['method']}"
+        what, drawn = f"null {null['method']}", "replicates"
         if null["method"] == Independence.__name__:
-            what = "target independent of both sources"
+            what, drawn = "target independent of both sources", "permutations"
         elif null["method"] == ConditionalIndependence.__name__:
             what = f"target independent of source_{null['source']} given source_{3 - null['source']}"
         lines = [
-            f"PIDTest of {count} problem{'s' * (count != 1)}, {what}, {self.settings['resamples']} permutations",
+            f"PIDTest of {count} problem{'s' * (count != 1)}, {what}, {self.settings['resamples']} {drawn}",
             f"  {'':<12}{self.unit:>18}{'p':>9}{'' if count == 1 else '  family-wise   p ≤ .05 (family-wise)'}",
         ]
         for name in QUANTITIES:

@@ -72,7 +72,7 @@ def is_exact(shape: tuple[int, ...], dim: int, spec: PCA) -> bool:
 def describe_reduction(
     name: str, columns: int, rank: ArrayLike, explained_variance: ArrayLike, dim: int
 ) -> tuple[str, ...]:
-    """Note what was left out of a variable: columns, components, rank.
+    """Note what was left out of a variable: columns, components, rank. Problems in which it is constant do not count.
 
     Args:
         name: What the variable is called.
@@ -82,6 +82,10 @@ def describe_reduction(
         dim: Coordinates that were asked for.
     """
     notes, rank, variance = [], np.asarray(rank), np.asarray(explained_variance)
+    varies = rank > 0
+    if not varies.any():
+        return ()
+    rank, variance = rank[varies], variance[varies]
     if dim < columns:
         kept = _between(f"{100 * x:.3g}" for x in (variance.min(), variance.max()))
         notes.append(f"{name}: {dim} components of {columns} columns keep {kept} % of the variance")

@@ -107,7 +107,7 @@ class AutoClassifier:
 
 @dataclass(frozen=True)
 class PoolRare:
-    """Answers with fewer samples than `fewest` become one class, "other".
+    """Answers with fewer samples than `fewest` become one class, "other (pooled)", also where answers are numbers.
 
     Where these together have fewer samples still, they are left out.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pid_jax.categorical.answers import OTHER
+from pid_jax.categorical.answers import pooled_name
 from pid_jax.settings.categorical import CategoricalSpec, PoolRare
 from pid_jax.store import ActivationStore
 from pid_jax.store.shard import StoreError
@@ -70,12 +70,13 @@ def task_answers(
     classes = names[counts >= spec.rare.fewest].tolist()
     strange = [(~np.isin(own, classes)) & (own != "") for own in texts]
     is_pooled = isinstance(spec.rare, PoolRare) and max(int(one.sum()) for one in strange) >= spec.rare.fewest
-    every = [*classes, *([OTHER] * is_pooled)]
+    pooled = pooled_name(np.unique(np.concatenate(texts))) if is_pooled else ""
+    every = [*classes, *([pooled] * is_pooled)]
     codes = []
     for own, other in zip(texts, strange, strict=True):
         found = np.searchsorted(classes, own).clip(max=max(len(classes) - 1, 0)) if classes else np.zeros(len(own), int)
         codes.append(np.where(own == "", -1, np.where(other, len(classes) if is_pooled else -1, found)))
-    notes = [_notes(own, set(names.tolist()), one, is_pooled) for own, one in zip(texts, strange, strict=True)]
+    notes = [_notes(own, set(names.tolist()), one, pooled) for own, one in zip(texts, strange, strict=True)]
     problem = _problem(codes[0], every, target, spec)
     return TaskAnswers(classes=tuple(every), codes=tuple(codes), notes=tuple(notes), problem=problem)
 
@@ -90,13 +91,13 @@ def _texts(target: Answer, stores: Sequence[ActivationStore], rows: Sequence[np.
     return np.array([normal_form(str(one)) for one in values])
 
 
-def _notes(texts: np.ndarray, seen: set[str], strange: np.ndarray, is_pooled: bool) -> tuple[str, ...]:
+def _notes(texts: np.ndarray, seen: set[str], strange: np.ndarray, pooled: str) -> tuple[str, ...]:
     """Say what became of rare answers, and which the baseline never gives."""
     notes = []
     if missing := int((texts == "").sum()):
         notes.append(f"{missing} samples without an answer are left out")
     if strange.any():
-        what = f'pooled as "{OTHER}"' if is_pooled else "left out"
+        what = f'pooled as "{pooled}"' if pooled else "left out"
         kinds = len(np.unique(texts[strange]))
         notes.append(f"{int(strange.sum())} samples with {kinds} answers that are rare in the baseline are {what}")
     if unseen := sorted(set(texts[strange].tolist()) - seen):

@@ -1,4 +1,4 @@
-"""Samples of answers that sources tell something about, all of one shape, so that programs compile once."""
+"""Samples of sources with information about an answer, all of one shape, so that programs compile once."""
 
 import numpy as np
 
@@ -17,6 +17,16 @@ def draw(
     answer = (np.argsort(rng.random(SAMPLES)) < round(yes * SAMPLES)).astype(int)
     noise = rng.normal(size=(2, *leading, SAMPLES, DIM))
     one, two = (one * answer[:, None] * np.array([1.0, 0.5]) + x for one, x in zip(clarity, noise, strict=True))
+    return one, two, answer
+
+
+def on_a_circle(seed: int, clarity: float, classes: int = 6) -> Samples:
+    """Draw two sources that are noisy copies of the point of a class on a circle of radius `clarity`."""
+    rng = np.random.default_rng(seed)
+    answer = np.argsort(rng.random(SAMPLES)) % classes
+    angle = 2 * np.pi * answer / classes
+    point = clarity * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+    one, two = point + rng.normal(size=(2, PROBLEMS, SAMPLES, DIM))
     return one, two, answer
 
 

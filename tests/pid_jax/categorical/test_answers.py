@@ -1,5 +1,7 @@
 """Answers of every kind as class numbers, and what is refused; nothing is fitted here."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +18,7 @@ from pid_jax import (
     ProductClassifier,
     Status,
 )
-from pid_jax.categorical.answers import OTHER, read_answers
+from pid_jax.categorical.answers import POOLED, read_answers
 from pid_jax.categorical.samples import read_classified
 from pid_jax.pid.measure import Redundancy
 
@@ -79,17 +81,66 @@ def test_what_is_no_class_is_refused(value):
         read_answers(value, EVERY)
 
 
+COLUMN = np.array(["no", "yes"])[np.arange(60) % 2, None]
+
+
+def polars_frame():
+    return pytest.importorskip("polars").DataFrame({"answer": COLUMN[:, 0]})
+
+
+@pytest.mark.parametrize(
+    ("make", "remedy"),
+    [
+        (lambda: COLUMN, "answer[:, 0]"),
+        (lambda: COLUMN[None], "answer[..., 0]"),
+        (lambda: COLUMN.tolist(), "asarray(answer)[:, 0]"),
+        (lambda: pd.DataFrame(COLUMN), "answer.iloc[:, 0]"),
+        (lambda: xr.DataArray(COLUMN), "answer[:, 0]"),
+        (polars_frame, "answer[:, 0]"),
+        (lambda: np.arange(60)[:, None], "answer[:, 0]"),
+    ],
+)
+def test_a_column_is_no_batch_of_problems(make, remedy):
+    """Of shape (n, 1), which would be n problems of one sample each."""
+    with pytest.raises(ValueError, match=r"answer .*60 problems.*" + re.escape(remedy)):
+        read_classified(*sources(), make(), CategoricalSpec())
+
+
+@pytest.mark.parametrize("answer", [np.stack([np.arange(60) % 2] * 3, axis=1), np.eye(3, dtype=int)[np.arange(60) % 3]])
+def test_samples_that_are_not_the_last_axis_of_the_answer(answer):
+    with pytest.raises(ValueError, match=r"answer .*\(60, 3\)"):
+        read_classified(*sources(), answer, CategoricalSpec())
+
+
 @pytest.mark.parametrize("value", ["yes", [], np.zeros((3, 0), int), np.ones(9, int), ["a"] * 9])
-def test_nothing_to_tell_is_refused(value):
+def test_answers_without_information_are_refused(value):
     with pytest.raises(ValueError, match="answer"):
         read_answers(value, EVERY)
 
 
 def test_rare_answers_are_pooled_and_said():
     found = read_answers(np.repeat(["a", "b", "c", "d"], [20, 20, 6, 5]), PoolRare(fewest=10))
-    assert found.classes == ("a", "b", OTHER)
+    assert found.classes == ("a", "b", POOLED)
     np.testing.assert_array_equal(np.bincount(found.codes), [20, 20, 11])
-    assert "pooled" in found.notes[0]
+    assert f'"{POOLED}"' in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "pooled"),
+    [
+        (["other", "a", "b", "c"], POOLED),
+        ([POOLED, "a", "b", "c"], f"{POOLED} 2"),
+        (["a", POOLED, "b", f"{POOLED} 2"], f"{POOLED} 3"),
+        (["a", "b", POOLED, "c"], f"{POOLED} 2"),  # one of those that are pooled
+        ([5, 6, 7, 8], POOLED),
+    ],
+)
+def test_no_answer_shares_its_name_with_the_pooled_ones(names, pooled):
+    found = read_answers(np.repeat(np.array(names), [20, 20, 6, 5]), PoolRare(fewest=10))
+    assert set(found.classes) == {*names[:2], pooled}
+    np.testing.assert_array_equal(np.bincount(found.codes), [20, 20, 11])
+    assert found.classes[2] == pooled
+    assert f'"{pooled}"' in found.notes[0]
 
 
 @pytest.mark.parametrize("rare", [DropRare(fewest=10), PoolRare(fewest=15)])

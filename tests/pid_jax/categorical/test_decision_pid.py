@@ -295,6 +295,7 @@ def test_answers_that_are_all_the_same_are_refused():
         ({"ids": np.arange(31)}, "ids"),
         ({"tasks": np.full(33, "what")}, "tasks"),
         ({"candidates": (("yes",),)}, "candidates"),
+        ({"candidates": (("yes",), ("no",), ("a", "b"), ("a | b",))}, "candidates"),
         ({"gold_index": np.full(32, 4)}, "gold_index"),
         ({"gold_index": np.full(32, 0.5)}, "gold_index"),
         ({"gold_index": np.full(32, -1)}, "gold_index"),

@@ -25,7 +25,7 @@ from pid_jax import (
 from pid_jax.categorical.assemble import COMBINED
 from pid_jax.categorical.closed_union import with_measure
 from pid_jax.pid.atoms import quantities_of
-from tests.pid_jax.categorical.systems import PROBLEMS, SAMPLES, SPEC, draw, two_bits, xor_of_signs
+from tests.pid_jax.categorical.systems import PROBLEMS, SAMPLES, SPEC, draw, on_a_circle, two_bits, xor_of_signs
 
 CONSTANT = 2  # a problem of `data` in which source_1 is constant
 
@@ -73,8 +73,12 @@ def test_what_is_reported_fits_together(found):
     np.testing.assert_allclose(found.entropy, np.log(2))
     assert found.classes == ("no", "yes")
     assert found.dims == (2, 2)
-    assert (found.gap >= 0).all()
-    assert (stacked(found.standard_error) > 0).all()
+    np.testing.assert_allclose(found.gap, found.cell_loss.sum(axis=-1), atol=1e-5)
+    assert (found.gap > 1e-4).all()
+    scatter = stacked(found.pointwise).std(axis=-1) / np.sqrt(SAMPLES)
+    varies = np.delete(np.arange(PROBLEMS), CONSTANT)
+    assert (stacked(found.standard_error) >= scatter).all()
+    assert (stacked(found.standard_error) < 2 * scatter)[:, varies].all()
     np.testing.assert_allclose(stacked(found.upper) - of(found), of(found) - stacked(found.lower), atol=1e-12)
     np.testing.assert_allclose(
         found.held_out.i_12 + found.learning.i_12, found.information.i_12, atol=1e-6, err_msg="corrected"
@@ -82,12 +86,13 @@ def test_what_is_reported_fits_together(found):
     assert (found.information.i_12[:2] > 0.3).all()
 
 
-def test_a_constant_source_tells_nothing_and_the_rest_goes_on(found):
+def test_a_constant_source_has_no_information_and_the_rest_is_computed(found):
     np.testing.assert_array_equal(found.information.i_1[CONSTANT], 0)
     assert found.classifier[CONSTANT, 0] == "frequencies"
     assert abs(found.atoms.unique_1[CONSTANT]) < 1e-6
     assert found.information.i_2[CONSTANT] > 0.05
-    assert sum(note.startswith(f"problem {CONSTANT}: source_1") for note in found.notes) == 1
+    (note,) = [note for note in found.notes if "source_1" in note]
+    assert note.startswith(f"problem {CONSTANT}: ")
 
 
 def test_swapped_sources_swap_the_atoms(data, found):
@@ -128,13 +133,16 @@ def test_problems_that_cannot_be_computed_leave_the_others_alone(data, found):
         assert np.isnan(of(broken)[:, bad]).all()
         assert np.isnan(stacked(broken.standard_error)[:, bad]).all()
         assert np.isnan(stacked(broken.pointwise)[:, bad]).all()
-    assert "NOT_FINITE" in repr(broken)
+    text = repr(broken)
+    assert "NOT_FINITE" in text
+    assert "LinearClassifier (5), frequencies (1)" in text  # of the two problems that can be computed
 
 
 def test_results_are_kept_in_files(found, tmp_path):
     bits = found.in_bits()
     np.testing.assert_allclose(of(bits), of(found) / np.log(2))
     np.testing.assert_allclose(bits.entropy, 1)
+    bits = dataclasses.replace(bits, classes=(5, "other (pooled)"))  # of answers that are numbers
     again = CategoricalPID.load(bits.save(tmp_path / "found.nc"))
     np.testing.assert_array_equal(of(again), of(bits))
     np.testing.assert_array_equal(stacked(again.pointwise), stacked(bits.pointwise))
@@ -162,6 +170,18 @@ def test_nothing_exceeds_the_entropy_of_the_answer_beyond_its_error(seed, clarit
     assert (found.union_lower <= found.union_upper + 1e-9).all()
 
 
+@pytest.mark.parametrize("clarity", [0, 3, 40])
+def test_of_many_classes_nothing_exceeds_the_entropy(clarity):
+    """Six classes on a circle: sources that know nothing of them, much, and all."""
+    one, two, answer = on_a_circle(0, clarity)
+    found = estimate(one, two, answer)
+    np.testing.assert_allclose(found.entropy, entropy(np.bincount(answer) / SAMPLES), rtol=1e-6)
+    assert (of(found) <= found.entropy + 1e-6).all()
+    limits = {0: (0, 0.03), 3: (0.7, 0.95), 40: (0.99, 1)}[clarity]
+    for values in (found.information.i_1, found.information.i_2, found.information.i_12 if clarity != 3 else ()):
+        assert all(limits[0] <= value / np.log(6) <= limits[1] for value in values)
+
+
 @pytest.mark.parametrize("measure", [MMI(), IMin()])
 def test_measures_without_a_solver(measure, data, found):
     spec = dataclasses.replace(SPEC, redundancy=measure)
@@ -170,7 +190,13 @@ def test_measures_without_a_solver(measure, data, found):
     least = np.minimum(found.information.i_1, found.information.i_2)
     if isinstance(measure, MMI):
         np.testing.assert_allclose(other.atoms.redundancy, least, atol=1e-12)
+    else:
+        groups = [data[2] == name for name in found.classes]
+        shares = np.stack([found.pointwise.i_1, found.pointwise.i_2])
+        expected = sum(shares[..., group].sum(axis=-1).min(axis=0) for group in groups) / SAMPLES
+        np.testing.assert_allclose(other.atoms.redundancy, expected, atol=1e-12)
     assert (other.atoms.redundancy <= least + 1e-12).all()
+    assert (np.delete(other.atoms.redundancy, CONSTANT) > 0.05).all()
     np.testing.assert_array_equal(other.gap, 0)
     again = with_measure(found, measure)  # of the same predictions
     for part in ("atoms", "standard_error", "lower", "upper", "pointwise"):
@@ -218,7 +244,7 @@ def test_nothing_to_learn_reads_as_nothing(key):
 def test_exclusive_or_is_synergy(classifier, key):
     data = xor_of_signs(0, 2000)
     found = estimate_categorical_pid(*data, spec=CategoricalSpec(classifier=classifier), key=key)
-    # Products see half of what signs tell.
+    # Products have half of the information of signs.
     assert found.atoms.synergy > (0.25 if isinstance(classifier, ProductClassifier) else 0.55)
     assert abs(found.atoms.unique_1) + abs(found.atoms.unique_2) + abs(found.atoms.redundancy) < 0.02
     blind = estimate_categorical_pid(*data, spec=CategoricalSpec(classifier=LinearClassifier()), key=key)

@@ -1,13 +1,17 @@
 """Informations at growing numbers of samples, and what is said about them."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from pid_jax import CategoricalSpec, LearningCurve, LinearClassifier, Status, learning_curve
 from pid_jax.categorical.estimate import predict_classified
 from pid_jax.categorical.samples import read_classified
 from pid_jax.decompose.result import INFORMATION
+from pid_jax.gaussian.information import Information
 from pid_jax.plot.learning import plot_learning_curve
 from pid_jax.runtime.devices import use_devices
 from tests.pid_jax.categorical.systems import PROBLEMS, SAMPLES, SPEC, draw, two_bits
@@ -62,10 +66,17 @@ def test_statements_say_what_is_missing_and_whether_the_estimate_moves(curve):
     alone = curve.reshape((PROBLEMS,)).take(0)
     for name, text in zip(INFORMATION, alone.statements, strict=True):
         assert f"{getattr(alone.learning, name)[-1]:.3f}" in text
-        assert ("still moves" in text) == bool(getattr(alone.moves, name))
+        assert (", more than" in text) == bool(getattr(alone.moves, name))
+        assert f"{norm.ppf(0.975) * getattr(alone.change_error, name):.3f}" in text
         assert f"{SAMPLES}" in text
         assert text in repr(alone)
     assert "NOT_FINITE" in repr(curve)
+    broken = curve.reshape((PROBLEMS,)).take(3)
+    assert not any("than" in text for text in broken.statements)
+    moved = replace(alone, change=Information(i_1=np.array(9.0), i_2=np.array(-9.0), i_12=np.array(-1e-9)))
+    verdicts = [", more than" in text for text in moved.statements]
+    assert verdicts == [True, True, False]
+    assert "changes by +0.000" in moved.statements[2]
 
 
 def test_curves_are_kept_in_files(curve, tmp_path):

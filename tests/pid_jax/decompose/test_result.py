@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from pid_jax.decompose.result import ATOMS, INFORMATION, VARIABLES, PIDEstimate
+from pid_jax.decompose.result import ATOMS, INFORMATION, VARIABLES, PIDEstimate, span
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.status import Status
 from pid_jax.pid.atoms import PIDAtoms
@@ -145,3 +145,11 @@ def test_summary_of_many_shows_ranges_and_what_went_wrong():
     assert "{'NOT_PSD': 1}" in text
     nothing = dataclasses.replace(estimate, gap=np.full(LEADING, np.nan))
     assert "largest |gap| not defined" in repr(nothing)
+
+
+def test_zeros_have_no_minus():
+    assert span(np.array(-1e-9), ".3f") == span(np.array(-0.0), ".3f") == "0.000"
+    assert span(np.array(-1e-9), "+.3f") == "+0.000"
+    assert span(np.array(-0.0)) == "0"
+    assert span(np.array([-0.0, 0.25])) == "0 to 0.25"
+    assert span(np.array(-0.25), "+.2f") == "-0.25"

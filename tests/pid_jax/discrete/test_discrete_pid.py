@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import entropy
 
 from pid_jax.decompose.pid import gaussian_pid
 from pid_jax.decompose.result import ATOMS, INFORMATION
@@ -20,6 +21,7 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 # Tables of all tests have this shape, so that few programs are compiled; smaller ones are filled up with zeros.
 SHAPE = (4, 4, 4)
+SOURCES = ((0,), (1,), (0, 1))  # axes of i_1, i_2, i_12
 AND_UNION = 0.31127812445913283
 BROJA_BITS = {  # redundancy, unique_1, unique_2, synergy
     "and": (AND_UNION, 0, 0, 0.5),
@@ -58,6 +60,56 @@ def random_pmf(seed):
     return pmf / pmf.sum() if pmf.sum() else gate("and")
 
 
+def entropy_of(pmf, *axes):
+    """H of the variables on some axes, in nats."""
+    return entropy(pmf.sum(axis=tuple({0, 1, 2} - {*axes})).ravel())
+
+
+def mutual(pmf, *axes):
+    """I(target; sources on some axes), as a difference of entropies."""
+    return entropy_of(pmf, *axes) + entropy_of(pmf, 2) - entropy_of(pmf, *axes, 2)
+
+
+def specific(pmf, axis, y):
+    """Σ_a p(a | y) log p(y | a) / p(y), event by event."""
+    p = pmf.sum(axis=1 - axis)
+    events = [(p[a, y] / p[:, y].sum(), p[a, y] / p[a].sum() / p[:, y].sum()) for a in range(len(p)) if p[a, y] > 0]
+    return sum(weight * np.log(ratio) for weight, ratio in events)
+
+
+def smaller_specific(pmf):
+    """I_min by loops."""
+    p = pmf.sum(axis=(0, 1))
+    return sum(p[y] * min(specific(pmf, 0, y), specific(pmf, 1, y)) for y in range(len(p)) if p[y] > 0)
+
+
+def degraded(seed):
+    """A class, a channel to source_1, and one from there to source_2: all that source_2 has, source_1 has too."""
+    rng = np.random.default_rng(seed)
+    of_y, first, second = rng.dirichlet(np.ones(4)), *rng.dirichlet(np.full(4, 0.3), size=(2, 4))
+    pmf = np.einsum("y,ya,ab->aby", of_y, first, second)
+    return pmf, mutual(pmf, 0)
+
+
+def two_bits_apart(seed):
+    """Two independent bits, of which each source has a noisy one: nothing is shared, and nothing is synergy."""
+    rng = np.random.default_rng(seed)
+    pmf = np.zeros(SHAPE)
+    one, two = rng.dirichlet(np.ones(4), size=2).reshape(2, 2, 2)  # of a source and its bit
+    for a, b, y, z in np.ndindex(2, 2, 2, 2):
+        pmf[a, b, 2 * y + z] = one[a, y] * two[b, z]
+    return pmf, mutual(pmf, 0) + mutual(pmf, 1)
+
+
+def gate_and_degraded(name):
+    """An AND or XOR of two bits and, independent of it, a bit that source_1 has and source_2 has with noise."""
+    pmf = np.zeros((4, 4, 4))
+    for a, b, bit, seen in np.ndindex(2, 2, 2, 2):
+        y = {"and": a & b, "xor": a ^ b}[name]
+        pmf[2 * a + bit, 2 * b + seen, 2 * y + bit] += (0.9 if bit == seen else 0.1) / 8
+    return pmf, (1 + (AND_UNION if name == "and" else 0)) * np.log(2)
+
+
 def as_array(atoms):
     return np.stack([getattr(atoms, name) for name in ATOMS], axis=-1)
 
@@ -68,6 +120,27 @@ def test_gates(name):
     np.testing.assert_allclose(as_array(found.atoms), BROJA_BITS[name], rtol=0, atol=1e-8)
     assert 0 <= found.gap <= 2e-9
     assert found.status == Status.OK
+    union = sum(BROJA_BITS[name][:3])
+    assert found.lower - 1e-12 <= union <= found.upper + 1e-12
+
+
+@pytest.mark.parametrize("name", ["and", "xor"])
+def test_union_of_independent_parts_is_the_sum_of_theirs(name):
+    check_union(*gate_and_degraded(name))
+
+
+@given(seed=seeds(), make=st.sampled_from([degraded, two_bits_apart]))
+def test_known_union_information_is_within_the_bounds(seed, make):
+    check_union(*make(seed))
+
+
+def check_union(pmf, union):
+    found = discrete_pid(pmf)
+    assert found.lower - 1e-12 <= union <= found.upper + 1e-12
+    assert found.gap <= 1e-9
+    found = discrete_pid_from_pairs(pmf.sum(axis=1), pmf.sum(axis=0))
+    assert found.lower - 1e-12 <= union <= found.upper + 1e-12
+    assert found.gap <= 1e-9
 
 
 def test_simpler_measures():
@@ -86,14 +159,16 @@ def test_laws(seed):
     atoms, known = found.atoms, found.information
     assert found.status == Status.OK
     assert 0 <= found.gap <= 1e-9
+    np.testing.assert_allclose([known.i_1, known.i_2, known.i_12], [mutual(pmf, *x) for x in SOURCES], atol=1e-12)
+    np.testing.assert_allclose(found.entropy, entropy_of(pmf, 2), atol=1e-12)
     np.testing.assert_allclose(as_array(atoms).sum(), known.i_12, atol=1e-12)
     np.testing.assert_allclose(atoms.redundancy + atoms.unique_1, known.i_1, atol=1e-12)
     np.testing.assert_allclose(atoms.redundancy + atoms.unique_2, known.i_2, atol=1e-12)
+    np.testing.assert_allclose(as_array(atoms)[:3].sum(), (found.lower + found.upper) / 2, atol=1e-12)
     assert as_array(atoms).min() >= -1e-9
     assert known.i_12 <= found.entropy + 1e-12
-    for simple in (MMI(), IMin()):
-        shared = discrete_pid(pmf, redundancy=simple).atoms.redundancy
-        assert -1e-12 <= shared <= min(known.i_1, known.i_2) + 1e-12
+    for simple, shared in ((MMI(), min(known.i_1, known.i_2)), (IMin(), smaller_specific(pmf))):
+        np.testing.assert_allclose(discrete_pid(pmf, redundancy=simple).atoms.redundancy, shared, atol=1e-12)
 
 
 @given(seed=seeds())
@@ -165,8 +240,35 @@ def test_pairs():
         assert found.status == Status.OK
         assert np.isnan(found.atoms.synergy)
         np.testing.assert_allclose(found.lower, whole.lower, atol=1e-12)
-    low = discrete_pid_from_pairs(*pairs, 0.0)
-    assert low.atoms.synergy < 0
+    known = whole.information
+    middle = (max(known.i_1, known.i_2) + whole.lower) / 2  # of an estimate
+    low = discrete_pid_from_pairs(*pairs, middle)
+    assert low.status == Status.OK
+    np.testing.assert_allclose(low.atoms.synergy, middle - (whole.lower + whole.upper) / 2, atol=1e-12)
+    assert low.atoms.synergy < -0.01
+
+
+@given(seed=seeds(), redundancy=st.sampled_from([BROJA(), MMI(), IMin()]))
+def test_joint_information_that_no_table_has(seed, redundancy):
+    """Above the entropy of the target, or below the information of a source; rounding is neither."""
+    pmf = random_pmf(seed)
+    whole = discrete_pid(pmf, redundancy=redundancy)
+    pairs = (pmf.sum(axis=1), pmf.sum(axis=0))
+    least, most = max(whole.information.i_1, whole.information.i_2), float(whole.entropy)
+    for possible in (least, most, least - 1e-6, most + 1e-6):
+        found = discrete_pid_from_pairs(*pairs, possible, redundancy=redundancy)
+        assert found.status == Status.OK
+        assert found.information.i_12 == possible
+    for impossible in (least - 1e-4, most + 1e-4, -1.0, np.inf, -np.inf):
+        with pytest.raises(ValueError, match="i_12"):
+            discrete_pid_from_pairs(*pairs, impossible, redundancy=redundancy)
+    batch = [np.stack([p] * 4) for p in pairs]
+    mixed = discrete_pid_from_pairs(*batch, [least - 1e-4, most + 1e-4, np.nan, most], redundancy=redundancy)
+    np.testing.assert_array_equal(
+        mixed.status, [Status.NOT_A_DISTRIBUTION, Status.EXCEEDS_ENTROPY, Status.OK, Status.OK]
+    )
+    assert np.isnan(as_array(mixed.atoms)[:2]).all()
+    np.testing.assert_allclose(mixed.lower[2:], whole.lower, atol=1e-9)
 
 
 def test_status_in_a_batch():
@@ -212,7 +314,7 @@ def test_errors_name_the_argument():
         discrete_pid_from_pairs(pairs[0], pairs[1][:, :2])
     with pytest.raises(ValueError, match="p_2t"):
         discrete_pid_from_pairs(pairs[0], pairs[1][:, ::-1])
-    with pytest.raises(ValueError, match="i_12"):
+    with pytest.raises(ValueError, match=r"i_12.*\(3,\)"):
         discrete_pid_from_pairs(*pairs, np.zeros(3))
 
 

@@ -69,6 +69,16 @@ def test_few_steps_leave_bounds_that_hold():
 
 
 @pytest.mark.slow
+def test_many_classes_and_cells_converge():
+    """2400 rows of the linear systems, at which conjugate gradients end far from the optimum."""
+    rng = np.random.default_rng(4)
+    pmf = np.where(rng.random((24, 24, 100)) < 0.05, rng.gamma(0.3, size=(24, 24, 100)), 0)
+    found = solve(pmf.sum(axis=1)[None] / pmf.sum(), pmf.sum(axis=0)[None] / pmf.sum())
+    assert found.upper - found.lower <= 1e-9
+    assert found.lower > 1
+
+
+@pytest.mark.slow
 def test_conjugate_gradients_find_the_same_bounds(monkeypatch):
     pairs = smooth_pairs(2, 4, 6, 3)
     exact = solve(*pairs)

@@ -113,7 +113,7 @@ def test_statistics_are_those_of_the_samples_and_axes_are_kept(key):
     np.testing.assert_allclose(test.in_bits().statistic.i_12, test.statistic.i_12 / np.log(2))
     assert "6 problems, target independent of both sources, 40 permutations" in repr(test)
     alone = permutation_test(*(x[0] for x in data), spec=SPEC, key=key, resamples=40, null=ConditionalIndependence(2))
-    assert "target independent of source_2 given source_1" in repr(alone)
+    assert "target independent of source_2 given source_1, 40 replicates" in repr(alone)
     np.testing.assert_array_equal(alone.family_wise.i_12, alone.p_value.i_12)
 
 

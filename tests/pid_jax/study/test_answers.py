@@ -37,12 +37,21 @@ def test_the_answer_with_nothing_cut_is_that_of_all_conditions(stores):
 
 def test_classes_are_those_of_the_baseline_and_one_for_all_others(stores):
     found = classes(stores, "condition")
-    assert found.classes == ("no", "yes", "other")
+    assert found.classes == ("no", "yes", "other (pooled)")
     np.testing.assert_array_equal(found.codes[1], np.where(np.arange(COUNT) % 4, 0, 2))
     assert "maybe" in " ".join(found.notes[1])
     dropped = classes(stores, "condition", CategoricalSpec(rare=DropRare(fewest=10)))
     assert dropped.classes == ("no", "yes")
     np.testing.assert_array_equal(dropped.codes[1] < 0, np.arange(COUNT) % 4 == 0)
+
+
+def test_an_answer_that_is_called_other_stays_apart_from_the_pooled_ones(tmp_path):
+    baseline = make_store(tmp_path / "b", predicted=lambda i: "other" if i % 2 else "other (pooled)")
+    cut = make_store(tmp_path / "k", CUT, seed=1, predicted=lambda i: "maybe" if i % 2 else "Other")
+    found = classes((baseline, cut), "condition")
+    assert found.classes == ("other", "other (pooled)", "other (pooled) 2")
+    np.testing.assert_array_equal(found.codes[1], np.where(np.arange(COUNT) % 2, 2, 0))
+    assert '"other (pooled) 2"' in " ".join(found.notes[1])
 
 
 @pytest.mark.parametrize(("of", "names"), [("gold", ("no", "yes")), ("correct", ("correct", "wrong"))])
