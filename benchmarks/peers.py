@@ -33,8 +33,8 @@ class Peer(NamedTuple):
 
 def peers_of(results: Results) -> list[Peer]:
     """Take all comparisons from the results, in the order in which they are shown."""
-    parts = (_gaussian, _pca, _flows, _bootstrap, _extraction, _store)
-    names = ("gaussian", "pca", "flow_speed", "bootstrap", "extraction", "store")
+    parts = (_gaussian, _discrete, _answers, _pca, _flows, _bootstrap, _extraction, _store)
+    names = ("gaussian", "discrete", "categorical_speed", "pca", "flow_speed", "bootstrap", "extraction", "store")
     return [peer for part, name in zip(parts, names, strict=True) for peer in part(results[name])]
 
 
@@ -46,6 +46,18 @@ def _gaussian(found: Measured) -> Iterator[Peer]:
         yield Peer(name, "SciPy loop, one BLAS thread", found, row["ratio to that"], floor)
     times = found.row("MMI", problems=33)["ratio"]
     yield Peer("MMI of 33 problems from samples", "hoi, which compiles at every call", found, times)
+
+
+def _discrete(found: Measured) -> Iterator[Peer]:
+    for classes, cells, package in ((2, "8 x 8", "dit"), (2, "16 x 16", "ECOS"), (10, "16 x 16", "ECOS")):
+        times = 1 / found.row("Other packages", classes=classes, cells=cells)[f"{package} / pid_jax"]
+        name = "dit" if package == "dit" else "a cone program, ECOS"
+        yield Peer(f"BROJA of a table, {cells} cells, {classes} classes", name, found, times)
+
+
+def _answers(found: Measured) -> Iterator[Peer]:
+    (peer,) = (row for row in found.table("33 layers") if "over pid_jax" in row)
+    yield Peer("an answer of 10 classes, 33 layers", "scikit-learn loops, linear kind", found, 1 / peer["over pid_jax"])
 
 
 def _pca(found: Measured) -> Iterator[Peer]:
