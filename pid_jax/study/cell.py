@@ -84,7 +84,7 @@ def solve_cell(cell: CellData, spec: StudySpec, key: jax.Array, progress: Progre
         reduced, spec.pid, for_estimate, part_of(progress, 0, 2), labels=spec.labels, problem="layer"
     )
     estimates = estimate_latents(
-        latents, reduced, spec.pid, spec.measures, for_bias, labels=spec.labels, problem="layer"
+        latents, reduced, spec.pid, spec.measures, for_bias, level=spec.level, labels=spec.labels, problem="layer"
     )
     data = _estimated(estimates, cell.variables) | _compared(reduced, estimates[0], spec, for_estimate)
     data |= _spectrum(estimates[0]) | accuracy_of(cell.answered, cell.weights)

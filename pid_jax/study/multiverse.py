@@ -90,7 +90,10 @@ class Universe:
 
 
 def list_universes(spec: StudySpec, multiverse: Multiverse) -> list[Universe]:
-    """List the study itself, as it is tested, and then every other combination of choices, each once."""
+    """List the study itself, as it is tested, and then every other combination of choices, each once.
+
+    Dims and Gaussianizers make no difference to an answer, so that its universes have those of the study.
+    """
     reduction = spec.pid.reduction
     own = Universe(
         target=spec.target,
@@ -110,7 +113,14 @@ def list_universes(spec: StudySpec, multiverse: Multiverse) -> list[Universe]:
     else:
         found = [own]
         found += [dataclasses.replace(own, **{name: value}) for name, values in others.items() for value in values]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(_without_unused(one, own) for one in found))
+
+
+def _without_unused(universe: Universe, own: Universe) -> Universe:
+    """Take the dims and the Gaussianizer of the study where the target is an answer, which uses neither."""
+    if not isinstance(universe.target, Answer):
+        return universe
+    return dataclasses.replace(universe, dims=own.dims, gaussianizer=own.gaussianizer)
 
 
 def run_multiverse(
