@@ -86,7 +86,7 @@ def _row(cell: xr.Dataset) -> dict[str, Any]:
     image, question = (float(value) for value in cell["temperature"].values[:2])
     return {
         "model": str(cell["model"].item()),
-        "answer": ANSWER_LABELS[str(cell["answer"].item())],
+        "whose": str(cell["answer"].item()),
         "task": str(cell["task"].item()),
         "samples": int(cell["n_samples"]),
         "entropy": float(cell["target_entropy"]),

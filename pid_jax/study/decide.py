@@ -15,6 +15,7 @@ from pid_jax.runtime.processes import Processes
 from pid_jax.runtime.progress import Progress, part_of
 from pid_jax.store import ActivationStore, StoreError
 from pid_jax.store.decision import DecisionPosteriors, decision_of, read_decision
+from pid_jax.store.readout import read_readout
 from pid_jax.study.cache import (
     Cell,
     CellCache,
@@ -129,6 +130,7 @@ def _prepare_model(model: StudyModel, spec: StudySpec, seed: int) -> _Deciding:
                 f"it needs stores with the image absent and with the question absent, and none has the {absent} "
                 f"absent: make both with `pid-extract decision --baseline {model.baseline.path}`"
             )
+    read_readout(model.baseline.folder, model.baseline.manifest.digest)  # refuses one that is missing or damaged
     tasks = {name: rows for name, rows in task_rows(model, spec).items() if len(rows.ids)}
     digests = decision_store_digests(model)
     cells = {(task, 0): decision_digest(model, rows, digests, spec, [task, seed]) for task, rows in tasks.items()}

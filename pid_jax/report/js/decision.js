@@ -45,10 +45,12 @@ function drawDecision(s) {
     const y = DECISION.values.target_entropy[model][task][s.decided] * unitFactor(s);
     return { type: "line", xref: "x", yref: "y", x0: i - 0.45, x1: i + 0.45, y0: y, y1: y, line };
   });
-  data.push({ type: "scatter", mode: "lines", x: [null], y: [null], name: "H(answer)", line });
   const yTitle = { text: `${s.unit} about ${DECISION.answer[s.decided][1]}`, standoff: 6 };
   const xaxis = { ...axisStyle(), type: "category" };
-  const yaxis = { ...axisStyle(), title: yTitle, zeroline: true, rangemode: "tozero" };
+  const limits = data.flatMap((one) => one.y.flatMap((y, i) => [y + one.error_y.array[i], y - one.error_y.arrayminus[i]]));
+  const range = [Math.min(0, ...limits), 1.05 * Math.max(...limits, ...shapes.map((one) => one.y0))];
+  const yaxis = { ...axisStyle(), title: yTitle, zeroline: true, range };
+  data.push({ type: "scatter", mode: "lines", x: [null], y: [null], name: "H(answer)", line });
   return { data, rows: decisionRows(s, model, tasks),
     layout: { height: 360, margin: { t: 50 }, barmode: "group", bargap: 0.25, shapes, xaxis, yaxis } };
 }
