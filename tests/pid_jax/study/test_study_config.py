@@ -227,3 +227,11 @@ def test_the_study_itself_is_the_first_universe_as_it_is_tested():
 
 def test_condition_names_are_kept(tmp_path):
     assert condition_name(make_store(tmp_path / "e", EARLY)) == "image-question@0-0"
+
+
+def test_universes_of_an_answer_do_not_depend_on_dims_or_gaussianizer():
+    multiverse = Multiverse(targets=(Answer(),), dims=((2, 2, 1),), gaussianizers=(NoGaussianization(),), is_full=True)
+    universes = list_universes(StudySpec(), multiverse)
+    assert len(universes) == 2 * 2 + 1
+    (about,) = [one for one in universes if one.target == Answer()]
+    assert (about.dims, about.gaussianizer) == (universes[0].dims, universes[0].gaussianizer)
