@@ -188,7 +188,7 @@ def _of_target(results: xr.Dataset) -> dict[str, object]:
         "level": formats.number(100 * float(results.attrs.get("interval_level", 0.95)), 0),
         "measure": measure_name(default_measure(results)),
         "has_intervals": has_intervals(results),
-        "tested": f"from {tested}" if tested == PREDICTIONS else f"behind the {label_of(tested, 'an unknown map')}",
+        "tested": f"from {tested}" if tested == PREDICTIONS else f"with the {label_of(tested, 'an unknown map')}",
         "summaries": summarize(results),
         "limits": limits(results),
         "headline": headline(results),

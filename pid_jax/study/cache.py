@@ -37,13 +37,13 @@ _ENGINE = "scipy"
 Cell = xr.Dataset | str
 """A cell, or why it cannot be made."""
 CellKey = tuple[str, int]
-"""A cell of a model: the task, and the place of its store in `model.stores`."""
+"""A cell of a model: the task, and the index of its store in `model.stores`."""
 Place = tuple[str, str, str]
 """A cell of a study: model, task and condition."""
 
 
 class CellCache:
-    """A folder of cells. What was interrupted goes on with the cells that are missing; a damaged file is made anew.
+    """A folder of cells. What was interrupted resumes with the missing cells; a damaged file is rebuilt.
 
     Files are netCDF 3, which is read and written in a tenth of the time that netCDF 4 takes for so many small arrays,
     with a checksum of all before it at the end. Whole numbers come back in 32 bits, and variables in another order: the

@@ -78,6 +78,8 @@ def run_decisions(
     Raises:
         ProcessError: If another process failed, was lost, or has other stores.
     """
+    if not any(model.decision for model in models):
+        return None, []
     ready, lines = _prepare(models, spec, seed)
     processes.agree(json.dumps([lines, [[*one.digests.values()] for one in ready]]), "stores of decisions")
     cache = CellCache(cells)

@@ -32,7 +32,7 @@ def assemble_decisions(
         problems: Lines on what was left out.
 
     Returns:
-        The dataset of `decision.nc`: numbers by model and task, and the shares of all samples, one after the other.
+        The dataset of `decision.nc`: numbers by model and task, and the shares of all samples, in sequence.
     """
     names = {"model": list(dict.fromkeys(m for m, _ in cells)), "task": list(dict.fromkeys(t for _, t in cells))}
     by_name = {model.name: model for model in models}

@@ -74,11 +74,9 @@ def run_full_study(
         studies[name] = dataclasses.replace(one, results=add_metrics(one.results))
         own = [*json.loads(one.results.attrs["problems"]), *_failures(one.results)]
         lines += [line for line in own if line not in lines]
-    decision = None
-    if has_decisions:
-        part = part_of(progress, 1, parts)
-        decision, more = run_decisions(models, spec=config.spec, progress=part, tell=tell, **shared)
-        lines += more
+    part = part_of(progress, 1, parts)
+    decision, more = run_decisions(models, spec=config.spec, progress=part, tell=tell, **shared)
+    lines += more
     if decision is not None:
         studies, decision = _identified(studies, decision)
     if multiverse is not None:

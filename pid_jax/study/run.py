@@ -43,8 +43,8 @@ def run_study(
     are then one cell; what it depends on is hashed, so that a study that was killed, or had conditions added, makes the
     missing cells only.
 
-    What cannot be used is left out, and the rest goes on: `cell` and `problem` of the result, and its attribute
-    `problems`, say what and why.
+    What cannot be used is left out, and the study continues with the rest: `cell` and `problem` of the result, and its
+    attribute `problems`, say what and why.
 
     Args:
         models: Baselines and knockouts, one model each.

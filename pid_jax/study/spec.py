@@ -25,9 +25,9 @@ class StudySpec:
 
     Attributes:
         pid: How each problem is estimated.
-        compared: Other maps to latents, whose atoms by the first measure stand beside those of `pid`.
+        compared: Other Gaussianizers, whose atoms by the first measure are compared with those of `pid`.
         measures: Redundancy measures, each on the same covariance.
-        tested: The map behind which all that is tested stands, by the first measure: differences between conditions,
+        tested: The Gaussianizer of all tests, which use the first measure: differences between conditions,
             what each source adds to the other, metrics and verdicts. Ranks need no fit, so that nothing scatters but
             samples; None tests nothing. Information about an answer is tested by its held-out predictions instead.
         replicates: How often samples are drawn again for it.
@@ -96,7 +96,7 @@ class StudySpec:
 
     @property
     def tested_map(self) -> Gaussianizer | None:
-        """The map behind which is tested; None where nothing can be: shrunk covariances have a bias of their own."""
+        """The Gaussianizer of all tests; None without tests, as for shrunk covariances, which have their own bias."""
         return None if is_shrunk(self.pid.covariance) else self.tested
 
     @property

@@ -39,6 +39,12 @@ def test_the_answer_is_first_and_both_are_named(page):
     assert not {"compared_unique_1", "spectrum_1"} & set(blocks[0]["variables"])
 
 
+def test_verdicts_about_answers_name_what_replicates_lack(page, studies, tmp_path):
+    words = "include neither what classifiers have not learned yet"
+    assert words in page.text
+    assert words not in Page(write_report(studies["final-norm"], tmp_path / "i.html").read_text()).text
+
+
 def test_verdicts_stand_side_by_side(studies):
     listed = claims(*studies.values())
     assert len(listed) == studies["answer"].sizes["claim"]
