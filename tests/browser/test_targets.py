@@ -46,13 +46,15 @@ def test_the_models_own_decision(browser, both):
         draw_all(page)
         assert page.locator(bars).count() == 12  # four atoms of three tasks
         assert page.locator("#chart-decision .shapelayer path").count() == 3  # their entropies
-        assert "the model's answer" in page.locator("#chart-decision .ytitle").text_content()
+        expect(page.locator("#chart-decision .ytitle")).to_contain_text("the model's answer")
         page.locator("#chart-decision select[data-choice=decided]").select_option(index=1)
-        assert "the gold answer" in page.locator("#chart-decision .ytitle").text_content()
+        draw_all(page)
+        expect(page.locator("#chart-decision .ytitle")).to_contain_text("the gold answer")
         page.locator("#table-questions select[data-choice=questionAt]").select_option(label="the model's own decision")
-        assert "the model's own decision" in page.locator("#table-questions caption").inner_text()
+        expect(page.locator("#table-questions caption")).to_contain_text("the model's own decision")
         page.get_by_role("button", name="sort by Unique: vision").click()
         vision = page.locator("#table-questions tbody tr:first-child td").nth(4)
         expect(vision).to_have_text("70.69")  # 49 nats
         page.locator("#chart-decision select[data-choice=model]").select_option(index=1)
-        assert "no decision of six" in page.locator("#chart-decision .message").inner_text()
+        draw_all(page)
+        expect(page.locator("#chart-decision .message")).to_contain_text("no decision of six")
