@@ -78,7 +78,9 @@ def _block(decision: xr.Dataset) -> dict[str, Any]:
 
 def _plain(values: np.ndarray) -> list:
     """Turn numbers into nested lists with None for NaN, which JSON does not know."""
-    return np.where(np.isfinite(values), np.round(values, 7).astype(object), None).tolist()
+    plain = np.round(values, 7).astype(object)
+    plain[~np.isfinite(values)] = None
+    return plain.tolist()
 
 
 def _row(cell: xr.Dataset) -> dict[str, Any]:

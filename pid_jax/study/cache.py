@@ -26,9 +26,9 @@ from pid_jax.study.spec import StudySpec
 
 SCHEMA = "pid_jax.study_cell/3"
 _PACKAGES = ("pid_jax", "jax", "jaxlib", "numpy", "scipy", "xarray", "distrax", "flax", "numpyro", "optax")
-# The modules that compute cells, with all that they import; and those that compute the cells of decisions.
+# The modules that compute cells and those of decisions, with all that they import.
 _COMPUTING = ("pid_jax.study.make",)
-_DECIDING = ("pid_jax.study.decision_cell", "pid_jax.store.decision")
+_DECIDING = ("pid_jax.study.decide",)
 # Settings that decide which samples there are, and those are hashed; and settings of one kind of target alone.
 _CHOOSING, _ONLY_ANSWERS, _ONLY_STATES = ("tasks", "keep"), ("categorical",), ("compared",)
 _CHECKSUM = hashlib.sha256

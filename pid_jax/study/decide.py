@@ -175,16 +175,13 @@ def _read(ready: _Deciding, tasks: Sequence[str]) -> dict[str, DecisionPosterior
         return {}
     try:
         whole = read_decision(ready.model.baseline, *ready.stores)
-        read: Callable[[str], DecisionPosteriors] = whole.of_task
-    except StoreError:
-
-        def read(task: str) -> DecisionPosteriors:
-            return read_decision(ready.model.baseline, *ready.stores, task=task)
-
+    except StoreError:  # of one task alone, perhaps
+        whole = None
     found: dict[str, DecisionPosteriors | str] = {}
     for task in tasks:
         try:
-            found[task] = _with_samples(read(task), ready.tasks[task].ids)
+            own = whole.of_task(task) if whole else read_decision(ready.model.baseline, *ready.stores, task=task)
+            found[task] = _with_samples(own, ready.tasks[task].ids)
         except (ValueError, OSError) as error:
             found[task] = str(error).rstrip(".")
     return found
