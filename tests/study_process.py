@@ -40,8 +40,8 @@ def run_small(
     lines: list[str] = []
     if kind == "whole":
         config = read_config(folder / "study.toml")
-        studies, _ = run_full_study(config, cells=cells, tell=lines.append, processes=processes)
-        return studies["final-norm"].results, lines
+        found = run_full_study(config, cells=cells, tell=lines.append, processes=processes)
+        return found.targets["final-norm"].results, lines
     baseline, *knockouts = (ActivationStore.open(folder / name) for name in ("b", "k", "damaged"))
     model = StudyModel(name="m", baseline=baseline, knockouts=tuple(knockouts))
     return run_study([model], spec=QUICK, seed=seed, cells=cells, tell=lines.append, processes=processes), lines

@@ -8,6 +8,7 @@ import xarray as xr
 
 from pid_jax.decompose.dataset import STATUS_FLAGS
 from pid_jax.decompose.result import ATOMS
+from pid_jax.pid.atoms import QUANTITIES
 from pid_jax.study.results import SCHEMA
 
 CELL = ("model", "task", "condition")
@@ -138,6 +139,40 @@ def planted_questions(study: xr.Dataset, count: int = 50) -> xr.Dataset:
     coordinates = {name: ("sample", np.asarray(values, dtype=object)) for name, values in about.items()}
     names = {"condition": conditions, "at": ["last"], "sample": [str(i) for i in range(samples)]}
     return xr.Dataset(data, coords=coordinates | names, attrs={"schema": "pid_jax.study_questions/1"})
+
+
+def planted_decision(questions: xr.Dataset) -> xr.Dataset:
+    """Make the decisions of the first model: 1 nat of synergy about its own answer, half of that about the gold one.
+
+    What vision alone tells of question i is i nats.
+    """
+    names = {"model": list(dict.fromkeys(questions["model"].values)), "answer": ["model", "gold"]}
+    names |= {"task": list(dict.fromkeys(questions["task"].values)), "predictor": ["source_1", "source_2", "both"]}
+    dims = ("model", "task", "answer")
+    synergy = np.full([len(names[dim]) for dim in dims], np.nan)
+    synergy[0] = 1.0, 0.5
+    data = {name: (dims, np.where(name in ("synergy", "i_12"), synergy, 0 * synergy), NATS) for name in QUANTITIES}
+    data |= {
+        f"{name}_{end}": (dims, data[name][1] + d, NATS)
+        for name in QUANTITIES
+        for end, d in (("lower", -0.1), ("upper", 0.1))
+    }
+    data |= {"target_entropy": (dims, 2 * synergy, NATS), "n_samples": (dims, 50 + 0 * synergy, {"units": "1"})}
+    data |= {"temperature": ((*dims, "predictor"), np.repeat(synergy[..., None], 3, axis=-1))}
+    data |= {"findings": (dims, np.full(synergy.shape, json.dumps(["a note about cuts"]), dtype=object))}
+    data |= {"problem": (dims, np.full(synergy.shape, "", dtype=object))}
+    own = questions.isel(sample=questions["model"].values == names["model"][0])
+    shares = np.tile(own["sample"].values.astype(np.float32), (2, 1))
+    data |= {f"pointwise_{n}": (("answer", "sample"), shares if n == "unique_1" else 0 * shares, NATS) for n in ATOMS}
+    coordinates = names | {
+        "method": ("model", ["cut"] * 2),
+        "draws": ("model", [1] * 2),
+        "sample": own["sample"].values,
+    }
+    coordinates |= {f"of_{name}": ("sample", own[name].values) for name in ("model", "task")}
+    attributes = {"schema": "pid_jax.study_decision/1", "source_1_label": "vision", "source_2_label": "language"}
+    attributes |= {"interval_level": "0.95", "problems": json.dumps(["model 'six': damaged"])}
+    return xr.Dataset(data, coords=coordinates, attrs=attributes)
 
 
 def _atoms(depth: np.ndarray, first: np.ndarray, final: np.ndarray, tasks: int) -> np.ndarray:

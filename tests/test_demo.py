@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from pid_jax.study.decision_results import load_decision
 from pid_jax.study.results import load_study
 
 pytestmark = pytest.mark.slow
@@ -67,7 +68,7 @@ def test_killed_run_is_continued(finished):
 
 def test_files(finished):
     folder, text = finished
-    written = {"answer.nc", "questions.nc", "results.nc", "report.html"}
+    written = {"answer.nc", "questions.nc", "results.nc", "decision.nc", "report.html"}
     assert {path.name for path in folder.iterdir()} == written | {"stores", "figures", "cells"}
     figures = {path.name for path in (folder / "figures").iterdir()}
     assert {"answer-information.png", "answer-trajectories.png", "answer-knockout.png"} <= figures
@@ -114,6 +115,17 @@ def test_what_the_demonstration_shows_about_the_answer(answer):
     assert (open_.sel(condition="image-question@all") > 0.7 * start.sel(condition="image-question@all")).all()
 
 
+def test_what_the_model_itself_decides(finished):
+    """Of a yes/no answer the image alone decides nothing, and of a "what" answer the most; PER_TASK is small."""
+    decision = load_decision(finished[0] / "decision.nc").sel(model="tiny", answer="model")
+    total = decision.redundancy + decision.unique_1 + decision.unique_2 + decision.synergy
+    np.testing.assert_allclose(total - decision.i_12, 0, atol=1e-6)
+    assert (decision.i_12 <= decision.target_entropy + 1e-6).all()
+    assert float(decision.i_1.sel(task="yes-no")) < 0.1
+    assert float(decision.i_1.sel(task="what")) > 0.5
+    assert "What the model itself decides" in (finished[0] / "report.html").read_text()
+
+
 def test_the_trapping_is_no_chance(results):
     """In every layer behind the first block the cut leaves more to vision alone, and vision always adds to language."""
     trapped = results.sel(condition="image-question@all", quantity="unique_1", layer=slice(2, None))
@@ -130,7 +142,8 @@ def test_second_run_reuses_everything(finished):
     text = _finish(folder)
     for count in (200, 400):  # the baseline, and both knockouts
         assert f"{count} of {count} samples are there and reused; nothing to do" in text
-    assert "6 of 6 cells are there and reused" in text
+    for count in (6, 2):
+        assert f"{count} of {count} cells are there and reused" in text
     assert (folder / "results.nc").read_bytes() == before
 
 

@@ -12,7 +12,7 @@ SHORTEST_SECONDS = 0.5
 def keep_compiled(folder: Path | None = None) -> Path | None:
     """Let JAX keep compiled programs in a folder, and use what is there.
 
-    Programs belong to one version of JAX, one kind of processor and one shape of the data; others are compiled anew.
+    Programs belong to one version of JAX, one kind of processor and one shape of the data; others are compiled again.
     Files may be deleted at any time. A library should leave this to its caller, so only the command line calls it.
 
     Args:

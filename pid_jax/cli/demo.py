@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -9,23 +10,36 @@ from pid_jax.runtime.files import write_text
 
 EDGES = "image-question"
 WINDOWS = ("all", "0-2")
+DECISIONS = ("question-only@cut", "image-only@cut")
 SMALL_STUDY = "small_study.toml"
 # Models of the small study, and what is cut.
 SMALL_MODELS = ("tiny-gqa-8", "tiny-gqa-6")
 SMALL_EDGES, SMALL_WINDOWS = ("image-question", "image-last", "question-last"), "all,sliding:3"
 
 
-def extract_demo(folder: Path, per_task: int) -> list[Path]:
-    """Extract the baseline and both knockouts with `pid-extract`, each in a process of its own.
+@dataclass(frozen=True, kw_only=True)
+class DemoStores:
+    """The stores of the demonstration.
 
-    PyTorch and JAX meet only on disk. What is complete is reused; what was interrupted goes on.
+    Attributes:
+        baseline: The model as it is.
+        knockouts: With attention cut.
+        decision: With one modality absent.
+    """
+
+    baseline: Path
+    knockouts: list[Path]
+    decision: list[Path]
+
+
+def extract_demo(folder: Path, per_task: int) -> DemoStores:
+    """Extract baseline, knockouts and decisions with `pid-extract`, each in a process of its own.
+
+    PyTorch and JAX meet only on disk. What is complete is reused; what was interrupted resumes.
 
     Args:
         folder: Output folder.
         per_task: Questions of each task, each about another image; there are 1000 images.
-
-    Returns:
-        The stores, the baseline first.
 
     Raises:
         RuntimeError: If an extraction fails.
@@ -45,14 +59,16 @@ def extract_demo(folder: Path, per_task: int) -> list[Path]:
         "--out",
         str(stores),
     )
-    return [baseline, *(stores / f"{EDGES}@{window}" for window in WINDOWS)]
+    _pid_extract("decision", "--baseline", str(baseline), "--out", str(stores))
+    knockouts = [stores / f"{EDGES}@{window}" for window in WINDOWS]
+    return DemoStores(baseline=baseline, knockouts=knockouts, decision=[stores / name for name in DECISIONS])
 
 
 def extract_small_study(folder: Path, per_task: int) -> Path:
     """Extract two small LLaVAs on generated scenes with six tasks, whole and under knockouts in windows of blocks.
 
     Args:
-        folder: Output folder. What is complete is reused; what was interrupted goes on.
+        folder: Output folder. What is complete is reused; what was interrupted resumes.
         per_task: Questions of each task.
 
     Returns:
@@ -70,6 +86,7 @@ def extract_small_study(folder: Path, per_task: int) -> Path:
         given = ("--baseline", str(stores / "baseline"), "--windows", SMALL_WINDOWS, "--out", str(stores))
         for edges in SMALL_EDGES:
             _pid_extract("knockout", *given, "--edges", edges)
+        _pid_extract("decision", "--baseline", str(stores / "baseline"), "--out", str(stores))
     config = folder / SMALL_STUDY
     if not config.exists():
         write_text(config, files("pid_jax").joinpath(SMALL_STUDY).read_text(encoding="utf-8"))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pid_jax.study.run import TargetStudy
 
 # Options that a study file has entries for.
-_IN_FILE = ("knockout", "dims", "keep", "tasks", "targets", "gaussianize", "seed")
+_IN_FILE = ("knockout", "decision", "dims", "keep", "tasks", "targets", "gaussianize", "seed")
 LARGEST_SEED = 2**32 - 1
 RESULTS, PAGE, FIGURES, CELLS = "results.nc", "report.html", "figures", "cells"
 
@@ -65,10 +65,15 @@ def demo(
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         pool.submit(import_module, "pid_jax.study.config")  # JAX is loaded while other processes extract
-        baseline, *knockouts = (str(path) for path in extract_demo(out_dir, per_task))
+        stores = extract_demo(out_dir, per_task)
     from pid_jax.study.config import ModelConfig, StudyConfig, study_spec
 
-    model = ModelConfig(name="tiny", store=baseline, knockouts=tuple(knockouts))
+    model = ModelConfig(
+        name="tiny",
+        store=str(stores.baseline),
+        knockouts=tuple(map(str, stores.knockouts)),
+        decision=tuple(map(str, stores.decision)),
+    )
     _study(StudyConfig(models=(model,), spec=study_spec()), out_dir, is_strict=True)
 
 
@@ -94,6 +99,9 @@ def study(
     config: Annotated[Path | None, typer.Argument(help="A study file (TOML), for several models or choices.")] = None,
     store: Annotated[str | None, typer.Option(help="Without a file: store of the baseline, a folder or a URL.")] = None,
     knockout: Annotated[list[str] | None, typer.Option(help="Store of a knockout; may be repeated.")] = None,
+    decision: Annotated[
+        list[str] | None, typer.Option(help="Store of `pid-extract decision`; may be repeated.")
+    ] = None,
     dims: Dims = "12,12,8",
     keep: Keep = "all",
     tasks: Tasks = "all",
@@ -126,7 +134,8 @@ def study(
         _study(read_config(config), out_dir, strict, distributed, budget_gb)
         return
     spec = study_spec(dims=_dims(dims), gaussianize=gaussianize, keep=keep, tasks=parse_names(tasks))
-    model = ModelConfig(name=Path(str(store)).resolve().name, store=str(store), knockouts=tuple(knockout or ()))
+    own = {"knockouts": tuple(knockout or ()), "decision": tuple(decision or ())}
+    model = ModelConfig(name=Path(str(store)).resolve().name, store=str(store), **own)
     about = read_targets("--targets", [one.strip() for one in targets.split(",")])
     _study(StudyConfig(models=(model,), spec=spec, targets=about, seed=seed), out_dir, strict, distributed, budget_gb)
 
@@ -138,9 +147,12 @@ def report(
 ) -> None:
     """Draw the figures and the page of a study again."""
     _check_folder(out_dir)
-    from pid_jax.study.files import load_studies
+    from pid_jax.study.files import load_folder
 
-    _draw(load_studies(results), out_dir)
+    found = load_folder(results)
+    for line in found.notes:
+        err.print(f"Left out: {line}")
+    _draw(found.targets, found.decision, out_dir)
 
 
 @app.command()
@@ -204,7 +216,7 @@ def _study(
         from pid_jax.cli.compilation_cache import keep_compiled
         from pid_jax.runtime.devices import use_devices
         from pid_jax.runtime.processes import WAITING_SECONDS, join_processes
-        from pid_jax.study.files import save_studies
+        from pid_jax.study.files import describe_others, save_studies
         from pid_jax.study.full import run_full_study
 
         keep_compiled()
@@ -214,28 +226,26 @@ def _study(
     tell = out.print if is_first else lambda line: None
     with join_processes(launch) as processes:
         with fraction_bar("Decomposing", is_shown=is_first) as progress, use_devices(budget_gb=budget_gb):
-            studies, problems = run_full_study(
-                config, cells=out_dir / CELLS, progress=progress, tell=tell, processes=processes
-            )
+            found = run_full_study(config, cells=out_dir / CELLS, progress=progress, tell=tell, processes=processes)
         if is_first:
-            save_studies(studies, out_dir)
-            for line in problems:
+            save_studies(found.targets, out_dir, decision=found.decision)
+            for line in (*found.problems, *describe_others(out_dir)):
                 err.print(f"Left out: {line}")
-            for one in studies.values():
+            for one in found.targets.values():
                 _print_table(one.results)
-            _draw(studies, out_dir)
-        if problems and is_strict:
-            raise ValueError(f"{len(problems)} parts of the study had to be left out; see above.")
+            _draw(found.targets, found.decision, out_dir)
+        if found.problems and is_strict:
+            raise ValueError(f"{len(found.problems)} parts of the study had to be left out; see above.")
 
 
-def _draw(studies: "Mapping[str, TargetStudy]", out_dir: Path) -> None:
+def _draw(studies: "Mapping[str, TargetStudy]", decision: "xr.Dataset | None", out_dir: Path) -> None:
     """Write the page, which has all that the study says, and then the figures."""
     with working("Writing the page"):
         from pid_jax.report.page import write_report
 
         results = {name: one.results for name, one in studies.items()}
         questions = next((one.questions for one in studies.values() if one.questions is not None), None)
-        page = write_report(results, out_dir / PAGE, questions=questions)
+        page = write_report(results, out_dir / PAGE, questions=questions, decision=decision)
     out.print(f"Page: {page.resolve()}")
     with working("Drawing the figures"):
         from pid_jax.plot.catalog import save_figures

@@ -72,7 +72,7 @@ def _entries(results: xr.Dataset, dimension: str, size: int) -> list:
 
 
 def _encode(values: xr.Variable) -> dict[str, object]:
-    """Write one variable: numbers as bytes, words as a list of different ones and the place of each entry in it."""
+    """Write one variable: numbers as bytes, words as a list of different ones and the index of each entry in it."""
     shared: dict[str, object] = {"dims": [str(d) for d in values.dims], "unit": str(values.attrs.get("units", ""))}
     array = values.values
     if array.dtype.kind in "fiub":

@@ -81,7 +81,7 @@ def _summarize_cut(cell: xr.Dataset, condition: int, threshold: float) -> dict:
 
 
 def judge(before: np.ndarray, after: np.ndarray, threshold: float) -> tuple[str, int]:
-    """Name what a cut did, and the place of the layer at which it shows.
+    """Name what a cut did, and the index of the layer at which it shows.
 
     "kept": at the last layer there is more than in the baseline, which had lost as much by then; "raised": more, though
     the baseline had lost nothing; "released": more at some layer, but no longer at the last one; "lowered": less;

@@ -29,6 +29,7 @@ from pid_jax.plot.quantities import (
 from pid_jax.plot.universes import study_choices
 from pid_jax.report import formats
 from pid_jax.report.data import data_block, in_script
+from pid_jax.report.decision import decision_page
 from pid_jax.report.diagnostics import diagnostics, flatten, read_json
 from pid_jax.report.questions import question_rows
 from pid_jax.report.summary import limits, summarize
@@ -43,13 +44,28 @@ FIRST_EDGES = "image-question"
 _HERE = Path(__file__).parent
 # In the order in which they use each other.
 SCRIPTS = (
-    *("data", "dom", "theme", "choices", "charts", "estimates", "axes", "information", "trajectories", "shares"),
-    *("models", "fingerprints", "knockouts", "questions", "universes", "spectra", "tests", "explorer", "start"),
+    *("data", "dom", "theme", "choices", "charts", "estimates", "axes", "information", "decision", "trajectories"),
+    *(
+        "shares",
+        "models",
+        "fingerprints",
+        "knockouts",
+        "questions",
+        "universes",
+        "spectra",
+        "tests",
+        "explorer",
+        "start",
+    ),
 )
 
 
 def write_report(
-    results: xr.Dataset | Mapping[str, xr.Dataset], path: Path, *, questions: xr.Dataset | None = None
+    results: xr.Dataset | Mapping[str, xr.Dataset],
+    path: Path,
+    *,
+    questions: xr.Dataset | None = None,
+    decision: xr.Dataset | None = None,
 ) -> Path:
     """Write a study as one HTML page that needs nothing else and asks for nothing from the network.
 
@@ -59,6 +75,7 @@ def write_report(
         results: The dataset made by `pid_jax.study`, or several by the names of their targets, the first shown first.
         path: Where to write; the page appears there only when it is complete.
         questions: The dataset of single questions of an answer, if there is one.
+        decision: The dataset of the models' own decisions, if there is one.
 
     Returns:
         The path.
@@ -80,7 +97,7 @@ def write_report(
     environment.filters.update(
         number=formats.number, bits=formats.bits, percent=formats.percent, counted=formats.counted
     )
-    context = _context([for_page(one) for one in studies], questions)
+    context = _context([for_page(one) for one in studies], questions, decision)
     write_text(path, environment.get_template("page.html.j2").render(context))
     return path
 
@@ -118,7 +135,9 @@ def _blocks(results: xr.Dataset, name: str) -> np.ndarray:
     return values[(values >= 0).argmax(axis=0), np.arange(values.shape[1])]
 
 
-def _context(studies: Sequence[xr.Dataset], questions: xr.Dataset | None) -> dict[str, object]:
+def _context(
+    studies: Sequence[xr.Dataset], questions: xr.Dataset | None, decision: xr.Dataset | None
+) -> dict[str, object]:
     """Collect everything the template shows: what targets share is read from the first."""
     results = studies[0]
     targets = [_of_target(one) for one in studies]
@@ -144,7 +163,8 @@ def _context(studies: Sequence[xr.Dataset], questions: xr.Dataset | None) -> dic
         "has_others": any(row["others"] for claim in claims(*studies) for row in claim["rows"]),
         "samples": _samples(results),
         "accuracies": _accuracies(results),
-        "questions": None if questions is None else question_rows(questions, _of_answer(studies)),
+        "questions": None if questions is None else question_rows(questions, _of_answer(studies), decision),
+        "decision": None if decision is None else decision_page(decision),
         "css": (_HERE / "page.css").read_text(encoding="utf-8"),
         "script": "\n".join((_HERE / "js" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS),
         "plotly": _plotly(),
@@ -168,7 +188,7 @@ def _of_target(results: xr.Dataset) -> dict[str, object]:
         "level": formats.number(100 * float(results.attrs.get("interval_level", 0.95)), 0),
         "measure": measure_name(default_measure(results)),
         "has_intervals": has_intervals(results),
-        "tested": f"from {tested}" if tested == PREDICTIONS else f"behind the {label_of(tested, 'an unknown map')}",
+        "tested": f"from {tested}" if tested == PREDICTIONS else f"with the {label_of(tested, 'an unknown map')}",
         "summaries": summarize(results),
         "limits": limits(results),
         "headline": headline(results),

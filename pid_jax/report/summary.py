@@ -118,7 +118,7 @@ def _decay_of(task: dict) -> str:
 
 
 def _at_layer(task: dict) -> str:
-    """Name a task with the layer that its decay is told by."""
+    """Name a task with the layer at which its decay shows."""
     kind = _decay_of(task)
     if kind == "lasting":
         return f"{task['task']} (from layer {task['fallen_at']} of {task['last_layer']})"

@@ -1,4 +1,4 @@
-"""Small pictures of questions' images for the page, where the image files are at hand."""
+"""Small pictures of questions' images for the page, where the image files are found."""
 
 import base64
 import importlib

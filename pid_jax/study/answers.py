@@ -65,7 +65,7 @@ def task_answers(
         rows: Rows of the task's samples in every store.
         spec: Says which answers are rare, and what happens to them.
     """
-    texts = [_texts(target, stores, rows, place) for place in range(len(stores))]
+    texts = [_texts(target, stores, rows, index) for index in range(len(stores))]
     names, counts = np.unique(texts[0][texts[0] != ""], return_counts=True)
     classes = names[counts >= spec.rare.fewest].tolist()
     strange = [(~np.isin(own, classes)) & (own != "") for own in texts]
@@ -81,10 +81,10 @@ def task_answers(
     return TaskAnswers(classes=tuple(every), codes=tuple(codes), notes=tuple(notes), problem=problem)
 
 
-def _texts(target: Answer, stores: Sequence[ActivationStore], rows: Sequence[np.ndarray], place: int) -> np.ndarray:
+def _texts(target: Answer, stores: Sequence[ActivationStore], rows: Sequence[np.ndarray], index: int) -> np.ndarray:
     """Return the answers that belong to a store as texts; "" where a sample has none."""
-    place = 0 if target.of == "model" else place
-    columns, own = stores[place].columns, rows[place]
+    index = 0 if target.of == "model" else index
+    columns, own = stores[index].columns, rows[index]
     values, gold = columns[_COLUMNS[target.of]][own], columns["gold"][own]
     if target.of == "correct":
         return np.array([_VERDICTS[bool(one)] if has else "" for one, has in zip(values, gold != "", strict=True)])
@@ -92,7 +92,7 @@ def _texts(target: Answer, stores: Sequence[ActivationStore], rows: Sequence[np.
 
 
 def _notes(texts: np.ndarray, seen: set[str], strange: np.ndarray, pooled: str) -> tuple[str, ...]:
-    """Say what became of rare answers, and which the baseline never gives."""
+    """Describe what became of rare answers, and which the baseline never gives."""
     notes = []
     if missing := int((texts == "").sum()):
         notes.append(f"{missing} samples without an answer are left out")
@@ -115,7 +115,7 @@ def _problem(codes: np.ndarray, classes: Sequence[str], target: Answer, spec: Ca
             if len(there)
             else (f"no {target.label} has {spec.rare.fewest} samples")
         )
-        return f"{many}, so there is nothing to tell: leave the task out or add samples with other answers"
+        return f"{many}, so there is no information to estimate: leave the task out or add samples with other answers"
     if len(kept) < max(2 * spec.folds, len(classes) + 1):
         return (
             f"{len(kept)} samples are too few for {len(classes)} classes and {spec.folds} folds: add samples, or pool "

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from pid_jax.bias.sampling import INTERVAL_LEVEL
 from pid_jax.decompose.result import ATOMS
 from pid_jax.inference.intervals import (
     SINGLE_ROUNDING,
@@ -193,12 +192,12 @@ def _kind_of_intervals(spec: StudySpec) -> dict[str, str]:
     """Return level and kind of the intervals of estimates, and what is tested."""
     if isinstance(spec.target, Answer):
         return {
-            "interval_level": str(spec.categorical.level),
+            "interval_level": str(spec.level),
             "interval_kind": "scatter of samples, what classifiers had left to learn, and the certified width",
             "tested_by": "" if spec.tested is None else PREDICTIONS,
         }
     return {
-        "interval_level": str(INTERVAL_LEVEL),
+        "interval_level": str(spec.level),
         "interval_kind": "sampling of the covariance; with flows also what the fit may have missed",
         "tested_by": "" if spec.tested_map is None else type(spec.tested_map).__name__,
     }

@@ -16,6 +16,7 @@ from pid_jax.pid.registry import measure_of
 from pid_jax.runtime.files import write_bytes
 from pid_jax.runtime.processes import Processes
 from pid_jax.settings.estimate import spec_to_dict
+from pid_jax.store import ActivationStore
 from pid_jax.store.folder import LocalFolder
 from pid_jax.store.readout import READOUT
 from pid_jax.store.targets import Answer, FinalNorm
@@ -25,8 +26,9 @@ from pid_jax.study.spec import StudySpec
 
 SCHEMA = "pid_jax.study_cell/3"
 _PACKAGES = ("pid_jax", "jax", "jaxlib", "numpy", "scipy", "xarray", "distrax", "flax", "numpyro", "optax")
-# The module that computes cells, with all that it imports.
+# The modules that compute cells and those of decisions, with all that they import.
 _COMPUTING = ("pid_jax.study.make",)
+_DECIDING = ("pid_jax.study.decide",)
 # Settings that decide which samples there are, and those are hashed; and settings of one kind of target alone.
 _CHOOSING, _ONLY_ANSWERS, _ONLY_STATES = ("tasks", "keep"), ("categorical",), ("compared",)
 _CHECKSUM = hashlib.sha256
@@ -35,13 +37,13 @@ _ENGINE = "scipy"
 Cell = xr.Dataset | str
 """A cell, or why it cannot be made."""
 CellKey = tuple[str, int]
-"""A cell of a model: the task, and the place of its store in `model.stores`."""
+"""A cell of a model: the task, and the index of its store in `model.stores`."""
 Place = tuple[str, str, str]
 """A cell of a study: model, task and condition."""
 
 
 class CellCache:
-    """A folder of cells. What was interrupted goes on with the cells that are missing; a damaged file is made anew.
+    """A folder of cells. What was interrupted resumes with the missing cells; a damaged file is rebuilt.
 
     Files are netCDF 3, which is read and written in a tenth of the time that netCDF 4 takes for so many small arrays,
     with a checksum of all before it at the end. Whole numbers come back in 32 bits, and variables in another order: the
@@ -128,13 +130,44 @@ def gather_cells(
 
 def store_digests(model: StudyModel, spec: StudySpec) -> dict[str, str]:
     """Hash what the stores of a model hold: manifest and digests of shards, which cover every byte."""
-    digests = {
-        str(store.path): _hash([store.manifest.digest, [header.digest for header in store.headers.values()]])
-        for store in model.stores
-    }
+    digests = {str(store.path): _store_digest(store) for store in model.stores}
     if not isinstance(spec.target, FinalNorm | Answer):
-        digests[READOUT] = hashlib.sha256(model.baseline.folder.read(READOUT).tobytes()).hexdigest()
+        digests[READOUT] = _readout_digest(model.baseline)
     return digests
+
+
+def decision_digest(
+    model: StudyModel, rows: TaskRows, digests: Mapping[str, str], spec: StudySpec, others: Sequence[Any]
+) -> str:
+    """Hash what the decision of a model about one task depends on.
+
+    Args:
+        model: The model.
+        rows: The samples of the task.
+        digests: Hashes of the baseline and the stores of decisions by their paths, see `decision_store_digests`.
+        spec: The settings.
+        others: What else it depends on: the task and the seed of everything random.
+    """
+    return hash_json([_numerics_digest(_DECIDING), list(digests.values()), rows.ids.tolist(), spec.level, *others])
+
+
+def decision_store_digests(model: StudyModel) -> dict[str, str]:
+    """Hash the baseline, its readout and the stores of decisions.
+
+    Raises:
+        StoreError: If a store is damaged.
+        OSError: If the baseline has no readout that can be read.
+    """
+    stores = (model.baseline, *model.decision)
+    return {str(store.path): _store_digest(store) for store in stores} | {READOUT: _readout_digest(model.baseline)}
+
+
+def _store_digest(store: ActivationStore) -> str:
+    return hash_json([store.manifest.digest, [header.digest for header in store.headers.values()]])
+
+
+def _readout_digest(store: ActivationStore) -> str:
+    return hashlib.sha256(store.folder.read(READOUT).tobytes()).hexdigest()
 
 
 def cell_digest(
@@ -155,8 +188,8 @@ def cell_digest(
     for name in (*_CHOOSING, *unused):
         del settings[name]
     stores = [digests[str(store.path)] for store in (model.baseline, model.stores[place])]
-    code = [_numerics_digest(), _describe_records(spec)]
-    return _hash([code, stores, digests.get(READOUT), rows.ids.tolist(), settings, *others])
+    code = [_numerics_digest(_COMPUTING), _describe_records(spec)]
+    return hash_json([code, stores, digests.get(READOUT), rows.ids.tolist(), settings, *others])
 
 
 def open_cache(folder: Path | None, spec: StudySpec, tell: Callable[[str], None]) -> CellCache:
@@ -196,10 +229,11 @@ def package_versions() -> dict[str, str]:
     return {name: version(name) for name in _PACKAGES}
 
 
-def _numerics_digest() -> str:
+def _numerics_digest(modules: tuple[str, ...]) -> str:
     """Hash the code that cells come from, which may change while its version stays, and the versions of packages."""
-    return _hash([SCHEMA, code_digest(_COMPUTING), package_versions()])
+    return hash_json([SCHEMA, code_digest(modules), package_versions()])
 
 
-def _hash(content: Any) -> str:
+def hash_json(content: Any) -> str:
+    """Hash what JSON can hold."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

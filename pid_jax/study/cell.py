@@ -84,14 +84,14 @@ def solve_cell(cell: CellData, spec: StudySpec, key: jax.Array, progress: Progre
         reduced, spec.pid, for_estimate, part_of(progress, 0, 2), labels=spec.labels, problem="layer"
     )
     estimates = estimate_latents(
-        latents, reduced, spec.pid, spec.measures, for_bias, labels=spec.labels, problem="layer"
+        latents, reduced, spec.pid, spec.measures, for_bias, level=spec.level, labels=spec.labels, problem="layer"
     )
     data = _estimated(estimates, cell.variables) | _compared(reduced, estimates[0], spec, for_estimate)
     data |= _spectrum(estimates[0]) | accuracy_of(cell.answered, cell.weights)
     way = spec.tested_map
     if way is not None:
         is_same = way == spec.pid.gaussianize
-        tested = (latents, estimates[0]) if is_same else _behind(way, reduced, spec, for_estimate)
+        tested = (latents, estimates[0]) if is_same else _with_gaussianizer(way, reduced, spec, for_estimate)
         data |= _tested(*tested, cell.weights, spec)
         if cell.is_baseline:
             data |= _added(reduced, way, spec, for_tests, part_of(progress, 1, 2))
@@ -99,7 +99,7 @@ def solve_cell(cell: CellData, spec: StudySpec, key: jax.Array, progress: Progre
 
 
 def _finite_or_nan(values: xr.DataArray) -> xr.DataArray:
-    """Replace infinite amounts by NaN: they have no share and no place on an axis; the status says why."""
+    """Replace infinite amounts by NaN: they have no share and no position on an axis; the status says why."""
     return values.where(~np.isinf(values)) if values.dtype.kind == "f" else values
 
 
@@ -141,7 +141,7 @@ def _estimated(estimates: Sequence[PIDEstimate], variables: Sequence[Scores]) ->
 
 
 def _compared(reduced: Sequence[Reduced], chosen: PIDEstimate, spec: StudySpec, key: jax.Array) -> dict[str, Any]:
-    """Put the atoms of the first measure behind every map side by side."""
+    """Collect the atoms of the first measure with every Gaussianizer."""
     ways = [dataclasses.replace(spec.pid, gaussianize=way) for way in spec.ways[1:]]
     measures = spec.measures[:1]
     others = [estimate_reduced(reduced, way, measures, key, no_progress, is_checked=False)[0] for way in ways]
@@ -173,10 +173,10 @@ def accuracy_of(answered: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _behind(
+def _with_gaussianizer(
     way: Gaussianizer, reduced: Sequence[Reduced], spec: StudySpec, key: jax.Array
 ) -> tuple[Latents, PIDEstimate]:
-    """Decompose by the first measure behind another map."""
+    """Decompose by the first measure with another Gaussianizer."""
     pid = dataclasses.replace(spec.pid, gaussianize=way)
     latents, for_bias = map_to_latents(reduced, pid, key, no_progress)
     (found,) = estimate_latents(latents, reduced, pid, spec.measures[:1], for_bias, is_checked=False)
@@ -202,14 +202,14 @@ def _tested(latents: Latents, estimate: PIDEstimate, weights: np.ndarray, spec: 
 def _added(
     reduced: Sequence[Reduced], way: Gaussianizer, spec: StudySpec, key: jax.Array, progress: Progress
 ) -> dict[str, Any]:
-    """Test at which layers each source tells more than the other alone does."""
+    """Test at which layers each source adds information to the other."""
     plain = dataclasses.replace(spec.pid, gaussianize=way, redundancy=spec.measures[0], bias_correction=NoCorrection())
     tests = []
-    for place, source in enumerate((1, 2)):
+    for number, source in enumerate((1, 2)):
         for_maps, for_rows = jax.random.split(jax.random.fold_in(key, source))
         keys = for_maps, for_rows
-        null, told = ConditionalIndependence(source), part_of(progress, place, 2)
-        tests.append(permute_reduced(reduced, plain, keys, null=null, resamples=PERMUTATIONS, progress=told))
+        null, part = ConditionalIndependence(source), part_of(progress, number, 2)
+        tests.append(permute_reduced(reduced, plain, keys, null=null, resamples=PERMUTATIONS, progress=part))
     dims = ("source", "layer")
     return {
         "added_p": (dims, np.stack([test.p_value.i_12 for test in tests]), ONE),

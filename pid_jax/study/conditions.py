@@ -58,7 +58,7 @@ def tell_apart(cuts: Mapping[str, Sequence[Cut]]) -> dict[str, tuple[str, str]]:
     """Return the name and the window of every condition; no two conditions have both in common.
 
     Models that mean different things by one condition have all of them named. A condition that cuts what another one
-    cuts, in the same window, has the name of the condition beside.
+    cuts, in the same window, has the name of the condition added.
 
     Args:
         cuts: By the name of the condition, what it is in each model that has it.

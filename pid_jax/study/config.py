@@ -1,7 +1,7 @@
 """The file that describes a study."""
 
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,18 @@ from pid_jax.settings.categorical import (
 from pid_jax.settings.estimate import PCA, PIDSpec
 from pid_jax.store import ActivationStore
 from pid_jax.store.targets import ANSWERS, TARGETS, Answer, FinalNorm, Target
+from pid_jax.study.entries import (
+    one_of,
+    some_of,
+    take_dims,
+    take_known,
+    take_number,
+    take_several_dims,
+    take_text,
+    take_texts,
+    take_truth,
+    take_whole,
+)
 from pid_jax.study.model import StudyModel
 from pid_jax.study.multiverse import Multiverse
 from pid_jax.study.spec import StudySpec
@@ -43,11 +55,13 @@ class ModelConfig:
         name: What it is called in figures and tables.
         store: Store of the baseline: a folder or a URL.
         knockouts: Stores of knockouts.
+        decision: Stores of `pid-extract decision`.
     """
 
     name: str
     store: str
     knockouts: tuple[str, ...] = ()
+    decision: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,26 +138,36 @@ def open_models(configs: Sequence[ModelConfig]) -> tuple[list[StudyModel], list[
     """
     models, problems = [], []
     for config in configs:
-        opened = []
-        for place, path in enumerate((config.store, *config.knockouts)):
-            try:
-                opened.append(ActivationStore.open(path))
-            except (ValueError, OSError, ModuleNotFoundError) as error:
-                problems.append(f"model {config.name!r}: {error}")
-                if place == 0:
-                    break
-        else:
-            models.append(StudyModel(name=config.name, baseline=opened[0], knockouts=tuple(opened[1:])))
+        name = config.name
+        baseline = _open_all(name, (config.store,), problems)
+        knockouts = _open_all(name, config.knockouts if baseline else (), problems)
+        decision = _open_all(name, config.decision if baseline else (), problems)
+        if len(decision) < len(config.decision):
+            decision = []  # of which nothing is complete
+        if baseline:
+            opened = StudyModel(name=name, baseline=baseline[0], knockouts=tuple(knockouts), decision=tuple(decision))
+            models.append(opened)
     return models, problems
+
+
+def _open_all(name: str, paths: Sequence[str], problems: list[str]) -> list[ActivationStore]:
+    """Open stores of a model, and add a line to `problems` for each that cannot be opened."""
+    opened = []
+    for path in paths:
+        try:
+            opened.append(ActivationStore.open(path))
+        except (ValueError, OSError, ModuleNotFoundError) as error:
+            problems.append(f"model {name!r}: {error}")
+    return opened
 
 
 def _parse(content: dict[str, Any], folder: Path) -> StudyConfig:
     tables = content.pop("models", [])
     if not isinstance(tables, list) or not tables or not all(isinstance(one, dict) for one in tables):
         raise ValueError("needs at least one [[models]] with name and store.")
-    models = tuple(_model(_take(one, _MODEL, f"models[{i}]"), folder, i) for i, one in enumerate(tables))
+    models = tuple(_model(take_known(one, _MODEL, f"models[{i}]"), folder, i) for i, one in enumerate(tables))
     table = content.pop("multiverse", None)
-    given = _take(content, _STUDY, "the study")
+    given = take_known(content, _STUDY, "the study")
     seed = given.pop("seed", 0)
     if "target" in given and "targets" in given:
         raise ValueError("the study has both target and targets: give targets alone, a list of names.")
@@ -154,25 +178,27 @@ def _parse(content: dict[str, Any], folder: Path) -> StudyConfig:
     if table is not None:
         if not isinstance(table, dict):
             raise ValueError(f"multiverse needs a table [multiverse], got {table!r}.")
-        taken = _take(table, _MULTIVERSE, "multiverse")
+        taken = take_known(table, _MULTIVERSE, "multiverse")
         multiverse = Multiverse(**{_FIELDS.get(name, name): value for name, value in taken.items()})
     return StudyConfig(models=models, spec=study_spec(**given), targets=targets, multiverse=multiverse, seed=seed)
 
 
-def _model(given: dict[str, Any], folder: Path, place: int) -> ModelConfig:
+def _model(given: dict[str, Any], folder: Path, index: int) -> ModelConfig:
     missing = [name for name in ("name", "store") if name not in given]
     if missing:
-        raise ValueError(f"models[{place}] needs {' and '.join(missing)}.")
-    knockouts = [path for pattern in given.get("knockouts", ()) for path in _matches(pattern, folder)]
-    once = tuple(dict.fromkeys(knockouts))
-    return ModelConfig(name=given["name"], store=_join(given["store"], folder), knockouts=once)
+        raise ValueError(f"models[{index}] needs {' and '.join(missing)}.")
+    listed = {
+        name: tuple(dict.fromkeys(path for pattern in given.get(name, ()) for path in _matches(name, pattern, folder)))
+        for name in ("knockouts", "decision")
+    }
+    return ModelConfig(name=given["name"], store=_join(given["store"], folder), **listed)
 
 
 def _join(path: str, folder: Path) -> str:
     return path if _URL in path else str(folder / Path(path).expanduser())
 
 
-def _matches(pattern: str, folder: Path) -> list[str]:
+def _matches(name: str, pattern: str, folder: Path) -> list[str]:
     """Find the folders that a pattern such as stores/image-question@* means; URLs stand for themselves."""
     if _URL in pattern or not any(sign in pattern for sign in "*?["):
         return [_join(pattern, folder)]
@@ -180,74 +206,13 @@ def _matches(pattern: str, folder: Path) -> list[str]:
     start = Path(whole.anchor) if whole.is_absolute() else folder
     found = sorted(str(path) for path in start.glob(str(whole.relative_to(whole.anchor))) if path.is_dir())
     if not found:
-        raise ValueError(f"knockouts: no folder matches {pattern!r} in {folder}: check the folder, or leave it out.")
+        raise ValueError(f"{name}: no folder matches {pattern!r} in {folder}: check the folder, or leave it out.")
     return found
-
-
-def _take(content: Mapping[str, Any], known: Mapping[str, Callable[[str, Any], Any]], where: str) -> dict[str, Any]:
-    """Check every entry of a table, and refuse those that are not known."""
-    unknown = [name for name in content if name not in known]
-    if unknown:
-        raise ValueError(f"{where} has no entry {unknown[0]!r}; there are {', '.join(known)}.")
-    return {name: known[name](name, value) for name, value in content.items()}
-
-
-def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{name} needs a text, got {value!r}.")
-    return value
-
-
-def _texts(name: str, value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise ValueError(f'{name} needs a list of texts such as ["a", "b"], got {value!r}.')
-    return tuple(value)
-
-
-def _whole(name: str, value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"{name} needs a whole number, got {value!r}.")
-    return value
-
-
-def _truth(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"{name} needs true or false, got {value!r}.")
-    return value
-
-
-def _dims(name: str, value: Any) -> tuple[int, ...]:
-    if not isinstance(value, list) or len(value) != 3 or not all(type(one) is int and one > 0 for one in value):
-        raise ValueError(f"{name} needs three whole numbers above 0 such as [12, 12, 8], got {value!r}.")
-    return tuple(value)
-
-
-def _several_dims(name: str, value: Any) -> tuple[tuple[int, ...], ...]:
-    if not isinstance(value, list):
-        raise ValueError(f"{name} needs a list such as [[8, 8, 4]], got {value!r}.")
-    return tuple(_dims(f"{name}[{i}]", one) for i, one in enumerate(value))
-
-
-def _one_of(known: Mapping[str, Any], is_value: bool, *more: str) -> Callable[[str, Any], Any]:
-    """Take one name, or what it stands for."""
-
-    def take(name: str, value: Any) -> Any:
-        if value not in (*known, *more):
-            raise ValueError(f"{name} needs one of {[*known, *more]}, got {value!r}.")
-        return known[value] if is_value else value
-
-    return take
-
-
-def _some_of(known: Mapping[str, Any], is_value: bool) -> Callable[[str, Any], tuple]:
-    """Take a list of names, or what they stand for."""
-    one = _one_of(known, is_value)
-    return lambda name, value: tuple(one(f"{name}[{i}]", text) for i, text in enumerate(_texts(name, value)))
 
 
 def _gaussianizers(name: str, value: Any) -> tuple:
     """Take a list of names of Gaussianizers, and return their settings."""
-    return tuple(GAUSSIANIZERS[one].default for one in _some_of(GAUSSIANIZERS, False)(name, value))
+    return tuple(GAUSSIANIZERS[one].default for one in some_of(GAUSSIANIZERS, False)(name, value))
 
 
 def read_targets(name: str, value: Any) -> tuple[Target | Answer, ...]:
@@ -256,37 +221,38 @@ def read_targets(name: str, value: Any) -> tuple[Target | Answer, ...]:
     Raises:
         ValueError: If a name is not known or there twice, or there is none.
     """
-    found = _some_of(EVERY_TARGET, True)(name, value)
+    found = some_of(EVERY_TARGET, True)(name, value)
     if not found or len(set(found)) < len(found):
         raise ValueError(f"{name} needs at least one of {[*EVERY_TARGET]}, each once, got {value!r}.")
     return found
 
 
-_measures = _some_of(MEASURES, False)
-_MODEL = {"name": _text, "store": _text, "knockouts": _texts}
+_measures = some_of(MEASURES, False)
+_MODEL = {"name": take_text, "store": take_text, "knockouts": take_texts, "decision": take_texts}
 _STUDY = {
-    "seed": _whole,
-    "dims": _dims,
-    "gaussianize": _one_of(GAUSSIANIZERS, False),
-    "tested": _one_of(GAUSSIANIZERS, False, "none"),
+    "seed": take_whole,
+    "dims": take_dims,
+    "gaussianize": one_of(GAUSSIANIZERS, False),
+    "tested": one_of(GAUSSIANIZERS, False, "none"),
     "compared": _gaussianizers,
     "measures": _measures,
-    "target": _one_of(EVERY_TARGET, True),
+    "target": one_of(EVERY_TARGET, True),
     "targets": read_targets,
-    "classifier": _one_of(CLASSIFIERS, False),
-    "replicates": _whole,
-    "keep": _one_of({"all": 0, "correct": 0}, False),
-    "tasks": _texts,
-    "source_1_role": _text,
-    "source_2_role": _text,
+    "classifier": one_of(CLASSIFIERS, False),
+    "replicates": take_whole,
+    "level": take_number,
+    "keep": one_of({"all": 0, "correct": 0}, False),
+    "tasks": take_texts,
+    "source_1_role": take_text,
+    "source_2_role": take_text,
 }
 _MULTIVERSE = {
-    "targets": _some_of(EVERY_TARGET, True),
-    "dims": _several_dims,
+    "targets": some_of(EVERY_TARGET, True),
+    "dims": take_several_dims,
     "gaussianize": _gaussianizers,
     "measures": lambda name, value: tuple(MEASURES[one].settings() for one in _measures(name, value)),
-    "conditions": _texts,
-    "full": _truth,
+    "conditions": take_texts,
+    "full": take_truth,
 }
 # Fields that are called otherwise in a file.
 _FIELDS = {"gaussianize": "gaussianizers", "full": "is_full"}

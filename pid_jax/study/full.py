@@ -1,24 +1,41 @@
-"""The whole of a study: estimates, metrics, verdicts, and the verdicts under other choices."""
+"""The whole of a study: estimates, metrics, verdicts, the models' own decisions, and verdicts under other choices."""
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
 from pid_jax.runtime.processes import ALONE, Processes
 from pid_jax.runtime.progress import Progress, no_progress, part_of
 from pid_jax.store.targets import Answer
+from pid_jax.study.cache import hash_json
 from pid_jax.study.config import StudyConfig, open_models
+from pid_jax.study.decide import run_decisions
 from pid_jax.study.metrics.add import add_metrics
-from pid_jax.study.model import condition_name
-from pid_jax.study.multiverse import check_conditions, run_multiverse
+from pid_jax.study.model import StudyModel, condition_name
+from pid_jax.study.multiverse import Multiverse, check_conditions, run_multiverse
 from pid_jax.study.run import TargetStudy, run_targets
 from pid_jax.study.spec import target_name
 
-# Part of the progress that is told of the study itself where there are universes beside it.
-PARTS = 2
+
+@dataclass(frozen=True, kw_only=True)
+class WholeStudy:
+    """All that a study file asks for.
+
+    Attributes:
+        targets: By the names of the targets, the datasets of docs/study_dataset.md. The multiverse belongs to the first
+            target that is a state, or to the first target where all are answers.
+        decision: The models' own decisions; None if no model has stores of them, or none could be decomposed.
+        problems: A line on everything that had to be left out.
+    """
+
+    targets: dict[str, TargetStudy]
+    decision: xr.Dataset | None
+    problems: tuple[str, ...]
 
 
 def run_full_study(
@@ -28,44 +45,27 @@ def run_full_study(
     progress: Progress = no_progress,
     tell: Callable[[str], None] = lambda line: None,
     processes: Processes = ALONE,
-) -> tuple[dict[str, TargetStudy], list[str]]:
+) -> WholeStudy:
     """Run a study as a file describes it.
 
     Args:
-        config: Models, settings, and choices to be tried beside.
-        cells: Folder for cells; with it a study that was killed goes on.
+        config: Models, settings, and alternative choices.
+        cells: Folder for cells; with it a study that was killed resumes.
         progress: Called with steps done and all there are.
         tell: Called with a line on what is there already.
         processes: Those that share the work, as for `run_study`; all return the same.
-
-    Returns:
-        By the names of the targets, the datasets of docs/study_dataset.md; and a line on everything that had to be left
-        out. The multiverse belongs to the first target that is a state.
 
     Raises:
         ValueError: If nothing could be estimated.
         ProcessError: If another process failed, was lost, or has other stores.
     """
     models, problems = open_models(config.models)
-    multiverse = config.multiverse
-    parts = 1 if multiverse is None else PARTS
-    if multiverse is not None:
-        if not problems:  # else a condition may be missing for the store that cannot be opened
-            check_conditions(models, multiverse.conditions)
-        there = {condition_name(store) for model in models for store in model.knockouts}
-        kept = tuple(name for name in multiverse.conditions if name in there)
-        multiverse = dataclasses.replace(multiverse, conditions=kept)
-    found = run_targets(
-        models,
-        config.targets,
-        spec=config.spec,
-        seed=config.seed,
-        cells=cells,
-        problems=problems,
-        progress=part_of(progress, 0, parts),
-        tell=tell,
-        processes=processes,
-    )
+    multiverse = _usable(config.multiverse, models, is_complete=not problems)
+    has_decisions = any(model.decision for model in models)
+    parts = 1 + has_decisions + (multiverse is not None)
+    shared: dict[str, Any] = {"seed": config.seed, "cells": cells, "processes": processes}
+    part = part_of(progress, 0, parts)
+    found = run_targets(models, config.targets, spec=config.spec, problems=problems, progress=part, tell=tell, **shared)
     studies = {name: one for name, one in found.items() if isinstance(one, TargetStudy)}
     if not studies:
         raise ValueError(" ".join(dict.fromkeys(str(one) for one in found.values())))
@@ -74,28 +74,53 @@ def run_full_study(
         studies[name] = dataclasses.replace(one, results=add_metrics(one.results))
         own = [*json.loads(one.results.attrs["problems"]), *_failures(one.results)]
         lines += [line for line in own if line not in lines]
-    states = [one for one in config.targets if not isinstance(one, Answer) and target_name(one) in studies]
-    if multiverse is not None and not states:
-        lines.append("the multiverse needs a target that is a state, such as final-norm: add one to targets")
-    elif multiverse is not None:
-        name = target_name(states[0])
-        results = run_multiverse(
-            studies[name].results,
-            models,
-            spec=dataclasses.replace(config.spec, target=states[0]),
-            multiverse=multiverse,
-            seed=config.seed,
-            cells=cells,
-            progress=part_of(progress, 1, parts),
-            tell=lines.append,
-            processes=processes,
-        )
-        studies[name] = dataclasses.replace(studies[name], results=results)
-    return studies, lines
+    part = part_of(progress, 1, parts)
+    decision, more = run_decisions(models, spec=config.spec, progress=part, tell=tell, **shared)
+    lines += more
+    if decision is not None:
+        studies, decision = _identified(studies, decision)
+    if multiverse is not None:
+        part = part_of(progress, parts - 1, parts)
+        _add_universes(studies, models, config, multiverse, progress=part, tell=lines.append, **shared)
+    return WholeStudy(targets=studies, decision=decision, problems=tuple(lines))
+
+
+def _usable(multiverse: Multiverse | None, models: Sequence[StudyModel], is_complete: bool) -> Multiverse | None:
+    """Leave out conditions of stores that could not be opened, and refuse those that are misspelt."""
+    if multiverse is None:
+        return None
+    if is_complete:
+        check_conditions(models, multiverse.conditions)
+    there = {condition_name(store) for model in models for store in model.knockouts}
+    return dataclasses.replace(multiverse, conditions=tuple(one for one in multiverse.conditions if one in there))
+
+
+def _identified(studies: dict[str, TargetStudy], decision: xr.Dataset) -> tuple[dict[str, TargetStudy], xr.Dataset]:
+    """Give all datasets one identity, that of the targets and the decisions together."""
+    identity = hash_json([next(iter(studies.values())).results.attrs["study"], decision.attrs["study"]])
+    for name, one in studies.items():
+        questions = None if one.questions is None else one.questions.assign_attrs(study=identity)
+        studies[name] = TargetStudy(results=one.results.assign_attrs(study=identity), questions=questions)
+    return studies, decision.assign_attrs(study=identity)
+
+
+def _add_universes(
+    studies: dict[str, TargetStudy],
+    models: Sequence[StudyModel],
+    config: StudyConfig,
+    multiverse: Multiverse,
+    **options: Any,
+) -> None:
+    """Add the multiverse to the first target that is a state, or to the first one where all are answers."""
+    studied = [one for one in config.targets if target_name(one) in studies]
+    target = next((one for one in studied if not isinstance(one, Answer)), studied[0])
+    name, spec = target_name(target), dataclasses.replace(config.spec, target=target)
+    results = run_multiverse(studies[name].results, models, spec=spec, multiverse=multiverse, **options)
+    studies[name] = dataclasses.replace(studies[name], results=results)
 
 
 def _failures(results: xr.Dataset) -> list[str]:
-    """Say of every task what could not be estimated: one line where all conditions have one reason."""
+    """List by task what could not be estimated: one line where all conditions have one reason."""
     lines: dict[str, list[str]] = {}
     for model in results["model"].values:
         for task in results["task"].values:

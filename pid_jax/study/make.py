@@ -19,7 +19,7 @@ from pid_jax.study.model import answered, condition_name
 from pid_jax.study.prepare import ReadyModel
 from pid_jax.study.scores import Read, Scores, leading_scores, named_key, read_scores
 
-# Of each cell, as far as progress is told.
+# Of each cell, in reports of progress.
 STEPS = 1000
 
 
@@ -51,12 +51,12 @@ def cells_of(
     if any(wanted):
         every = list(dict.fromkeys(key for keys in wanted for key in keys))
         sources = _read_sources(targets, every, seed, processes)
-        for place, (ready, keys) in enumerate(zip(targets, wanted, strict=True)):
+        for number, (ready, keys) in enumerate(zip(targets, wanted, strict=True)):
             shared = processes.share(sorted(keys, key=lambda key: key[1]))  # baselines take longest
             scores = _with_target(ready, sources, keys, seed, processes)
             scores = {key: scores[key] for key in keys if key in shared}
-            told = part_of(progress, place, len(targets))
-            found[place] |= gather_cells(_make(ready, scores, seed, cache, told), ready.digests, processes)
+            share = part_of(progress, number, len(targets))
+            found[number] |= gather_cells(_make(ready, scores, seed, cache, share), ready.digests, processes)
     return [_by_place(ready, there) for ready, there in zip(targets, found, strict=True)]
 
 
@@ -74,52 +74,52 @@ def _cells_there(
 
 def _by_place(ready: ReadyModel, found: dict[CellKey, Cell]) -> Cells:
     return {
-        (ready.model.name, task, condition_name(store)): rows.problem or found[task, place]
+        (ready.model.name, task, condition_name(store)): rows.problem or found[task, index]
         for task, rows in ready.tasks.items()
-        for place, store in enumerate(ready.model.stores)
+        for index, store in enumerate(ready.model.stores)
     }
 
 
 def _make(
     ready: ReadyModel, scores: dict[CellKey, list[Scores] | str], seed: int, cache: CellCache, progress: Progress
 ) -> dict[CellKey, Cell]:
-    """Make cells and write them, one after the other."""
+    """Make cells and write them, sequentially."""
     made: dict[CellKey, Cell] = {}
     weights: dict[str, np.ndarray] = {}
-    for number, (task, place) in enumerate(list(scores)):
-        variables = scores.pop((task, place))
+    for number, (task, index) in enumerate(list(scores)):
+        variables = scores.pop((task, index))
         if isinstance(variables, str):
-            made[task, place] = variables
+            made[task, index] = variables
             continue
         if task not in weights:
             weights = {task: draw_weights(ready.tasks[task].ids.tolist(), ready.spec.replicates, seed)}
-        told = part_of(progress, number, len(made) + len(scores) + 1)
-        cell = _solve(ready, (task, place), variables, weights[task], seed, told)
+        share = part_of(progress, number, len(made) + len(scores) + 1)
+        cell = _solve(ready, (task, index), variables, weights[task], seed, share)
         if isinstance(cell, xr.Dataset):
             cell = cell.assign_coords(layer=list(ready.layers))
-            cache.write(ready.digests[task, place], cell)
-        made[task, place] = cell
+            cache.write(ready.digests[task, index], cell)
+        made[task, index] = cell
     return made
 
 
 def _solve(
     ready: ReadyModel, at: CellKey, variables: list[Scores], weights: np.ndarray, seed: int, progress: Progress
 ) -> xr.Dataset | str:
-    """Make a cell, or say why it cannot be made."""
-    task, place = at
-    store, spec = ready.model.stores[place], ready.spec
-    shared = {"weights": weights, "answered": answered(store, ready.tasks[task].rows[place])}
+    """Make a cell, or return why it cannot be made."""
+    task, index = at
+    store, spec = ready.model.stores[index], ready.spec
+    shared = {"weights": weights, "answered": answered(store, ready.tasks[task].rows[index])}
     is_answer = isinstance(spec.target, Answer)  # conditions then have the same folds, so that they are paired
     key = named_key(jax.random.key(seed), task if is_answer else f"{task}/{condition_name(store)}")
     progress(0, STEPS)
     try:
         if is_answer:
             own = ready.answers[task]
-            codes, notes = own.codes[place], own.notes[place]
+            codes, notes = own.codes[index], own.notes[index]
             data = AnswerData(sources=variables, codes=codes, classes=own.classes, notes=notes, **shared)
             cell = solve_answers(data, spec, key, progress)
         else:
-            cell = solve_cell(CellData(variables=variables, is_baseline=place == 0, **shared), spec, key, progress)
+            cell = solve_cell(CellData(variables=variables, is_baseline=index == 0, **shared), spec, key, progress)
     except (ValueError, ArithmeticError, MemoryError, jax.errors.JaxRuntimeError) as error:
         return " ".join(str(error).split()) or type(error).__name__
     progress(STEPS, STEPS)
@@ -156,11 +156,11 @@ def _with_target(
 
     Where one of them cannot be had there is a line that says why.
     """
-    places = [sources.layers.index(layer) for layer in ready.layers]
+    rows = [sources.layers.index(layer) for layer in ready.layers]
     parts: list[dict[CellKey, Scores | str]] = []
     for scores, dim in zip(sources.scores, ready.spec.source_dims, strict=True):
         taken = {key: scores[key] for key in wanted}
-        parts.append({k: one if isinstance(one, str) else leading_scores(one, places, dim) for k, one in taken.items()})
+        parts.append({k: one if isinstance(one, str) else leading_scores(one, rows, dim) for k, one in taken.items()})
     if ready.reader is not None and wanted:
         layers, dim = ready.reader.layers(ready.model.baseline), ready.spec.dims[2]
         parts.append(_read_cells(ready, wanted, "last", layers, ready.reader.read, dim, seed, processes))
@@ -178,10 +178,10 @@ def _read_cells(
     processes: Processes,
 ) -> dict[CellKey, Scores | str]:
     """Read one variable of all cells that are wanted."""
-    places = sorted({0, *(place for _, place in wanted)})  # components are fitted on the baseline
+    indices = sorted({0, *(index for _, index in wanted)})  # components are fitted on the baseline
     found = read_scores(
-        [ready.model.stores[place] for place in places],
-        {task: [ready.tasks[task].rows[place] for place in places] for task in dict(wanted)},
+        [ready.model.stores[index] for index in indices],
+        {task: [ready.tasks[task].rows[index] for index in indices] for task in dict(wanted)},
         name=name,
         layers=layers,
         read=read,
@@ -190,7 +190,7 @@ def _read_cells(
         key=jax.random.key(seed),
         processes=processes,
     )
-    return {(task, place): one for task, every in found.items() for place, one in zip(places, every, strict=True)}
+    return {(task, index): one for task, every in found.items() for index, one in zip(indices, every, strict=True)}
 
 
 def _whole(variables: Sequence[Scores | str]) -> list[Scores] | str:

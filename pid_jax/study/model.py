@@ -1,7 +1,7 @@
 """The stores of one model, and which of their samples a study uses."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,12 +25,15 @@ class StudyModel:
     Attributes:
         name: What the model is called in the study.
         baseline: States of the model as it is.
-        knockouts: States of the same model on the same samples with attention cut, each in another way.
+        knockouts: States of the same model on the same samples, each with other attention cut.
+        decision: Stores of `pid-extract decision`, with the image absent and with the question absent, one or more
+            draws of each; none if the model's own decision is not studied.
     """
 
     name: str
     baseline: ActivationStore
     knockouts: tuple[ActivationStore, ...] = ()
+    decision: tuple[ActivationStore, ...] = ()
 
     @property
     def stores(self) -> tuple[ActivationStore, ...]:
@@ -74,7 +77,7 @@ def check_model(model: StudyModel) -> tuple[StudyModel, list[str]]:
             kept.append(store)
         else:
             problems.append(f"model {model.name!r}: {store.path} is left out: {problem}.")
-    return StudyModel(name=model.name, baseline=baseline, knockouts=tuple(kept)), problems
+    return replace(model, knockouts=tuple(kept)), problems
 
 
 def _problem(store: ActivationStore, baseline: ActivationStore, names: Sequence[str]) -> str | None:
@@ -82,8 +85,8 @@ def _problem(store: ActivationStore, baseline: ActivationStore, names: Sequence[
     own, other = store.manifest, baseline.manifest
     if absent := decision_of(own.condition).get("absent"):
         return (
-            f"it is no knockout: it holds decisions with the {absent} absent, without states of layers; read it by "
-            "`pid_jax.store.decision.read_decision`"
+            f"it is no knockout: it holds decisions with the {absent} absent, without states of layers; list it as "
+            "`decision`"
         )
     if condition_name(store) in names:
         return f"another store of this model is {condition_name(store)!r} already"

@@ -31,12 +31,12 @@ _CHOICES = ("target", "dims", "gaussianizer", "measure")
 
 @dataclass(frozen=True, kw_only=True)
 class Multiverse:
-    """Choices to be tried beside those of the study.
+    """Choices to be tried as alternatives to those of the study.
 
     Attributes:
         targets: Other targets.
         dims: Other numbers of components of source_1, source_2 and target.
-        gaussianizers: Other maps to latents, each also the one that is tested behind.
+        gaussianizers: Other Gaussianizers, each also that of the tests.
         measures: Other redundancy measures.
         conditions: Knockouts to include, by name; the baseline always is.
         is_full: Whether all combinations are tried; else one choice is changed at a time.
@@ -63,7 +63,7 @@ class Universe:
     Attributes:
         target: What the information is about.
         dims: Components of source_1, source_2 and target; None without a reduction.
-        gaussianizer: Map to latents.
+        gaussianizer: The Gaussianizer, also that of the tests.
         measure: Redundancy measure.
     """
 
@@ -80,7 +80,7 @@ class Universe:
         return dict(zip(_CHOICES, names, strict=True))
 
     def apply(self, spec: StudySpec) -> StudySpec:
-        """Return the settings of the study with these choices; all is tested behind the map chosen."""
+        """Return the settings of the study with these choices; all tests have the Gaussianizer chosen."""
         reduction = spec.pid.reduction
         if self.dims is not None and is_pca(reduction):
             reduction = dataclasses.replace(reduction, dim=self.dims)
@@ -90,7 +90,10 @@ class Universe:
 
 
 def list_universes(spec: StudySpec, multiverse: Multiverse) -> list[Universe]:
-    """List the study itself, as it is tested, and then every other combination of choices, each once."""
+    """List the study itself, as it is tested, and then every other combination of choices, each once.
+
+    Dims and Gaussianizers make no difference to an answer, so that its universes have those of the study.
+    """
     reduction = spec.pid.reduction
     own = Universe(
         target=spec.target,
@@ -110,7 +113,14 @@ def list_universes(spec: StudySpec, multiverse: Multiverse) -> list[Universe]:
     else:
         found = [own]
         found += [dataclasses.replace(own, **{name: value}) for name, values in others.items() for value in values]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(_without_unused(one, own) for one in found))
+
+
+def _without_unused(universe: Universe, own: Universe) -> Universe:
+    """Take the dims and the Gaussianizer of the study where the target is an answer, which uses neither."""
+    if not isinstance(universe.target, Answer):
+        return universe
+    return dataclasses.replace(universe, dims=own.dims, gaussianizer=own.gaussianizer)
 
 
 def run_multiverse(
@@ -151,14 +161,16 @@ def run_multiverse(
     """
     check_conditions(models, multiverse.conditions)
     chosen = [_with_conditions(model, multiverse.conditions) for model in models]
+    if isinstance(spec.target, Answer) and not multiverse.is_full and (multiverse.dims or multiverse.gaussianizers):
+        tell("multiverse: dims and gaussianize change nothing about an answer: put a state first among the targets")
     universes = list_universes(spec, multiverse)
     judged = []
-    for place, universe in enumerate(universes):
-        if place == 0:  # the study itself
+    for number, universe in enumerate(universes):
+        if number == 0:  # the study itself
             judged.append(results)
             continue
-        part = part_of(progress, place, len(universes))
-        before = universes[place - 1]
+        part = part_of(progress, number, len(universes))
+        before = universes[number - 1]
         if (universe.target, universe.dims) != (before.target, before.dims):
             jax.clear_caches()
         try:
@@ -183,7 +195,7 @@ def _filled(values: xr.DataArray) -> np.ndarray:
     """Fill texts of models that a universe does not have."""
     if values.dtype.kind == "f":
         return values.values
-    default = NOT_TESTABLE if values.name == "verdict" else "the model could not be studied so"
+    default = NOT_TESTABLE if values.name == "verdict" else "this model could not be studied under this choice"
     return np.where(values.isnull(), default, values.values).astype(object)
 
 

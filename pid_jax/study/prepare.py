@@ -121,13 +121,13 @@ def _prepare_model(model: StudyModel, spec: StudySpec, seed: int) -> ReadyModel:
         reader = target_reader(spec.target, model.baseline)
     digests = store_digests(model, spec)
     cells = {
-        (task, place): cell_digest(model, rows, place, digests, spec, [task, seed, *_classes(answers.get(task), place)])
+        (task, index): cell_digest(model, rows, index, digests, spec, [task, seed, *_classes(answers.get(task), index)])
         for task, rows in tasks.items()
         if not rows.problem
-        for place in range(len(model.stores))
+        for index in range(len(model.stores))
     }
     return ReadyModel(model=model, spec=spec, tasks=tasks, reader=reader, answers=answers, digests=cells)
 
 
-def _classes(answers: TaskAnswers | None, place: int) -> list:
-    return [] if answers is None else [answers.classes, answers.codes[place].tolist(), answers.notes[place]]
+def _classes(answers: TaskAnswers | None, index: int) -> list:
+    return [] if answers is None else [answers.classes, answers.codes[index].tolist(), answers.notes[index]]

@@ -49,9 +49,9 @@ def _task(ready: ReadyModel, task: str, cells: Mapping[Place, Cell], names: Sequ
     shape = (len(names), len(at), count)
     values = {name: np.full(shape, np.nan, np.float32) for name in ATOMS}
     layers, predicted = np.full(shape, -1, np.int16), np.full((len(names), count), "", dtype=object)
-    for place, store in enumerate(ready.model.stores):
+    for index, store in enumerate(ready.model.stores):
         row = names.index(condition_name(store))
-        predicted[row] = _texts(store, "predicted", rows.rows[place])
+        predicted[row] = _texts(store, "predicted", rows.rows[index])
         cell = there.get(condition_name(store))
         if isinstance(cell, xr.Dataset):
             layers[row] = cell["layer"].values[cell[_KEPT].values][:, None]

@@ -1,7 +1,7 @@
 """A study: all models, tasks, conditions and layers, cell by cell."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from pid_jax.runtime.processes import ALONE, Processes
 from pid_jax.runtime.progress import Progress, no_progress, part_of
 from pid_jax.store.targets import Answer, Target
 from pid_jax.study.assemble import assemble
-from pid_jax.study.cache import Cell, Place, open_cache
+from pid_jax.study.cache import Cell, Place, hash_json, open_cache
 from pid_jax.study.make import cells_of
 from pid_jax.study.model import StudyModel
 from pid_jax.study.prepare import ReadyModel, UnknownTaskError, prepare_together
@@ -43,8 +43,8 @@ def run_study(
     are then one cell; what it depends on is hashed, so that a study that was killed, or had conditions added, makes the
     missing cells only.
 
-    What cannot be used is left out, and the rest goes on: `cell` and `problem` of the result, and its attribute
-    `problems`, say what and why.
+    What cannot be used is left out, and the study continues with the rest: `cell` and `problem` of the result, and its
+    attribute `problems`, say what and why.
 
     Args:
         models: Baselines and knockouts, one model each.
@@ -62,7 +62,7 @@ def run_study(
         The dataset of docs/study_dataset.md, without metrics.
 
     Raises:
-        ValueError: If names repeat, the seed is none, a task is not known, or nothing at all could be estimated.
+        ValueError: If names repeat, the seed is invalid, a task is not known, or nothing at all could be estimated.
         ProcessError: If another process failed, was lost, or has other stores.
     """
     spec = StudySpec() if spec is None else spec
@@ -128,7 +128,10 @@ def run_targets(
         ProcessError: If another process failed, was lost, or has other stores.
     """
     _check(models, targets, seed)
-    specs = {target_name(target): dataclasses.replace(spec, target=target) for target in targets}
+    categorical = dataclasses.replace(spec.categorical, level=spec.level)
+    specs = {
+        target_name(target): dataclasses.replace(spec, target=target, categorical=categorical) for target in targets
+    }
     ready: dict[str, list[ReadyModel]] = {}
     lines: dict[str, list[str]] = {}
     found: dict[str, TargetStudy | str] = {}
@@ -142,15 +145,22 @@ def run_targets(
     cache = open_cache(cells, spec, tell)
     made: dict[str, dict[Place, Cell]] = {name: {} for name in ready}
     with use_devices():
-        for place, model in enumerate(models):
+        for number, model in enumerate(models):
             with_target = {name: one for name, every in ready.items() for one in every if one.model.name == model.name}
-            told = part_of(progress, place, len(models))
-            done = cells_of(list(with_target.values()), seed, cache, processes, told, tell) if with_target else []
+            part = part_of(progress, number, len(models))
+            done = cells_of(list(with_target.values()), seed, cache, processes, part, tell) if with_target else []
             for name, own in zip(with_target, done, strict=True):
                 made[name] |= own
+    identity = _identify(ready, specs)
     for name, every in ready.items():
-        found[name] = _assemble(every, made[name], specs[name], lines[name])
+        found[name] = _assemble(every, made[name], specs[name], lines[name], identity)
     return {name: found[name] for name in specs}
+
+
+def _identify(ready: Mapping[str, Sequence[ReadyModel]], targets: Iterable[str]) -> str:
+    """Hash what all files of one study have in common: its targets, and all that their cells depend on."""
+    cells = {name: {one.model.name: [*one.digests.values()] for one in every} for name, every in ready.items()}
+    return hash_json([list(targets), cells])
 
 
 def _check(models: Sequence[StudyModel], targets: Sequence[Target | Answer], seed: int) -> None:
@@ -164,12 +174,14 @@ def _check(models: Sequence[StudyModel], targets: Sequence[Target | Answer], see
 
 
 def _assemble(
-    ready: Sequence[ReadyModel], cells: dict[Place, Cell], spec: StudySpec, lines: Sequence[str]
+    ready: Sequence[ReadyModel], cells: dict[Place, Cell], spec: StudySpec, lines: Sequence[str], identity: str
 ) -> TargetStudy | str:
-    """Put cells together, or say why there are none."""
+    """Put cells together, or return why there are none."""
     if all(isinstance(cell, str) for cell in cells.values()):
         reasons = list(dict.fromkeys(f"{'/'.join(key)}: {cell}" for key, cell in cells.items()))
         return " ".join(["Nothing could be estimated.", *reasons[:3]])
     results = assemble([one.model for one in ready], {one.model.name: one.tasks for one in ready}, cells, spec, lines)
-    questions = collect_questions(ready, cells) if isinstance(spec.target, Answer) else None
-    return TargetStudy(results=results, questions=questions)
+    results = results.assign_attrs(study=identity)
+    if not isinstance(spec.target, Answer):
+        return TargetStudy(results=results)
+    return TargetStudy(results=results, questions=collect_questions(ready, cells).assign_attrs(study=identity))

@@ -96,7 +96,7 @@ def read_scores(
 
 
 class _Reason(NamedTuple):
-    """Why a store has no scores of a task; of several reasons the lowest is told, as in one process."""
+    """Why a store has no scores of a task; of several reasons that of the lowest layer, as in one process."""
 
     is_own: bool  # not the first store's, which leaves out all
     position: int
@@ -149,7 +149,7 @@ def _select(states: np.ndarray, rows: np.ndarray) -> np.ndarray | str:
 
 
 def _join(parts: Sequence[Scores]) -> Scores:
-    """Put the layers of several scores one after the other."""
+    """Concatenate the layers of several scores."""
     names = [field.name for field in fields(Scores)]
     return Scores(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 

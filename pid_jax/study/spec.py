@@ -7,7 +7,7 @@ from pid_jax.pid.broja import BROJA
 from pid_jax.pid.measure import Redundancy
 from pid_jax.pid.mmi import MMI
 from pid_jax.pid.registry import choices, measure_of
-from pid_jax.runtime.checks import check_positive_int
+from pid_jax.runtime.checks import check_between, check_positive_int
 from pid_jax.settings.categorical import CategoricalSpec
 from pid_jax.settings.estimate import PCA, PIDSpec, is_pca, is_shrunk
 from pid_jax.settings.gaussianize import Copula, Gaussianizer, NoGaussianization, RealNVP, check_gaussianizer
@@ -25,9 +25,9 @@ class StudySpec:
 
     Attributes:
         pid: How each problem is estimated.
-        compared: Other maps to latents, whose atoms by the first measure stand beside those of `pid`.
+        compared: Other Gaussianizers, whose atoms by the first measure are compared with those of `pid`.
         measures: Redundancy measures, each on the same covariance.
-        tested: The map behind which all that is tested stands, by the first measure: differences between conditions,
+        tested: The Gaussianizer of all tests, which use the first measure: differences between conditions,
             what each source adds to the other, metrics and verdicts. Ranks need no fit, so that nothing scatters but
             samples; None tests nothing. Information about an answer is tested by its held-out predictions instead.
         replicates: How often samples are drawn again for it.
@@ -36,7 +36,10 @@ class StudySpec:
         source_1_role: Token group that is source_1.
         source_2_role: Token group that is source_2.
         target: What the information is about: a state (decision 0020), or an answer (decision 0030).
-        categorical: How information about an answer is estimated. Its redundancy is chosen by `measures`.
+        categorical: How information about an answer is estimated. Its redundancy is chosen by `measures`, its level by
+            `level`.
+        level: Probability with which the intervals of all estimates cover the truth: about answers, about states, and
+            of the model's own decision. Tests, metrics and verdicts always have 0.95, which their criteria fix.
     """
 
     pid: PIDSpec = field(default_factory=lambda: PIDSpec(reduction=PCA(dim=(12, 12, 8)), gaussianize=RealNVP()))
@@ -50,6 +53,7 @@ class StudySpec:
     source_2_role: str = "question"
     target: Target | Answer = field(default_factory=FinalNorm)
     categorical: CategoricalSpec = field(default_factory=CategoricalSpec)
+    level: float = 0.95
 
     def __post_init__(self) -> None:
         if self.keep not in ("all", "correct"):
@@ -72,6 +76,7 @@ class StudySpec:
                 raise ValueError(f"StudySpec({name}=...) needs each kind once, as results name it, got {kinds}.")
         if not isinstance(self.categorical, CategoricalSpec):
             raise TypeError(f"StudySpec(categorical=...) needs a CategoricalSpec, got {self.categorical!r}.")
+        check_between("StudySpec(level=...)", self.level, 0, 1)
         check_positive_int("StudySpec(replicates=...)", self.replicates)
         if self.replicates < FEWEST_REPLICATES:
             raise ValueError(
@@ -91,7 +96,7 @@ class StudySpec:
 
     @property
     def tested_map(self) -> Gaussianizer | None:
-        """The map behind which is tested; None where nothing can be: shrunk covariances have a bias of their own."""
+        """The Gaussianizer of all tests; None without tests, as for shrunk covariances, which have their own bias."""
         return None if is_shrunk(self.pid.covariance) else self.tested
 
     @property

@@ -18,12 +18,13 @@ function lacking(needs) {
 }
 
 // `draw(state, width)` returns { data, layout, rows }: traces, layout, and what is downloaded; or { message }; a
-// note is shown above. `needs` are variables without which there is nothing to draw.
+// note is shown above. `needs` are variables without which there is nothing to draw; without it (null) the chart is the
+// same for all targets.
 function defineChart(id, own, drawOwn, needs = []) {
   const figure = document.querySelector(`[data-chart="${id}"]`);
   if (!figure) return;
-  const keys = ["target", ...own];
-  const draw = (s, width) => lacking(needs) ?? drawOwn(s, width);
+  const keys = needs ? ["target", ...own] : own;
+  const draw = (s, width) => (needs && lacking(needs)) || drawOwn(s, width);
   const plot = element("div", { class: "plot", role: "img", "aria-label": figure.getAttribute("aria-label") });
   const buttons = element(
     "div", { class: "downloads" },

@@ -1,4 +1,4 @@
-// Which estimate of the atoms is shown: a measure, or the first measure behind another map; and in which unit.
+// Which estimate of the atoms is shown: a measure, or the first measure with another Gaussianizer; and the unit.
 
 function estimateOptions() {
   const measures = DIMS.measure.map((name) => [`measure:${name}`, labelOf("measure", name)]);
@@ -46,7 +46,7 @@ function atomSeries(s, atom, where) {
   };
 }
 
-// I_12 in nats: measures share it, behind another map it is the sum of the atoms.
+// I_12 in nats: measures share it, with another Gaussianizer it is the sum of the atoms.
 function totalSeries(s, where) {
   if (s.estimate.startsWith("measure:")) return seriesAt("i_12", where, "layer");
   const all = ATOMS.map((atom) => atomSeries(s, atom, where).y);

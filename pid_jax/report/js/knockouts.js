@@ -47,7 +47,7 @@ function windowHover({ condition, layer, difference, lower, upper, p_family_wise
   return `${plain(labelOf("condition", condition))}<br>layer ${layer}: ${value}${chance}`;
 }
 
-// Layers behind the blocks that are cut: block b leads from layer b to layer b + 1.
+// Layers after the blocks that are cut: block b leads from layer b to layer b + 1.
 function windowFrames(s, cuts) {
   return cuts.flatMap((condition, row) => {
     const ends = windowOf(s.model, condition);

@@ -3,7 +3,7 @@
 const QUESTIONS = JSON.parse(document.getElementById("questions-data")?.textContent ?? "null");
 const MOST_SHOWN = 20;
 const AT_LABELS = { last: "last", largest_unique_1: "with most unique to", largest_unique_2: "with most unique to",
-  largest_synergy: "with most synergy" };
+  largest_synergy: "with most synergy", decision: "the model's own decision" };
 
 function atLabel(at) {
   const source = { largest_unique_1: "source_1", largest_unique_2: "source_2" }[at];
@@ -39,13 +39,14 @@ function fillQuestions(s) {
   const all = questionRows(s);
   const shown = all.slice(0, MOST_SHOWN);
   const layer = shown.length ? shown[0].layers[s.questionAt] : "";
+  const where = layer < 0 ? atLabel(QUESTIONS.at[s.questionAt]) : `layer ${layer}`;
   const numbers = (row) => ATOMS.map((_, i) => numberText(row.bits[s.questionAt][i], 2));
   const texts = shown.map((row) => [picture(row), row.question, row.gold, row.answer, ...numbers(row)]);
   const csv = all.map((row) => ({ sample: row.sample, model: row.model, task: row.task, question: row.question,
-    gold: row.gold, answer: row.answer, image: row.image, layer: row.layers[s.questionAt],
+    gold: row.gold, answer: row.answer, image: row.image, layer: layer < 0 ? "" : row.layers[s.questionAt],
     ...Object.fromEntries(ATOMS.map((atom, i) => [`${atom} (bits)`, row.bits[s.questionAt][i]])) }));
   const columns = ["Image", "Question", "Gold answer", "Model's answer", ...ATOMS.map(sortButton)];
-  const caption = `${DIMS.model[s.model]}, ${DIMS.task[s.task]}, baseline, layer ${layer}: bits about the answer`;
+  const caption = `${DIMS.model[s.model]}, ${DIMS.task[s.task]}, baseline, ${where}: bits about the answer`;
   return { columns, rows: texts, csv, caption, wordColumns: 4 };
 }
 

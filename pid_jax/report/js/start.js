@@ -37,7 +37,7 @@ function watchSections() {
 function start() {
   defineShared();
   [setUpInformation, setUpTrajectories, setUpShares, setUpModels, setUpFingerprints].forEach((setUp) => setUp());
-  [setUpKnockouts, setUpQuestions, setUpUniverses, setUpSpectra, setUpTests, setUpExplorer].forEach((setUp) => setUp());
+  [setUpDecision, setUpKnockouts, setUpQuestions, setUpUniverses, setUpSpectra, setUpTests, setUpExplorer].forEach((setUp) => setUp());
   settle();
   fillTables();
   listeners.push(makeStale);

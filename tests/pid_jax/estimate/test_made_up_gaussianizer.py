@@ -188,9 +188,9 @@ def test_a_study_names_it_in_its_file_figures_and_page(tmp_path):
     assert config.spec.pid.gaussianize == config.spec.tested == Bent()
     assert config.multiverse is not None
     assert config.multiverse.gaussianizers == (NoGaussianization(), Bent())
-    studies, problems = run_full_study(config, cells=tmp_path / "cells")
-    assert not problems
-    results = studies["final-norm"].results
+    found = run_full_study(config, cells=tmp_path / "cells")
+    assert not found.problems
+    results = found.targets["final-norm"].results
     assert set(results["gaussianized_by"].values.astype(str).ravel()) == {"Bent"}
     assert results["gaussianizer"].values.tolist() == ["Bent", "NoGaussianization"]
     assert results.attrs["tested_by"] == "Bent"

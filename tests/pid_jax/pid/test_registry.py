@@ -168,9 +168,9 @@ def test_a_study_names_it(tmp_path):
     target = 'target = "final-norm"\n'
     settings = target + 'dims = [1, 1, 1]\ngaussianize = "copula"\ntested = "copula"\ncompared = []\nreplicates = 50\n'
     file.write_text(f'{settings}tasks = ["a"]\nmeasures = ["half", "mmi"]\n[[models]]\nname = "m"\nstore = "b"\n')
-    studies, problems = run_full_study(read_config(file))
-    assert not problems
-    results = studies["final-norm"].results
+    found = run_full_study(read_config(file))
+    assert not found.problems
+    results = found.targets["final-norm"].results
     half, whole = (results.sel(measure=name) for name in ("half", "mmi"))
     np.testing.assert_allclose(half.redundancy, whole.redundancy / 2, atol=1e-12)
     assert results.attrs["tested_measure"] == "half"

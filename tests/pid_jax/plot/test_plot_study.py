@@ -1,7 +1,9 @@
 """Figures of a study over models: marks carry the numbers, gaps stay gaps, and nothing is cut off or overlaps."""
 
+import ast
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ import xarray as xr
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
+import pid_jax.plot
 from pid_jax.plot.associations import plot_associations
-from pid_jax.plot.catalog import file_endings, planned_figures, save_figures
+from pid_jax.plot.catalog import KINDS, file_endings, planned_figures, save_figures
 from pid_jax.plot.diagnostics import plot_diagnostics
 from pid_jax.plot.fingerprints import cluster_order, plot_fingerprints
 from pid_jax.plot.models import plot_models
@@ -46,6 +49,21 @@ def study() -> xr.Dataset:
 @pytest.fixture
 def model(study) -> xr.Dataset:
     return one_model(study, "six")
+
+
+def test_every_figure_is_in_the_catalog_and_the_documentation():
+    """The learning curve is that of an estimate, and of no study."""
+    root = Path(pid_jax.plot.__file__).parent
+    found = {
+        f"pid_jax.plot.{path.stem}.{node.name}"
+        for path in root.glob("*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("plot_")
+    }
+    listed = {f"{kind.plot.__module__}.{kind.plot.__name__}" for kind in KINDS.values()}
+    assert found - listed == {"pid_jax.plot.learning.plot_learning_curve"}
+    pages = "".join(path.read_text() for path in (root.parents[1] / "docs" / "api").glob("*.md"))
+    assert {name for name in found if f".. autofunction:: {name}\n" not in pages} == set()
 
 
 def meshes(figure) -> list[np.ma.MaskedArray]:

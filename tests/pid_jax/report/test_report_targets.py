@@ -13,7 +13,7 @@ from pid_jax.report.thumbnails import find_image
 from pid_jax.report.verdicts import claims
 from tests.pid_jax.report.test_report import Page
 from tests.study_metrics import with_made_up_metrics
-from tests.study_results import planted, planted_answer, planted_questions
+from tests.study_results import planted, planted_answer, planted_decision, planted_questions
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,12 @@ def test_the_answer_is_first_and_both_are_named(page):
     assert [block["attributes"]["about"] for block in blocks] == ["the answer", "the state"]
     assert "target_entropy" in blocks[0]["variables"]
     assert not {"compared_unique_1", "spectrum_1"} & set(blocks[0]["variables"])
+
+
+def test_verdicts_about_answers_name_what_replicates_lack(page, studies, tmp_path):
+    words = "include neither what classifiers have not learned yet"
+    assert words in page.text
+    assert words not in Page(write_report(studies["final-norm"], tmp_path / "i.html").read_text()).text
 
 
 def test_verdicts_stand_side_by_side(studies):
@@ -73,3 +79,35 @@ def test_thumbnails_of_images_at_hand(studies, tmp_path):
     assert list(found["pictures"]) == ["49.png"]
     assert found["pictures"]["49.png"].startswith("data:image/jpeg;base64,")
     assert not found["note"]
+
+
+@pytest.fixture(scope="module")
+def with_decision(studies, tmp_path_factory):
+    questions = planted_questions(studies["answer"])
+    path = tmp_path_factory.mktemp("decision") / "index.html"
+    decision = planted_decision(questions)
+    return Page(write_report(studies, path, questions=questions, decision=decision).read_text())
+
+
+def test_the_models_own_decision_is_a_section(with_decision, page):
+    assert "What the model itself decides" in with_decision.text
+    assert "What the model itself decides" not in page.text
+    assert "hidden by cutting all attention to it" in with_decision.text
+    assert "Left out: model 'six'" in with_decision.text
+    assert "A note about cuts." in with_decision.text
+    block = json.loads(with_decision.scripts["decision-data"])
+    assert block["values"]["synergy"][0][0] == [pytest.approx(1.0), pytest.approx(0.5)]
+    assert block["values"]["synergy"][1][0] == [None, None]
+    rows = [attributes for tag, attributes in with_decision.elements if attributes.get("class") == "tight decision"]
+    assert len(rows) == 1
+
+
+def test_questions_can_be_sorted_by_the_models_own_decision(with_decision, page):
+    found, plain = (json.loads(one.scripts["questions-data"]) for one in (with_decision, page))
+    assert plain["at"] == ["last"]
+    assert found["at"] == ["last", "decision"]
+    row = next(row for row in found["rows"] if row["model"] == "eight")
+    assert row["layers"][1] == -1
+    assert row["bits"][1][ATOMS.index("unique_1")] == pytest.approx(int(row["sample"]) / np.log(2), abs=1e-3)
+    assert all(one is None for row in found["rows"] if row["model"] == "six" for one in row["bits"][1])
+    assert "NaN" not in with_decision.scripts["questions-data"]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from pid_jax.pid.mmi import MMI
 from pid_jax.plot.catalog import planned_figures
 from pid_jax.report.page import write_report
 from pid_jax.settings.categorical import CategoricalSpec, LinearClassifier, PoolRare
@@ -16,6 +17,7 @@ from pid_jax.store.targets import Answer, FinalNorm
 from pid_jax.study.files import load_studies, save_studies
 from pid_jax.study.metrics.add import add_metrics
 from pid_jax.study.model import StudyModel
+from pid_jax.study.multiverse import Multiverse, run_multiverse
 from pid_jax.study.run import run_study, run_targets
 from pid_jax.study.spec import StudySpec
 from tests.study_stores import CUT, LAYERS, make_store
@@ -131,6 +133,25 @@ def test_metrics_figures_page_and_files(found, tmp_path):
     page = write_report(results, tmp_path / "page.html", questions=loaded["answer"].questions).read_text()
     assert page.index('data-chart="information"') < page.index('id="summary"')
     assert page.count("data-target=") == 2
+
+
+def test_an_answer_is_a_universe_of_a_state(model, found):
+    chosen = Multiverse(targets=(Answer(),), conditions=("image-question@all",))
+    results = run_multiverse(add_metrics(found["final-norm"].results), [model], spec=SPEC, multiverse=chosen)
+    expected = add_metrics(found["answer"].results)
+    assert results.universe_target.values.tolist() == ["final-norm state at the last position", "model's answer"]
+    np.testing.assert_array_equal(results.universe_value[1], expected.claim_value)
+    assert results.universe_verdict[1].values.tolist() == expected.verdict.values.tolist()
+
+
+def test_universes_of_an_answer_have_other_targets_and_measures(model, found):
+    chosen = Multiverse(targets=(FinalNorm(),), dims=((2, 2, 1),), measures=(MMI(),))
+    spec, lines = dataclasses.replace(SPEC, target=Answer()), []
+    own = add_metrics(found["answer"].results)
+    results = run_multiverse(own, [model], spec=spec, multiverse=chosen, tell=lines.append)
+    assert results.universe_measure.values.tolist() == ["broja", "broja", "mmi"]
+    assert np.isfinite(results.universe_value.sel(claim="synergy_small")).all()
+    assert ["dims" in line for line in lines] == [True]
 
 
 def test_a_target_that_cannot_be_had_leaves_the_other(tmp_path):

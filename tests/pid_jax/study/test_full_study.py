@@ -34,9 +34,9 @@ measures = ["mmi"]
 
 
 def run_one(file, cells=None):
-    studies, lines = run_full_study(read_config(file), cells=cells)
-    assert list(studies) == ["final-norm"]
-    return studies["final-norm"].results, lines
+    found = run_full_study(read_config(file), cells=cells)
+    assert list(found.targets) == ["final-norm"]
+    return found.targets["final-norm"].results, list(found.problems)
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ compared = ["copula"]
 measures = ["mmi"]
 target = "answer-logits"
 replicates = 80
+level = 0.9
 keep = "correct"
 tasks = ["a"]
 
@@ -33,6 +34,7 @@ tasks = ["a"]
 name = "m"
 store = "b"
 knockouts = ["image-question@*", "s3://bucket/k"]
+decision = ["*-only@cut"]
 
 [[models]]
 name = "n"
@@ -55,16 +57,18 @@ def write(folder, text):
 
 
 def test_every_entry_arrives(tmp_path):
-    for name in ("image-question@all", "image-question@0-2"):
+    for name in ("image-question@all", "image-question@0-2", "question-only@cut", "image-only@cut"):
         (tmp_path / name).mkdir()
     config = read_config(write(tmp_path, FULL))
     assert config.seed == 3
     knockouts = (str(tmp_path / "image-question@0-2"), str(tmp_path / "image-question@all"), "s3://bucket/k")
+    decision = (str(tmp_path / "image-only@cut"), str(tmp_path / "question-only@cut"))
     assert config.models == (
-        ModelConfig(name="m", store=str(tmp_path / "b"), knockouts=knockouts),
+        ModelConfig(name="m", store=str(tmp_path / "b"), knockouts=knockouts, decision=decision),
         ModelConfig(name="n", store="s3://bucket/b"),
     )
     spec = config.spec
+    assert spec.level == 0.9
     assert spec.pid.reduction == PCA(dim=(4, 5, 6))
     assert spec.pid.gaussianize == NoGaussianization()
     assert (spec.tested, spec.compared, spec.measures) == (None, (Copula(),), (MMI(),))
@@ -109,6 +113,9 @@ def test_targets_and_classifier(tmp_path):
         ),
         (MODEL + 'knockouts = "k"', "knockouts needs a list of texts"),
         (MODEL + 'knockouts = ["k*"]', r"no folder matches 'k\*'"),
+        (MODEL + 'decision = ["*-only@cut"]', "decision: no folder matches"),
+        ('level = "high"\n' + MODEL, "level needs a number"),
+        ("level = 95\n" + MODEL, "level"),
         ("dim = [1, 2, 3]\n" + MODEL, "the study has no entry 'dim'; there are seed, dims"),
         ("dims = [1, 2]\n" + MODEL, r"dims needs three whole numbers above 0 .* got \[1, 2\]"),
         ("dims = [1, 2, true]\n" + MODEL, "dims needs three whole numbers"),
@@ -220,3 +227,11 @@ def test_the_study_itself_is_the_first_universe_as_it_is_tested():
 
 def test_condition_names_are_kept(tmp_path):
     assert condition_name(make_store(tmp_path / "e", EARLY)) == "image-question@0-0"
+
+
+def test_universes_of_an_answer_do_not_depend_on_dims_or_gaussianizer():
+    multiverse = Multiverse(targets=(Answer(),), dims=((2, 2, 1),), gaussianizers=(NoGaussianization(),), is_full=True)
+    universes = list_universes(StudySpec(), multiverse)
+    assert len(universes) == 2 * 2 + 1
+    (about,) = [one for one in universes if one.target == Answer()]
+    assert (about.dims, about.gaussianizer) == (universes[0].dims, universes[0].gaussianizer)

@@ -263,6 +263,6 @@ def test_damaged_results_are_refused_in_one_way(baseline, tmp_path):
 def test_other_code_makes_new_cells(baseline, tmp_path, monkeypatch):
     models, one = [StudyModel(name="m", baseline=baseline)], dataclasses.replace(SPEC, tasks=("a",))
     run_study(models, spec=one, cells=tmp_path)
-    monkeypatch.setattr(cache, "_numerics_digest", lambda: "other")
+    monkeypatch.setattr(cache, "_numerics_digest", lambda modules: "other")
     run_study(models, spec=one, cells=tmp_path)
     assert len(list(tmp_path.glob("*.nc"))) == 2
