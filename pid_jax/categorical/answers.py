@@ -148,6 +148,10 @@ def _read_labels(name: str, answer: Any) -> np.ndarray:
         return raw.astype(str)
     if raw.dtype.kind == "O":
         return _from_objects(name, raw)
+    if raw.dtype.kind in "mMcV":
+        raise TypeError(
+            f"{name} needs classes (whole numbers or strings), got {raw.dtype}: convert it, such as by .astype(str)."
+        )
     array = to_numpy(name, answer)
     if array.dtype.kind == "f":
         bad = np.argwhere(~np.isfinite(array))

@@ -41,7 +41,7 @@ def calibrate(
 
     Args:
         log_probabilities: Log probabilities of the classes for each sample.
-        classes: Frequencies of the classes.
+        classes: Frequencies of the classes; one that is 0 gets no probability, whatever is predicted.
         information: What the predictions are worth, in nats; 0 or less makes them the frequencies.
 
     Returns:
@@ -50,6 +50,8 @@ def calibrate(
     Source: Guo, Pleiss, Sun & Weinberger (2017), ICML, for the temperature of predictions.
     """
     log_classes = jnp.log(jnp.where(classes > 0, classes, 1e-300))
+    # A low temperature would raise the floor of an absent class above all others.
+    log_probabilities = jnp.where(classes > 0, log_probabilities, log_classes)
 
     def halve(ends: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
         low, high = ends

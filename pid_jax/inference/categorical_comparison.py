@@ -15,6 +15,7 @@ from pid_jax.categorical.estimate import estimate_classified
 from pid_jax.categorical.result import CategoricalPID
 from pid_jax.categorical.samples import Classified, read_classified
 from pid_jax.categorical.unseen import Unseen, union_response
+from pid_jax.gaussian.status import Status
 from pid_jax.inference.difference_result import AMOUNTS, Differences, describe_differences
 from pid_jax.inference.intervals import in_errors, p_value_of, reach_of
 from pid_jax.inference.multiplicity import false_discovery_rate, family_wise_by_maximum
@@ -90,6 +91,12 @@ def compare_categorical(
         resamples: Draws of the largest statistic under the null, for `family_wise`.
         level: Probability with which an interval covers the truth; that of `spec` if not given.
         progress: Called with steps done and all there are.
+
+    Raises:
+        TypeError: As `estimate_categorical_pid`, and for answers that are strings in one condition and numbers in the
+            other.
+        ValueError: As `estimate_categorical_pid`, for conditions that do not have the same samples, features and
+            leading axes, and if no problem can be computed in both.
     """
     check_key(key)
     check_positive_int("resamples", resamples)
@@ -101,7 +108,8 @@ def compare_categorical(
     if ids is not None:
         check_same_ids(ids, joined[2].shape[-1])
     with use_devices():
-        samples = read_classified(joined[0], joined[1], joined[2], spec)
+        samples = read_classified(joined[0], joined[1], joined[2], spec, ("baseline", "intervention"))
+        _check_status(samples)
         both = estimate_classified(samples, spec, key, progress, _pairs(samples)).reshape(samples.leading)
     before, after = (both.take(index) for index in (0, 1))
     found: dict[str, Any] = _infer(before, after, spec, resamples, level, np.asarray(jax.random.key_data(key)))
@@ -167,6 +175,15 @@ def _join(pair: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
         else np.broadcast_to(x.reshape(x.shape[0], *[1] * (depth - 1), *x.shape[1:]), (*leading, *x.shape[1:]))
         for x, own in zip(joined, (2, 2, 1), strict=True)
     ]
+
+
+def _check_status(samples: Classified) -> None:
+    """Refuse conditions of which no problem can be compared."""
+    if (samples.status.reshape(2, -1) != Status.OK).any(axis=0).all():
+        raise ValueError(
+            "baseline and intervention have no problem that can be computed in both "
+            f"({'; '.join(samples.notes)}): leave this comparison out, or repair its samples."
+        )
 
 
 def _infer(
