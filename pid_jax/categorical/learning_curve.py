@@ -79,9 +79,9 @@ class LearningCurve(
 
     @property
     def moves(self) -> Information:
-        """Whether the estimate changes between the last two numbers of samples by more than its error.
+        """Flags of estimates that change between the last two numbers of samples by more than their error.
 
-        Where it does not, it may still be wrong: the change is small, or too few samples show it.
+        An estimate that does not change may still be wrong: the change may be small, or the samples too few to show it.
         """
         return Information(
             **{

@@ -34,6 +34,7 @@ from pid_jax.settings.categorical import CategoricalSpec
 from pid_jax.settings.estimate import spec_to_dict
 
 _VARIABLES = ("source_1", "source_2", "answer")
+_CONDITIONS = ("baseline", "intervention")
 Condition = Sequence[ArrayLike]
 
 
@@ -108,7 +109,7 @@ def compare_categorical(
     if ids is not None:
         check_same_ids(ids, joined[2].shape[-1])
     with use_devices():
-        samples = read_classified(joined[0], joined[1], joined[2], spec, ("baseline", "intervention"))
+        samples = read_classified(joined[0], joined[1], joined[2], spec, _CONDITIONS)
         _check_status(samples)
         both = estimate_classified(samples, spec, key, progress, _pairs(samples)).reshape(samples.leading)
     before, after = (both.take(index) for index in (0, 1))
@@ -118,7 +119,7 @@ def compare_categorical(
         baseline=before,
         intervention=after,
         level=level,
-        notes=both.notes,
+        notes=(*both.notes, *_describe_own(samples)),
         settings={"spec": spec_to_dict(spec), "resamples": int(resamples), "level": level},
     )
     return comparison.without(comparison.status)
@@ -137,7 +138,7 @@ def _read_condition(name: str, condition: object) -> list[np.ndarray]:
 
 def _check_labels(baseline: Condition, intervention: Condition) -> None:
     """Refuse rows whose labels differ, and answers of which one are strings and the others numbers."""
-    pairs = [("baseline", baseline), ("intervention", intervention)]
+    pairs = list(zip(_CONDITIONS, (baseline, intervention), strict=True))
     check_same_labels(
         [
             (f"{name} {label}", x)
@@ -184,6 +185,17 @@ def _check_status(samples: Classified) -> None:
             "baseline and intervention have no problem that can be computed in both "
             f"({'; '.join(samples.notes)}): leave this comparison out, or repair its samples."
         )
+
+
+def _describe_own(samples: Classified) -> list[str]:
+    """Return notes on classes that one condition has and the other never: new answers, or other names of the same."""
+    codes = samples.codes.reshape(2, -1)
+    notes = []
+    for index, (name, other) in enumerate((_CONDITIONS, _CONDITIONS[::-1])):
+        if own := [samples.classes[k] for k in np.setdiff1d(codes[index], codes[1 - index])]:
+            which = "1 class" if len(own) == 1 else f"{len(own)} classes"
+            notes.append(f"{name}: {which} of {len(samples.classes)} that the {other} never has, such as {own[0]!r}")
+    return notes
 
 
 def _infer(

@@ -33,7 +33,7 @@ KEPT_LAYERS = ("last", "largest_unique_1", "largest_unique_2", "largest_synergy"
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerData:
-    """What a cell about answers is made from.
+    """The input of a cell about answers.
 
     Attributes:
         sources: Scores of source_1 and source_2.
@@ -143,7 +143,7 @@ def _estimated(found: CategoricalPID, by_measure: Sequence[CategoricalPID], cell
 
 
 def _tested(found: CategoricalPID, weights: np.ndarray) -> dict[str, Any]:
-    """Average the shares of samples anew with the weights of every replicate.
+    """Average the shares of samples with the weights of every replicate.
 
     The shares are what each sample contributes to first order, so that this is how the atoms scatter.
     """

@@ -76,6 +76,7 @@ def test_missing_answers_are_refused(value):
 @pytest.mark.parametrize(
     "value",
     [
+        None,
         np.array([0.0, 1.0]),
         np.array([1j, 2]),
         np.array(["2020-01-01", "2020-01-02"], dtype="datetime64[D]"),

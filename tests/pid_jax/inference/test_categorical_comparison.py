@@ -113,6 +113,9 @@ def test_a_class_that_only_the_intervention_has(conditions):
     assert other.baseline.classes == (0, 1, 2)
     assert np.isfinite(stacked(other.difference)).all()
     assert (other.baseline.information.i_1 > 0.1).all()
+    (note,) = [note for note in other.notes if "never" in note]
+    assert note.startswith("intervention: 1 class of 3 ")
+    assert note.endswith(" 2")
 
 
 def test_one_class_under_the_intervention(conditions):
