@@ -22,10 +22,14 @@ def claimed_information(posteriors: Float[Array, "n K"], classes: Float[Array, "
 
     They are scaled by class first, so that their mean is the frequency of each class.
     """
-    joint = rake(posteriors / len(posteriors), classes)
-    marginal = joint.sum(axis=1, keepdims=True)
-    ratio = jnp.where(joint > 0, joint / jnp.where(joint > 0, marginal * classes, 1), 1)
-    return jnp.sum(joint * jnp.log(ratio))
+    return raked_information(rake(posteriors / len(posteriors), classes), classes)
+
+
+def raked_information(table: Float[Array, "M K"], classes: Float[Array, "K"]) -> Float[Array, ""]:
+    """Return the information in nats of a joint table with the given class probabilities."""
+    marginal = table.sum(axis=1, keepdims=True)
+    ratio = jnp.where(table > 0, table / jnp.where(table > 0, marginal * classes, 1), 1)
+    return jnp.sum(table * jnp.log(ratio))
 
 
 def rake(table: Float[Array, "M K"], classes: Float[Array, "K"]) -> Float[Array, "M K"]:

@@ -30,7 +30,7 @@ from pid_jax.categorical.result import CategoricalPID
 from pid_jax.categorical.samples import SOURCES, Classified, read_classified
 from pid_jax.categorical.union import number_of_cells, union_information
 from pid_jax.categorical.unseen import shared_freedom
-from pid_jax.discrete.measures import class_measure_of
+from pid_jax.discrete.measures import sample_measure_of
 from pid_jax.discrete.tables import entropy_of
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.status import Status
@@ -236,7 +236,7 @@ def _decompose(predicted: Predicted, spec: CategoricalSpec, key: jax.Array) -> _
     rows, columns = np.arange(len(codes))[:, None], np.arange(codes.shape[1])
     held_out = [log[rows, predicted.fold, columns] for log in logs]
     worth = np.minimum(pointwise.information[:, :2], entropy[:, None] - 1e-9)
-    measure = class_measure_of(spec.redundancy)
+    measure = sample_measure_of(spec.redundancy)
     if measure.redundant is not None:
         union = closed_union(measure, pointwise, codes)
     else:

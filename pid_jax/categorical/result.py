@@ -13,7 +13,7 @@ from pid_jax.gaussian.status import Status
 from pid_jax.pid.atoms import PIDAtoms, PIDQuantities
 
 SHOWN_DECIMALS = 6  # smaller amounts are rounding: classifiers are fitted in single precision
-SOURCES = ("source_1", "source_2", "both")
+PREDICTORS = ("source_1", "source_2", "both")
 AMOUNTS = (
     "atoms",
     "information",

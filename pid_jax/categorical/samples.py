@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pid_jax.categorical.answers import Answers, read_answers
-from pid_jax.discrete.measures import class_measure_of
+from pid_jax.discrete.measures import sample_measure_of
 from pid_jax.gaussian.status import Status
 from pid_jax.normality.sentences import name_places
 from pid_jax.runtime.checks import check_finite, check_leading_axes, check_paired, read_samples
@@ -70,7 +70,7 @@ def read_classified(
 
     The first leading axis is that of `conditions`, if there are any.
     """
-    class_measure_of(spec.redundancy, "CategoricalSpec(redundancy=...)")
+    sample_measure_of(spec.redundancy, "CategoricalSpec(redundancy=...)")
     named = [(name, read_samples(name, value)) for name, value in zip(SOURCES, (source_1, source_2), strict=True)]
     answers = read_answers(answer, spec.rare, samples=named[0][1].shape[-2])
     as_columns = answers.codes[..., None]
