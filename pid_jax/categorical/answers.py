@@ -148,12 +148,16 @@ def _read_labels(name: str, answer: Any) -> np.ndarray:
         return raw.astype(str)
     if raw.dtype.kind == "O":
         return _from_objects(name, raw)
+    if raw.dtype.kind in "mMcV":
+        raise TypeError(
+            f"{name} needs classes (whole numbers or strings), got {raw.dtype}: convert it, such as by .astype(str)."
+        )
     array = to_numpy(name, answer)
     if array.dtype.kind == "f":
         bad = np.argwhere(~np.isfinite(array))
         if len(bad):
             raise ValueError(
-                f"{name} is missing or infinite for {len(bad)} samples, the first at index {tuple(bad[0].tolist())}: "
+                f"{name} is missing or infinite for {_samples(len(bad))}, the first at index {tuple(bad[0].tolist())}: "
                 "leave these samples out of all arguments."
             )
         raise TypeError(
@@ -165,11 +169,13 @@ def _read_labels(name: str, answer: Any) -> np.ndarray:
 
 def _from_objects(name: str, raw: np.ndarray) -> np.ndarray:
     """Read strings, booleans or whole numbers in an array of objects."""
+    if not raw.ndim:
+        raise TypeError(f"{name} needs one class for each sample, got {type(raw.item()).__name__}.")
     flat = raw.ravel()
     missing = [index for index, one in enumerate(flat) if _is_missing(one)]
     if missing:
         raise ValueError(
-            f"{name} is missing for {len(missing)} samples, the first at position {missing[0]}: leave these samples "
+            f"{name} is missing for {_samples(len(missing))}, the first at position {missing[0]}: leave these samples "
             "out of all arguments."
         )
     for kinds, dtype in ((str, str), ((bool, np.bool_), bool), ((int, np.integer, bool, np.bool_), np.int64)):
@@ -179,6 +185,10 @@ def _from_objects(name: str, raw: np.ndarray) -> np.ndarray:
     raise TypeError(f"{name} needs classes that are all whole numbers or all strings, got {', '.join(found)}.")
 
 
+def _samples(number: int) -> str:
+    return f"{number} sample{'s' * (number != 1)}"
+
+
 def _is_missing(one: Any) -> bool:
-    """Whether an answer is None, NaN, or the missing value of pandas, which is equal to nothing."""
+    """Return whether an answer is None, NaN, or the missing value of pandas."""
     return one is None or type(one).__name__ in ("NAType", "NaTType") or (isinstance(one, float) and one != one)

@@ -75,14 +75,27 @@ def pointwise_information(
 def union_estimate(union: Union, information: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the union information and the width of the interval that it is the middle of, (B,) each.
 
-    The interval is the certified one, cut where the union information is less than that of a source, or more than the
-    sum of both or than I_12; what noise of the predictions adds is subtracted.
+    What noise of the predictions adds is subtracted from the middle.
     """
-    i_1, i_2 = np.maximum(information[:, 0], 0), np.maximum(information[:, 1], 0)
-    least, most = np.maximum(i_1, i_2), i_1 + i_2
-    low = np.clip(union.lower, least, most)
-    high = np.maximum(low, np.minimum(np.minimum(union.upper, most), information[:, 2]))
+    low, high = union_limits(union.lower, union.upper, information)
+    least, most = _limits_of(information)
     return np.clip((low + high) / 2 - union.noise, least, most), high - low
+
+
+def union_limits(lower: np.ndarray, upper: np.ndarray, information: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of the interval of the union information, (B,) each.
+
+    It is the certified one, cut where the union information is less than that of a source, or more than the sum of both
+    or than I_12.
+    """
+    least, most = _limits_of(information)
+    low = np.clip(lower, least, most)
+    return low, np.maximum(low, np.minimum(np.minimum(upper, most), information[:, 2]))
+
+
+def _limits_of(information: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    i_1, i_2 = np.maximum(information[:, 0], 0), np.maximum(information[:, 1], 0)
+    return np.maximum(i_1, i_2), i_1 + i_2
 
 
 def quantities(

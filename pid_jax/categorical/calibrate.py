@@ -22,10 +22,14 @@ def claimed_information(posteriors: Float[Array, "n K"], classes: Float[Array, "
 
     They are scaled by class first, so that their mean is the frequency of each class.
     """
-    joint = rake(posteriors / len(posteriors), classes)
-    marginal = joint.sum(axis=1, keepdims=True)
-    ratio = jnp.where(joint > 0, joint / jnp.where(joint > 0, marginal * classes, 1), 1)
-    return jnp.sum(joint * jnp.log(ratio))
+    return raked_information(rake(posteriors / len(posteriors), classes), classes)
+
+
+def raked_information(table: Float[Array, "M K"], classes: Float[Array, "K"]) -> Float[Array, ""]:
+    """Return the information in nats of a joint table with the given class probabilities."""
+    marginal = table.sum(axis=1, keepdims=True)
+    ratio = jnp.where(table > 0, table / jnp.where(table > 0, marginal * classes, 1), 1)
+    return jnp.sum(table * jnp.log(ratio))
 
 
 def rake(table: Float[Array, "M K"], classes: Float[Array, "K"]) -> Float[Array, "M K"]:
@@ -41,7 +45,7 @@ def calibrate(
 
     Args:
         log_probabilities: Log probabilities of the classes for each sample.
-        classes: Frequencies of the classes.
+        classes: Frequencies of the classes; one that is 0 gets no probability, whatever is predicted.
         information: What the predictions are worth, in nats; 0 or less makes them the frequencies.
 
     Returns:
@@ -50,6 +54,8 @@ def calibrate(
     Source: Guo, Pleiss, Sun & Weinberger (2017), ICML, for the temperature of predictions.
     """
     log_classes = jnp.log(jnp.where(classes > 0, classes, 1e-300))
+    # A low temperature would raise the floor of an absent class above all others.
+    log_probabilities = jnp.where(classes > 0, log_probabilities, log_classes)
 
     def halve(ends: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
         low, high = ends

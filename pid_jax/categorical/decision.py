@@ -120,7 +120,7 @@ def decision_pid(
 
 @dataclass(frozen=True, kw_only=True)
 class _Task:
-    """What was found for one task: values, standard errors and shares, and the rest by the names of the result."""
+    """The result for one task: values, standard errors and shares, and all other fields by their names."""
 
     values: tuple[PIDQuantities, PIDQuantities, PIDQuantities]
     ends: tuple[PIDQuantities, PIDQuantities]

@@ -19,7 +19,7 @@ _FEWEST = 2
 
 
 class Posteriors(Protocol):
-    """What `decision_pid` reads of `DecisionPosteriors`."""
+    """The attributes of `DecisionPosteriors` that `decision_pid` reads."""
 
     @property
     def p_both(self) -> np.ndarray:
@@ -58,7 +58,7 @@ class Posteriors(Protocol):
 
     @property
     def method(self) -> str:
-        """How a modality was made absent."""
+        """The method by which a modality was made absent."""
         ...
 
     @property

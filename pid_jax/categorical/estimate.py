@@ -15,6 +15,7 @@ from pid_jax.categorical.assemble import (
     intervals,
     pointwise_information,
     quantities,
+    union_estimate,
 )
 from pid_jax.categorical.closed_union import closed_union
 from pid_jax.categorical.predictions import (
@@ -29,11 +30,10 @@ from pid_jax.categorical.result import CategoricalPID
 from pid_jax.categorical.samples import SOURCES, Classified, read_classified
 from pid_jax.categorical.union import number_of_cells, union_information
 from pid_jax.categorical.unseen import shared_freedom
-from pid_jax.discrete.measures import class_measure_of
+from pid_jax.discrete.measures import sample_measure_of
 from pid_jax.discrete.tables import entropy_of
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.status import Status
-from pid_jax.normality.sentences import name_places
 from pid_jax.pid.atoms import PIDQuantities
 from pid_jax.reduce.pca import Reduced
 from pid_jax.reduce.variable import reduce_variable
@@ -46,7 +46,7 @@ from pid_jax.settings.estimate import PCA, PIDSpec, spec_to_dict
 # Components kept before the folds choose their own, as a multiple of those that classifiers see.
 _MARGIN = 4
 _STEPS = 5
-# Width of the certified interval, as a share of the entropy of the answer, from which a note speaks of it.
+# Width of the interval of the union information, as a share of the entropy of the answer, that a note mentions.
 _WIDE = 0.1
 
 
@@ -236,7 +236,7 @@ def _decompose(predicted: Predicted, spec: CategoricalSpec, key: jax.Array) -> _
     rows, columns = np.arange(len(codes))[:, None], np.arange(codes.shape[1])
     held_out = [log[rows, predicted.fold, columns] for log in logs]
     worth = np.minimum(pointwise.information[:, :2], entropy[:, None] - 1e-9)
-    measure = class_measure_of(spec.redundancy)
+    measure = sample_measure_of(spec.redundancy)
     if measure.redundant is not None:
         union = closed_union(measure, pointwise, codes)
     else:
@@ -287,18 +287,21 @@ def _result(found: _Found, predicted: Predicted, samples: Classified, spec: Cate
         classes=samples.classes,
         dims=tuple(predicted.dims[:2].tolist()),
         level=spec.level,
-        notes=(*samples.notes, *predicted.notes, *_describe_width(found)),
+        notes=(*samples.notes, *predicted.notes, *_describe_width(found, samples, spec.cells)),
         settings=spec_to_dict(spec),
     )
 
 
-def _describe_width(found: _Found) -> tuple[str, ...]:
-    """Say where the cells leave the union information open."""
-    width = found.union.upper - found.union.lower
-    wide = np.flatnonzero(width > _WIDE * found.entropy)
+def _describe_width(found: _Found, samples: Classified, cells: int) -> tuple[str, ...]:
+    """Return a note on the problems whose cells leave the union information open, or none."""
+    width = union_estimate(found.union, found.pointwise.information)[1]
+    wide = np.flatnonzero((width > _WIDE * found.entropy) & (samples.status == Status.OK))
     if not len(wide):
         return ()
+    classes, count = len(samples.classes), len(samples.kept)
+    can_grow = number_of_cells(2 * cells, classes, count) > number_of_cells(cells, classes, count)
     return (
-        f"{name_places(wide, 'problem')}: the union information is certain to {width[wide].max():.2g} nats only, and "
-        "each atom to half of that, since cells lose so much: set more cells, or pool rare answers",
+        f"{samples.locate(wide)}the union information, and with it each atom, is only known to within "
+        f"±{width[wide].max() / 2:.2g} nats, because cells lose much of what the sources say: "
+        f"{'use more cells, or ' if can_grow else ''}pool rare answers, so that there are fewer classes",
     )

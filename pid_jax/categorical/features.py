@@ -1,4 +1,4 @@
-"""What classifiers see of a source: whitened principal components of the samples that are not held out."""
+"""Features of a source for classifiers: whitened principal components of the samples that are not held out."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -13,7 +13,7 @@ from scipy.stats import norm
 from pid_jax.categorical.answers import class_shares
 from pid_jax.categorical.assemble import COMBINED, information_of, standard_error
 from pid_jax.categorical.estimate import predict_classified
-from pid_jax.categorical.result import SOURCES
+from pid_jax.categorical.result import PREDICTORS
 from pid_jax.categorical.samples import Classified, read_classified
 from pid_jax.categorical.unseen import Unseen
 from pid_jax.decompose.dataset import Result
@@ -27,7 +27,7 @@ from pid_jax.settings.categorical import CategoricalSpec
 from pid_jax.settings.estimate import spec_to_dict
 
 _AT_SIZES = ("size", ...)
-_LABELS = dict(zip(INFORMATION, SOURCES, strict=True))
+_LABELS = dict(zip(INFORMATION, PREDICTORS, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -79,9 +79,9 @@ class LearningCurve(
 
     @property
     def moves(self) -> Information:
-        """Whether the estimate changes between the last two numbers of samples by more than its error.
+        """Flags of estimates that change between the last two numbers of samples by more than their error.
 
-        Where it does not, it may still be wrong: the change is small, or too few samples show it.
+        An estimate that does not change may still be wrong: the change may be small, or the samples too few to show it.
         """
         return Information(
             **{

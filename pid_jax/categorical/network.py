@@ -38,7 +38,7 @@ class _Network(nn.Module):
 
 
 class Start(NamedTuple):
-    """What is drawn at random for the networks of all problems and folds, which share it.
+    """Random numbers that the networks of all problems and folds share.
 
     Attributes:
         parameters: First parameters.

@@ -30,7 +30,7 @@ _ROUNDING = 1e-6  # nats that single precision leaves, by which no classifier is
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """What the classifiers of all folds say about all samples, from one source or from both.
+    """Predictions of all samples by the classifiers of all folds, from one source or from both.
 
     Attributes:
         log_probabilities: Log probabilities of the classes (B, F, n, K), float32.

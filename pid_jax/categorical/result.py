@@ -8,12 +8,12 @@ import numpy as np
 
 from pid_jax.decompose.dataset import Result
 from pid_jax.decompose.result import ATOMS, INFORMATION, describe_status, span
-from pid_jax.discrete.result import SHOWN_DECIMALS
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.status import Status
 from pid_jax.pid.atoms import PIDAtoms, PIDQuantities
 
-SOURCES = ("source_1", "source_2", "both")
+SHOWN_DECIMALS = 6  # smaller amounts are rounding: classifiers are fitted in single precision
+PREDICTORS = ("source_1", "source_2", "both")
 AMOUNTS = (
     "atoms",
     "information",

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pid_jax.categorical.answers import Answers, read_answers
-from pid_jax.discrete.measures import class_measure_of
+from pid_jax.discrete.measures import sample_measure_of
 from pid_jax.gaussian.status import Status
 from pid_jax.normality.sentences import name_places
 from pid_jax.runtime.checks import check_finite, check_leading_axes, check_paired, read_samples
@@ -28,6 +28,7 @@ class Classified:
         leading: Leading axes of the input.
         status: `Status` of each problem (B,).
         notes: What was pooled or left out.
+        conditions: Names of the entries of the first leading axis, if these are conditions.
     """
 
     sources: tuple[np.ndarray, np.ndarray]
@@ -37,11 +38,39 @@ class Classified:
     leading: tuple[int, ...]
     status: np.ndarray
     notes: tuple[str, ...]
+    conditions: tuple[str, ...] = ()
+
+    def locate(self, problems: np.ndarray) -> str:
+        """Return the beginning of a note about some of the problems; see `locate`."""
+        return locate(problems, len(self.status), self.conditions)
 
 
-def read_classified(source_1: ArrayLike, source_2: ArrayLike, answer: Any, spec: CategoricalSpec) -> Classified:
-    """Check sources and answers, pool or leave out rare answers, and set problems apart that hold NaN."""
-    class_measure_of(spec.redundancy, "CategoricalSpec(redundancy=...)")
+def locate(problems: np.ndarray, count: int, conditions: tuple[str, ...] = ()) -> str:
+    """Return the beginning of a note, such as "problems 0-3: ", or "" if there is one problem.
+
+    Args:
+        problems: Ascending numbers of the problems that are meant.
+        count: Number of all problems.
+        conditions: Names of the conditions, whose problems follow each other and are numbered separately.
+    """
+    each = count // max(len(conditions), 1)
+    parts = []
+    for index, condition in enumerate(conditions or ("",)):
+        own = problems[problems // each == index] - index * each
+        names = [name_places(own, "problem")] * (each > 1) + [condition] * bool(condition)
+        if len(own) and names:
+            parts.append(" of the ".join(names))
+    return f"{' and '.join(parts)}: " if parts else ""
+
+
+def read_classified(
+    source_1: ArrayLike, source_2: ArrayLike, answer: Any, spec: CategoricalSpec, conditions: tuple[str, ...] = ()
+) -> Classified:
+    """Check sources and answers, pool or leave out rare answers, and set problems apart that hold NaN.
+
+    The first leading axis is that of `conditions`, if there are any.
+    """
+    sample_measure_of(spec.redundancy, "CategoricalSpec(redundancy=...)")
     named = [(name, read_samples(name, value)) for name, value in zip(SOURCES, (source_1, source_2), strict=True)]
     answers = read_answers(answer, spec.rare, samples=named[0][1].shape[-2])
     as_columns = answers.codes[..., None]
@@ -60,13 +89,12 @@ def read_classified(source_1: ArrayLike, source_2: ArrayLike, answer: Any, spec:
             check_finite(name, named[index][1])
         if here.any():
             status[here] = Status.NOT_FINITE
-            notes.append(f"{name_places(np.flatnonzero(here), 'problem')}: {name} holds NaN or infinity")
+            notes.append(f"{locate(np.flatnonzero(here), count, conditions)}{name} holds NaN or infinity")
         is_constant = np.broadcast_to((np.ptp(arrays[index], axis=1) == 0).all(axis=1), count)
         if is_constant.any():
-            notes.append(
-                f"{name_places(np.flatnonzero(is_constant), 'problem')}: {name} is constant and has no information"
-            )
-    notes += _check_classes(codes, answers, status, spec)
+            where = locate(np.flatnonzero(is_constant), count, conditions)
+            notes.append(f"{where}{name} is constant and has no information")
+    notes += _check_classes(codes, answers, status, spec, conditions)
     return Classified(
         sources=(arrays[0], arrays[1]),
         codes=codes,
@@ -75,6 +103,7 @@ def read_classified(source_1: ArrayLike, source_2: ArrayLike, answer: Any, spec:
         leading=leading,
         status=status,
         notes=tuple(notes),
+        conditions=conditions,
     )
 
 
@@ -89,7 +118,9 @@ def _without_nan(name: str, array: np.ndarray, index: int) -> tuple[np.ndarray, 
     return array, bad
 
 
-def _check_classes(codes: np.ndarray, answers: Answers, status: np.ndarray, spec: CategoricalSpec) -> list[str]:
+def _check_classes(
+    codes: np.ndarray, answers: Answers, status: np.ndarray, spec: CategoricalSpec, conditions: tuple[str, ...]
+) -> list[str]:
     """Refuse too few samples for the folds, and mark problems with one class only."""
     count, samples = len(answers.classes), codes.shape[-1]
     if samples < 2 * spec.folds or samples <= count:
@@ -108,7 +139,8 @@ def _check_classes(codes: np.ndarray, answers: Answers, status: np.ndarray, spec
     if is_single.any():
         here = np.broadcast_to(is_single, status.shape)
         status[here & (status == Status.OK)] = Status.CONSTANT
-        notes.append(f"{name_places(np.flatnonzero(here), 'problem')}: all samples have the same answer")
+        where = locate(np.flatnonzero(here), len(status), conditions)
+        notes.append(f"{where}all samples have the same answer")
     few = (counts > 0) & (counts < spec.folds)
     if few.any():
         name = answers.classes[int(np.argwhere(few)[0][1])]

@@ -11,7 +11,7 @@ from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int
 
-from pid_jax.categorical.calibrate import calibrate, claimed_information, rake
+from pid_jax.categorical.calibrate import calibrate, claimed_information, rake, raked_information
 from pid_jax.categorical.cells import find_cells, table_of
 from pid_jax.discrete.batch import solve_unions
 from pid_jax.runtime.devices import map_problems, over_devices
@@ -211,12 +211,5 @@ def _cells_of(posteriors: Float[Array, "n K"], classes: Float[Array, "K"], cells
     """Return the joint table of cell and class, the cell of each sample, and the information that cells lose."""
     cell = find_cells(posteriors, cells, key)
     table = rake(table_of(posteriors, cell, cells), classes)
-    # A table is its own set of posteriors, one for each cell and weighted by it.
-    loss = claimed_information(posteriors, classes) - _table_information(table, classes)
+    loss = claimed_information(posteriors, classes) - raked_information(table, classes)
     return table, cell, jnp.maximum(loss, 0)
-
-
-def _table_information(table: Float[Array, "M K"], classes: Float[Array, "K"]) -> Float[Array, ""]:
-    marginal = table.sum(axis=1, keepdims=True)
-    ratio = jnp.where(table > 0, table / jnp.where(table > 0, marginal * classes, 1), 1)
-    return jnp.sum(table * jnp.log(ratio))

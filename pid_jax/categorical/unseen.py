@@ -12,7 +12,7 @@ LEARNING_SHARE, NOISE_SHARE, WIDTH_SHARE = 0.15, 0.3, 1 / 8
 
 @dataclass(frozen=True, kw_only=True)
 class Unseen:
-    """What makes estimates of B problems uncertain beyond the scatter of their samples.
+    """Sources of uncertainty of B estimates beyond the scatter of their samples.
 
     Attributes:
         learning: What was added to I_1, I_2 and I_12 (B, 3).

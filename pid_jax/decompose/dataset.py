@@ -98,7 +98,7 @@ class Result:
             if not np.issubdtype(np.asarray(value).dtype, np.floating):
                 return value
             trailing = np.ndim(value) - at - is_bad.ndim
-            return np.where(is_bad.reshape(*is_bad.shape, *[1] * trailing), np.nan, value)
+            return np.where(is_bad.reshape((*is_bad.shape, *[1] * trailing)), np.nan, value)
 
         changed = self._changed(drop, methodcaller("without", status))
         if "status" in changed:

@@ -37,8 +37,8 @@ class ClassMeasure:
         union: Bounds the union information of tables (..., n1, nt) and (..., n2, nt) with equal class probabilities,
             as far as a tolerance in nats.
         redundant: The redundant part of the information of every sample (B, n), from those of source_1 and source_2
-            (B, 2, n) and the classes (B, n). None where it takes predictions of the sources, which are then cut into
-            cells and solved for.
+            (B, 2, n) and the classes (B, n). Without it only tables are decomposed: from samples, predictions are cut
+            into cells and solved for with BROJA alone.
     """
 
     settings: type[Redundancy]
@@ -54,6 +54,11 @@ class ClassMeasure:
     def method(self) -> str:
         """Name of its settings in results."""
         return self.settings.__name__
+
+    @property
+    def takes_samples(self) -> bool:
+        """Return whether it decomposes answers of samples, and not only tables."""
+        return self.redundant is not None or self.settings is BROJA
 
 
 # By name; the first is the default.
@@ -87,9 +92,21 @@ def class_measure_of(redundancy: Redundancy, name: str = "redundancy") -> ClassM
     raise TypeError(f"{name} needs {wanted} where the target is a class, got {redundancy!r}.")
 
 
-def has_classes(redundancy: Redundancy) -> bool:
-    """Return whether a measure is defined for classes."""
-    return any(type(redundancy) is measure.settings for measure in CLASS_MEASURES.values())
+def sample_measure_of(redundancy: Redundancy, name: str = "redundancy") -> ClassMeasure:
+    """Return the measure that settings belong to, if it decomposes answers of samples.
+
+    Raises:
+        TypeError: For measures that do not; see `class_measure_of` for the arguments.
+    """
+    measure = class_measure_of(redundancy, name)
+    if not measure.takes_samples:
+        raise TypeError(f"{name} needs a ClassMeasure with `redundant` for samples, got {redundancy!r}: use tables.")
+    return measure
+
+
+def takes_samples(redundancy: Redundancy) -> bool:
+    """Return whether answers of samples can be decomposed by a measure."""
+    return any(type(redundancy) is one.settings and one.takes_samples for one in CLASS_MEASURES.values())
 
 
 def _union_broja(p_1: np.ndarray, p_2: np.ndarray, tol: float) -> UnionBounds:

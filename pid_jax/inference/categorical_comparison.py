@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pid_jax.categorical.answers import as_labels
-from pid_jax.categorical.assemble import COMBINED, standard_error
+from pid_jax.categorical.assemble import COMBINED, standard_error, union_limits
 from pid_jax.categorical.closed_union import freedom_of, pointwise_of
 from pid_jax.categorical.estimate import estimate_classified
 from pid_jax.categorical.result import CategoricalPID
 from pid_jax.categorical.samples import Classified, read_classified
 from pid_jax.categorical.unseen import Unseen, union_response
+from pid_jax.gaussian.status import Status
 from pid_jax.inference.difference_result import AMOUNTS, Differences, describe_differences
 from pid_jax.inference.intervals import in_errors, p_value_of, reach_of
 from pid_jax.inference.multiplicity import false_discovery_rate, family_wise_by_maximum
@@ -33,6 +34,7 @@ from pid_jax.settings.categorical import CategoricalSpec
 from pid_jax.settings.estimate import spec_to_dict
 
 _VARIABLES = ("source_1", "source_2", "answer")
+_CONDITIONS = ("baseline", "intervention")
 Condition = Sequence[ArrayLike]
 
 
@@ -90,6 +92,12 @@ def compare_categorical(
         resamples: Draws of the largest statistic under the null, for `family_wise`.
         level: Probability with which an interval covers the truth; that of `spec` if not given.
         progress: Called with steps done and all there are.
+
+    Raises:
+        TypeError: As `estimate_categorical_pid`, and for answers that are strings in one condition and numbers in the
+            other.
+        ValueError: As `estimate_categorical_pid`, for conditions that do not have the same samples, features and
+            leading axes, and if no problem can be computed in both.
     """
     check_key(key)
     check_positive_int("resamples", resamples)
@@ -101,7 +109,8 @@ def compare_categorical(
     if ids is not None:
         check_same_ids(ids, joined[2].shape[-1])
     with use_devices():
-        samples = read_classified(joined[0], joined[1], joined[2], spec)
+        samples = read_classified(joined[0], joined[1], joined[2], spec, _CONDITIONS)
+        _check_status(samples)
         both = estimate_classified(samples, spec, key, progress, _pairs(samples)).reshape(samples.leading)
     before, after = (both.take(index) for index in (0, 1))
     found: dict[str, Any] = _infer(before, after, spec, resamples, level, np.asarray(jax.random.key_data(key)))
@@ -110,7 +119,7 @@ def compare_categorical(
         baseline=before,
         intervention=after,
         level=level,
-        notes=both.notes,
+        notes=(*both.notes, *_describe_own(samples)),
         settings={"spec": spec_to_dict(spec), "resamples": int(resamples), "level": level},
     )
     return comparison.without(comparison.status)
@@ -129,7 +138,7 @@ def _read_condition(name: str, condition: object) -> list[np.ndarray]:
 
 def _check_labels(baseline: Condition, intervention: Condition) -> None:
     """Refuse rows whose labels differ, and answers of which one are strings and the others numbers."""
-    pairs = [("baseline", baseline), ("intervention", intervention)]
+    pairs = list(zip(_CONDITIONS, (baseline, intervention), strict=True))
     check_same_labels(
         [
             (f"{name} {label}", x)
@@ -167,6 +176,26 @@ def _join(pair: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:
         else np.broadcast_to(x.reshape(x.shape[0], *[1] * (depth - 1), *x.shape[1:]), (*leading, *x.shape[1:]))
         for x, own in zip(joined, (2, 2, 1), strict=True)
     ]
+
+
+def _check_status(samples: Classified) -> None:
+    """Refuse conditions of which no problem can be compared."""
+    if (samples.status.reshape(2, -1) != Status.OK).any(axis=0).all():
+        raise ValueError(
+            "baseline and intervention have no problem that can be computed in both "
+            f"({'; '.join(samples.notes)}): leave this comparison out, or repair its samples."
+        )
+
+
+def _describe_own(samples: Classified) -> list[str]:
+    """Return notes on classes that one condition has and the other never: new answers, or other names of the same."""
+    codes = samples.codes.reshape(2, -1)
+    notes = []
+    for index, (name, other) in enumerate((_CONDITIONS, _CONDITIONS[::-1])):
+        if own := [samples.classes[k] for k in np.setdiff1d(codes[index], codes[1 - index])]:
+            which = "1 class" if len(own) == 1 else f"{len(own)} classes"
+            notes.append(f"{name}: {which} of {len(samples.classes)} that the {other} never has, such as {own[0]!r}")
+    return notes
 
 
 def _infer(
@@ -219,6 +248,6 @@ def _unseen(found: CategoricalPID) -> Unseen:
         learning=pointwise.learning,
         freedom=freedom_of(flat),
         response=union_response(np.add(flat.pointwise.unique_1, flat.pointwise.i_2), pointwise.each[:, :2]),
-        width=flat.gap,
+        width=np.subtract(*union_limits(flat.union_lower, flat.union_upper, pointwise.information)[::-1]),
         noise=flat.noise,
     )

@@ -38,8 +38,8 @@ class LinearClassifier:
 class ProductClassifier:
     """Multinomial logistic regression on components, and on products of two of them.
 
-    The products are those of pairs within a source where one source is given, and the squares of all components and
-    the products of a component of each source where both are: what sources tell only together often is in these.
+    With one source these are the products of all pairs of its components; with both, the squares of all components and
+    the products of a component of one source with one of the other. These often hold what only both sources tell.
 
     Attributes:
         leading: Components of each source whose products are taken.
@@ -60,8 +60,8 @@ class NetworkClassifier:
 
     Attributes:
         hidden: Units of the hidden layer.
-        epochs: How often training samples are seen on average; the rate of AdamW falls to zero as a cosine meanwhile.
-        fewest_steps: Steps of AdamW where samples are few.
+        epochs: Passes over the training samples, on average; meanwhile the learning rate falls to zero as a cosine.
+        fewest_steps: Least number of steps of AdamW, for few samples.
         batch: Samples of a step.
         learning_rate: First rate of AdamW.
         weight_decay: Decay of AdamW, in units of the rate.
@@ -140,7 +140,7 @@ Rare = PoolRare | DropRare
 
 @dataclass(frozen=True)
 class CategoricalSpec:
-    """How information about a categorical answer is estimated from samples.
+    """Settings for estimates of the information about a categorical answer from samples.
 
     Attributes:
         classifier: What predicts the answer: `AutoClassifier`, or one of its candidates.
@@ -152,7 +152,7 @@ class CategoricalSpec:
             times classes are at most 640, or 1280 where there would be fewer cells than classes.
         redundancy: The redundancy measure: `BROJA`, `MMI` or `IMin`.
         perturbations: Perturbed copies of the predictions, as different as those of classifiers fitted to other
-            samples are; they show by how much such noise changes the union information. 0 leaves that out.
+            samples are; they show by how much such noise changes the union information. 0 skips this correction.
         level: Probability with which an interval covers the truth.
     """
 

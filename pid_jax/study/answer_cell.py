@@ -12,10 +12,10 @@ import xarray as xr
 
 from pid_jax.categorical.closed_union import with_measure
 from pid_jax.categorical.estimate import Classified, estimate_classified
-from pid_jax.categorical.result import SOURCES, CategoricalPID
+from pid_jax.categorical.result import PREDICTORS, CategoricalPID
 from pid_jax.decompose.dataset import STATUS_FLAGS
 from pid_jax.decompose.result import ATOMS, INFORMATION
-from pid_jax.discrete.measures import CLASS_MEASURES, class_measure_of, has_classes
+from pid_jax.discrete.measures import CLASS_MEASURES, class_measure_of, takes_samples
 from pid_jax.gaussian.status import Status
 from pid_jax.inference.multiplicity import family_wise_by_maximum
 from pid_jax.pid.measure import Redundancy
@@ -33,7 +33,7 @@ KEPT_LAYERS = ("last", "largest_unique_1", "largest_unique_2", "largest_synergy"
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerData:
-    """What a cell about answers is made from.
+    """The input of a cell about answers.
 
     Attributes:
         sources: Scores of source_1 and source_2.
@@ -80,7 +80,7 @@ def solve_answers(cell: AnswerData, spec: StudySpec, key: jax.Array, progress: P
     if spec.tested is not None:
         data |= _tested(by_measure[0], weights) | _added(found)
     data |= _pointwise(by_measure[0], kept, len(cell.codes))
-    names = {"measure": [measure_of(one).name for one in measures], "predictor": list(SOURCES)}
+    names = {"measure": [measure_of(one).name for one in measures], "predictor": list(PREDICTORS)}
     return xr.Dataset(data, coords=names | {"at": list(KEPT_LAYERS)})
 
 
@@ -90,16 +90,16 @@ def usable_measures(measures: Sequence[Redundancy]) -> list[Redundancy]:
     Raises:
         ValueError: If there is none.
     """
-    usable = [one for one in measures if has_classes(one)]
+    usable = [one for one in measures if takes_samples(one)]
     if not usable:
         names = [measure_of(one).name for one in measures]
-        known = " or ".join(name for name in CLASS_MEASURES if name in MEASURES)
+        known = " or ".join(name for name, one in CLASS_MEASURES.items() if one.takes_samples and name in MEASURES)
         raise ValueError(f"answers are decomposed by {known}, got measures {names}: add one of these")
     return usable
 
 
 def _left_out(measures: Sequence[Redundancy]) -> list[str]:
-    names = [measure_of(one).name for one in measures if not has_classes(one)]
+    names = [measure_of(one).name for one in measures if not takes_samples(one)]
     return [f"answers are not decomposed by {' and '.join(names)}"] if names else []
 
 
@@ -143,7 +143,7 @@ def _estimated(found: CategoricalPID, by_measure: Sequence[CategoricalPID], cell
 
 
 def _tested(found: CategoricalPID, weights: np.ndarray) -> dict[str, Any]:
-    """Average the shares of samples anew with the weights of every replicate.
+    """Average the shares of samples with the weights of every replicate.
 
     The shares are what each sample contributes to first order, so that this is how the atoms scatter.
     """

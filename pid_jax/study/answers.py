@@ -92,7 +92,7 @@ def _texts(target: Answer, stores: Sequence[ActivationStore], rows: Sequence[np.
 
 
 def _notes(texts: np.ndarray, seen: set[str], strange: np.ndarray, pooled: str) -> tuple[str, ...]:
-    """Describe what became of rare answers, and which the baseline never gives."""
+    """Return notes on rare answers, and on those that the baseline never gives."""
     notes = []
     if missing := int((texts == "").sum()):
         notes.append(f"{missing} samples without an answer are left out")

@@ -11,7 +11,7 @@ import xarray as xr
 from pid_jax.categorical.decision import decision_pid
 from pid_jax.categorical.decision_input import Answer
 from pid_jax.categorical.decision_result import DecisionPID
-from pid_jax.categorical.result import SOURCES
+from pid_jax.categorical.result import PREDICTORS
 from pid_jax.decompose.dataset import STATUS_FLAGS
 from pid_jax.decompose.result import ATOMS
 from pid_jax.gaussian.status import Status
@@ -62,7 +62,7 @@ def solve_decision(posteriors: DecisionPosteriors, level: float, key: jax.Array)
     data["status"] = ("answer", np.array([row["status"] for row in rows], np.int32), STATUS_FLAGS)
     for name in ("findings", "problem"):
         data[name] = ("answer", np.array([row[name] for row in rows], dtype=object))
-    return xr.Dataset(data, coords={"answer": list(DECIDED), "predictor": list(SOURCES)})
+    return xr.Dataset(data, coords={"answer": list(DECIDED), "predictor": list(PREDICTORS)})
 
 
 def _found(found: DecisionPID, ids: np.ndarray) -> Mapping[str, Any]:
@@ -83,6 +83,6 @@ def _found(found: DecisionPID, ids: np.ndarray) -> Mapping[str, Any]:
 
 def _nothing(count: int, problem: str) -> Mapping[str, Any]:
     row: dict[str, Any] = dict.fromkeys((*_BY_ANSWER, "n_samples"), np.nan)
-    row |= {name: np.full(len(SOURCES), np.nan) for name in _BY_MODALITY}
+    row |= {name: np.full(len(PREDICTORS), np.nan) for name in _BY_MODALITY}
     row |= {f"pointwise_{name}": np.full(count, np.nan) for name in ATOMS}
     return row | {"status": int(Status.CONSTANT), "findings": "[]", "problem": problem}

@@ -19,7 +19,7 @@ from pid_jax import (
     Status,
 )
 from pid_jax.categorical.answers import POOLED, read_answers
-from pid_jax.categorical.samples import read_classified
+from pid_jax.categorical.samples import locate, read_classified
 from pid_jax.pid.measure import Redundancy
 
 WORDS = ["cat", "dog", "cat", "dog", "bird", "bird"]
@@ -74,7 +74,16 @@ def test_missing_answers_are_refused(value):
 
 
 @pytest.mark.parametrize(
-    "value", [np.array([0.0, 1.0]), np.array([1j, 2]), np.array(["a", 1], dtype=object), [{}, {}], ["a", 1]]
+    "value",
+    [
+        None,
+        np.array([0.0, 1.0]),
+        np.array([1j, 2]),
+        np.array(["2020-01-01", "2020-01-02"], dtype="datetime64[D]"),
+        np.array(["a", 1], dtype=object),
+        [{}, {}],
+        ["a", 1],
+    ],
 )
 def test_what_is_no_class_is_refused(value):
     with pytest.raises(TypeError, match="answer"):
@@ -185,6 +194,16 @@ def test_a_problem_with_one_class_or_nan_is_set_apart():
     assert any("source_1" in note for note in found.notes)
     single = read_classified(*sources(leading=(2,)), np.stack([YES_NO, np.ones(60, int)]), CategoricalSpec())
     np.testing.assert_array_equal(single.status, [Status.OK, Status.CONSTANT])
+
+
+def test_problems_of_conditions_are_numbered_separately():
+    conditions = ("baseline", "intervention")
+    assert locate(np.array([0]), 1) == ""
+    assert locate(np.array([1, 2]), 4) == "problems 1-2: "
+    assert locate(np.array([1]), 2, conditions) == "intervention: "
+    assert (
+        locate(np.array([1, 3, 4]), 6, conditions) == "problem 1 of the baseline and problems 0-1 of the intervention: "
+    )
 
 
 def test_nan_everywhere_is_refused():

@@ -138,6 +138,29 @@ def test_problems_that_cannot_be_computed_leave_the_others_alone(data, found):
     assert "LinearClassifier (5), frequencies (1)" in text  # of the two problems that can be computed
 
 
+def test_a_class_that_one_problem_lacks_changes_nothing_there(data, found):
+    one, two, answer = data
+    answers = np.stack([answer] * PROBLEMS).astype("<U5")
+    answers[3, ::5] = "maybe"
+    mixed = estimate(one, two, answers)
+    np.testing.assert_array_equal(mixed.status, Status.OK)
+    np.testing.assert_allclose(of(mixed)[:, :3], of(found)[:, :3], atol=0.02)
+    np.testing.assert_allclose(mixed.gap[:3], found.gap[:3], atol=0.01)
+    assert np.isfinite(stacked(mixed.pointwise)).all()
+
+
+def test_a_wide_interval_of_the_union_information_is_noted(data):
+    """Only where informations leave it open; more cells are advised where there can be more."""
+    one, two, answer = on_a_circle(0, 3)
+    for cells in (2, 10_000):
+        spec = dataclasses.replace(SPEC, cells=cells)
+        notes = [note for note in estimate(one, two, answer, spec=spec).notes if "union" in note]
+        assert len(notes) == (cells == 2)
+        assert all("more cells" in note for note in notes)
+    alone = estimate(one, np.ones_like(two), answer, spec=dataclasses.replace(SPEC, cells=2))
+    assert not any("union" in note for note in alone.notes)
+
+
 def test_results_are_kept_in_files(found, tmp_path):
     bits = found.in_bits()
     np.testing.assert_allclose(of(bits), of(found) / np.log(2))

@@ -105,6 +105,31 @@ def test_answers_that_only_one_condition_has_are_classes_of_both(conditions):
     assert any("left out" in note for note in other.notes)
 
 
+def test_a_class_that_only_the_intervention_has(conditions):
+    (one, two, answer), (noisy, _, _) = conditions
+    changed = np.where(np.arange(SAMPLES) % 4, answer, 2)
+    other = compared((one, two, answer), (noisy, two, changed))
+    np.testing.assert_array_equal(other.status, Status.OK)
+    assert other.baseline.classes == (0, 1, 2)
+    assert np.isfinite(stacked(other.difference)).all()
+    assert (other.baseline.information.i_1 > 0.1).all()
+    (note,) = [note for note in other.notes if "never" in note]
+    assert note.startswith("intervention: 1 class of 3 ")
+    assert note.endswith(" 2")
+
+
+def test_one_class_under_the_intervention(conditions):
+    """In one problem it is a status and a note on that problem, in all of them an error."""
+    (one, two, answer), _ = conditions
+    before = (one, two, np.stack([answer, answer]))
+    same = np.zeros_like(answer)
+    other = compared(before, (one, two, np.stack([answer, same])))
+    np.testing.assert_array_equal(other.status, [Status.OK, Status.CONSTANT])
+    assert any(note.startswith("problem 1 of the intervention: ") for note in other.notes)
+    with pytest.raises(ValueError, match="intervention"):
+        compared((one[0], two[0], answer), (one[0], two[0], same))
+
+
 @pytest.mark.parametrize("change", ["samples", "features", "kinds", "labels", "ids", "parts", "blocks", "resamples"])
 def test_conditions_that_do_not_belong_together_are_refused(conditions, change):
     (one, two, answer), (noisy, _, _) = conditions
