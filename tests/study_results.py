@@ -252,6 +252,7 @@ def _tests(tested: np.ndarray, noise: float, shape: tuple[int, ...]) -> dict:
 
 _ATTRIBUTES = {
     "schema": SCHEMA,
+    "study": "0123456789abcdef",
     "source_1_label": "vision",
     "source_2_label": "language",
     "target": "final-norm",

@@ -205,11 +205,13 @@ def test_reading_data_as_the_guide_says(stores):
 
 def test_study_file_of_the_guide_is_read(tmp_path):
     (text,) = blocks("docs/study.md", "toml")
-    (tmp_path / "stores/1.5/image-question@all").mkdir(parents=True)
+    for name in ("image-question@all", "question-only@replaced-0", "image-only@replaced-0"):
+        (tmp_path / "stores/1.5" / name).mkdir(parents=True)
     path = tmp_path / "study.toml"
     path.write_text(text, encoding="utf-8")
     config = read_config(path)
     assert [model.name for model in config.models] == ["LLaVA-1.5-7B", "LLaVA-1.6-7B"]
     assert config.models[0].knockouts == (str(tmp_path / "stores/1.5/image-question@all"),)
+    assert len(config.models[0].decision) == 2
     assert config.multiverse is not None
     assert config.spec.dims == (12, 12, 8)

@@ -199,5 +199,5 @@ def test_a_study_does_not_take_one_for_a_knockout(three):
     model, problems = check_model(StudyModel(name="m", baseline=baseline, knockouts=(question,)))
     assert model.knockouts == ()
     assert len(problems) == 1
-    assert "read_decision" in problems[0]
+    assert "as `decision`" in problems[0]
     assert decision_of(baseline.manifest.condition) == {}
