@@ -15,7 +15,7 @@ _TINY = 1e-9
 
 
 class _Coefficients(NamedTuple):
-    weights: Float[Array, "F p K"]
+    weights: Float[Array, "F K p"]
     offsets: Float[Array, "F K"]
 
 
@@ -95,7 +95,7 @@ class _Path(NamedTuple):
 def _prepare(
     features: Float[Array, "F n p"], answer: Int[Array, "n"], training: Float[Array, "F n"], classes: int
 ) -> _Path:
-    """Prepare the classifiers of all folds.
+    """Prepare the classifiers of all folds. Samples are on the last axis, over which loops are vectorized.
 
     Source: Nesterov (1983), Sov. Math. Dokl. 27, 372; restarts of O'Donoghue & Candès (2015), Found. Comput. Math. 15,
     715.
@@ -105,14 +105,18 @@ def _prepare(
     mean = (weights * features).sum(1, keepdims=True) / count
     spread = jnp.sqrt((weights * (features - mean) ** 2).sum(1, keepdims=True) / count)
     features = (features - mean) / jnp.where(spread > _TINY, spread, 1)
-    wanted = jax.nn.one_hot(answer, classes, dtype=features.dtype)
-    start = jnp.log(jnp.maximum((weights * wanted).sum(1) / count[:, 0], _TINY))
+    wanted = jax.nn.one_hot(answer, classes, dtype=features.dtype, axis=0)
+    start = jnp.log(jnp.maximum(training @ wanted.T / count[:, 0], _TINY))
     curvature = 0.5 * _SAFETY * _largest_eigenvalue(features, training)
-    shares = weights / count
+    shares = (weights / count)[:, None, :, 0]
+    columns = jnp.swapaxes(features, 1, 2)
+
+    def logits(at: _Coefficients) -> Float[Array, "F K n"]:
+        return at.weights @ columns + at.offsets[:, :, None]
 
     def gradient(at: _Coefficients, penalty: Array) -> _Coefficients:
-        excess = (jax.nn.softmax(features @ at.weights + at.offsets[:, None]) - wanted) * shares
-        return _Coefficients(jnp.swapaxes(features, 1, 2) @ excess + penalty * at.weights, excess.sum(1))
+        excess = (jax.nn.softmax(logits(at), axis=1) - wanted) * shares
+        return _Coefficients(excess @ features + penalty * at.weights, excess.sum(2))
 
     def fit(at: _Coefficients, penalty: Array) -> _Coefficients:
         rate = (1 / (curvature + penalty))[:, None, None]
@@ -136,9 +140,9 @@ def _prepare(
         return lax.scan(step, first, None, length=_STEPS)[0][0]
 
     def predict(at: _Coefficients) -> Float[Array, "F n K"]:
-        return jax.nn.log_softmax(features @ at.weights + at.offsets[:, None])
+        return jnp.swapaxes(jax.nn.log_softmax(logits(at), axis=1), 1, 2)
 
-    zero = jnp.zeros((*features.shape[::2], classes), features.dtype)
+    zero = jnp.zeros((len(features), classes, features.shape[2]), features.dtype)
     return _Path(_Coefficients(zero, start), fit, predict)
 
 
