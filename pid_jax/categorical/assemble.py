@@ -1,6 +1,7 @@
 """Estimates, standard errors and intervals from predictions of the answer and from the union information."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import norm
@@ -141,6 +142,24 @@ def intervals(estimate: PIDQuantities, error: PIDQuantities, level: float) -> tu
 def atoms_of(values: PIDQuantities) -> PIDAtoms:
     """Take the atoms out."""
     return PIDAtoms(**{name: getattr(values, name) for name in ("redundancy", "unique_1", "unique_2", "synergy")})
+
+
+def fields_of(values: tuple[PIDQuantities, PIDQuantities, PIDQuantities], union: Union, level: float) -> dict[str, Any]:
+    """Name what estimates by every measure have: `values` of `quantities`, intervals, and the union information."""
+    estimate, error, shares = values
+    lower, upper = intervals(estimate, error, level)
+    return {
+        "atoms": atoms_of(estimate),
+        "standard_error": error,
+        "lower": lower,
+        "upper": upper,
+        "pointwise": shares,
+        "union_lower": union.lower,
+        "union_upper": union.upper,
+        "cell_loss": union.loss,
+        "noise": union.noise,
+        "temperature": union.temperature,
+    }
 
 
 def information_of(values: np.ndarray) -> Information:

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from pid_jax.categorical.assemble import Pointwise, atoms_of, intervals, quantities
+from pid_jax.categorical.assemble import Pointwise, fields_of, quantities
 from pid_jax.categorical.result import CategoricalPID
 from pid_jax.categorical.union import Union
 from pid_jax.categorical.unseen import shared_freedom
@@ -58,20 +58,10 @@ def with_measure(found: CategoricalPID, redundancy: Redundancy) -> CategoricalPI
         )
     pointwise = pointwise_of(found)
     union = closed_union(measure, pointwise, found.answer)
-    estimate, error, shares = quantities(pointwise, union, freedom_of(found))
-    lower, upper = intervals(estimate, error, found.level)
+    values = quantities(pointwise, union, freedom_of(found))
     return dataclasses.replace(
         found,
-        atoms=atoms_of(estimate),
-        standard_error=error,
-        lower=lower,
-        upper=upper,
-        pointwise=shares,
-        union_lower=union.lower,
-        union_upper=union.upper,
-        cell_loss=union.loss,
-        noise=union.noise,
-        temperature=union.temperature,
+        **fields_of(values, union, found.level),
         settings={**found.settings, "redundancy": spec_to_dict(redundancy)},
     )
 

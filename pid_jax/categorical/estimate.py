@@ -10,9 +10,8 @@ from numpy.typing import ArrayLike
 from pid_jax.categorical.answers import class_shares
 from pid_jax.categorical.assemble import (
     Pointwise,
-    atoms_of,
+    fields_of,
     information_of,
-    intervals,
     pointwise_information,
     quantities,
     union_estimate,
@@ -261,28 +260,17 @@ def _decompose(predicted: Predicted, spec: CategoricalSpec, key: jax.Array) -> _
 
 
 def _result(found: _Found, predicted: Predicted, samples: Classified, spec: CategoricalSpec) -> CategoricalPID:
-    estimate, error, shares = found.values
-    lower, upper = intervals(estimate, error, spec.level)
-    union = found.union
+    estimate = found.values[0]
     return CategoricalPID(
-        atoms=atoms_of(estimate),
+        **fields_of(found.values, found.union, spec.level),
         information=Information(i_1=estimate.i_1, i_2=estimate.i_2, i_12=estimate.i_12),
         entropy=found.entropy,
         status=np.full(len(predicted.codes), Status.OK),
-        standard_error=error,
-        lower=lower,
-        upper=upper,
-        pointwise=shares,
         answer=predicted.codes,
         kept=samples.kept,
-        union_lower=union.lower,
-        union_upper=union.upper,
-        cell_loss=union.loss,
         held_out=information_of(found.pointwise.held_out),
         claimed=information_of(found.claimed),
         learning=information_of(found.pointwise.learning),
-        noise=union.noise,
-        temperature=union.temperature,
         classifier=predicted.classifiers,
         classes=samples.classes,
         dims=tuple(predicted.dims[:2].tolist()),

@@ -12,6 +12,7 @@ from pid_jax.decompose.result import ATOMS
 from pid_jax.runtime.files import encode_dataset, read_dataset, write_bytes
 from pid_jax.study.cache import package_versions
 from pid_jax.study.model import StudyModel
+from pid_jax.study.questions import texts_of
 from pid_jax.study.spec import MODALITIES, StudySpec
 
 SCHEMA = "pid_jax.study_decision/1"
@@ -69,9 +70,7 @@ def _samples(cell: xr.Dataset, model: StudyModel, name: str, task: str) -> xr.Da
     baseline, ids = model.baseline, cell["sample"].values.astype(str)
     rows, count = np.searchsorted(baseline.ids, ids), len(ids)
     about = {"of_model": np.full(count, name, dtype=object), "of_task": np.full(count, task, dtype=object)}
-    for text in _TEXTS:
-        known = baseline.columns[text][rows].astype(str) if text in baseline.columns else np.full(count, "")
-        about[text] = known.astype(object)
+    about |= {text: texts_of(baseline, text, rows) for text in _TEXTS}
     shares = cell[[f"pointwise_{atom}" for atom in ATOMS]].assign_coords(sample=ids.astype(object))
     return shares.assign_coords({text: ("sample", values) for text, values in about.items()}).drop_attrs(deep=False)
 

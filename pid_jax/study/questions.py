@@ -51,7 +51,7 @@ def _task(ready: ReadyModel, task: str, cells: Mapping[Place, Cell], names: Sequ
     layers, predicted = np.full(shape, -1, np.int16), np.full((len(names), count), "", dtype=object)
     for index, store in enumerate(ready.model.stores):
         row = names.index(condition_name(store))
-        predicted[row] = _texts(store, "predicted", rows.rows[index])
+        predicted[row] = texts_of(store, "predicted", rows.rows[index])
         cell = there.get(condition_name(store))
         if isinstance(cell, xr.Dataset):
             layers[row] = cell["layer"].values[cell[_KEPT].values][:, None]
@@ -60,7 +60,7 @@ def _task(ready: ReadyModel, task: str, cells: Mapping[Place, Cell], names: Sequ
     dims = ("condition", "at", "sample")
     data = {name: (dims, value, {"units": "nats"}) for name, value in values.items()}
     baseline = ready.model.baseline
-    about = {name: ("sample", _texts(baseline, name, rows.rows[0])) for name in _TEXTS}
+    about = {name: ("sample", texts_of(baseline, name, rows.rows[0])) for name in _TEXTS}
     about |= {"model": ("sample", [ready.model.name] * count), "task": ("sample", [task] * count)}
     return xr.Dataset(
         data | {"layer": (dims, layers), "predicted": (("condition", "sample"), predicted)},
@@ -68,7 +68,7 @@ def _task(ready: ReadyModel, task: str, cells: Mapping[Place, Cell], names: Sequ
     )
 
 
-def _texts(store: ActivationStore, name: str, rows: np.ndarray) -> np.ndarray:
+def texts_of(store: ActivationStore, name: str, rows: np.ndarray) -> np.ndarray:
     """Read a column as texts; "" where the store has none."""
     if name not in store.columns:
         return np.full(len(rows), "", dtype=object)
