@@ -8,7 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-_STEPS = 100  # of accelerated gradient descent at each penalty
+_STEPS = 100  # of accelerated gradient descent at each penalty, at most
+_CLOSE = 1e-6  # nats by which the objective may be above its minimum
 _POWER_STEPS = 20
 _SAFETY = 1.1  # by which the largest eigenvalue may be underestimated
 _TINY = 1e-9
@@ -121,8 +122,12 @@ def _prepare(
     def fit(at: _Coefficients, penalty: Array) -> _Coefficients:
         rate = (1 / (curvature + penalty))[:, None, None]
 
-        def step(carry: tuple, _: None) -> tuple:
-            at, before, momentum = carry
+        def is_open(carry: tuple) -> Bool[Array, ""]:
+            # By strong convexity the objective is at most |slope|² / (2 penalty) above its minimum.
+            return (carry[0] < _STEPS) & (carry[1] > 2 * penalty * _CLOSE)
+
+        def step(carry: tuple) -> tuple:
+            steps, _, at, before, momentum = carry
             faster = (1 + jnp.sqrt(1 + 4 * momentum**2)) / 2
             share = ((momentum - 1) / faster)[:, None]
             ahead = _Coefficients(
@@ -134,10 +139,11 @@ def _prepare(
             turned = jnp.sum(slope.weights * (new.weights - at.weights), axis=(1, 2)) + jnp.sum(
                 slope.offsets * (new.offsets - at.offsets), axis=1
             )
-            return (new, at, jnp.where(turned > 0, 1.0, faster)), None
+            squared = jnp.sum(slope.weights**2, axis=(1, 2)) + jnp.sum(slope.offsets**2, axis=1)
+            return steps + 1, squared.max(), new, at, jnp.where(turned > 0, 1.0, faster)
 
-        first = (at, at, jnp.ones(len(features), features.dtype))
-        return lax.scan(step, first, None, length=_STEPS)[0][0]
+        ones = jnp.ones(len(features), features.dtype)
+        return lax.while_loop(is_open, step, (0, jnp.asarray(jnp.inf, features.dtype), at, at, ones))[2]
 
     def predict(at: _Coefficients) -> Float[Array, "F n K"]:
         return jnp.swapaxes(jax.nn.log_softmax(logits(at), axis=1), 1, 2)
