@@ -1,6 +1,5 @@
 """Multinomial logistic regression along a path of penalties, for all folds at once."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -86,41 +85,33 @@ def predict_along_path(
 
 
 class _Path(NamedTuple):
-    """The classifier that knows the frequencies only, how one is fitted from another, and what it predicts."""
+    """What the fits of all folds share. Samples are on the last axis, over which loops are vectorized.
 
-    start: _Coefficients
-    fit: Callable[[_Coefficients, Array], _Coefficients]
-    predict: Callable[[_Coefficients], Array]
-
-
-def _prepare(
-    features: Float[Array, "F n p"], answer: Int[Array, "n"], training: Float[Array, "F n"], classes: int
-) -> _Path:
-    """Prepare the classifiers of all folds. Samples are on the last axis, over which loops are vectorized.
-
-    Source: Nesterov (1983), Sov. Math. Dokl. 27, 372; restarts of O'Donoghue & Candès (2015), Found. Comput. Math. 15,
-    715.
+    Attributes:
+        features: Standardized features.
+        wanted: 1 for the class of each sample.
+        shares: Weight of each sample in its fold's likelihood.
+        curvature: Bound of the likelihood's curvature.
+        start: The classifier that knows the frequencies only.
     """
-    count = training.sum(1)[:, None, None]
-    weights = training[:, :, None]
-    mean = (weights * features).sum(1, keepdims=True) / count
-    spread = jnp.sqrt((weights * (features - mean) ** 2).sum(1, keepdims=True) / count)
-    features = (features - mean) / jnp.where(spread > _TINY, spread, 1)
-    wanted = jax.nn.one_hot(answer, classes, dtype=features.dtype, axis=0)
-    start = jnp.log(jnp.maximum(training @ wanted.T / count[:, 0], _TINY))
-    curvature = 0.5 * _SAFETY * _largest_eigenvalue(features, training)
-    shares = (weights / count)[:, None, :, 0]
-    columns = jnp.swapaxes(features, 1, 2)
 
-    def logits(at: _Coefficients) -> Float[Array, "F K n"]:
-        return at.weights @ columns + at.offsets[:, :, None]
+    features: Float[Array, "F p n"]
+    wanted: Float[Array, "K n"]
+    shares: Float[Array, "F 1 n"]
+    curvature: Float[Array, "F"]
+    start: _Coefficients
 
-    def gradient(at: _Coefficients, penalty: Array) -> _Coefficients:
-        excess = (jax.nn.softmax(logits(at), axis=1) - wanted) * shares
-        return _Coefficients(excess @ features + penalty * at.weights, excess.sum(2))
+    def predict(self, at: _Coefficients) -> Float[Array, "F n K"]:
+        """Return the log probabilities of the classes."""
+        return jnp.swapaxes(jax.nn.log_softmax(self._logits(at), axis=1), 1, 2)
 
-    def fit(at: _Coefficients, penalty: Array) -> _Coefficients:
-        rate = (1 / (curvature + penalty))[:, None, None]
+    def fit(self, at: _Coefficients, penalty: Array) -> _Coefficients:
+        """Fit with one penalty by accelerated gradient descent, from other coefficients.
+
+        Source: Nesterov (1983), Sov. Math. Dokl. 27, 372; restarts of O'Donoghue & Candès (2015), Found. Comput. Math.
+        15, 715.
+        """
+        rate = (1 / (self.curvature + penalty))[:, None, None]
 
         def is_open(carry: tuple) -> Bool[Array, ""]:
             # By strong convexity the objective is at most |slope|² / (2 penalty) above its minimum.
@@ -134,22 +125,45 @@ def _prepare(
                 at.weights + share[:, :, None] * (at.weights - before.weights),
                 at.offsets + share * (at.offsets - before.offsets),
             )
-            slope = gradient(ahead, penalty)
+            slope = self._gradient(ahead, penalty)
             new = _Coefficients(ahead.weights - rate * slope.weights, ahead.offsets - slope.offsets)
-            turned = jnp.sum(slope.weights * (new.weights - at.weights), axis=(1, 2)) + jnp.sum(
-                slope.offsets * (new.offsets - at.offsets), axis=1
-            )
-            squared = jnp.sum(slope.weights**2, axis=(1, 2)) + jnp.sum(slope.offsets**2, axis=1)
-            return steps + 1, squared.max(), new, at, jnp.where(turned > 0, 1.0, faster)
+            moved = _Coefficients(new.weights - at.weights, new.offsets - at.offsets)
+            momentum = jnp.where(_inner(slope, moved) > 0, 1.0, faster)
+            return steps + 1, _inner(slope, slope).max(), new, at, momentum
 
-        ones = jnp.ones(len(features), features.dtype)
-        return lax.while_loop(is_open, step, (0, jnp.asarray(jnp.inf, features.dtype), at, at, ones))[2]
+        ones = jnp.ones_like(self.curvature)
+        return lax.while_loop(is_open, step, (0, jnp.full_like(ones[0], jnp.inf), at, at, ones))[2]
 
-    def predict(at: _Coefficients) -> Float[Array, "F n K"]:
-        return jnp.swapaxes(jax.nn.log_softmax(logits(at), axis=1), 1, 2)
+    def _logits(self, at: _Coefficients) -> Float[Array, "F K n"]:
+        return at.weights @ self.features + at.offsets[:, :, None]
 
+    def _gradient(self, at: _Coefficients, penalty: Array) -> _Coefficients:
+        excess = (jax.nn.softmax(self._logits(at), axis=1) - self.wanted) * self.shares
+        return _Coefficients(excess @ jnp.swapaxes(self.features, 1, 2) + penalty * at.weights, excess.sum(2))
+
+
+def _inner(one: _Coefficients, other: _Coefficients) -> Float[Array, "F"]:
+    return jnp.sum(one.weights * other.weights, axis=(1, 2)) + jnp.sum(one.offsets * other.offsets, axis=1)
+
+
+def _prepare(
+    features: Float[Array, "F n p"], answer: Int[Array, "n"], training: Float[Array, "F n"], classes: int
+) -> _Path:
+    """Prepare the classifiers of all folds."""
+    count = training.sum(1)[:, None, None]
+    weights = training[:, :, None]
+    mean = (weights * features).sum(1, keepdims=True) / count
+    spread = jnp.sqrt((weights * (features - mean) ** 2).sum(1, keepdims=True) / count)
+    features = (features - mean) / jnp.where(spread > _TINY, spread, 1)
+    wanted = jax.nn.one_hot(answer, classes, dtype=features.dtype, axis=0)
     zero = jnp.zeros((len(features), classes, features.shape[2]), features.dtype)
-    return _Path(_Coefficients(zero, start), fit, predict)
+    return _Path(
+        features=jnp.swapaxes(features, 1, 2),
+        wanted=wanted,
+        shares=training[:, None] / count,
+        curvature=0.5 * _SAFETY * _largest_eigenvalue(features, training),
+        start=_Coefficients(zero, jnp.log(jnp.maximum(training @ wanted.T / count[:, 0], _TINY))),
+    )
 
 
 def held_out_score(

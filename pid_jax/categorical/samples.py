@@ -143,6 +143,9 @@ def _check_classes(
         notes.append(f"{where}all samples have the same answer")
     few = (counts > 0) & (counts < spec.folds)
     if few.any():
-        name = answers.classes[int(np.argwhere(few)[0][1])]
-        notes.append(f"answer {name!r} has fewer samples than folds in some problem: it is hardly ever predicted")
+        problem, index = np.argwhere(few)[0]
+        notes.append(
+            f"answer {answers.classes[index]!r} has too few samples ({counts[problem, index]} for {spec.folds} folds) "
+            "for a classifier to learn it"
+        )
     return notes

@@ -10,7 +10,7 @@ from pid_jax.discrete.tables import (
     check_table,
     entropy_of,
     information_of_table,
-    rake,
+    reconcile,
     refuse_all_bad,
 )
 from pid_jax.gaussian.information import Information
@@ -106,7 +106,7 @@ def discrete_pid_from_pairs(
     (p_1, status_1), (p_2, status_2) = as_distributions(first, 2), as_distributions(second, 2)
     refuse_all_bad("p_1t", first, status_1)
     refuse_all_bad("p_2t", second, status_2)
-    p_1, p_2, status = rake(p_1, p_2, np.where(status_1 == Status.OK, status_2, status_1))
+    p_1, p_2, status = reconcile(p_1, p_2, np.where(status_1 == Status.OK, status_2, status_1))
     if not (status == Status.OK).any():
         raise ValueError(
             "p_1t and p_2t need the same class probabilities (sums over cells), got others in every problem: divide "

@@ -66,7 +66,7 @@ def refuse_all_bad(name: str, table: Float[np.ndarray, "..."], status: Int[np.nd
     )
 
 
-def rake(
+def reconcile(
     p_1t: Float[np.ndarray, "... n1 nt"], p_2t: Float[np.ndarray, "... n2 nt"], status: Int[np.ndarray, "..."]
 ) -> tuple[Float[np.ndarray, "... n1 nt"], Float[np.ndarray, "... n2 nt"], Int[np.ndarray, "..."]]:
     """Return both tables with the same class probabilities, their mean, where these agree up to rounding.

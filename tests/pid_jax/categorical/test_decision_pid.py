@@ -150,7 +150,8 @@ def test_laws(seed, answer):
     for name in QUANTITIES:
         value = getattr(atoms if name in ATOMS else known, name)
         np.testing.assert_allclose(getattr(found.pointwise, name).mean(), value[0], atol=1e-12)
-        assert getattr(found.lower, name) <= value <= getattr(found.upper, name)
+        width = getattr(found.upper, name) - getattr(found.lower, name)
+        np.testing.assert_allclose(width, 2 * 1.959964 * getattr(found.standard_error, name), atol=1e-6)
 
 
 @given(seed=seeds())
