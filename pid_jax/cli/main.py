@@ -248,11 +248,14 @@ def _draw(studies: "Mapping[str, TargetStudy]", decision: "xr.Dataset | None", o
         page = write_report(results, out_dir / PAGE, questions=questions, decision=decision)
     out.print(f"Page: {page.resolve()}")
     with working("Drawing the figures"):
-        from pid_jax.plot.catalog import save_figures
+        from pid_jax.plot.catalog import save_figure, save_figures
+        from pid_jax.plot.decision import plot_decision
         from pid_jax.study.files import main_state
 
         for name, own in results.items():
             save_figures(own, out_dir / FIGURES, prefix="" if name == main_state(results) else f"{name}-")
+        if decision is not None:
+            save_figure(plot_decision(decision), out_dir / FIGURES / "decision.png")
     out.print(f"Figures: {out_dir / FIGURES}")
 
 

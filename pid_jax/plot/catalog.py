@@ -168,14 +168,19 @@ def save_figures(results: xr.Dataset, directory: Path, *, prefix: str = "") -> d
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    paths = {}
-    for name, planned in planned_figures(results).items():
-        figure = planned.build()
-        with figure_style():  # one layout for both files
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")
-        for suffix in ("pdf", "png"):
-            paths[name] = directory / f"{prefix}{name}.{suffix}"
-            with atomic_write(paths[name]) as temporary, figure_style():
-                figure.savefig(temporary, format=suffix, dpi=PNG_DOTS_PER_INCH, metadata=_METADATA[suffix])
-    return paths
+    return {
+        name: save_figure(planned.build(), directory / f"{prefix}{name}.png")
+        for name, planned in planned_figures(results).items()
+    }
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG (200 dots per inch) to `path`, and as PDF beside it; files appear when complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with figure_style():  # one layout for both files
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+    for suffix, metadata in _METADATA.items():
+        with atomic_write(path.with_suffix(f".{suffix}")) as temporary, figure_style():
+            figure.savefig(temporary, format=suffix, dpi=PNG_DOTS_PER_INCH, metadata=metadata)
+    return path

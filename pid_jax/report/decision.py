@@ -7,10 +7,10 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.decompose.result import ATOMS, INFORMATION
+from pid_jax.plot.decision import ANSWER_LABELS
 from pid_jax.plot.quantities import PER_NAT, atom_labels, names_of
 from pid_jax.report.formats import joined, number
 
-ANSWER_LABELS = {"model": "the model's answer", "gold": "the gold answer"}
 DECISION_LAYER = "decision"
 """What the table of questions calls the model's own decision among the layers."""
 _ENDS = ("", "_lower", "_upper")

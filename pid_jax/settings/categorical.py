@@ -68,11 +68,11 @@ class NetworkClassifier:
     """
 
     hidden: int = 16
-    epochs: int = 100
+    epochs: int = 50
     fewest_steps: int = 400
-    batch: int = 256
+    batch: int = 64
     learning_rate: float = 1e-2
-    weight_decay: float = 0.1
+    weight_decay: float = 0.05
 
     def __post_init__(self) -> None:
         for name in ("hidden", "epochs", "fewest_steps", "batch"):
