@@ -204,7 +204,7 @@ def span(values: np.ndarray, form: str = ".4g") -> str:
 def describe_status(status: np.ndarray) -> list[str]:
     """Return a line with the statuses other than `OK` and how many problems have each, or no line."""
     bad = {Status(code).name: int((status == code).sum()) for code in np.unique(status) if code}
-    return [f"  {'status:':<12}{bad}"] if bad else []
+    return [f"  {'status:':<13}{bad}"] if bad else []
 
 
 def _largest(gap: np.ndarray) -> str:

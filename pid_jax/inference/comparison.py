@@ -68,7 +68,7 @@ class PIDComparison(Differences, amounts=AMOUNTS):
         """Show differences with intervals and p-values: those of one problem, or the ranges of many."""
         lines = describe_differences(self)
         named = {"baseline": self.baseline, "intervention": self.intervention}
-        lines += [f"  {'finding:':<12}{name}: {text}" for name, one in named.items() for text in one.findings]
+        lines += [f"  {'finding:':<13}{name}: {text}" for name, one in named.items() for text in one.findings]
         return "\n".join(lines)
 
 

@@ -58,6 +58,6 @@ def describe_differences(comparison: Differences) -> list[str]:
             below, clear = (int((x <= alpha + 1e-12).sum()) for x in (p, family))
             text = f"{span(value, '+.4f'):>20}"
             text += f"  p ≤ {alpha:.2g} in {below} ({clear} family-wise)"
-        lines.append(f"  {name:<12}{text}")
+        lines.append(f"  {name:<13}{text}")
     lines += describe_status(comparison.status)
-    return [*lines, *(f"  {'note:':<12}{note}" for note in comparison.notes)]
+    return [*lines, *(f"  {'note:':<13}{note}" for note in comparison.notes)]

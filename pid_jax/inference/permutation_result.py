@@ -58,16 +58,16 @@ class PIDTest(Result, amounts=("statistic", "replicates"), axes={"replicates": (
             what = f"target independent of source_{null['source']} given source_{3 - null['source']}"
         lines = [
             f"PIDTest of {count} problem{'s' * (count != 1)}, {what}, {self.settings['resamples']} {drawn}",
-            f"  {'':<12}{self.unit:>18}{'p':>9}{'' if count == 1 else '  family-wise   p ≤ .05 (family-wise)'}",
+            f"  {'':<13}{self.unit:>18}{'p':>9}{'' if count == 1 else '  family-wise   p ≤ .05 (family-wise)'}",
         ]
         for name in QUANTITIES:
             value, p, family = (np.ravel(getattr(x, name)) for x in (self.statistic, self.p_value, self.family_wise))
-            line = f"  {name:<12}{span(value, '.4f'):>18}{_smallest(p):>9}"
+            line = f"  {name:<13}{span(value, '.4f'):>18}{_smallest(p):>9}"
             if count > 1:
                 line += f"{_smallest(family):>13}   {int((p <= 0.05).sum())} ({int((family <= 0.05).sum())})"
             lines.append(line)
         lines += describe_status(self.status)
-        return "\n".join([*lines, *(f"  {'note:':<12}{note}" for note in self.notes)])
+        return "\n".join([*lines, *(f"  {'note:':<13}{note}" for note in self.notes)])
 
 
 def _smallest(values: np.ndarray) -> str:

@@ -77,7 +77,7 @@ def _draw(axes: Axes, cell: xr.Dataset, per_nat: float) -> list:
         tasks - _HALF_BAR,
         tasks + _HALF_BAR,
         colors=ENTROPY_STYLE["color"],
-        linestyles=[ENTROPY_STYLE["linestyle"]],
+        linestyles=ENTROPY_STYLE["linestyle"],
         linewidths=ENTROPY_STYLE["linewidth"],
     )
     return [*bars, points, entropy]
