@@ -89,7 +89,8 @@ def small_study(
     from pid_jax.cli.demo import extract_small_study
     from pid_jax.study.config import read_config
 
-    _study(read_config(extract_small_study(out_dir, per_task)), out_dir, is_strict=True)
+    # Not strict: behind the cut, the questions of some tasks take few values, which no Gaussian describes.
+    _study(read_config(extract_small_study(out_dir, per_task)), out_dir, is_strict=False)
 
 
 @app.command()

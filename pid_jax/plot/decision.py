@@ -24,6 +24,7 @@ from pid_jax.plot.style import (
 ANSWER_LABELS = {"model": "the model's answer", "gold": "the gold answer"}
 _HALF_BAR = 0.43
 _TASK_CHARACTERS = 11
+_MOST_UPRIGHT = 3  # names of tasks; more are slanted
 
 
 def plot_decision(decision: xr.Dataset, *, unit: str = "bits") -> Figure:
@@ -55,9 +56,10 @@ def plot_decision(decision: xr.Dataset, *, unit: str = "bits") -> Figure:
                 panel_title(axes, panels.shape[1], f"about {ANSWER_LABELS[answer]}" if row == 0 else "")
             if all(np.nan_to_num(decision[atom].values[row]).min() >= 0 for atom in ATOMS):
                 panels[row, 0].set_ylim(bottom=0.0)
+        slant = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if len(tasks) > _MOST_UPRIGHT else {}
         for axes in panels[-1]:
             axes.set_xlabel("")
-            axes.set_xticks(np.arange(len(tasks)), [wrap(task, _TASK_CHARACTERS) for task in tasks])
+            axes.set_xticks(np.arange(len(tasks)), [wrap(task, _TASK_CHARACTERS) for task in tasks], **slant)
         labels = atom_labels(decision)
         add_legend(figure, handles, [*(labels[atom] for atom in STACKING_ORDER), "Total I₁₂", ENTROPY_LABEL])
     return figure
