@@ -23,6 +23,8 @@ from pid_jax.plot.style import (
 
 ANSWER_LABELS = {"model": "the model's answer", "gold": "the gold answer"}
 _HALF_BAR = 0.43
+# Estimates in nats that are less below zero than this are thinner than a line.
+_VISIBLE = 0.01
 _TASK_CHARACTERS = 11
 _MOST_UPRIGHT = 3  # names of tasks; more are slanted
 
@@ -54,7 +56,7 @@ def plot_decision(decision: xr.Dataset, *, unit: str = "bits") -> Figure:
                 axes = panels[row, column]
                 handles = _draw(axes, decision.isel(model=row, answer=column), PER_NAT[unit])
                 panel_title(axes, panels.shape[1], f"about {ANSWER_LABELS[answer]}" if row == 0 else "")
-            if all(np.nan_to_num(decision[atom].values[row]).min() >= 0 for atom in ATOMS):
+            if all(np.nan_to_num(decision[atom].values[row]).min() > -_VISIBLE for atom in ATOMS):
                 panels[row, 0].set_ylim(bottom=0.0)
         slant = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if len(tasks) > _MOST_UPRIGHT else {}
         for axes in panels[-1]:
