@@ -68,9 +68,9 @@ class NetworkClassifier:
     """
 
     hidden: int = 16
-    epochs: int = 50
+    epochs: int = 75
     fewest_steps: int = 400
-    batch: int = 64
+    batch: int = 96
     learning_rate: float = 1e-2
     weight_decay: float = 0.05
 
