@@ -44,7 +44,7 @@ def _linear(first: np.ndarray, second: np.ndarray, answer: np.ndarray) -> None:
 
 
 def _network(first: np.ndarray, second: np.ndarray, answer: np.ndarray) -> None:
-    """Predict out of fold by a network of the same size and as many steps."""
+    """Predict out of fold by as many networks of the same size and as many steps."""
     from sklearn.neural_network import MLPClassifier
 
     spec = NetworkClassifier()
@@ -58,7 +58,8 @@ def _network(first: np.ndarray, second: np.ndarray, answer: np.ndarray) -> None:
         n_iter_no_change=epochs,
     )
     with warnings.catch_warnings(action="ignore"):  # the number of epochs is meant
-        _predict(network, first, second, answer)
+        for _ in range(spec.members):
+            _predict(network, first, second, answer)
 
 
 def _predict(classifier: Any, first: np.ndarray, second: np.ndarray, answer: np.ndarray) -> None:

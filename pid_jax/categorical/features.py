@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from pid_jax.runtime.devices import over_devices
-from pid_jax.settings.categorical import Classifier, ProductClassifier
+from pid_jax.settings.categorical import Classifier, NetworkClassifier, ProductClassifier
 
 # Arrays as large as the features that exist at a time while a classifier is fitted.
 _COPIES = 12
@@ -92,4 +92,7 @@ def count_features(candidate: Classifier, dims: Sequence[int]) -> int:
 
 def bytes_of_fit(candidate: Classifier, dims: Sequence[int], classes: int, weights: int) -> int:
     """Return the memory that a classifier of one problem takes, given the number of weights of its samples in folds."""
-    return 4 * _COPIES * weights * (count_features(candidate, dims) + classes)
+    width = count_features(candidate, dims) + classes
+    if isinstance(candidate, NetworkClassifier):
+        width += candidate.members * (candidate.hidden + classes)
+    return 4 * _COPIES * weights * width

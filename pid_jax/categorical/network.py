@@ -1,4 +1,4 @@
-"""A network with one hidden layer as the classifier of all folds, by Flax and Optax."""
+"""Networks with one hidden layer, whose mean is the classifier of all folds, by Flax and Optax."""
 
 import math
 from collections.abc import Callable
@@ -41,8 +41,8 @@ class Start(NamedTuple):
     """Random numbers that the networks of all problems and folds share.
 
     Attributes:
-        parameters: First parameters.
-        draws: Training samples of every step, as positions among those of a fold (checks, steps, batch).
+        parameters: First parameters of every member.
+        draws: Training samples of every step, as positions among those of a fold (checks, members, steps, batch).
     """
 
     parameters: dict[str, Any]
@@ -59,10 +59,11 @@ def draw_start(spec: NetworkClassifier, width: int, classes: int, fewest: int, k
         fewest: Training samples that every fold has.
         key: A JAX random key.
     """
-    parameters = _Network(spec.hidden, classes).init(key, np.zeros((1, width), np.float32))
+    network, none = _Network(spec.hidden, classes), np.zeros((1, width), np.float32)
+    parameters = jax.vmap(lambda one: network.init(one, none))(jax.random.split(key, spec.members))
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     steps = max(spec.fewest_steps, spec.epochs * fewest / spec.batch)
-    shape = (_CHECKS, math.ceil(steps / _CHECKS), spec.batch)
+    shape = (_CHECKS, spec.members, math.ceil(steps / _CHECKS), spec.batch)
     return Start(jax.tree.map(np.asarray, parameters), rng.integers(0, fewest, shape, np.int32))
 
 
@@ -81,7 +82,7 @@ def fit_networks(
     spec: NetworkClassifier,
     classes: int,
 ) -> Float[Array, "F n K"]:
-    """Train a network for each fold, and return the log probabilities at the step with the best held-out likelihood.
+    """Train networks for each fold, and return the log probabilities at the step with the best held-out likelihood.
 
     Args:
         features: Features of the samples, of each fold.
@@ -93,11 +94,11 @@ def fit_networks(
         classes: Number of classes.
 
     Returns:
-        Log probabilities of the classes for all samples, by the network of each fold.
+        Log probabilities of the classes for all samples, by the networks of each fold.
     """
     training_of = _prepare(features, answer, training, rows, start, spec, classes)
 
-    def check(carry: tuple, draws: Int[Array, "s b"]) -> tuple:
+    def check(carry: tuple, draws: Int[Array, "m s b"]) -> tuple:
         networks, best, best_score = carry
         networks, found = training_of.advance(networks, draws)
         score = held_out_score(found, answer, training)
@@ -118,13 +119,13 @@ def predict_during_training(
     spec: NetworkClassifier,
     classes: int,
 ) -> Float[Array, "C n K"]:
-    """Return the predictions of each sample by the network of one fold (`own`), at all checks of its training.
+    """Return the predictions of each sample by the networks of one fold (`own`), at all checks of its training.
 
     No answer of a sample that is not in the training part of that fold is used; see `fit_networks` for the arguments.
     """
     training_of = _prepare(features, answer, training, rows, start, spec, classes)
 
-    def check(networks: tuple, draws: Int[Array, "s b"]) -> tuple[tuple, Float[Array, "n K"]]:
+    def check(networks: tuple, draws: Int[Array, "m s b"]) -> tuple[tuple, Float[Array, "n K"]]:
         networks, found = training_of.advance(networks, draws)
         return networks, found[own, jnp.arange(len(answer))]
 
@@ -149,7 +150,7 @@ def _prepare(
 ) -> _Training:
     """Prepare the networks of all folds."""
     network = _Network(spec.hidden, classes)
-    checks, steps, _ = start.draws.shape
+    checks, members, steps, _ = start.draws.shape
     optimizer = optax.adamw(
         optax.cosine_decay_schedule(spec.learning_rate, checks * steps),
         weight_decay=spec.weight_decay,
@@ -157,8 +158,7 @@ def _prepare(
     )
     shares = training @ jax.nn.one_hot(answer, classes, dtype=features.dtype) / training.sum(axis=1, keepdims=True)
 
-    def begin(shares: Float[Array, "K"]) -> tuple:
-        layers = start.parameters["params"]
+    def begin(layers: dict, shares: Float[Array, "K"]) -> tuple:
         last = layers["Dense_1"] | {"bias": jnp.log(jnp.maximum(shares, _TINY))}
         parameters = {"params": layers | {"Dense_1": last}}
         return parameters, optimizer.init(parameters)
@@ -177,7 +177,10 @@ def _prepare(
         logits: Any = network.apply(carry[0], features)
         return carry, jax.nn.log_softmax(logits)
 
-    def advance(networks: tuple, draws: Int[Array, "s b"]) -> tuple[tuple, Float[Array, "F n K"]]:
-        return jax.vmap(train, in_axes=(0, 0, 0, None))(networks, features, rows, draws)
+    def advance(networks: tuple, draws: Int[Array, "m s b"]) -> tuple[tuple, Float[Array, "F n K"]]:
+        of_folds = jax.vmap(train, in_axes=(0, 0, 0, None))
+        networks, found = jax.vmap(of_folds, in_axes=(0, None, None, 0))(networks, features, rows, draws)
+        return networks, jax.nn.logsumexp(found, axis=0) - math.log(members)
 
-    return _Training(jax.vmap(begin)(shares), advance)
+    of_folds = jax.vmap(begin, in_axes=(None, 0))
+    return _Training(jax.vmap(of_folds, in_axes=(0, None))(start.parameters["params"], shares), advance)

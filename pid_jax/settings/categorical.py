@@ -56,10 +56,11 @@ class ProductClassifier:
 
 @dataclass(frozen=True)
 class NetworkClassifier:
-    """A network with one hidden layer, stopped where its held-out likelihood is best.
+    """The mean of networks with one hidden layer, stopped where its held-out likelihood is best.
 
     Attributes:
-        hidden: Units of the hidden layer.
+        members: Networks, which begin and draw their batches differently.
+        hidden: Units of the hidden layer of each.
         epochs: Passes over the training samples, on average; meanwhile the learning rate falls to zero as a cosine.
         fewest_steps: Least number of steps of AdamW, for few samples.
         batch: Samples of a step.
@@ -67,6 +68,7 @@ class NetworkClassifier:
         weight_decay: Decay of AdamW, in units of the rate.
     """
 
+    members: int = 2
     hidden: int = 16
     epochs: int = 75
     fewest_steps: int = 400
@@ -75,7 +77,7 @@ class NetworkClassifier:
     weight_decay: float = 0.05
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "epochs", "fewest_steps", "batch"):
+        for name in ("members", "hidden", "epochs", "fewest_steps", "batch"):
             check_positive_int(f"NetworkClassifier({name}=...)", getattr(self, name))
         check_at_least("NetworkClassifier(learning_rate=...)", self.learning_rate, 0, is_open=True)
         check_at_least("NetworkClassifier(weight_decay=...)", self.weight_decay, 0)
