@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pid_jax.plot.lines import accuracy_text, draw_atom, mark_empty, shade_cut, value_limits
+from pid_jax.plot.lines import NO_BREAK, accuracy_text, draw_atom, mark_empty, shade_cut, value_limits
 from pid_jax.plot.quantities import (
     ATOMS,
     MOST_CUTS,
@@ -85,13 +85,14 @@ def plot_knockout(results: xr.Dataset, *, measure: str | None = None, unit: str 
                 panel_title(right, 2 * cuts + _LABEL_COLUMNS, title)
         names = atom_labels(results)
         add_legend(figure, [*lines, before], [*names.values(), "Total I₁₂", f"{names['unique_1']}, baseline"])
-        add_note(figure, left_out(results, places))
+        behind = f"Differences: {changes.attrs['behind']}." if "behind" in changes.attrs else ""
+        add_note(figure, " ".join(filter(None, (behind, left_out(results, places)))))
     return figure
 
 
 def _accuracy_change(shown: xr.Dataset, task: int, condition: int) -> str:
     """Write the accuracy without and with the cut."""
-    before = accuracy_text(shown, task, 0).removesuffix(" %")
+    before = accuracy_text(shown, task, 0).removesuffix(NO_BREAK + "%")
     return f"{before} → {accuracy_text(shown, task, condition).removeprefix('accuracy ')}"
 
 
@@ -100,8 +101,7 @@ def _label_row(left: Axes, right: Axes, task: xr.Dataset, changes: xr.Dataset, u
     left.set_ylim(*with_margins(*value_limits(task, ("unique_1",), unit)))
     label_row(left, task["task"].item(), f"{atom_labels(task)['unique_1']} ({unit})")
     right.set_ylim(*with_margins(*value_limits(changes, _CHANGING, unit)))
-    behind = f", {changes.attrs['behind']}" if "behind" in changes.attrs else ""
-    right.set_ylabel(f"cut − baseline\n({unit}{behind})")
+    label_row(right, "cut − baseline", f"({unit})")
 
 
 def _draw_pair(axes: Axes, pair: xr.Dataset, unit: str) -> Line2D:

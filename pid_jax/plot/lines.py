@@ -16,6 +16,9 @@ from pid_jax.plot.style import (
     marker_for,
 )
 
+# Between a number and its unit, where no line is broken.
+NO_BREAK = "\N{NO-BREAK SPACE}"
+
 
 def draw_line(axes: Axes, x: np.ndarray, cell: xr.Dataset, name: str, factor: float, style: dict) -> Line2D:
     """Draw one variable over layers or depths, with its interval as a band if there is one.
@@ -102,4 +105,4 @@ def mark_empty(axes: Axes, cell: xr.Dataset | None = None) -> None:
 def accuracy_text(results: xr.Dataset, task: int, condition: int) -> str:
     """Write the accuracy of a task under a condition."""
     accuracy = float(results["accuracy"].isel(task=task, condition=condition))
-    return f"accuracy {100 * accuracy:.1f} %" if np.isfinite(accuracy) else "accuracy not available"
+    return f"accuracy {100 * accuracy:.1f}{NO_BREAK}%" if np.isfinite(accuracy) else "accuracy not available"

@@ -92,8 +92,8 @@ def test_trajectories_draw_the_numbers_in_the_unit_asked_for(results, unit, fact
 
 def test_panel_titles_tell_condition_and_accuracy(results):
     panels = panels_of(plot_trajectories(results), (2, 3))
-    assert panels[0, 0].get_title() == "Baseline\naccuracy 99.0 %"
-    assert panels[1, 1].get_title() == "accuracy 89.0 %"
+    assert panels[0, 0].get_title() == "Baseline\naccuracy 99.0\xa0%"
+    assert panels[1, 1].get_title() == "accuracy 89.0\xa0%"
 
 
 def test_titles_of_neighbors_do_not_touch(results):
@@ -164,7 +164,7 @@ def test_knockout_draws_baseline_and_differences(results):
     drawn = [line.get_ydata() for line in upper.get_lines()]
     np.testing.assert_allclose(drawn, [before, after])
     np.testing.assert_allclose(line_of(lower, "unique_1").get_ydata(), after - before)
-    assert upper.get_title() == "accuracy 99.0 → 89.0 %"
+    assert upper.get_title() == "accuracy 99.0 → 89.0\xa0%"
 
 
 def test_tested_differences_are_drawn_with_their_intervals(results):
