@@ -39,8 +39,8 @@ def discrete_pid(pmf: ArrayLike, *, redundancy: Redundancy | None = None, tol: f
         The decomposition in nats. A table of a batch that is no distribution has a status and NaN.
 
     BROJA solves systems of nt min(n1, n2) unknowns. Sparse random tables took, on two cores with compilation: 128 x 128
-    cells of 2 classes 7 CPU s, of 40 classes 95 CPU s and 1.0 GB, of 64 classes 245 CPU s and 2.0 GB; 64 x 64 cells of
-    100 classes 132 CPU s and 1.4 GB (`python -m benchmarks.discrete`). Time grows as the cube of the unknowns, memory
+    cells of 2 classes 7 CPU s, of 40 classes 95 CPU s and 1.0 GB, of 100 classes 494 CPU s and 4.4 GB
+    (`benchmarks.discrete.large`). Time grows as the cube of the unknowns, memory
     as the square. Above 12 800 unknowns the systems are solved iteratively, and the status is often `NOT_CONVERGED`:
     merge cells, or raise `tol`.
 
