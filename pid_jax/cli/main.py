@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
+from pid_jax.cli.verdicts import print_verdicts
 from pid_jax.runtime.console import err, fraction_bar, make_app, out, parse_names, run_app, working
 from pid_jax.runtime.files import check_file, check_folder
 
@@ -233,7 +233,7 @@ def _study(
             for line in (*found.problems, *describe_others(out_dir)):
                 err.print(f"Left out: {line}")
             for one in found.targets.values():
-                _print_table(one.results)
+                print_verdicts(one.results)
             _draw(found.targets, found.decision, out_dir)
         if found.problems and is_strict:
             raise ValueError(f"{len(found.problems)} parts of the study had to be left out; see above.")
@@ -258,29 +258,6 @@ def _draw(studies: "Mapping[str, TargetStudy]", decision: "xr.Dataset | None", o
         if decision is not None:
             save_figure(plot_decision(decision), out_dir / FIGURES / "decision.png")
     out.print(f"Figures: {out_dir / FIGURES}")
-
-
-def _print_table(results: "xr.Dataset") -> None:
-    """Print what the study says of every claim, or, without claims, where the results are."""
-    if "verdict" not in results:
-        return
-    from pid_jax.study.results import about
-
-    table = Table(
-        title=f"What this study says of five claims, by information about {about(results)}",
-        box=None,
-        padding=(0, 1, 0, 0),
-    )
-    for title in ("model", "claim", "value", "verdict"):
-        table.add_column(title, no_wrap=title != "claim", justify="right" if title == "value" else "left")
-    for model in results.model.values:
-        for row, claim in enumerate(results.claim.values):
-            cell = results.sel(model=model, claim=claim)
-            ends = [float(cell[f"claim_{end}"]) for end in ("value", "lower", "upper")]
-            value = "" if any(end != end for end in ends) else "{:.3g} ({:.3g} to {:.3g})".format(*ends)
-            head = str(model) if row == 0 else ""
-            table.add_row(head, str(cell.claim_text.item()), value, str(cell.verdict.item()))
-    out.print(table)
 
 
 def _check_folder(out_dir: Path) -> None:

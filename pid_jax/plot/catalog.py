@@ -28,7 +28,7 @@ from pid_jax.study.results import about, is_about_answer, one_model
 
 PNG_DOTS_PER_INCH = 200
 # No dates and no program names: the same numbers give the same bytes.
-_METADATA: dict[str, dict[str, None]] = {"png": {"Software": None}, "pdf": {"CreationDate": None}}
+_METADATA: dict[str, dict[str, None]] = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,10 +166,8 @@ def save_figures(results: xr.Dataset, directory: Path, *, prefix: str = "") -> d
     Raises:
         ValueError: see `check_results`.
     """
-    directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
     return {
-        name: save_figure(planned.build(), directory / f"{prefix}{name}.png")
+        name: save_figure(planned.build(), Path(directory) / f"{prefix}{name}.png")
         for name, planned in planned_figures(results).items()
     }
 

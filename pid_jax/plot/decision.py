@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pid_jax.decompose.result import ATOMS
+from pid_jax.plot.information import stack_limits
 from pid_jax.plot.lines import mark_empty
 from pid_jax.plot.quantities import PER_NAT, atom_labels, check_results, names_of
 from pid_jax.plot.shares import STACKING_ORDER, stack_atoms
@@ -20,11 +21,10 @@ from pid_jax.plot.style import (
     panel_title,
     wrap,
 )
+from pid_jax.store.targets import Answer
 
-ANSWER_LABELS = {"model": "the model's answer", "gold": "the gold answer"}
+ANSWER_LABELS = {name: f"the {Answer(of=name).label}" for name in ("model", "gold")}
 _HALF_BAR = 0.43
-# Estimates in nats that are less below zero than this are thinner than a line.
-_VISIBLE = 0.01
 _TASK_CHARACTERS = 11
 _MOST_UPRIGHT = 3  # names of tasks; more are slanted
 
@@ -56,8 +56,7 @@ def plot_decision(decision: xr.Dataset, *, unit: str = "bits") -> Figure:
                 axes = panels[row, column]
                 handles = _draw(axes, decision.isel(model=row, answer=column), PER_NAT[unit])
                 panel_title(axes, panels.shape[1], f"about {ANSWER_LABELS[answer]}" if row == 0 else "")
-            if all(np.nan_to_num(decision[atom].values[row]).min() > -_VISIBLE for atom in ATOMS):
-                panels[row, 0].set_ylim(bottom=0.0)
+            panels[row, 0].set_ylim(bottom=stack_limits(decision.isel(model=row), unit)[0])
         slant = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if len(tasks) > _MOST_UPRIGHT else {}
         for axes in panels[-1]:
             axes.set_xlabel("")

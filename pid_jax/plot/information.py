@@ -66,7 +66,7 @@ def plot_information(results: xr.Dataset, *, measure: str | None = None, unit: s
         set_layer_limits(panels, results["layer"].values, margin=0.6)
         for row, task in enumerate(results["task"].values):
             label_row(panels[row, 0], task, information_label(results, unit))
-            panels[row, 0].set_ylim(*_limits(shown.isel(task=row), unit))
+            panels[row, 0].set_ylim(*stack_limits(shown.isel(task=row), unit))
             for column, label in enumerate(conditions):
                 axes, cell = panels[row, column], shown.isel(task=row, condition=column)
                 bars = stack_atoms(axes, cell["layer"].values, _amounts(cell, unit))
@@ -88,8 +88,8 @@ def _amounts(cell: xr.Dataset, unit: str) -> dict[str, np.ndarray]:
     return {atom: cell[atom].values * PER_NAT[unit] for atom in ATOMS}
 
 
-def _limits(row: xr.Dataset, unit: str) -> tuple[float, float]:
-    """Find limits that hold the largest stacks above and below zero, and the entropy."""
+def stack_limits(row: xr.Dataset, unit: str) -> tuple[float, float]:
+    """Find limits that hold the largest stacks of atoms above and below zero, and the entropy."""
     amounts = np.stack([*_amounts(row, unit).values()])
     above = np.nansum(np.maximum(amounts, 0.0), axis=0).max()
     below = np.nansum(np.minimum(amounts, 0.0), axis=0).min()

@@ -11,6 +11,7 @@ from matplotlib.colors import to_hex
 from pid_jax.pid.registry import MEASURES
 from pid_jax.plot.catalog import planned_figures
 from pid_jax.plot.diagnostics import plot_diagnostics
+from pid_jax.plot.information import plot_information
 from pid_jax.plot.knockout import plot_knockout
 from pid_jax.plot.shares import plot_shares
 from pid_jax.plot.spectra import plot_spectra
@@ -34,6 +35,7 @@ def results() -> xr.Dataset:
 
 
 FIGURES = {
+    "information": (plot_information, (2, 3), "(bits)"),
     "trajectories": (plot_trajectories, (2, 3), "(bits)"),
     "shares": (plot_shares, (2, 3), "(%)"),
     "knockout": (plot_knockout, (2, 4), "(bits)"),
@@ -132,6 +134,20 @@ def test_shares_stack_to_one_hundred_percent(results):
     heights = [bar.get_height() for bar in axes.containers[0]]
     cell = results.isel(task=1, condition=2, layer=0).sel(measure="broja")
     assert heights[0] == pytest.approx(100 * float(cell["unique_1"]) / sum(float(cell[atom]) for atom in ATOMS))
+
+
+def test_information_is_stacked_in_bits_under_the_entropy(results):
+    cell = results.isel(task=1, condition=2).sel(measure="broja")
+    entropy = 1.5 * float(cell["i_12"].max())
+    figure = plot_information(results.assign(target_entropy=xr.full_like(results["i_12"], entropy)))
+    axes = panels_of(figure, (2, 3))[1, 2]
+    ends = [bar.get_y() + bar.get_height() for bar in axes.containers[-1]]
+    np.testing.assert_allclose(ends, sum(cell[atom] for atom in ATOMS) * BITS)
+    heights = [line.get_ydata() for line in axes.get_lines()]
+    assert any(np.shape(one) == cell["i_12"].shape and np.allclose(one, cell["i_12"] * BITS) for one in heights)
+    assert any(len(one) == 2 and np.allclose(one, entropy * BITS) for one in heights)
+    assert axes.get_ylim()[1] > entropy * BITS
+    assert axes.get_ylim()[0] == 0
 
 
 def test_negative_shares_are_stacked_below_zero_and_remarked(results):

@@ -1,0 +1,33 @@
+"""The verdicts of a study as a table in the terminal."""
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from pid_jax.runtime.console import out
+
+if TYPE_CHECKING:  # xarray takes a second to load
+    import xarray as xr
+
+
+def print_verdicts(results: "xr.Dataset") -> None:
+    """Print what the study says of every claim, or, without claims, where the results are."""
+    if "verdict" not in results:
+        return
+    from pid_jax.study.results import about
+
+    table = Table(
+        title=f"What this study says of five claims, by information about {about(results)}",
+        box=None,
+        padding=(0, 1, 0, 0),
+    )
+    for title in ("model", "claim", "value", "verdict"):
+        table.add_column(title, no_wrap=title != "claim", justify="right" if title == "value" else "left")
+    for model in results.model.values:
+        for row, claim in enumerate(results.claim.values):
+            cell = results.sel(model=model, claim=claim)
+            ends = [float(cell[f"claim_{end}"]) for end in ("value", "lower", "upper")]
+            value = "" if any(end != end for end in ends) else "{:.3g} ({:.3g} to {:.3g})".format(*ends)
+            head = str(model) if row == 0 else ""
+            table.add_row(head, str(cell.claim_text.item()), value, str(cell.verdict.item()))
+    out.print(table)
