@@ -1,9 +1,10 @@
 """Whether the metrics of a study recover what was planted, and whether their intervals hold it.
 
-`python -m benchmarks.planted [runs]`. The seeds were not used while metrics and intervals were chosen.
+`python -m benchmarks.planted [runs] [--gaussianize NAME]`; `copula` is the default of a study. The seeds were not used
+while metrics and intervals were chosen.
 """
 
-import sys
+import argparse
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
@@ -20,12 +21,14 @@ from benchmarks.problems import ZERO, split
 from benchmarks.record import write_results
 from benchmarks.tables import Row, by
 from pid_jax.decompose.result import ATOMS
+from pid_jax.estimate.gaussianize import GAUSSIANIZERS, label_of
 from pid_jax.pid.broja import BROJA
 from pid_jax.settings.estimate import NoReduction, PIDSpec
-from pid_jax.settings.gaussianize import Copula, Gaussianizer, NoGaussianization
+from pid_jax.settings.gaussianize import Gaussianizer
 from pid_jax.store import NORM, ActivationStore, Manifest, tensor_name
 from pid_jax.study.metrics.add import add_metrics
-from pid_jax.study.metrics.claims import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED
+from pid_jax.study.metrics.claims import CONTRADICTED, NOT_TESTABLE, SUPPORTED
+from pid_jax.study.metrics.sources import LANGUAGE, VISION
 from pid_jax.study.model import StudyModel
 from pid_jax.study.run import run_study
 from pid_jax.study.spec import StudySpec
@@ -61,7 +64,7 @@ def true_study() -> xr.Dataset:
     names = [name.partition("@") for name in CONDITIONS]
     last = np.array([[last_cut(blocks, cut) for cut in CUTS] for blocks in MODELS.values()])
     data: dict[str, Any] = {
-        f"tested_{name}": ((*CELL, "layer"), atoms[i], {"units": "nats"}) for i, name in enumerate(ATOMS)
+        name: ((*CELL, "measure", "layer"), atoms[i][..., None, :], {"units": "nats"}) for i, name in enumerate(ATOMS)
     }
     data["accuracy"] = (CELL, accuracy)
     data["n_samples"] = (CELL[:2], np.full(accuracy.shape[:2], SAMPLES))
@@ -71,6 +74,7 @@ def true_study() -> xr.Dataset:
             "model": list(MODELS),
             "task": list(TASKS),
             "condition": list(CONDITIONS),
+            "measure": ["broja"],
             "layer": np.arange(LAYERS),
             "edges": ("condition", [edges if window else "" for edges, _, window in names]),
             "window": ("condition", [window for _, _, window in names]),
@@ -78,17 +82,18 @@ def true_study() -> xr.Dataset:
             "cut_last": (("model", "condition"), last),
             "last_layer": ("model", list(MODELS.values())),
         },
+        attrs={"source_1_label": VISION, "source_2_label": LANGUAGE},
     )
 
 
-def sampled_study(tested: Gaussianizer, seed: int, run: int) -> xr.Dataset:
-    """Draw samples of each task, write them to stores, and make the study of the stores behind one map."""
+def sampled_study(gaussianize: Gaussianizer, seed: int, run: int) -> xr.Dataset:
+    """Draw samples of each task, write them to stores, and make the study of the stores with one Gaussianizer."""
     rng = np.random.default_rng([seed, run])
     spec = StudySpec(
-        pid=PIDSpec(reduction=NoReduction(), gaussianize=NoGaussianization()),
+        pid=PIDSpec(reduction=NoReduction(), gaussianize=gaussianize),
         compared=(),
+        compared_measures=(),
         measures=(BROJA(),),
-        tested=tested,
         replicates=REPLICATES,
     )
     drawn = [draw_task(task, SAMPLES, rng) for task in range(len(TASKS))]
@@ -176,7 +181,7 @@ def verdicts(truth: xr.Dataset, found: xr.Dataset) -> Iterator[Row]:
         at = {"claim": claim, "model": model}
         given = found["verdict"].sel(at).values
         row = {"claim": str(claim), "model": str(model), "true value": truth["claim_value"].sel(at).values}
-        yield row | {verdict: (given == verdict).mean() for verdict in (SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE)}
+        yield row | {verdict: (given == verdict).mean() for verdict in (SUPPORTED, CONTRADICTED, NOT_TESTABLE)}
 
 
 def run_all(make: Callable[[int], xr.Dataset], runs: int) -> xr.Dataset:
@@ -189,27 +194,28 @@ def run_all(make: Callable[[int], xr.Dataset], runs: int) -> xr.Dataset:
     return xr.concat(kept, "run")
 
 
-def main(runs: int) -> None:
+def main(runs: int, gaussianize: str) -> None:
     truth = add_metrics(true_study())
+    settings = GAUSSIANIZERS[gaussianize].default
     with Cost() as cost:
-        raw, ranks = (
-            run_all(partial(sampled_study, tested, SEED + i), runs)
-            for i, tested in enumerate((NoGaussianization(), Copula()))
-        )
+        found = run_all(partial(sampled_study, settings, SEED), runs)
     tables = {
         f"{family}, {runs} runs": [{name: x for name, x in row.items() if name != "family"} for row in rows]
-        for family, rows in by("family", coverage(truth, raw)).items()
+        for family, rows in by("family", coverage(truth, found)).items()
     }
-    tables[f"Verdicts, {runs} runs"] = list(verdicts(truth, raw))
-    tables[f"Through stores and ranks, {runs} runs"] = list(coverage(truth, ranks))
+    tables[f"Verdicts, {runs} runs"] = list(verdicts(truth, found))
+    is_default = type(settings) is type(StudySpec().pid.gaussianize)
     write_results(
-        "planted",
-        "Metrics of a planted study",
-        f"Studies of {len(MODELS)} models, {len(TASKS)} tasks and {len(CONDITIONS)} conditions, {SAMPLES} samples a "
-        f"task, {REPLICATES} replicates; 95 % intervals. {cost.cpu:.0f} CPU seconds.",
+        "planted" if is_default else f"planted_{gaussianize}",
+        f"Metrics of a planted study, {label_of(type(settings).__name__)}",
+        f"Studies of {len(MODELS)} models, {len(TASKS)} tasks and {len(CONDITIONS)} conditions, through stores, "
+        f"{SAMPLES} samples a task, {REPLICATES} replicates; 95 % intervals. {cost.cpu:.0f} CPU seconds.",
         tables,
     )
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else RUNS)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs="?", type=int, default=RUNS)
+    parser.add_argument("--gaussianize", choices=[*GAUSSIANIZERS], default="copula")
+    main(**vars(parser.parse_args()))

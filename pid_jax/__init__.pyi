@@ -6,6 +6,9 @@ from .categorical.estimate import estimate_categorical_pid as estimate_categoric
 from .categorical.learning_curve import LearningCurve as LearningCurve
 from .categorical.learning_curve import learning_curve as learning_curve
 from .categorical.result import CategoricalPID as CategoricalPID
+from .decompose.compare import Agreement as Agreement
+from .decompose.compare import MeasureComparison as MeasureComparison
+from .decompose.compare import compare_measures as compare_measures
 from .decompose.coupling import OptimalCoupling as OptimalCoupling
 from .decompose.coupling import optimal_coupling as optimal_coupling
 from .decompose.pid import gaussian_pid as gaussian_pid
@@ -30,8 +33,13 @@ from .inference.bootstrap import bootstrap_pid as bootstrap_pid
 from .inference.categorical_comparison import CategoricalComparison as CategoricalComparison
 from .inference.comparison import PIDComparison as PIDComparison
 from .inference.comparison import compare_pid as compare_pid
+from .inference.normalized_class_shares import normalize_class_shares as normalize_class_shares
+from .inference.normalized_shares import NormalizedShares as NormalizedShares
+from .inference.normalized_shares import normalize_shares as normalize_shares
 from .inference.permutation import permutation_test as permutation_test
 from .inference.permutation_result import PIDTest as PIDTest
+from .inference.pointwise import PIDPointwise as PIDPointwise
+from .inference.pointwise import pointwise_pid as pointwise_pid
 from .inference.posterior import PIDPosterior as PIDPosterior
 from .inference.posterior import posterior_pid as posterior_pid
 from .inference.power import SampleSize as SampleSize
@@ -40,8 +48,12 @@ from .pid.atoms import PIDAtoms as PIDAtoms
 from .pid.atoms import PIDQuantities as PIDQuantities
 from .pid.broja import BROJA as BROJA
 from .pid.broja import pid_broja as pid_broja
+from .pid.deficiency import Deficiency as Deficiency
+from .pid.dependency import IDep as IDep
+from .pid.geometry import IIG as IIG
 from .pid.mmi import MMI as MMI
 from .pid.mmi import pid_mmi as pid_mmi
+from .pid.surprisal import ICCS as ICCS
 from .runtime.devices import use_devices as use_devices
 from .settings.categorical import AutoClassifier as AutoClassifier
 from .settings.categorical import CategoricalSpec as CategoricalSpec

@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.decompose.result import ATOMS
+from pid_jax.study.metrics.verdicts import CLAIMS as REAL_CLAIMS
 
 METRICS = {
     "peak_layer": ("layer", "layer where vision-unique peaks"),
@@ -26,21 +27,16 @@ METRICS = {
     "information_last": ("nats", "information at the last layer"),
 }
 EFFECTS = {
-    "trapped_vision": ("nats", "trapped vision-unique, behind the cut"),
+    "trapped_vision": ("nats", "trapped vision-unique, after the cut"),
     "trapped_vision_final": ("nats", "trapped vision-unique, at the last layer"),
-    "compensatory_synergy": ("nats", "compensatory synergy, behind the cut"),
-    "information_cost": ("nats", "information cost, behind the cut"),
+    "compensatory_synergy": ("nats", "compensatory synergy, after the cut"),
+    "information_cost": ("nats", "total information cost, after the cut"),
     "accuracy_change": ("1", "change of accuracy"),
 }
 POINTS = {"first": 0.0, "quarter": 0.25, "middle": 0.5, "three_quarters": 0.75, "last": 1.0}
-CLAIMS = {
-    "vision_early": "Vision-unique information peaks early and decays.",
-    "language_late": "Language-unique information surges late, to about 82 % of the final prediction.",
-    "synergy_small": "Synergy stays below 2 %.",
-    "variants_agree": "Trajectories of model variants correlate above 0.96.",
-    "knockout_ordering": "Knockouts trap vision-unique information, most in visual and least in redundant tasks.",
-}
-VERDICTS = ("supported", "not supported", "not testable here")
+CLAIMS = {name: claim.text for name, claim in REAL_CLAIMS.items()}
+COMPARED = ("mmi", "broja", "idep", "iig", "iccs")
+VERDICTS = ("supported", "contradicted", "not testable here")
 UNIVERSES = (
     ("FinalNorm", "12,12,8", "Copula", "broja"),
     ("FinalNorm", "12,12,8", "Copula", "mmi"),
@@ -54,6 +50,8 @@ UNIVERSES = (
 def with_made_up_metrics(results: xr.Dataset, seed: int = 1) -> xr.Dataset:
     """Add every variable of metrics and verdicts; numbers are random, within 0 and 1."""
     generator = np.random.default_rng(seed)
+    if "compared_measure" in results.dims:
+        results = results.isel(compared_measure=[0, 1, 0, 1, 0]).assign_coords(compared_measure=list(COMPARED))
     sizes = dict(results.sizes) | {
         "metric_name": len(METRICS),
         "effect_name": len(EFFECTS),
@@ -63,6 +61,7 @@ def with_made_up_metrics(results: xr.Dataset, seed: int = 1) -> xr.Dataset:
         "claim": len(CLAIMS),
         "share": len(ATOMS),
         "universe": len(UNIVERSES),
+        "compared_measure": len(COMPARED),
         "property": 2,
     }
     data: dict = {}
@@ -88,6 +87,11 @@ def with_made_up_metrics(results: xr.Dataset, seed: int = 1) -> xr.Dataset:
     add("association", ("model", "edges_name", "window_name", "effect_name", "property"))
     add("claim_value", ("model", "claim"), ())
     add("universe_value", ("universe", "model", "claim"), ())
+    if "compared_measure" in results.dims:
+        add("by_measure_value", ("model", "claim", "compared_measure"), ())
+    for name in ("share_percentile", "share_above_chance"):
+        add(name, ("model", "task", "share", "layer"))
+        add(f"overall_{name}", ("model", "share", "layer"))
     return _label(xr.Dataset(data), results, generator)
 
 
@@ -97,6 +101,13 @@ def _label(data: xr.Dataset, results: xr.Dataset, generator: np.random.Generator
     effect_dims = data["effect"].dims
     p_value = generator.uniform(0, 0.1, size=data["effect"].shape)
     data["effect_p"], data["effect_family_wise"] = (effect_dims, p_value), (effect_dims, np.minimum(1, 3 * p_value))
+    share, dims = data["layer_share"], data["layer_share"].dims
+    data["chance_share_lower"], data["chance_share_upper"] = (dims, share.values - 0.2), (dims, share.values + 0.1)
+    if "by_measure_value" in data:
+        holds = np.random.default_rng(0).integers(0, 2, size=data["by_measure_value"].shape).astype(np.int8)
+        data["by_measure_holds"] = (data["by_measure_value"].dims, holds)
+        data["by_measure_count"] = (value.dims, holds.sum(axis=-1))
+        data["by_measure_total"] = (value.dims, np.full(value.shape, len(COMPARED)))
     data["association_p"] = (data["association"].dims, generator.uniform(0, 0.5, size=data["association"].shape))
     data["verdict"] = (value.dims, generator.choice(VERDICTS, size=value.shape).astype(object))
     data["reason"] = (value.dims, np.full(value.shape, "0.42 (0.39 to 0.45), and 0.5 was wanted", dtype=object))

@@ -30,7 +30,7 @@ from pid_jax.study.spec import StudySpec
 
 # Little is compiled for this.
 PID = PIDSpec(reduction=PCA(dim=(3, 3, 2)), gaussianize=NoGaussianization(), bias_correction=NoCorrection())
-QUICK = StudySpec(pid=PID, tested=None, compared=(), measures=(MMI(),), replicates=50)
+QUICK = StudySpec(pid=PID, compared=(), compared_measures=(), measures=(MMI(),), replicates=0)
 
 
 def run_small(

@@ -57,11 +57,11 @@ def planted(
             start, stop = list(cuts.values())[(c - 1) % len(cuts)]
             first[m, c], final[m, c] = round(start * (blocks - 1)), round(stop * (blocks - 1))
     truth = _atoms(depth, first, final, len(tasks))
-    tested = truth + noise * generator.normal(size=truth.shape)
-    drawn = tested[..., None] + noise * generator.normal(size=(*truth.shape, replicates))
+    estimate = truth + noise * generator.normal(size=truth.shape)
+    off = generator.normal(size=(*truth.shape, replicates))
+    drawn = estimate[..., None] + noise * (off - off.mean(axis=-1, keepdims=True))
     correct = np.clip(0.99 - 0.1 * (first >= 0)[:, None] * np.arange(len(tasks))[:, None], 0.5, 1)
-    data = _estimates(tested, noise, shape) | _tests(tested, noise, shape)
-    data |= {f"tested_{name}": ((*CELL, "layer"), tested[i], NATS) for i, name in enumerate(ATOMS)}
+    data = _estimates(estimate, noise, shape) | _tests(estimate, noise, shape)
     data |= {
         f"replicate_{name}": ((*CELL, "layer", "replicate"), drawn[i].astype(np.float32), NATS)
         for i, name in enumerate(ATOMS)
@@ -88,10 +88,12 @@ def planted(
         "condition": conditions,
         "layer": layers,
         "measure": ["broja", "mmi"],
+        "compared_measure": ["mmi", "broja"],
         "gaussianizer": list(MAPS),
         "quantity": [*ATOMS, "i_1", "i_2", "i_12"],
         "source": ["source_1", "source_2"],
         "direction": range(4),
+        "source_direction": range(4),
         "condition_label": ("condition", labels),
         "edges": ("condition", ["", *(edge for edge in edges for _ in cuts)]),
         "window": ("condition", windows),
@@ -106,16 +108,26 @@ def planted(
 def planted_answer(**options) -> xr.Dataset:
     """Make the same study about an answer of three bits: without what only states have, and with its entropy."""
     study = planted(**options)
-    study = study.drop_dims(["gaussianizer", "direction"]).drop_vars(
-        ["gaussianized_by", "explained_variance_target", "reduction_angle_target"]
+    study = study.drop_dims(["gaussianizer", "compared_measure", "direction", "source_direction"]).drop_vars(
+        [
+            "gaussianized_by",
+            "dims_1",
+            "dims_2",
+            "dims_target",
+            "components_target",
+            "explained_variance_target",
+            "reduction_angle_target",
+        ]
     )
     names = [*study["model"].values], [*study["task"].values], [*study["condition"].values]
     entropy = np.full([len(one) for one in names], 3 * np.log(2))
     chosen = np.full((*entropy.shape, 3, study.sizes["layer"]), "LinearClassifier", dtype=object)
     study = study.assign(
-        target_entropy=(CELL, entropy, NATS), classified_by=((*CELL, "predictor", "layer"), chosen)
+        target_entropy=(CELL, entropy, NATS),
+        classified_by=((*CELL, "predictor", "layer"), chosen),
+        class_probability=((*CELL, "common_class"), np.full((*entropy.shape, 8), 1 / 8), {"units": "1"}),
     ).assign_coords(predictor=["source_1", "source_2", "both"])
-    attributes = {"target": "answer", "target_label": "model's answer", "tested_by": "held-out predictions"}
+    attributes = {"target": "answer", "target_label": "model's answer", "estimator": "held-out predictions"}
     return study.assign_attrs(attributes | {"interval_level": "0.95"})
 
 
@@ -198,47 +210,55 @@ def _of_depth(depth: np.ndarray, task: int) -> np.ndarray:
     return np.stack([redundancy, unique_1, unique_2, np.full_like(depth, 0.05)])
 
 
-def _sums(tested: np.ndarray) -> np.ndarray:
-    redundancy, unique_1, unique_2, synergy = tested
+def _sums(estimate: np.ndarray) -> np.ndarray:
+    redundancy, unique_1, unique_2, synergy = estimate
     return np.stack([redundancy + unique_1, redundancy + unique_2, redundancy + unique_1 + unique_2 + synergy])
 
 
-def _estimates(tested: np.ndarray, noise: float, shape: tuple[int, ...]) -> dict:
-    smaller = np.minimum(tested[1], tested[2])
-    both = np.stack([tested, tested + smaller * np.array([1, -1, -1, 1]).reshape(4, 1, 1, 1, 1)], axis=-2)
+def _estimates(estimate: np.ndarray, noise: float, shape: tuple[int, ...]) -> dict:
+    smaller = np.minimum(estimate[1], estimate[2])
+    both = np.stack([estimate, estimate + smaller * np.array([1, -1, -1, 1]).reshape(4, 1, 1, 1, 1)], axis=-2)
     dims = (*CELL, "measure", "layer")
     data = {name: (dims, both[i], NATS) for i, name in enumerate(ATOMS)}
+    compared = (*CELL, "compared_measure", "layer")
+    data |= {f"by_measure_{name}": (compared, both[i][..., ::-1, :], NATS) for i, name in enumerate(ATOMS)}
     data |= {f"{name}_lower": (dims, both[i] - 1.64 * noise, NATS) for i, name in enumerate(ATOMS)}
     data |= {f"{name}_upper": (dims, both[i] + 1.64 * noise, NATS) for i, name in enumerate(ATOMS)}
     data |= {
         name: ((*CELL, "layer"), values, NATS)
-        for name, values in zip(("i_1", "i_2", "i_12"), _sums(tested), strict=True)
+        for name, values in zip(("i_1", "i_2", "i_12"), _sums(estimate), strict=True)
     }
-    maps = np.stack([tested, tested * 0.9], axis=-2)
+    maps = np.stack([estimate, estimate * 0.9], axis=-2)
     over_maps = (*CELL, "gaussianizer", "layer")
     data |= {f"compared_{name}": (over_maps, maps[i], NATS) for i, name in enumerate(ATOMS)}
-    is_there = np.isfinite(tested[0])
+    is_there = np.isfinite(estimate[0])
     gap = np.stack([np.where(is_there, 1e-14, np.nan), np.full(shape, np.nan)], axis=-2)
     status = np.where(np.stack([is_there, is_there], axis=-2), 0, -1)
     data |= {"gap": (dims, gap, NATS), "status": (dims, status, STATUS_FLAGS)}
     kept = np.where(is_there, 0.9, np.nan)
     data |= {f"explained_variance_{k}": ((*CELL, "layer"), kept, {"units": "1"}) for k in ("1", "2", "target")}
     data |= {f"reduction_angle_{k}": ((*CELL, "layer"), 0 * kept, {"units": "rad"}) for k in ("1", "2", "target")}
+    counts = np.where(is_there, 4, -1).astype(np.int32)
+    data |= {f"components_{k}": ((*CELL, "layer"), counts, {"units": "1"}) for k in ("1", "2", "target")}
     data["gaussianized_by"] = ((*CELL, "layer"), np.where(is_there, "Copula", "").astype(object))
     falling = np.array([0.5, 0.3, 0.15, 0.05])
-    for source, values in (("1", tested[1]), ("2", tested[2])):
-        data[f"spectrum_{source}"] = ((*CELL, "layer", "direction"), values[..., None] * falling, NATS)
+    for source, values in (("1", estimate[1]), ("2", estimate[2])):
+        data[f"spectrum_{source}"] = ((*CELL, "layer", "direction"), np.maximum(values, 0)[..., None] * falling, NATS)
+    of_null = is_there[..., None] * np.ones(4)
+    for name, dim in (("gain_1", "direction"), ("gain_2", "direction"), ("source_correlation", "source_direction")):
+        data[name] = ((*CELL, "layer", dim), np.where(of_null > 0, falling, np.nan), {"units": "1"})
+    data |= {f"dims_{k}": (CELL, np.full(shape[:3], 4, np.int32), {"units": "1"}) for k in ("1", "2", "target")}
     return data
 
 
-def _tests(tested: np.ndarray, noise: float, shape: tuple[int, ...]) -> dict:
-    quantities = np.moveaxis(np.concatenate([tested, _sums(tested)]), 0, 3)
+def _tests(estimate: np.ndarray, noise: float, shape: tuple[int, ...]) -> dict:
+    quantities = np.moveaxis(np.concatenate([estimate, _sums(estimate)]), 0, 3)
     difference = quantities - quantities[:, :, :1]
     difference[:, :, 0] = np.nan
     dims = (*CELL, "quantity", "layer")
     p_value = np.where(np.isnan(difference), np.nan, np.where(np.abs(difference) > 4 * noise, 0.001, 0.5))
     reach = 2.77 * noise
-    added = np.where(np.isnan(tested[0])[:, :, :, None], np.nan, np.full((*shape[:3], 2, shape[3]), 0.002))
+    added = np.where(np.isnan(estimate[0])[:, :, :, None], np.nan, np.full((*shape[:3], 2, shape[3]), 0.002))
     return {
         "difference": (dims, difference, NATS),
         "difference_lower": (dims, difference - reach, NATS),
@@ -260,7 +280,7 @@ _ATTRIBUTES = {
     "dataset": "gqa",
     "interval_level": "0.9",
     "interval_kind": "sampling of the covariance",
-    "tested_by": "Copula",
+    "estimator": "Copula",
     "tested_measure": "broja",
     "tested_level": "0.95",
     "reduction": "components of the baseline",

@@ -19,7 +19,6 @@ import extraction.cli.main
 import pid_jax.cli.main
 from pid_jax.plot.trajectories import plot_trajectories
 from pid_jax.plot.windows import plot_windows
-from pid_jax.settings.gaussianize import NoGaussianization
 from pid_jax.store import ActivationStore
 from pid_jax.study.config import read_config
 from pid_jax.study.results import load_study, one_model
@@ -56,7 +55,7 @@ def blocks(page: str, kind: str, heading: str = "") -> list[str]:
 @pytest.fixture
 def run_block(command_line, monkeypatch):
     """Make a function that runs the lines of a console block one after the other, small, and returns their output."""
-    spec = dataclasses.replace(QUICK, tested=NoGaussianization(), tasks=TASKS)
+    spec = dataclasses.replace(QUICK, replicates=50, tasks=TASKS)
     monkeypatch.setattr("pid_jax.study.config.study_spec", lambda **options: spec)
 
     def run(block: str) -> str:

@@ -57,7 +57,7 @@ print(f"{len(samples)} questions; conditions: baseline, {', '.join(knockouts)}")
 # samples drawn again. Replicate 17 draws the same samples in all layers and conditions.
 
 pid = PIDSpec(reduction=PCA(dim=(6, 6, 4)), gaussianize=Copula())
-spec = StudySpec(pid=pid, compared=(), replicates=200)
+spec = StudySpec(pid=pid, compared=(), compared_measures=(), replicates=200)
 results = run_study([model], spec=spec)
 one = results.sel(model="six blocks", task="LogicalObj")
 bits = 1 / np.log(2)
@@ -66,7 +66,9 @@ figure, axes = plt.subplots(figsize=(6, 3.4), layout="constrained")
 for condition, color in zip(one.condition.values, ("C0", "C3"), strict=True):
     cell = one.sel(condition=condition)
     axes.plot(one.layer, bits * cell.replicate_unique_1[:, :50], color=color, alpha=0.08)
-    axes.plot(one.layer, bits * cell.tested_unique_1, "o-", color=color, label=str(cell.condition_label.item()))
+    axes.plot(
+        one.layer, bits * cell.unique_1.sel(measure="broja"), "o-", color=color, label=str(cell.condition_label.item())
+    )
 axes.set(
     xlabel="layer (0 = embeddings)", ylabel="unique to vision (bits)", title="LogicalObj, estimate and 50 replicates"
 )
@@ -87,7 +89,7 @@ def decay(trajectory):
 
 before = one.sel(condition="baseline")
 drawn = decay(before.replicate_unique_1.values.T)
-print(f"decay {decay(before.tested_unique_1.values):.3f}, standard error {drawn.std():.3f}")
+print(f"decay {decay(before.unique_1.sel(measure='broja').values):.3f}, standard error {drawn.std():.3f}")
 
 # %%
 # `add_metrics` does that for all metrics, with care where a simple interval fails: for the place of a peak, for
@@ -103,10 +105,10 @@ print(results.metric.sel(model="six blocks", metric_name=["decay", "peak_layer",
 # scatter of the difference is that of the differences.
 
 after = one.sel(condition=one.condition.values[1])
-behind = int(one.cut_last.values[1]) + 1
-difference = (after.replicate_unique_1 - before.replicate_unique_1).sel(layer=behind).values
-value = float((after.tested_unique_1 - before.tested_unique_1).sel(layer=behind))
-print(f"trapped at layer {behind}: {bits * value:.2f} bits, standard error {bits * difference.std():.2f}")
+layer = int(one.cut_last.values[1]) + 1
+difference = (after.replicate_unique_1 - before.replicate_unique_1).sel(layer=layer).values
+value = float((after.unique_1 - before.unique_1).sel(measure="broja", layer=layer))
+print(f"trapped at layer {layer}: {bits * value:.2f} bits, standard error {bits * difference.std():.2f}")
 effect = results.effect.sel(task="LogicalObj", effect_name="trapped_vision")
 print(f"the same by add_metrics: {bits * float(effect[0, 1]):.2f}")
 

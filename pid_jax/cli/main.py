@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from pid_jax.study.run import TargetStudy
 
 # Options that a study file has entries for.
-_IN_FILE = ("knockout", "decision", "dims", "keep", "tasks", "targets", "gaussianize", "seed")
+_IN_FILE = (
+    *("preset", "knockout", "decision", "dims", "variance", "standardize"),
+    *("keep", "tasks", "targets", "gaussianize", "seed"),
+)
 LARGEST_SEED = 2**32 - 1
 RESULTS, PAGE, FIGURES, CELLS = "results.nc", "report.html", "figures", "cells"
 
@@ -37,8 +40,23 @@ def _known(name: str) -> str:
     return name
 
 
+def _preset(name: str) -> str:
+    """Refuse what is no name of a preset; a parser like `_known`."""
+    from pid_jax.study.config import PRESETS
+
+    if name not in PRESETS:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(map(repr, PRESETS))}.")
+    return name
+
+
+Standardize = Annotated[
+    bool,
+    typer.Option(
+        "--standardize",
+        help="Reduce columns in units of their standard deviations, so that a few huge ones take no components.",
+    ),
+]
 Dims = Annotated[str, typer.Option(help="PCA components of source_1, source_2 and target.")]
-Keep = Annotated[str, typer.Option(help="'all' samples, or those answered 'correct' under the baseline.")]
 Tasks = Annotated[str, typer.Option(help="'all' or task names with commas.")]
 Way = Annotated[
     str,
@@ -103,13 +121,29 @@ def study(
     decision: Annotated[
         list[str] | None, typer.Option(help="Store of `pid-extract decision`; may be repeated.")
     ] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            parser=_preset,
+            metavar="NAME",
+            help="'paper': study the same stores with the settings of arXiv 2602.15580 too; of questions answered "
+            "'correct' unless --keep says otherwise.",
+        ),
+    ] = None,
     dims: Dims = "12,12,8",
-    keep: Keep = "all",
+    variance: Annotated[
+        float | None,
+        typer.Option(help="Keep the fewest components with this part of the variance, such as 0.95, --dims at most."),
+    ] = None,
+    standardize: Standardize = False,
+    keep: Annotated[
+        str | None, typer.Option(help="'all' samples, or those answered 'correct' in the baseline.")
+    ] = None,
     tasks: Tasks = "all",
     targets: Annotated[
         str, typer.Option(help="What the information is about, with commas; the first is first on the page.")
     ] = "answer,final-norm",
-    gaussianize: Way = "flow",
+    gaussianize: Way = "copula",
     seed: Seed = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Fail if anything had to be left out.")] = False,
     distributed: Annotated[
@@ -122,7 +156,7 @@ def study(
     """Decompose every task, condition and layer of activation stores, and write results, figures and a page."""
     _check_folder(out_dir)
     _check_seed(seed)
-    from pid_jax.study.config import ModelConfig, StudyConfig, read_config, read_targets, study_spec
+    from pid_jax.study import config as made_by
 
     if (config is None) == (store is None):
         given = "neither" if config is None else "both"
@@ -132,13 +166,17 @@ def study(
         given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
         if given:
             raise ValueError(f"--{given[0]} and a study file were given: set it in {config}, whose settings count.")
-        _study(read_config(config), out_dir, strict, distributed, budget_gb)
+        _study(made_by.read_config(config), out_dir, strict, distributed, budget_gb)
         return
-    spec = study_spec(dims=_dims(dims), gaussianize=gaussianize, keep=keep, tasks=parse_names(tasks))
+    shared = {"keep": keep or made_by.default_keep(preset), "tasks": parse_names(tasks)}
+    reduced = {"dims": _dims(dims), "variance": variance, "standardize": standardize}
+    spec = made_by.study_spec(gaussianize=gaussianize, **reduced, **shared)
     own = {"knockouts": tuple(knockout or ()), "decision": tuple(decision or ())}
-    model = ModelConfig(name=Path(str(store)).resolve().name, store=str(store), **own)
-    about = read_targets("--targets", [one.strip() for one in targets.split(",")])
-    _study(StudyConfig(models=(model,), spec=spec, targets=about, seed=seed), out_dir, strict, distributed, budget_gb)
+    model = made_by.ModelConfig(name=Path(str(store)).resolve().name, store=str(store), **own)
+    about = made_by.read_targets("--targets", [one.strip() for one in targets.split(",")])
+    paper = made_by.paper_spec(preset, **shared)
+    made = made_by.StudyConfig(models=(model,), spec=spec, targets=about, paper=paper, seed=seed)
+    _study(made, out_dir, strict, distributed, budget_gb)
 
 
 @app.command()
@@ -153,7 +191,7 @@ def report(
     found = load_folder(results)
     for line in found.notes:
         err.print(f"Left out: {line}")
-    _draw(found.targets, found.decision, out_dir)
+    _draw(found.targets, found.decision, out_dir, found.paper)
 
 
 @app.command()
@@ -167,6 +205,7 @@ def estimate(
     ],
     out_file: Annotated[Path | None, typer.Option("--out", help="Write the result to this netCDF file.")] = None,
     dims: Dims = "16,16,16",
+    standardize: Standardize = False,
     gaussianize: Way = "flow",
     bits: Annotated[bool, typer.Option("--bits", help="Report in bits.")] = False,
     seed: Seed = 0,
@@ -187,7 +226,8 @@ def estimate(
     from pid_jax.settings.estimate import PCA, PIDSpec
 
     values = read_variables(arrays, VARIABLES)
-    spec = PIDSpec(reduction=PCA(dim=_dims(dims)), gaussianize=GAUSSIANIZERS[gaussianize].default)
+    reduction = PCA(dim=_dims(dims), standardize=standardize)
+    spec = PIDSpec(reduction=reduction, gaussianize=GAUSSIANIZERS[gaussianize].default)
     keep_compiled()
     with fraction_bar("Decomposing") as progress:
         found = estimate_pid(*values, spec=spec, key=jax.random.key(seed), progress=progress)
@@ -229,24 +269,28 @@ def _study(
         with fraction_bar("Decomposing", is_shown=is_first) as progress, use_devices(budget_gb=budget_gb):
             found = run_full_study(config, cells=out_dir / CELLS, progress=progress, tell=tell, processes=processes)
         if is_first:
-            save_studies(found.targets, out_dir, decision=found.decision)
+            save_studies(found.targets, out_dir, decision=found.decision, paper=found.paper)
             for line in (*found.problems, *describe_others(out_dir)):
                 err.print(f"Left out: {line}")
             for one in found.targets.values():
                 print_verdicts(one.results)
-            _draw(found.targets, found.decision, out_dir)
+            if found.paper is not None:
+                print_verdicts(found.paper, "with the settings of arXiv 2602.15580")
+            _draw(found.targets, found.decision, out_dir, found.paper)
         if found.problems and is_strict:
             raise ValueError(f"{len(found.problems)} parts of the study had to be left out; see above.")
 
 
-def _draw(studies: "Mapping[str, TargetStudy]", decision: "xr.Dataset | None", out_dir: Path) -> None:
+def _draw(
+    studies: "Mapping[str, TargetStudy]", decision: "xr.Dataset | None", out_dir: Path, paper: "xr.Dataset | None"
+) -> None:
     """Write the page, which has all that the study says, and then the figures."""
     with working("Writing the page"):
         from pid_jax.report.page import write_report
 
         results = {name: one.results for name, one in studies.items()}
         questions = next((one.questions for one in studies.values() if one.questions is not None), None)
-        page = write_report(results, out_dir / PAGE, questions=questions, decision=decision)
+        page = write_report(results, out_dir / PAGE, questions=questions, decision=decision, paper=paper)
     out.print(f"Page: {page.resolve()}")
     with working("Drawing the figures"):
         from pid_jax.plot.catalog import save_figure, save_figures

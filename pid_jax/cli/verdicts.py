@@ -10,14 +10,19 @@ if TYPE_CHECKING:  # xarray takes a second to load
     import xarray as xr
 
 
-def print_verdicts(results: "xr.Dataset") -> None:
-    """Print what the study says of every claim, or, without claims, where the results are."""
+def print_verdicts(results: "xr.Dataset", how: str = "") -> None:
+    """Print what the study says of every claim, if there are claims.
+
+    Args:
+        results: A study with metrics.
+        how: What is special about its settings.
+    """
     if "verdict" not in results:
         return
     from pid_jax.study.results import about
 
     table = Table(
-        title=f"What this study says of five claims, by information about {about(results)}",
+        title=f"What this study says of the claims, by information about {about(results)}{', ' if how else ''}{how}",
         box=None,
         padding=(0, 1, 0, 0),
     )

@@ -28,7 +28,7 @@ def gaussian_pid(
     Args:
         cov: Joint covariances (..., D, D) in the order source_1, source_2, target.
         dims: (d1, d2, dt), with D = d1 + d2 + dt.
-        redundancy: `BROJA()` (default) or `MMI()`.
+        redundancy: `BROJA()` (default), `MMI()`, `IDep()`, `IIG()`, `ICCS()` or `Deficiency()`.
         samples: Number of samples behind the covariance, kept in the result; None if unknown.
 
     Returns:

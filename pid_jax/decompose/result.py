@@ -62,7 +62,7 @@ class PIDEstimate(Result, amounts=("atoms", "information", "gap", *_OF_ATOMS), a
         notes: What was done differently than asked, and which variables are discrete, in plain words.
         diagnostics: What is not Gaussian in the latents; None without samples, or where these came in blocks.
         findings: The same in plain words, adjusted over all problems, with what there is to say about flows that have
-            over-fitted, or have few samples.
+            over-fitted, have few samples, were not needed, or have left variables skewed.
         flow: The fitted flows (`FlowFit`), for the problems that have one. `save` leaves it out; see `FlowFit.save`.
         settings: Everything that was chosen, JSON-ready.
         unit: "nats" or "bits", of atoms, information, gap, bias and intervals.

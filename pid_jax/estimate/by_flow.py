@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from pid_jax.decompose.pid import solve_pid
+from pid_jax.decompose.covariances import solve_covariances
 from pid_jax.estimate.by_ranks import normal_scores
 from pid_jax.estimate.gaussianizer import FitOptions, GaussianizerRecord, Latents
 from pid_jax.flow.recipe import choose_settings
-from pid_jax.gaussian.status import Status
+from pid_jax.gaussian.information import information_of_all
 from pid_jax.normality.sentences import name_problems
-from pid_jax.pid.mmi import MMI
 from pid_jax.reduce.pca import Reduced
 from pid_jax.runtime.arrays import side_by_side
 from pid_jax.runtime.checks import is_discrete, is_redundant
@@ -30,6 +29,8 @@ if TYPE_CHECKING:  # flows are loaded on first use: Flax and Distrax take second
 # Samples for each coordinate of all variables together, below which a flow learns the samples by heart: at 20 its atoms
 # are off by .2 nats, and at 6 they read twice as high (docs/flows.md).
 FEWEST_SAMPLES = 15
+# Directions of a variable with less of its leading variance are dropped.
+RANK_CUT = 1e-13
 _RAW, _COPULA, _FLOW = NoGaussianization.__name__, Copula.__name__, RealNVP.__name__
 
 
@@ -54,9 +55,11 @@ def _fit(reduced: Sequence[Reduced], flow: RealNVP, options: FitOptions, *, is_c
     scores = [np.asarray(one.scores) for one in reduced]
     filled, has_flow, notes = _prepare(scores, options)
     names, flows = np.full(len(has_flow), _COPULA, dtype=object), None
+    preferred, gain = np.full(len(has_flow), "", dtype=object), np.full(len(has_flow), np.nan)
     if has_flow.any():
         flows = _fit_flows(filled, has_flow, flow, options)
-        names[has_flow] = _choose(flows.fit, _chosen(filled, has_flow)) if is_compared else _FLOW
+        preferred[has_flow], gain[has_flow] = _compare(flows.fit, _chosen(filled, has_flow))
+        names[has_flow] = preferred[has_flow] if is_compared else _FLOW
     values = np.empty((len(names), scores[0].shape[1], sum(x.shape[-1] for x in scores)))
     for name, make in ((_RAW, partial(side_by_side, scores)), (_COPULA, partial(normal_scores, reduced, Copula()))):
         if (names == name).any():
@@ -72,14 +75,18 @@ def _fit(reduced: Sequence[Reduced], flow: RealNVP, options: FitOptions, *, is_c
         fitted=np.flatnonzero(has_flow),
         replicates=jax.tree.map(lambda cov: cov[:, :, is_used], flows.replicates),
         used=np.flatnonzero(names == _FLOW),
+        preferred=preferred.astype(str),
+        gain=gain,
         notes=notes,
     )
 
 
-def _choose(fit: "FlowFit", variables: Sequence[np.ndarray]) -> np.ndarray:
-    from pid_jax.flow.compare import choose_gaussianizer, held_out_densities
+def _compare(fit: "FlowFit", variables: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the map that held-out samples prefer in each problem, and what they gain by the flow."""
+    from pid_jax.flow.compare import choose_gaussianizer, gain_of_flow, held_out_densities
 
-    return choose_gaussianizer(held_out_densities(fit, variables))
+    densities = held_out_densities(fit, variables)
+    return choose_gaussianizer(densities), gain_of_flow(densities)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +173,7 @@ def _is_copied(scores: Sequence[np.ndarray]) -> np.ndarray:
     centered = joined - joined.mean(axis=1, keepdims=True)
     cov = np.swapaxes(centered, -1, -2) @ centered / (joined.shape[1] - 1)
     dims = tuple(x.shape[-1] for x in scores)
-    return np.asarray(solve_pid(cov, dims, MMI()).status) == Status.INFINITE_INFORMATION
+    return np.isinf(solve_covariances(cov, dims, information_of_all, RANK_CUT))
 
 
 def fill_constant(scores: np.ndarray, key: jax.Array) -> np.ndarray:

@@ -28,6 +28,10 @@ class Latents:
         fitted: Which problems these are.
         replicates: What `refit_covariances` found for some problems.
         used: Which problems have the latents of their flow; those of `replicates`.
+        preferred: Of all problems, the name of the map that held-out samples prefer, empty without a flow; None if no
+            maps were compared.
+        gain: Of all problems, how much likelier held-out samples are with the flow than with the best other map, in
+            nats a sample; NaN without a flow.
         notes: What was done differently than asked, in plain words.
     """
 
@@ -37,6 +41,8 @@ class Latents:
     fitted: np.ndarray | None = None
     replicates: "Replicates | None" = None
     used: np.ndarray | None = None
+    preferred: np.ndarray | None = None
+    gain: np.ndarray | None = None
     notes: tuple[str, ...] = ()
 
     @classmethod

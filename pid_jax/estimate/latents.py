@@ -31,6 +31,8 @@ from pid_jax.gaussian.condition import note_conditions
 from pid_jax.gaussian.covariance import ledoit_wolf, oracle_approximating, sample_covariance
 from pid_jax.gaussian.status import Status
 from pid_jax.normality.diagnose import describe_problems, diagnose_latents
+from pid_jax.normality.light_tails import describe_light_tails
+from pid_jax.normality.skewness import describe_skewness
 from pid_jax.pid.measure import Redundancy
 from pid_jax.reduce.pca import Reduced
 from pid_jax.runtime.checks import note_few_samples
@@ -169,12 +171,17 @@ def _estimate_covariances(
 def _diagnose(latents: Latents, dims: tuple[int, int, int], labels: Sequence[str], problem: str) -> dict[str, Any]:
     """Look for what is not Gaussian in the latents, and for flows that have over-fitted where theirs are used."""
     diagnostics = diagnose_latents(latents.values, dims)
-    findings = describe_problems(diagnostics, labels, problem)
-    if latents.fit is not None and latents.fitted is not None and latents.used is not None:
-        is_used = np.isin(np.arange(len(latents.values)), latents.used)
+    has_flow = np.isin(np.arange(len(latents.values)), () if latents.used is None else latents.used)
+    findings = (
+        *describe_skewness(diagnostics, has_flow, problem),
+        *describe_light_tails(diagnostics, dims, has_flow, problem),
+        *describe_problems(diagnostics, labels, problem),
+    )
+    if latents.fit is not None and latents.fitted is not None:
         from pid_jax.flow.findings import describe_flows  # flows are loaded on first use
 
-        findings = (*describe_flows(latents.fit, latents.fitted, is_used, dims, problem), *findings)
+        of_flows = describe_flows(latents.fit, latents.fitted, has_flow, dims, problem, latents.preferred, latents.gain)
+        findings = (*of_flows, *findings)
     return {"diagnostics": diagnostics, "findings": findings}
 
 

@@ -15,7 +15,8 @@ from pid_jax.gaussian.linalg import symmetric_eigen
 
 # A linear map is taken if it adds this many standard errors to the likelihood of the held-out samples.
 ERRORS = 2.0
-# A search that has a solution ends after some ten iterations; without one it goes on for ever.
+# A search ends after some ten iterations where all components are far from normal. Where some are normal, their axes
+# keep turning while the others are found all the same.
 MOST_ITERATIONS = 60
 # Largest 1 − |cos| between an axis and itself one iteration before at which the search has converged.
 TOLERANCE = 1e-4
@@ -77,7 +78,7 @@ def fit_stages(
 
     The first has splines in any case. Each of them, and more if `unmixings` says so, may begin with a linear map to
     independent components: bases that mix coordinates with heavy tails are undone by it, which a flow that starts at
-    the coordinates finds late or never. It is taken if the search converged and the held-out samples say so.
+    the coordinates finds late or never. It is taken if the held-out samples are more likely with it.
 
     Args:
         train: Samples, coordinates of variance about one.
@@ -109,7 +110,7 @@ def _plain_stage(x: Float[Array, "n d"], tie: Array, knots: int, *, is_used: boo
 def _choose(plain: Stage, x: Array, y: Array, tie: Array, is_mixed: Array, knots: int) -> Stage:
     """Take the linear map to independent components, or not."""
     found = independent_components(x)
-    is_allowed = found.has_converged & is_mixed
+    is_allowed = found.is_regular & is_mixed
     matrix = jnp.where(is_allowed, found.matrix, plain.matrix)
     splines = _fit_splines(x @ matrix, knots, tie)
     unmixed = Stage(matrix=matrix, splines=splines, is_used=jnp.asarray(True), is_unmixing=jnp.asarray(True))
@@ -135,10 +136,12 @@ class Unmixing:
 
     Attributes:
         matrix: The components of samples x (n, d) are x @ matrix; they have unit variances and no correlations.
-        has_converged: Whether the search came to an end. It does not where no direction is less normal than others.
+        is_regular: Whether all directions of the samples have variance, to single precision.
+        has_converged: Whether the search came to an end. It does not where several directions are equally normal.
     """
 
     matrix: Float[Array, "d d"]
+    is_regular: Bool[Array, ""]
     has_converged: Bool[Array, ""]
 
 
@@ -172,7 +175,7 @@ def independent_components(samples: Float[Array, "n d"]) -> Unmixing:
     start = (jnp.eye(dim, dtype=samples.dtype), jnp.full((), jnp.inf, samples.dtype), jnp.zeros((), jnp.int32))
     axes, change, _ = lax.while_loop(goes_on, step, start)
     is_regular = values[0] > SMALLEST_VARIANCE * values[-1]
-    return Unmixing(matrix=whitening @ axes, has_converged=(change <= TOLERANCE) & is_regular)
+    return Unmixing(matrix=whitening @ axes, is_regular=is_regular, has_converged=change <= TOLERANCE)
 
 
 def _orthogonal(matrix: Float[Array, "d d"]) -> Float[Array, "d d"]:

@@ -66,6 +66,12 @@ def information_of(whitened: WhitenedGaussian) -> Information:
     return Information(i_1=i_1, i_2=i_2, i_12=i_12)
 
 
+def information_of_all(whitened: WhitenedGaussian) -> Float[Array, ""]:
+    """Compute in nats what all sources together tell about the target; there may be one source, or many."""
+    value = jnp.where(whitened.determines[-1], jnp.inf, information_from_cross(whitened.cross_all))
+    return jnp.where(whitened.is_covariance, value, jnp.nan)
+
+
 def information_from_cross(cross: Float[Array, "dt d"]) -> Float[Array, ""]:
     """Compute −½ log |I − R Rᵀ| in nats from the covariance R of two whitened variables."""
     return information_from_gram(cross @ cross.T if cross.shape[0] <= cross.shape[1] else cross.T @ cross)

@@ -1,4 +1,4 @@
-"""How much every single row moves the atoms and informations: their derivative by the covariance."""
+"""Share of every row in the atoms and informations, and its influence on them: their derivative by the covariance."""
 
 from functools import partial
 
@@ -7,7 +7,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from pid_jax.decompose.covariances import Solve
+from pid_jax.decompose.result import PIDEstimate
 from pid_jax.gaussian.joint import JointGaussian
+from pid_jax.gaussian.status import Status
 from pid_jax.gaussian.whiten import whiten
 from pid_jax.pid.atoms import PIDQuantities, quantities_of
 from pid_jax.pid.measure import Redundancy
@@ -15,8 +17,24 @@ from pid_jax.pid.registry import measure_of
 from pid_jax.runtime.precision import double_precision
 from pid_jax.runtime.threads import one_blas_thread
 
-# Directions of a variable with less than this part of its largest variance are dropped.
-RANK_CUT = 1e-13
+
+def pointwise_of_rows(
+    estimate: PIDEstimate, redundancy: Redundancy, latents: Float[np.ndarray, "B n D"]
+) -> PIDQuantities:
+    """Compute the share of every row in each quantity: the quantity itself, and the influence of the row on it.
+
+    Args:
+        estimate: Decompositions (B,) in nats of covariances of the latents, without a correction of their bias.
+        redundancy: Their measure.
+        latents: Rows of source_1, source_2 and target, next to each other.
+
+    Returns:
+        Shares (B, n) in nats, whose mean is the quantity; NaN where the status is not `OK`.
+    """
+    influence = influence_of_rows(estimate.cov, estimate.dims, redundancy, latents)
+    quantities = quantities_of(estimate.atoms, estimate.information)
+    is_known = estimate.status == Status.OK
+    return jax.tree.map(lambda q, a: np.where(is_known, q, np.nan)[:, None] + a, quantities, influence)
 
 
 def influence_of_rows(
@@ -50,17 +68,20 @@ def slopes_by_covariance(
     cov: Float[np.ndarray, "B D D"], dims: tuple[int, int, int], redundancy: Redundancy
 ) -> PIDQuantities:
     """Differentiate every quantity by the covariance, (B, D, D)."""
-    differentiate = partial(_differentiate, dims=dims, solve=measure_of(redundancy).solve)
+    solve, rank_cut = measure_of(redundancy).solve, redundancy.rank_cut
+    differentiate = partial(_differentiate, dims=dims, solve=solve, rank_cut=rank_cut)
     with double_precision(), one_blas_thread(cov.shape[-1]):
         # One after another, so that it is compiled once and not for every number of problems.
         each = [jax.tree.map(np.asarray, differentiate(one)) for one in cov]
     return jax.tree.map(lambda *slopes: np.stack(slopes), *each)
 
 
-@partial(jax.jit, static_argnames=("dims", "solve"))
-def _differentiate(cov: Float[Array, "D D"], *, dims: tuple[int, int, int], solve: Solve) -> PIDQuantities:
+@partial(jax.jit, static_argnames=("dims", "solve", "rank_cut"))
+def _differentiate(
+    cov: Float[Array, "D D"], *, dims: tuple[int, int, int], solve: Solve, rank_cut: float
+) -> PIDQuantities:
     def quantities(cov: Float[Array, "D D"]) -> PIDQuantities:
-        found = solve(whiten(JointGaussian(cov, dims), RANK_CUT))
+        found = solve(whiten(JointGaussian(cov, dims), rank_cut))
         return quantities_of(found.atoms, found.information)
 
     return jax.tree.map(lambda slope: 0.5 * (slope + slope.T), jax.jacrev(quantities)(cov))

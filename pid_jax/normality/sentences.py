@@ -17,6 +17,9 @@ ONE_SIDED = ("coordinate", "variable_skewness", "pair_skewness", "triple")
 # Smaller deviations are not worth a sentence, however certain: best-case errors of atoms are .01 to .03 nats, at
 # n = 5000. As a correlation of sizes it is r = 0.14, as kurtosis of one coordinate an excess of 0.7.
 SMALLEST_NATS = 0.01
+# What follows where variables are not Gaussian by themselves, and the remedy after maps of single coordinates.
+READS_LOW = "atoms may read low, and their intervals hold less often than their level"
+BEND_VARIABLES = "RealNVP() bends whole variables, and Auto() tells whether it helps"
 
 
 def find_significant(diagnostics: Diagnostics) -> Diagnostics:

@@ -10,6 +10,10 @@ from jaxtyping import Array, Float, Int
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.whitened import WhitenedGaussian
 
+# A share of less information than this many nats is not computed, in metrics, figures and on the page: estimation noise
+# is as large, so that the ratio says nothing.
+LEAST_INFORMATION = 0.01
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +64,8 @@ class PIDSolution:
             each source alone has finite information, the synergy is infinite and the other atoms are not; else all
             atoms are NaN. Where the matrix is no covariance every number is NaN.
         gap: Primal value minus closed form of the union information in nats, a certificate of the optimization; both
-            start from the whitened covariance, whose own rounding it does not see. NaN for measures that are defined
-            without an optimization.
+            start from the whitened covariance, whose own rounding it does not see. For `ICCS` the standard error
+            of its quadrature. NaN for closed forms without an optimization.
     """
 
     atoms: PIDAtoms

@@ -1,6 +1,6 @@
 """The redundancy measures that there are. Whoever lists, names or computes measures asks here."""
 
-from pid_jax.pid import broja, mmi
+from pid_jax.pid import broja, deficiency, dependency, geometry, mmi, surprisal
 from pid_jax.pid.measure import Measure, Redundancy
 from pid_jax.runtime.registry import add_record
 
@@ -39,5 +39,5 @@ def register(measure: Measure) -> None:
     add_record(MEASURES, measure, Measure, "MEASURES")
 
 
-for _measure in (broja.MEASURE, mmi.MEASURE):
-    register(_measure)
+for _file in (broja, mmi, dependency, geometry, surprisal, deficiency):
+    register(_file.MEASURE)

@@ -8,8 +8,9 @@ from pathlib import Path
 import xarray as xr
 from matplotlib.figure import Figure
 
-from pid_jax.plot import fingerprints, universes, verdicts
+from pid_jax.plot import claims_by_measure, fingerprints, universes, verdicts
 from pid_jax.plot.associations import plot_associations, shown_properties
+from pid_jax.plot.claims_by_measure import plot_claims_by_measure
 from pid_jax.plot.diagnostics import plot_diagnostics
 from pid_jax.plot.fingerprints import plot_fingerprints
 from pid_jax.plot.information import plot_information
@@ -83,6 +84,9 @@ def _has(*names: str, several: str = "") -> Callable[[xr.Dataset], bool]:
 KINDS = {
     "information": FigureKind(plot=plot_information, applies=is_about_answer, has_measure=True, says_target=True),
     "verdicts": FigureKind(plot=plot_verdicts, applies=_has(*verdicts.VARIABLES), of_model=False, says_target=True),
+    "claims-by-measure": FigureKind(
+        plot=plot_claims_by_measure, applies=_has(*claims_by_measure.VARIABLES), of_model=False
+    ),
     "universes": FigureKind(
         plot=plot_universes, applies=_has(*universes.VARIABLES, several="universe"), of_model=False
     ),

@@ -45,7 +45,7 @@ def plot_diagnostics(results: xr.Dataset, *, measure: str | None = None) -> Figu
 
     Args:
         results: one model of the dataset made by `pid_jax.study`.
-        measure: whose certificates and status are shown; those of BROJA if it was computed, else of the first.
+        measure: whose certificates and status are shown; those of the first if not given.
 
     Returns:
         A figure that is not registered anywhere.

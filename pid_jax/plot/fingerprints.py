@@ -8,17 +8,20 @@ from matplotlib.ticker import MaxNLocator
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 from scipy.spatial.distance import squareform
 
+from pid_jax.plot.chance import CHANCE_NOTE, chance_at_points, has_chance
 from pid_jax.plot.heat import add_color_bar, draw_heat
 from pid_jax.plot.lines import mark_empty
 from pid_jax.plot.quantities import atom_labels, check_results, names_of
 from pid_jax.plot.style import (
     AMOUNT_MAP,
     ATOM_STYLES,
+    BAND_OPACITY,
     TEXT_SIZE,
     TINY_TEXT_SIZE,
     TWO_COLUMN_INCHES,
     WINDOW_COLOR,
     add_legend,
+    add_note,
     figure_style,
     small_ticks,
 )
@@ -36,7 +39,8 @@ def plot_fingerprints(results: xr.Dataset) -> Figure:
     """Plot fingerprints beside the matrix of their distances: a row for every task and model in both.
 
     Rows are ordered so that similar ones stand together: average linkage, leaves as near to their neighbors as the tree
-    allows. Those without a fingerprint come last.
+    allows. Those without a fingerprint come last. Light bands are the range of 90 % of random systems of the same size,
+    spectra and information, where the dataset has it.
 
     Args:
         results: the dataset made by `pid_jax.study`, with metrics.
@@ -68,6 +72,7 @@ def plot_fingerprints(results: xr.Dataset) -> Figure:
         if count > _MOST_WITH_NUMBERS:
             add_color_bar(figure, mesh, panels[-1:], "percentage points")
         add_legend(figure, lines, list(atom_labels(results).values()))
+        add_note(figure, f"Light bands: shares of {CHANCE_NOTE}." if has_chance(results) else "")
     return figure
 
 
@@ -111,6 +116,10 @@ def _draw_point(axes: Axes, results: xr.Dataset, order: list[int], point: int) -
         value, lower, upper = (np.array([cell[name].values[row] for row in rows]) * 100 for name in VARIABLES[:3])
         y = np.arange(len(rows)) + 0.16 * (place - 1.5)
         reach = np.maximum([value - lower, upper - value], 0.0)
+        chance = chance_at_points(results, atom, point)
+        if chance is not None:
+            low, high = (100 * np.array([end[row] for row in rows]) for end in chance)
+            axes.hlines(y, low, high, color=style["color"], linewidth=3.2, alpha=BAND_OPACITY)
         axes.errorbar(value, y, xerr=reach, fmt="none", ecolor=style["color"], elinewidth=0.9)
         (line,) = axes.plot(value, y, color=style["color"], marker=style["marker"], linestyle="", markersize=2.6)
         lines.append(line)

@@ -46,7 +46,7 @@ def plot_information(results: xr.Dataset, *, measure: str | None = None, unit: s
 
     Args:
         results: one model of the dataset made by `pid_jax.study`.
-        measure: which measure to show; BROJA if it was computed, else the first.
+        measure: which measure to show; the first if not given.
         unit: "bits" or "nats".
 
     Returns:

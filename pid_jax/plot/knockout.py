@@ -50,7 +50,7 @@ def plot_knockout(results: xr.Dataset, *, measure: str | None = None, unit: str 
 
     Args:
         results: one model of the dataset made by `pid_jax.study`, with at least one condition after the baseline.
-        measure: which measure to show; BROJA if it was computed, else the first.
+        measure: which measure to show; the first if not given.
         unit: "bits" or "nats".
 
     Returns:
@@ -85,8 +85,7 @@ def plot_knockout(results: xr.Dataset, *, measure: str | None = None, unit: str 
                 panel_title(right, 2 * cuts + _LABEL_COLUMNS, title)
         names = atom_labels(results)
         add_legend(figure, [*lines, before], [*names.values(), "Total I₁₂", f"{names['unique_1']}, baseline"])
-        behind = f"Differences: {changes.attrs['behind']}." if "behind" in changes.attrs else ""
-        add_note(figure, " ".join(filter(None, (behind, left_out(results, places)))))
+        add_note(figure, left_out(results, places))
     return figure
 
 

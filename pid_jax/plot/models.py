@@ -15,6 +15,7 @@ from pid_jax.plot.quantities import (
     atom_labels,
     check_results,
     default_measure,
+    has_intervals,
     information_label,
     names_of,
 )
@@ -33,12 +34,12 @@ from pid_jax.plot.style import (
 def plot_models(results: xr.Dataset, *, measure: str | None = None, unit: str = "bits") -> Figure:
     """Lay the models' baselines over each other: a row for every task, a column for every atom.
 
-    Where replicates are known, lines are the tested atoms and bands come from the replicates; else both are those of
-    `measure`. Titles hold the correlation of trajectories over depth, with more than two models the least of a pair.
+    Bands are the intervals of the estimates, where there are any. Titles hold the correlation of trajectories over
+    depth, with more than two models the least of a pair.
 
     Args:
         results: the dataset made by `pid_jax.study`, with several models.
-        measure: which measure to show where there are no replicates; BROJA if it was computed, else the first.
+        measure: which measure to show; the first if not given.
         unit: "bits" or "nats".
 
     Returns:
@@ -52,7 +53,7 @@ def plot_models(results: xr.Dataset, *, measure: str | None = None, unit: str = 
     models = names_of(results, "model")
     if len(models) < 2:
         raise ValueError(f"results must hold several models, got {models}; plot one with plot_trajectories")
-    shown = baseline_with_bands(results, measure)
+    shown = results.isel(condition=0).sel(measure=measure)
     with figure_style():
         figure, panels = new_panels(results.sizes["task"], len(ATOMS), row_inches=1.5)
         for row, task in enumerate(results["task"].values):
@@ -71,36 +72,9 @@ def plot_models(results: xr.Dataset, *, measure: str | None = None, unit: str = 
         for axes in panels[-1]:
             axes.set_xlabel("depth (layer / last)")
         add_legend(figure, lines, models)
-        add_note(figure, f"Bands: {shown.attrs['bands']}." if shown.attrs["bands"] else "")
-    return figure
-
-
-def baseline_with_bands(results: xr.Dataset, measure: str) -> xr.Dataset:
-    """Choose what lines and bands are.
-
-    Args:
-        results: the dataset made by `pid_jax.study`.
-        measure: which measure to show where there are no replicates.
-
-    Returns:
-        Atoms of the baseline over model, task and layer in nats, with ends of intervals if any are known; the attribute
-        `bands` says what they are.
-    """
-    baseline = results.isel(condition=0)
-    if not all(f"{kind}_{atom}" in results for kind in ("tested", "replicate") for atom in ATOMS):
         level = 100 * float(results.attrs.get("interval_level", "nan"))
-        bands = f"{level:g} % intervals of each layer" if f"{ATOMS[0]}_lower" in results else ""
-        return baseline.sel(measure=measure).assign_attrs(bands=bands)
-    level = float(results.attrs["tested_level"])
-    tails, data = [(1 + level) / 2, (1 - level) / 2], {}
-    for atom in ATOMS:
-        value, drawn = baseline[f"tested_{atom}"], baseline[f"replicate_{atom}"]
-        # Replicates scatter around the tested value as it does around the truth; with a gap there is no interval.
-        far = drawn.astype(float).quantile(tails, "replicate", skipna=False)
-        lower, upper = (2 * value - far.isel(quantile=end, drop=True) for end in range(2))
-        data |= {atom: value, f"{atom}_lower": lower, f"{atom}_upper": upper}
-    bands = f"{100 * level:g} % intervals of each layer from {results.sizes['replicate']} replicates"
-    return xr.Dataset(data).assign_coords(depth=results["depth"]).assign_attrs(bands=bands)
+        add_note(figure, f"Bands: {level:g} % intervals of each layer." if has_intervals(results) else "")
+    return figure
 
 
 def _draw_model(axes: Axes, cell: xr.Dataset, atom: str, unit: str, place: int) -> Line2D:

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.decompose.result import ATOMS, INFORMATION
-from pid_jax.estimate.gaussianize import label_of
+from pid_jax.pid.atoms import LEAST_INFORMATION
 from pid_jax.pid.registry import MEASURES
 from pid_jax.study.conditions import WHOLE_WINDOW
 from pid_jax.study.results import about, cut_names
@@ -24,9 +24,6 @@ _OTHER_UNITS = {
 # Dimensions of the results of one model.
 CELLS = ("task", "condition", "measure", "layer")
 
-# A share is a ratio to I_12. Below a hundredth of a bit, estimation noise is as large as I_12 itself, and the
-# ratio says nothing; no share is given there.
-SMALLEST_TOTAL_BITS = 0.01
 # Columns of a figure that are readable.
 MOST_CONDITIONS = 4
 MOST_CUTS = 2
@@ -121,10 +118,8 @@ def entropy_of(results: xr.Dataset, unit: str) -> float:
 
 
 def default_measure(results: xr.Dataset) -> str:
-    """Name the measure to show if none is asked for: BROJA where it was computed, else the first one."""
-    measures = names_of(results, "measure")
-    preferred = next(iter(MEASURES))
-    return preferred if preferred in measures else measures[0]
+    """Name the measure to show if none is asked for: the first, which tests, metrics and verdicts are about."""
+    return names_of(results, "measure")[0]
 
 
 def measure_name(measure: str) -> str:
@@ -179,17 +174,14 @@ def tested_changes(results: xr.Dataset, measure: str) -> xr.Dataset | None:
         measure: the measure to be shown.
 
     Returns:
-        Differences over task, condition and layer in nats, with the name of the map that they were tested behind; None
-        if none of this measure were tested.
+        Differences over task, condition and layer in nats; None if none of this measure were tested.
     """
     if "difference" not in results or results.attrs.get("tested_measure") != measure:
         return None
     ends = {"": "difference", "_lower": "difference_lower", "_upper": "difference_upper"}
     quantities = names_of(results, "quantity")
-    behind = str(results.attrs.get("tested_by", ""))
     return xr.Dataset(
-        {name + end: results[full].sel(quantity=name, drop=True) for name in quantities for end, full in ends.items()},
-        attrs={"behind": label_of(behind)},
+        {name + end: results[full].sel(quantity=name, drop=True) for name in quantities for end, full in ends.items()}
     )
 
 
@@ -204,11 +196,12 @@ def shares_of_total(cell: xr.Dataset) -> dict[str, np.ndarray]:
         cell: atoms and `i_12` in nats, over any dimensions they have in common.
 
     Returns:
-        Percentages by atom; all NaN where an atom or I_12 is not known, or I_12 is below `SMALLEST_TOTAL_BITS`.
+        Percentages by atom; all NaN where an atom or I_12 is not known, or I_12 is below
+        `LEAST_INFORMATION`.
     """
     total = cell["i_12"].values.astype(float)
     complete = np.isfinite(sum(cell[atom].values for atom in ATOMS))
-    usable = complete & np.isfinite(total) & (total * PER_NAT["bits"] >= SMALLEST_TOTAL_BITS)
+    usable = complete & np.isfinite(total) & (total > LEAST_INFORMATION)
     divisor = np.where(usable, total, np.nan)
     return {atom: 100.0 * cell[atom].values / divisor for atom in ATOMS}
 

@@ -10,11 +10,12 @@ from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from pid_jax.pid.atoms import LEAST_INFORMATION
+from pid_jax.plot.chance import CHANCE_NOTE, draw_chance_in_stack, has_chance
 from pid_jax.plot.lines import accuracy_text, mark_empty, value_limits
 from pid_jax.plot.quantities import (
     ATOMS,
     PER_NAT,
-    SMALLEST_TOTAL_BITS,
     atom_labels,
     check_results,
     condition_labels,
@@ -51,9 +52,12 @@ def plot_shares(results: xr.Dataset, *, measure: str | None = None) -> Figure:
     much; nothing is clipped, and a remark says so. A layer without estimates, or with an I_12 too small to be divided
     by, has no bar. The line is I_12 itself, on the axis to the right. Conditions are chosen as in `plot_trajectories`.
 
+    By the measure that is tested, triangles in the bars of the baseline mark parts that are larger (upward) or smaller
+    (downward) than in the middle 90 % of random systems of the same size, spectra and information.
+
     Args:
         results: one model of the dataset made by `pid_jax.study`.
-        measure: which measure to show; BROJA if it was computed, else the first.
+        measure: which measure to show; the first if not given.
 
     Returns:
         A figure that is not registered anywhere.
@@ -77,13 +81,23 @@ def plot_shares(results: xr.Dataset, *, measure: str | None = None) -> Figure:
             for column, label in enumerate(conditions):
                 axes = panels[row, column]
                 cell = shown.isel(task=row, condition=column)
-                handles = _draw_stack(axes, cell)
+                handles, parts = _draw_stack(axes, cell)
+                if places[column] == 0 and _is_marked(results, measure):
+                    draw_chance_in_stack(axes, cell, parts)
                 total = _draw_total(axes, cell, 1.1 * largest_total or 1.0, limits, column == len(conditions) - 1)
                 panel_title(axes, len(conditions), label if row == 0 else "", accuracy_text(shown, row, column))
         labels = atom_labels(results)
         add_legend(figure, [*handles, total], [*(labels[atom] for atom in STACKING_ORDER), "Total I₁₂ (right axis)"])
-        add_note(figure, " ".join(filter(None, (_remark(shown), left_out(results, places)))))
+        marks = ""
+        if _is_marked(results, measure):
+            marks = f"△ larger, ▽ smaller than in the middle {CHANCE_NOTE} (baseline)."
+        add_note(figure, " ".join(filter(None, (_remark(shown), left_out(results, places), marks))))
     return figure
+
+
+def _is_marked(results: xr.Dataset, measure: str) -> bool:
+    """Return whether shares by this measure were compared with chance."""
+    return has_chance(results) and str(results.attrs.get("tested_measure", measure)) == measure
 
 
 def _share_limits(row: xr.Dataset) -> tuple[float, float]:
@@ -94,13 +108,16 @@ def _share_limits(row: xr.Dataset) -> tuple[float, float]:
     return (1.05 * float(below) if below < -_VISIBLE_SHARE else 0.0), max(100.0, 1.02 * float(above))
 
 
-def _draw_stack(axes: Axes, cell: xr.Dataset) -> list[BarContainer]:
-    """Stack shares."""
+def _draw_stack(axes: Axes, cell: xr.Dataset) -> tuple[list[BarContainer], dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """Stack shares, and return the bars, and lower ends and heights of the parts, NaN where there is none."""
     shares = shares_of_total(cell)
+    tops = np.cumsum([np.maximum(np.nan_to_num(shares[atom]), 0) for atom in STACKING_ORDER], axis=0)
+    bottoms = [np.zeros_like(tops[0]), *tops[:-1]]
+    parts = {atom: (bottom, shares[atom]) for atom, bottom in zip(STACKING_ORDER, bottoms, strict=True)}
     bars = stack_atoms(axes, cell["layer"].values, shares)
     if not np.isfinite(np.stack([*shares.values()])).any():
         mark_empty(axes, cell)
-    return bars
+    return bars, parts
 
 
 def stack_atoms(axes: Axes, layers: np.ndarray, values: Mapping[str, np.ndarray]) -> list[BarContainer]:
@@ -148,5 +165,5 @@ def _remark(shown: xr.Dataset) -> str:
     if np.nanmin(shares, initial=0.0) < -_VISIBLE_SHARE:
         remarks.append("Negative estimates are stacked below zero; the bar above zero exceeds 100 % by as much.")
     if not np.isfinite(shares).all():
-        remarks.append(f"No bar: atoms not available, or I₁₂ below {SMALLEST_TOTAL_BITS} bits.")
+        remarks.append(f"No bar: atoms not available, or I₁₂ below {LEAST_INFORMATION:g} nats.")
     return " ".join(remarks)

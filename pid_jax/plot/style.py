@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pid_jax.study.metrics.claims import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED
+from pid_jax.study.metrics.claims import CONTRADICTED, NOT_TESTABLE, SUPPORTED
 
 # Okabe and Ito (2008), "Color Universal Design": distinct under the common forms of color blindness.
 # Line style and marker repeat the distinction for black-and-white print.
@@ -35,7 +35,7 @@ SERIES_STYLES = (
 # Symbol and word repeat the distinction that the color makes.
 VERDICT_STYLES = {
     SUPPORTED: {"color": "#0072B2", "marker": "o", "symbol": "●"},
-    NOT_SUPPORTED: {"color": "#D55E00", "marker": "X", "symbol": "✖"},
+    CONTRADICTED: {"color": "#D55E00", "marker": "X", "symbol": "✖"},
     NOT_TESTABLE: {"color": "#6E6E6E", "marker": "D", "symbol": "◇"},
 }
 # Even in lightness, and told apart by color-blind readers: amounts, and differences around zero.

@@ -44,7 +44,7 @@ def plot_trajectories(results: xr.Dataset, *, measure: str | None = None, unit: 
 
     Args:
         results: one model of the dataset made by `pid_jax.study`.
-        measure: which measure to show; BROJA if it was computed, else the first.
+        measure: which measure to show; the first if not given.
         unit: "bits" or "nats".
 
     Returns:

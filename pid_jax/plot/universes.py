@@ -33,10 +33,11 @@ _BLOCK_INCHES, _FRAME_INCHES = 0.35, 1.05
 OWN_UNIVERSE = "this study"
 _CHARACTERS_OF_NAME = 24
 _CHARACTERS_OF_CLAIM = 17
+_MOST_CLAIMS = 5
 
 
 def plot_universes(results: xr.Dataset, *, unit: str = "bits") -> Figure:
-    """Plot what decides each claim under every choice: a block for every model, a column for every claim.
+    """Plot what decides each claim under every choice: a block for every model, a panel for every claim.
 
     Rows are universes: the first is the study itself, the others are named by what they change. Marks carry intervals;
     color and symbol tell the verdict.
@@ -57,23 +58,18 @@ def plot_universes(results: xr.Dataset, *, unit: str = "bits") -> Figure:
     lines = max(name.count("\n") for name in names) + 1
     row_inches = max(min(_ROW_INCHES, _TALLEST_BLOCK_INCHES / len(names)), _LINE_INCHES * lines + _LINE_GAP_INCHES)
     block = row_inches * len(names) + _BLOCK_INCHES
+    groups = [range(first, min(first + _MOST_CLAIMS, len(claims))) for first in range(0, len(claims), _MOST_CLAIMS)]
     with figure_style():
-        size = (TWO_COLUMN_INCHES, len(models) * block + _FRAME_INCHES)
+        size = (TWO_COLUMN_INCHES, len(groups) * len(models) * block + len(groups) * _FRAME_INCHES)
         figure = Figure(figsize=size, layout="constrained")
-        panels = figure.subplots(len(models), len(claims), sharex="col", squeeze=False)
-        for row, model in enumerate(models):
-            for column in range(len(claims)):
-                _draw_claim(panels[row, column], results.isel(model=row, claim=column), unit)
-            panels[row, 0].set_yticks(range(len(names)), names, fontsize=SMALL_TEXT_SIZE)
-            if len(models) > 1:
-                panels[row, 0].set_ylabel(wrap(model, int(block * 14)), fontsize=TEXT_SIZE)
-        for column, claim in enumerate(claims):
-            title = wrap(claim.replace("_", " "), _CHARACTERS_OF_CLAIM)
-            panels[0, column].set_title(title, fontsize=TEXT_SIZE)
-            factor_unit = in_unit(str(results["claim_unit"].values[column]), unit)[1]
-            panels[-1, column].set_xlabel(with_unit("value", factor_unit or "1"))
-            if not np.isfinite(results["universe_value"].isel(claim=column).values).any():
-                panels[-1, column].set_xticks([])
+        panels = figure.subplots(len(groups) * len(models), len(groups[0]), squeeze=False)
+        for number, group in enumerate(groups):
+            rows = panels[number * len(models) : (number + 1) * len(models)]
+            _draw_claims(rows, results.isel(claim=list(group)), unit)
+            for row, model in zip(rows, models, strict=True):
+                row[0].set_yticks(range(len(names)), names, fontsize=SMALL_TEXT_SIZE)
+                if len(models) > 1:
+                    row[0].set_ylabel(wrap(model, int(block * 14)), fontsize=TEXT_SIZE)
         handles = [Line2D([], [], **_look(verdict)) for verdict in VERDICT_STYLES]
         add_legend(figure, handles, list(VERDICT_STYLES))
         add_note(figure, f"{OWN_UNIVERSE.capitalize()}: {study_choices(results)}.")
@@ -103,6 +99,24 @@ def _look(verdict: str) -> dict:
         "linestyle": "",
         "markeredgewidth": 0.8,
     }
+
+
+def _draw_claims(panels: np.ndarray, results: xr.Dataset, unit: str) -> None:
+    """Draw some claims, a column each, in a row for every model; columns that are left over stay empty."""
+    for column, claim in enumerate(names_of(results, "claim")):
+        for row, axes in enumerate(panels[:, column]):
+            if row < len(panels) - 1:
+                axes.sharex(panels[-1, column])
+            _draw_claim(axes, results.isel(model=row, claim=column), unit)
+            axes.tick_params(labelbottom=row == len(panels) - 1)
+        title = wrap(claim.replace("_", " "), _CHARACTERS_OF_CLAIM)
+        panels[0, column].set_title(title, fontsize=TEXT_SIZE)
+        factor_unit = in_unit(str(results["claim_unit"].values[column]), unit)[1]
+        panels[-1, column].set_xlabel(with_unit("value", factor_unit or "1"))
+        if not np.isfinite(results["universe_value"].isel(claim=column).values).any():
+            panels[-1, column].set_xticks([])
+    for axes in panels[:, results.sizes["claim"] :].flat:
+        axes.set_axis_off()
 
 
 def _draw_claim(axes: Axes, claim: xr.Dataset, unit: str) -> None:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from pid_jax.reduce.pca import Basis, column_means, column_scales, make_basis, widest
+from pid_jax.reduce.pca import Basis, column_means, column_scales, count_kept, make_basis, total_variance, widest
 
 # A row that keeps less than this many rounding errors of its block's size after the projection holds nothing new.
 _EXHAUSTED = 1e4
@@ -34,6 +34,7 @@ def fit_basis_randomized(
     tolerance: float,
     restarts: int,
     standardize: bool = False,
+    variance: float | None = None,
 ) -> Basis:
     """Compute the leading principal components from a few products with the samples.
 
@@ -55,6 +56,7 @@ def fit_basis_randomized(
         tolerance: Largest bound on the angle, in radians, with which no restart is made.
         restarts: Most restarts.
         standardize: Whether columns count in units of their standard deviations.
+        variance: See `fit_basis`.
 
     Returns:
         The basis with its bound.
@@ -71,14 +73,15 @@ def fit_basis_randomized(
     scale = column_scales(centered, standardize)
     centered = centered / scale
     width = dim + oversample
-    wide = widest(samples.dtype)
+    wide, total = widest(samples.dtype), total_variance(centered)
     start_key, space_key = jax.random.split(key)
 
     def cycle(found: _Ritz) -> _Ritz:
         cycle_key = jax.random.fold_in(space_key, found.cycles)
         axes, values = _krylov_space(centered, found.scores, power_iterations + 1, cycle_key)
         axes, scores, variances = _ritz(axes, values, width)
-        sine = _sine_bound(centered, scores, axes, variances, dim, rank_cut)
+        rank = count_kept(variances[:dim], rank_cut, variance, total)
+        sine = _sine_bound(centered, scores, axes, variances, dim, rank)
         return _Ritz(scores, axes, variances, sine, found.sine, found.cycles + 1)
 
     def is_unfinished(found: _Ritz) -> Array:
@@ -94,9 +97,9 @@ def fit_basis_randomized(
         cycles=jnp.zeros((), int),
     )
     found = jax.lax.while_loop(is_unfinished, cycle, start)
-    return make_basis(
-        mean, scale, found.axes[:dim].T, found.variances[:dim], rank_cut, jnp.arcsin(jnp.minimum(found.sine, 1))
-    )
+    variances = found.variances[:dim]
+    rank, angle = count_kept(variances, rank_cut, variance, total), jnp.arcsin(jnp.minimum(found.sine, 1))
+    return make_basis(mean, scale, found.axes[:dim].T, variances, rank_cut, rank, angle)
 
 
 def _krylov_space(
@@ -152,9 +155,8 @@ def _sine_bound(
     axes: Float[Array, "b p"],
     variances: Float[Array, "b"],
     dim: int,
-    rank_cut: float,
+    rank: Int[Array, ""],
 ) -> Float[Array, ""]:
-    rank = (variances[:dim] > rank_cut * jnp.maximum(variances[0], 0)).sum()
     kept = (jnp.arange(dim) < rank)[:, None]
     inside = axes[:dim] * kept
     residual = (scores[:, :dim].T @ centered).astype(axes.dtype) / max(centered.shape[0] - 1, 1) * kept

@@ -66,7 +66,13 @@ class Reduced:
     discrete: DiscreteValues | None = None
 
 
-def fit_basis(samples: Float[Array, "n p"], dim: int, rank_cut: float, standardize: bool = False) -> Basis:
+def fit_basis(
+    samples: Float[Array, "n p"],
+    dim: int,
+    rank_cut: float,
+    standardize: bool = False,
+    variance: float | None = None,
+) -> Basis:
     """Compute the leading principal components exactly.
 
     By the eigendecomposition of the smaller of covariance (p x p) and Gram matrix (n x n), in the precision of the
@@ -77,12 +83,14 @@ def fit_basis(samples: Float[Array, "n p"], dim: int, rank_cut: float, standardi
     are, in their order and units: whatever their scales, none is lost, and ranks of them do not change under monotone
     maps of a column. Columns that nearly repeat others (`APART`) are rotated to their principal axes all the same, all
     in units of their standard deviations; what has at most `rank_cut` of the leading variance then is a repetition.
+    With a fraction of the variance to keep, columns are rotated like any others.
 
     Args:
         samples: One row a sample.
         dim: Components wanted, at most min(n, p).
         rank_cut: Components with at most this fraction of the leading variance are rounding noise and set to zero.
         standardize: Whether columns count in units of their standard deviations.
+        variance: Fraction of the variance beyond which no component is added; None adds all `dim`.
 
     Returns:
         The basis.
@@ -91,26 +99,33 @@ def fit_basis(samples: Float[Array, "n p"], dim: int, rank_cut: float, standardi
     mean = column_means(samples)
     centered = samples - mean
     if p <= n:
-        return basis_of_covariance(mean, centered.T @ centered / _freedom(n), dim, rank_cut, standardize)
+        return basis_of_covariance(mean, centered.T @ centered / _freedom(n), dim, rank_cut, standardize, variance)
     scale = column_scales(centered, standardize)
     centered = centered / scale
     variances, rows = _leading(centered @ centered.T / _freedom(n), dim)
     axes = centered.T @ rows
     axes = axes / jnp.maximum(jnp.linalg.norm(axes, axis=0), jnp.finfo(axes.dtype).tiny)
-    return make_basis(mean, scale, axes, variances, rank_cut, jnp.zeros((), samples.dtype))
+    rank = count_kept(variances, rank_cut, variance, total_variance(centered))
+    return make_basis(mean, scale, axes, variances, rank_cut, rank, jnp.zeros((), samples.dtype))
 
 
 def basis_of_covariance(
-    mean: Float[Array, "p"], cov: Float[Array, "p p"], dim: int, rank_cut: float, standardize: bool = False
+    mean: Float[Array, "p"],
+    cov: Float[Array, "p p"],
+    dim: int,
+    rank_cut: float,
+    standardize: bool = False,
+    variance: float | None = None,
 ) -> Basis:
     """Compute the leading principal components of samples with this mean and sample covariance; see `fit_basis`."""
     variances = jnp.diagonal(cov)
-    is_whole = dim == len(mean)
+    is_whole = dim == len(mean) and variance is None
     scale = _scale(variances, standardize or is_whole)
     # A column without variance has no correlation, and is a direction by itself.
     shape = cov / (scale[:, None] * scale) + jnp.diag(variances <= 0) * is_whole
     values, axes = _leading(shape, dim)
-    rotated = make_basis(mean, scale, axes, values, rank_cut, jnp.zeros((), cov.dtype))
+    rank = count_kept(values, rank_cut, variance, jnp.trace(shape))
+    rotated = make_basis(mean, scale, axes, values, rank_cut, rank, jnp.zeros((), cov.dtype))
     if not is_whole:
         return rotated
     kept = Basis(
@@ -137,23 +152,41 @@ def column_scales(centered: Float[Array, "n p"], is_standardized: bool) -> Float
     return _scale(variances, is_standardized).astype(centered.dtype)
 
 
+def count_kept(
+    variances: Float[Array, "d"], rank_cut: float, variance: float | None, total: Float[Array, ""]
+) -> Int[Array, ""]:
+    """Count the leading components that carry more than rounding noise and are needed for a fraction of the variance.
+
+    Args:
+        variances: Variances of components in descending order.
+        rank_cut: Fraction of the leading one up to which a component is rounding noise.
+        variance: Fraction of the total to keep; None keeps all components that are no noise.
+        total: Variance of all components, also those not found.
+    """
+    is_kept = variances > rank_cut * jnp.maximum(variances[0], 0)
+    if variance is not None:
+        is_kept &= jnp.cumsum(variances) - variances < variance * total
+    return is_kept.sum()
+
+
 def make_basis(
     mean: Float[Array, "p"],
     scale: Float[Array, "p"],
     axes: Float[Array, "p d"],
     variances: Float[Array, "d"],
     rank_cut: float,
+    rank: Int[Array, ""],
     angle: Float[Array, ""],
 ) -> Basis:
-    """Fix the signs of the axes and set those to zero that hold rounding noise only."""
-    keep = variances > rank_cut * jnp.maximum(variances[0], 0)
+    """Fix the signs of the axes and set those beyond the rank to zero."""
+    keep = jnp.arange(len(variances)) < rank
     largest = jnp.take_along_axis(axes, jnp.abs(axes).argmax(axis=0, keepdims=True), axis=0)
     return Basis(
         mean=mean,
         scale=scale,
         axes=axes * jnp.sign(largest) * keep / scale[:, None],
         variances=jnp.where(keep, variances, 0),
-        rank=keep.sum(),
+        rank=rank,
         rank_cut=jnp.asarray(rank_cut, variances.dtype),
         angle=angle,
     )

@@ -12,7 +12,14 @@ from jaxtyping import Array, Float
 from pid_jax.reduce.discrete import find_discrete
 from pid_jax.reduce.pca import Reduced, keep_all, project
 from pid_jax.reduce.prepare import SinglePrecision, scale_extremes
-from pid_jax.reduce.solve import describe_reduction, describe_scale, fit_reduction, is_exact
+from pid_jax.reduce.solve import (
+    describe_outliers,
+    describe_reduction,
+    describe_scale,
+    fit_reduction,
+    is_exact,
+    keeps_columns,
+)
 from pid_jax.runtime.devices import map_problems, over_devices
 from pid_jax.runtime.precision import double_precision
 from pid_jax.settings.estimate import PIDSpec, is_pca
@@ -41,16 +48,17 @@ def reduce_variable(
         key: A JAX random key.
         is_ranked: Whether coordinates are replaced by their ranks afterwards.
     """
-    is_kept = not is_pca(spec.reduction) or dim == array.shape[-1]
+    is_kept = keeps_columns(spec.reduction, dim, array.shape[-1])
     scaled, exponents = scale_extremes(array, is_kept)
     base = None if fitted_on is None else scale_extremes(fitted_on, is_kept)[0]
     reduced = _reduce_samples(scaled, base, dim, spec, key)
     if exponents is not None and is_ranked and not np.any(reduced.rounding):
         # Columns as they are: ranks need no squares, and scaling would lose small numbers next to huge ones.
         reduced, exponents = dataclasses.replace(reduced, scores=array.astype(np.float64)), None
-    notes = describe_reduction(name, array.shape[-1], reduced.rank, reduced.explained_variance, dim)
-    discrete = find_discrete(array)
-    return dataclasses.replace(reduced, discrete=discrete, notes=(*describe_scale(name, exponents), *notes))
+    fraction = spec.reduction.variance if is_pca(spec.reduction) else None
+    notes = describe_reduction(name, array.shape[-1], reduced.rank, reduced.explained_variance, dim, fraction)
+    notes = (*describe_scale(name, exponents), *notes, *describe_outliers(name, scaled, dim, spec.reduction))
+    return dataclasses.replace(reduced, discrete=find_discrete(array), notes=notes)
 
 
 def _reduce_samples(flat: np.ndarray, base: np.ndarray | None, dim: int, spec: PIDSpec, key: jax.Array) -> Reduced:

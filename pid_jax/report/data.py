@@ -49,7 +49,7 @@ def data_block(results: xr.Dataset) -> str:
         "labels": _labels(results),
         "attributes": {
             name: str(results.attrs.get(name, default))
-            for name, default in (("tested_by", ""), ("tested_measure", ""), ("tested_level", "0.95"))
+            for name, default in (("tested_measure", ""), ("tested_level", "0.95"))
         }
         | {"default_measure": default_measure(results)}
         | {"about": about(results), "target": str(results.attrs.get("target", "final-norm"))},

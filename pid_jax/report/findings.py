@@ -45,10 +45,19 @@ def summarize_task(task: xr.Dataset, measure: str) -> dict:
         "briefly_at": int(layers[below.argmax()]) if below.any() else None,
         "total": float(end["i_12"]) * PER_NAT["bits"],
         "shares": shares if np.isfinite(sum(shares.values())) else None,
+        "positions": _positions(end),
         "last_layer": int(layers[-1]),
         "accuracy": float(task["accuracy"].values[0]),
         "cuts": [_summarize_cut(cell, place, threshold) for place in there],
     }
+
+
+def _positions(end: xr.Dataset) -> dict[str, float]:
+    """Read the percentile of every share among random systems, or tables, in percent; empty if they are unknown."""
+    if "share_percentile" not in end:
+        return {}
+    found = {str(atom): 100 * float(end["share_percentile"].sel(share=atom)) for atom in end["share"].values}
+    return found if np.isfinite([*found.values()]).all() else {}
 
 
 def _ends(cell: xr.Dataset, layer: int) -> tuple[float, float]:

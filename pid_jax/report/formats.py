@@ -1,5 +1,6 @@
 """Numbers as a reader sees them: a fixed count of decimals, a true minus sign, a dash where there is none."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -7,6 +8,8 @@ import numpy as np
 from pid_jax.plot.quantities import PER_NAT
 
 MISSING = "–"
+# Marks of what holds, what does not, and what nobody knows.
+HOLDS, FAILS, OPEN = "✓", "✗", "○"
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -62,3 +65,8 @@ def joined(words: Sequence[str]) -> str:
 def counted(count: int, noun: str) -> str:
     """Write a count with its noun: "1 cut", "2 cuts"."""
     return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def typeset(text: str) -> str:
+    """Write minus signs and I_12 of a sentence as the rest of the page does."""
+    return re.sub(r"(?<![\w.)])-(?=\d)", "−", text).replace("I_12", "I₁₂")

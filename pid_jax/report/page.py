@@ -28,17 +28,23 @@ from pid_jax.plot.quantities import (
 )
 from pid_jax.plot.universes import study_choices
 from pid_jax.report import formats
+from pid_jax.report.by_measure import measure_tables
 from pid_jax.report.data import data_block, in_script
 from pid_jax.report.decision import decision_page
 from pid_jax.report.diagnostics import diagnostics, flatten, read_json
+from pid_jax.report.lead import lead
+from pid_jax.report.paper import paper_page
 from pid_jax.report.questions import question_rows
 from pid_jax.report.summary import limits, summarize
-from pid_jax.report.verdicts import claims, headline
+from pid_jax.report.verdicts import claims, headline, marks
 from pid_jax.runtime.files import write_text
+from pid_jax.study.by_measure import NAMES
 from pid_jax.study.conditions import WHOLE_WINDOW
 from pid_jax.study.results import PREDICTIONS, about, cut_names, is_about_answer, one_model
 
 _NEEDED = (*ATOMS, *INFORMATION, "accuracy", "n_samples", "answer_entropy", "majority_rate", "status", "gap", "cell")
+# With more models, what is said of each is folded, and charts have a row for each.
+MOST_MODELS = 6
 # What the claims are about is the first of the cuts.
 FIRST_EDGES = "image-question"
 _HERE = Path(__file__).parent
@@ -66,6 +72,7 @@ def write_report(
     *,
     questions: xr.Dataset | None = None,
     decision: xr.Dataset | None = None,
+    paper: xr.Dataset | None = None,
 ) -> Path:
     """Write a study as one HTML page that needs nothing else and asks for nothing from the network.
 
@@ -76,6 +83,7 @@ def write_report(
         path: Where to write; the page appears there only when it is complete.
         questions: The dataset of single questions of an answer, if there is one.
         decision: The dataset of the models' own decisions, if there is one.
+        paper: What the settings of arXiv 2602.15580 find, if they were asked for.
 
     Returns:
         The path.
@@ -98,12 +106,13 @@ def write_report(
         number=formats.number, bits=formats.bits, percent=formats.percent, counted=formats.counted
     )
     context = _context([for_page(one) for one in studies], questions, decision)
+    context["paper"] = None if paper is None else paper_page(paper, studies)
     write_text(path, environment.get_template("page.html.j2").render(context))
     return path
 
 
 def for_page(results: xr.Dataset) -> xr.Dataset:
-    """Leave out replicates, which are not shown, and put the conditions in the order of the page.
+    """Leave out replicates and atoms by compared measures, which are not shown, and order the conditions for the page.
 
     The baseline stands first; then come the cuts, one set of edges after the other, each with the window "all" first
     and the others by their first block. Without the coordinates that say where was cut, the order stays. Conditions of
@@ -113,6 +122,7 @@ def for_page(results: xr.Dataset) -> xr.Dataset:
         results: The dataset made by `pid_jax.study`.
     """
     kept = results.drop_vars([name for name, values in results.variables.items() if "replicate" in values.dims])
+    kept = kept.drop_vars(NAMES, errors="ignore")
     kept = kept.assign_coords(edges=("condition", cut_names(kept)))
     if not all(name in kept.coords for name in ("window", "cut_first", "cut_last")):
         return kept
@@ -149,8 +159,10 @@ def _context(
         "targets": targets,
         "states": [one for one in targets if not one["is_answer"]],
         "answers": [one for one in targets if one["is_answer"]],
+        "lead": lead(results),
         "names": atom_labels(results),
-        "models": [str(name) for name in results["model"].values],
+        "models": (models := [str(name) for name in results["model"].values]),
+        "is_many": len(models) > MOST_MODELS,
         "tasks": [str(name) for name in results["task"].values],
         "conditions": condition_labels(results),
         "remarks": [(measures[name], remark) for name, remark in remarks.items() if remark],
@@ -159,8 +171,10 @@ def _context(
         "properties": property_labels(results),
         "has_cuts": results.sizes["condition"] > 1,
         "study_choices": next((study_choices(one) for one in studies if "universe" in one.coords), ""),
-        "claims": claims(*studies),
-        "has_others": any(row["others"] for claim in claims(*studies) for row in claim["rows"]),
+        "claims": (judged := claims(*studies)),
+        "has_others": any(row["others"] for claim in judged for row in claim["rows"]),
+        "has_measures": any(row["measures"] for claim in judged for row in claim["rows"]),
+        "measure_tables": measure_tables(*studies),
         "samples": _samples(results),
         "accuracies": _accuracies(results),
         "questions": None if questions is None else question_rows(questions, _of_answer(studies), decision),
@@ -179,7 +193,6 @@ def _of_answer(studies: Sequence[xr.Dataset]) -> xr.Dataset:
 
 def _of_target(results: xr.Dataset) -> dict[str, object]:
     """Collect what the template shows of one target."""
-    tested = str(results.attrs.get("tested_by") or "")
     return {
         "about": about(results),
         "name": str(results.attrs.get("target", "final-norm")),
@@ -188,10 +201,11 @@ def _of_target(results: xr.Dataset) -> dict[str, object]:
         "level": formats.number(100 * float(results.attrs.get("interval_level", 0.95)), 0),
         "measure": measure_name(default_measure(results)),
         "has_intervals": has_intervals(results),
-        "tested": f"from {tested}" if tested == PREDICTIONS else f"with the {label_of(tested, 'an unknown map')}",
+        "estimator": _estimator(results),
         "summaries": summarize(results),
         "limits": limits(results),
         "headline": headline(results),
+        "marks": marks(results),
         "excerpts": _excerpts(results),
         "diagnostics": diagnostics(results),
         "entropies": _entropies(results),
@@ -213,9 +227,16 @@ def _entropies(results: xr.Dataset) -> list[dict]:
 
 
 def _maps(results: xr.Dataset) -> list[str]:
-    """Name the Gaussianizers of the atoms and of what is tested, each once."""
-    names = [*names_of(results, "gaussianizer")] if "gaussianizer" in results.coords else []
-    return list(dict.fromkeys(label_of(name) for name in (*names, str(results.attrs.get("tested_by", ""))) if name))
+    """Name the Gaussianizers of the estimate and of what is compared with it."""
+    return [label_of(name) for name in names_of(results, "gaussianizer")] if "gaussianizer" in results.coords else []
+
+
+def _estimator(results: xr.Dataset) -> str:
+    """Name what all numbers about a target come from."""
+    name, measure = str(results.attrs.get("estimator", "")), measure_name(default_measure(results))
+    if name == PREDICTIONS:
+        return f"{measure}, from {PREDICTIONS} of the answer"
+    return f"Gaussian {measure}, with the {label_of(name, 'unknown Gaussianizer')}"
 
 
 @functools.cache

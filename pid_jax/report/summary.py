@@ -137,9 +137,22 @@ def last_layer_sentence(tasks: list[dict], v: str, l: str) -> str:  # noqa: E741
         f"{share['synergy']}\u00a0% only from both together (synergistic)"
     )
     text += f"; ranges are over {counted(len(known), 'task')}." if len(known) > 1 else "."
+    text += _position_sentence([t["positions"] for t in known if t.get("positions")], v, l)
     if min(min(t["shares"].values()) for t in known) < -0.5:
         text += " A share below zero is estimation error; it means “none found”."
     return text
+
+
+def _position_sentence(positions: list[dict[str, float]], v: str, l: str) -> str:  # noqa: E741
+    """Return a sentence on where shares lie among random systems of the same information; "" if none is known."""
+    if not positions:
+        return ""
+    place = {atom: value_range((one[atom] for one in positions), 0) for atom in positions[0]}
+    return (
+        f" Of random systems with as much information, {place['redundancy']}\u00a0% have a smaller redundant share, "
+        f"{place['unique_1']}\u00a0% a smaller share only from {v}, {place['unique_2']}\u00a0% only from {l}, and "
+        f"{place['synergy']}\u00a0% a smaller synergistic one."
+    )
 
 
 def cut_sentence(cuts: list[dict], v: str) -> str:

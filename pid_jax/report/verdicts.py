@@ -1,14 +1,16 @@
 """The claims as rows of a table: what was claimed, when it counts as supported, and what was found in every model."""
 
-import re
+from collections.abc import Iterable
 
 import xarray as xr
 
-from pid_jax.report.formats import counted, interval, joined, with_unit
-from pid_jax.study.metrics.claims import NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED
+from pid_jax.report.by_measure import agreement
+from pid_jax.report.formats import FAILS, HOLDS, OPEN, counted, interval, joined, typeset, with_unit
+from pid_jax.study.metrics.claims import CONTRADICTED, NOT_TESTABLE, SUPPORTED
 from pid_jax.study.results import about
 
-SYMBOLS = {SUPPORTED: "✓", NOT_SUPPORTED: "✗", NOT_TESTABLE: "○"}
+_SAID = {CONTRADICTED: "contradicted by the data"}
+SYMBOLS = {SUPPORTED: HOLDS, CONTRADICTED: FAILS, NOT_TESTABLE: OPEN}
 
 
 def claims(*studies: xr.Dataset) -> list[dict]:
@@ -25,12 +27,13 @@ def claims(*studies: xr.Dataset) -> list[dict]:
     for results in judged:
         for place in range(results.sizes["claim"]):
             of = results.isel(claim=place)
-            texts = {"text": str(of["claim_text"].item()), "criterion": _typeset(str(of["criterion"].item()))}
+            texts = {"text": typeset(str(of["claim_text"].item())), "criterion": typeset(str(of["criterion"].item()))}
             listed = found.setdefault(texts["text"], texts | {"rows": []})
             listed["rows"] += [_row(of.isel(model=m)) for m in range(results.sizes["model"])]
     models = list(dict.fromkeys(str(name) for one in judged for name in one["model"].values))
     for listed in found.values():
         listed["rows"].sort(key=lambda row: models.index(row["model"]))
+        listed["counts"] = count_verdicts(row["verdict"] for row in listed["rows"])
     return [*found.values()]
 
 
@@ -41,21 +44,17 @@ def _row(cell: xr.Dataset) -> dict[str, str]:
         "about": about(cell),
         "verdict": verdict,
         "symbol": SYMBOLS.get(verdict, "?"),
-        "kind": verdict.replace(" ", "-"),
+        "kind": _kind(verdict),
         "value": with_unit(float(cell["claim_value"]), unit),
         "interval": interval(float(cell["claim_lower"]), float(cell["claim_upper"]), unit),
-        "reason": _typeset(str(cell["reason"].item())),
+        "reason": typeset(str(cell["reason"].item())),
         "others": "",
+        "measures": agreement(cell),
     }
     if "universe_verdict" in cell:
         others = cell["universe_verdict"].values.astype(str)[1:]
         row["others"] = f"{int((others == verdict).sum())} of {len(others)}" if len(others) else ""
     return row
-
-
-def _typeset(text: str) -> str:
-    """Write minus signs and I_12 as the rest of the page does."""
-    return re.sub(r"(?<![\w.)])-(?=\d)", "−", text).replace("I_12", "I₁₂")
 
 
 def headline(results: xr.Dataset) -> list[str]:
@@ -66,8 +65,35 @@ def headline(results: xr.Dataset) -> list[str]:
     for name, verdicts in zip(
         results["model"].values, results["verdict"].transpose("model", "claim").values, strict=True
     ):
-        of = [str(v) for v in verdicts]
-        parts = [f"{of.count(kind)} {'is' if of.count(kind) == 1 else 'are'} {kind}" for kind in SYMBOLS if kind in of]
         by = f", by information about {about(results)}" if "target" in results.attrs else ""
-        said.append(f"{name}: of {counted(len(of), 'claim')} examined{by}, {joined(parts)}.")
+        said.append(f"{name}: of {counted(len(verdicts), 'claim')} examined{by}, {count_verdicts(verdicts)}.")
     return said
+
+
+def marks(results: xr.Dataset) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Mark every verdict of every model.
+
+    Returns:
+        The text of each claim with a mark and a kind for each model; empty if there are no verdicts.
+    """
+    if "verdict" not in results:
+        return []
+    verdicts = results["verdict"].transpose("claim", "model").values.astype(str)
+    rows = [[(SYMBOLS.get(one, "?"), _kind(one)) for one in row] for row in verdicts]
+    return list(zip([typeset(str(text)) for text in results["claim_text"].values], rows, strict=True))
+
+
+def _kind(verdict: str) -> str:
+    return verdict.replace(" ", "-")
+
+
+def count_verdicts(verdicts: Iterable[object]) -> str:
+    """Write how many verdicts there are of each kind: "2 are supported and 1 is contradicted by the data"."""
+    of = [str(one) for one in verdicts]
+    return joined(
+        [
+            f"{of.count(kind)} {'is' if of.count(kind) == 1 else 'are'} {_SAID.get(kind, kind)}"
+            for kind in SYMBOLS
+            if kind in of
+        ]
+    )

@@ -10,7 +10,7 @@ from pid_jax.pid.broja import BROJA
 from pid_jax.pid.measure import Redundancy
 from pid_jax.pid.registry import MEASURES, measure_of
 from pid_jax.runtime.by_type import by_type
-from pid_jax.runtime.checks import check_fraction, check_positive_int
+from pid_jax.runtime.checks import check_between, check_fraction, check_positive_int
 from pid_jax.settings.gaussianize import FLOW_SETTINGS, Copula, Gaussianizer, check_gaussianizer
 
 
@@ -54,6 +54,10 @@ class PCA:
     Attributes:
         dim: Components kept: one number for all, or (source_1, source_2, target). A variable of lower rank keeps
             its rank; the result reports both.
+        variance: Fraction of the variance to keep, such as 0.95: of every variable the fewest components that hold it,
+            and `dim` at most. Their number, `rank` of the result, then differs between problems; in a study all layers
+            of a task keep as many as the layer that needs most. Components are rotated also where there are no more
+            columns than `dim`. None keeps `dim` components.
         rank_cut: Components with at most this fraction of the leading variance count as rounding noise. The default
             is a relative amplitude of 1e-5, above the noise of states computed in float32.
         standardize: Whether columns count in units of their standard deviations. It is wise where columns have
@@ -64,6 +68,7 @@ class PCA:
     """
 
     dim: int | tuple[int, int, int] = 16
+    variance: float | None = None
     rank_cut: float = 1e-10
     standardize: bool = False
     solver: Solver = field(default_factory=Randomized)
@@ -78,6 +83,8 @@ class PCA:
             )
         for value in dims:
             check_positive_int("PCA(dim=...)", value)
+        if self.variance is not None:
+            check_between("PCA(variance=...)", self.variance, 0, 1)
         check_fraction("PCA(rank_cut=...)", self.rank_cut)
         if not isinstance(self.standardize, bool):
             raise TypeError(f"PCA(standardize=...) needs True or False, got {self.standardize!r}.")

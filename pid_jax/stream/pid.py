@@ -20,7 +20,7 @@ from pid_jax.gaussian.condition import note_conditions
 from pid_jax.gaussian.joint import block_slices
 from pid_jax.reduce.discrete import DiscreteTally
 from pid_jax.reduce.pca import Basis, basis_of_covariance
-from pid_jax.reduce.solve import cut_of, describe_reduction
+from pid_jax.reduce.solve import cut_of, describe_reduction, keeps_columns
 from pid_jax.runtime.checks import (
     check_enough_samples,
     check_key,
@@ -178,7 +178,7 @@ def _moments_of_scores(blocks: Iterable[Block], spec: PIDSpec, threads: int) -> 
         units = _powers_of_2(np.diagonal(found[0].cov))
         full: dict[str, Any] = {"explained_variance": np.ones(3), "rank": np.array(raw)}
         return _Scores(samples=samples, dims=dims, cov=found[0].in_units(units).cov, units=units, **full)
-    units = [_units_of(one, dim == len(one.mean)) for one, dim in zip(marginals, dims, strict=True)]
+    units = [_units_of(x, keeps_columns(spec.reduction, d, len(x.mean))) for x, d in zip(marginals, dims, strict=True)]
     joint = found[0].in_units(np.concatenate(units)) if is_joint else None
     each = [one.in_units(unit) for one, unit in zip(marginals, units, strict=True)]
     bases = [_basis(one, dim, spec.reduction) for one, dim in zip(each, dims, strict=True)]
@@ -191,7 +191,7 @@ def _moments_of_scores(blocks: Iterable[Block], spec: PIDSpec, threads: int) -> 
     totals = [float((np.diagonal(one.cov) / basis.scale**2).sum()) for one, basis in zip(each, bases, strict=True)]
     kept = _keep(dims, (cov + cov.T) / 2, totals, bases)
     facts = zip(VARIABLES, raw, kept["rank"], kept["explained_variance"], dims, strict=True)
-    notes = tuple(note for fact in facts for note in describe_reduction(*fact))
+    notes = tuple(note for fact in facts for note in describe_reduction(*fact, spec.reduction.variance))
     own = np.concatenate([_units_of_scores(unit, basis) for unit, basis in zip(units, bases, strict=True)])
     return _Scores(samples=samples, dims=dims, units=own, notes=notes, **kept)
 
@@ -269,11 +269,12 @@ def _plan(raw: Sequence[int], block_bytes: int, spec: PIDSpec, threads: int, is_
 def _basis(moments: Moments, dim: int, spec: PCA) -> Basis:
     cut = cut_of(spec, dim, len(moments.mean))
     with double_precision(), one_blas_thread(len(moments.mean)):
-        found = _basis_of_covariance(moments.mean, moments.cov, dim=dim, rank_cut=cut, standardize=spec.standardize)
+        options = {"dim": dim, "standardize": spec.standardize, "variance": spec.variance}
+        found = _basis_of_covariance(moments.mean, moments.cov, rank_cut=cut, **options)
         return jax.tree.map(np.asarray, found)
 
 
-_basis_of_covariance = jax.jit(basis_of_covariance, static_argnames=("dim", "standardize"))
+_basis_of_covariance = jax.jit(basis_of_covariance, static_argnames=("dim", "standardize", "variance"))
 
 
 def _is_well_known(basis: Basis) -> bool:

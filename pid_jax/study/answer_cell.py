@@ -18,10 +18,12 @@ from pid_jax.decompose.result import ATOMS, INFORMATION
 from pid_jax.discrete.measures import CLASS_MEASURES, class_measure_of, takes_samples
 from pid_jax.gaussian.status import Status
 from pid_jax.inference.multiplicity import family_wise_by_maximum
+from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.pid.measure import Redundancy
 from pid_jax.pid.registry import MEASURES, measure_of
 from pid_jax.runtime.progress import Progress
-from pid_jax.study.cell import NATS, ONE, accuracy_of
+from pid_jax.study.cell import NATS, ONE, accuracy_of, replicates_of
+from pid_jax.study.null_spectra import class_probabilities
 from pid_jax.study.scores import Scores
 from pid_jax.study.spec import StudySpec
 
@@ -77,9 +79,9 @@ def solve_answers(cell: AnswerData, spec: StudySpec, key: jax.Array, progress: P
     data = _estimated(found, by_measure, cell) | accuracy_of(cell.answered, cell.weights)
     data["findings"] = ((), json.dumps([*cell.notes, *found.notes, *_left_out(spec.measures)]))
     weights = cell.weights[:, kept]
-    if spec.tested is not None:
-        data |= _tested(by_measure[0], weights) | _added(found)
-    data |= _pointwise(by_measure[0], kept, len(cell.codes))
+    if spec.is_tested:
+        data |= replicates_of(_drawn(by_measure[0], weights)) | _added(found)
+    data |= _pointwise(by_measure[0], kept, len(cell.codes)) | class_probabilities(cell.codes[kept])
     names = {"measure": [measure_of(one).name for one in measures], "predictor": list(PREDICTORS)}
     return xr.Dataset(data, coords=names | {"at": list(KEPT_LAYERS)})
 
@@ -142,21 +144,17 @@ def _estimated(found: CategoricalPID, by_measure: Sequence[CategoricalPID], cell
     return data
 
 
-def _tested(found: CategoricalPID, weights: np.ndarray) -> dict[str, Any]:
-    """Average the shares of samples with the weights of every replicate.
+def _drawn(found: CategoricalPID, weights: np.ndarray) -> PIDAtoms:
+    """Average the shares of samples with the weights of every replicate (layers, replicates), around the estimate.
 
     The shares are what each sample contributes to first order, so that this is how the atoms scatter.
     """
     scaled = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-300)
-    data: dict[str, Any] = {}
+    drawn = {}
     for name in ATOMS:
-        each = getattr(found.pointwise, name)
-        value = each.mean(axis=-1)
-        drawn = each @ scaled.T
-        drawn += (value - drawn.mean(axis=-1))[:, None]
-        data[f"tested_{name}"] = ("layer", value, NATS)
-        data[f"replicate_{name}"] = (("layer", "replicate"), drawn.astype(np.float32), NATS)
-    return data
+        average = getattr(found.pointwise, name) @ scaled.T
+        drawn[name] = average + (getattr(found.atoms, name) - average.mean(axis=-1))[:, None]
+    return PIDAtoms(**drawn)
 
 
 def _added(found: CategoricalPID) -> dict[str, Any]:

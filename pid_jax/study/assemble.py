@@ -33,7 +33,7 @@ from pid_jax.study.spec import StudySpec, target_name
 ABSENT, DONE, FAILED = "absent", "done", "failed"
 _CELL = ("model", "task", "condition")
 # Dimensions with names; and those of single samples, which `questions` has.
-_NAMED, _OF_SAMPLES = ("measure", "gaussianizer", "predictor"), ("sample", "at")
+_NAMED, _OF_SAMPLES = ("measure", "gaussianizer", "predictor", "compared_measure"), ("sample", "at")
 _UNITS = {"n_samples": "1", "answer_entropy": "nats", "majority_rate": "1"}
 
 
@@ -63,7 +63,7 @@ def assemble(
     data = _stack(found, names)
     data = data.assign(_states(cells, names)).assign(_answers(tasks, names))
     data = data.assign_coords(names | _describe(models, names["condition"], data["layer"].values))
-    if "tested_redundancy" in data:
+    if "replicate_redundancy" in data:
         data = add_differences(data)
     return data.assign_attrs(_attributes(models, spec, problems))
 
@@ -76,10 +76,11 @@ def _stack(cells: Mapping[Place, xr.Dataset], names: Mapping[str, list[str]]) ->
     sizes = {**one.sizes, "layer": len(layers)}
     coordinates: dict[str, Any] = {name: one[name].values.astype(str) for name in _NAMED if name in one.coords}
     coordinates |= {"layer": layers}
-    if "direction" in one.sizes:
-        sizes["direction"] = max(cell.sizes["direction"] for cell in cells.values())
-        coordinates["direction"] = np.arange(sizes["direction"])
-    if "source" in {dim for cell in cells.values() for dim in cell.dims}:
+    every = {dim for cell in cells.values() for dim in cell.dims}
+    for dim in (dim for dim in ("direction", "source_direction") if dim in every):
+        sizes[dim] = max(cell.sizes.get(dim, 0) for cell in cells.values())
+        coordinates[dim] = np.arange(sizes[dim])
+    if "source" in every:
         coordinates["source"], sizes["source"] = ["source_1", "source_2"], 2
     shape = tuple(len(names[dim]) for dim in _CELL)
     variables: dict[str, tuple[tuple[str, ...], np.ndarray, dict]] = {}
@@ -170,7 +171,7 @@ def _attributes(models: Sequence[StudyModel], spec: StudySpec, problems: Sequenc
         "target": target_name(spec.target),
         "target_label": spec.target.label,
         "dataset": ", ".join(sorted(readers)),
-        **_kind_of_intervals(spec),
+        **_describe_estimate(spec),
         "tested_measure": measure_of(_measures(spec)[0]).name,
         "tested_level": str(LEVEL),
         "reduction": (
@@ -188,18 +189,24 @@ def _measures(spec: StudySpec) -> Sequence[Redundancy]:
     return usable_measures(spec.measures) if isinstance(spec.target, Answer) else spec.measures
 
 
-def _kind_of_intervals(spec: StudySpec) -> dict[str, str]:
-    """Return level and kind of the intervals of estimates, and what is tested."""
+def _describe_estimate(spec: StudySpec) -> dict[str, str]:
+    """Return level and kind of the intervals of estimates, and what all numbers are estimated with."""
     if isinstance(spec.target, Answer):
         return {
             "interval_level": str(spec.level),
             "interval_kind": "scatter of samples, what classifiers had left to learn, and the certified width",
-            "tested_by": "" if spec.tested is None else PREDICTIONS,
+            "estimator": PREDICTIONS,
+        }
+    if spec.pairwise:
+        return {
+            "interval_level": str(spec.level),
+            "interval_kind": "none: three flows have no joint covariance",
+            "estimator": "a flow for each information",
         }
     return {
         "interval_level": str(spec.level),
         "interval_kind": "sampling of the covariance; with flows also what the fit may have missed",
-        "tested_by": "" if spec.tested_map is None else type(spec.tested_map).__name__,
+        "estimator": type(spec.pid.gaussianize).__name__,
     }
 
 
@@ -207,12 +214,13 @@ def add_differences(results: xr.Dataset) -> xr.Dataset:
     """Add differences to the baseline with intervals and p-values, those also adjusted for all layers of a row.
 
     Args:
-        results: Cells of a study with `tested_*` and `replicate_*`; the baseline is the first condition.
+        results: Cells of a study with `replicate_*`; the baseline is the first condition.
 
     Returns:
         The same with `difference` and what belongs to it; NaN for the baseline itself.
     """
-    values = _quantities({name: results[f"tested_{name}"].values for name in ATOMS})
+    first = results.isel(measure=0)
+    values = _quantities({name: first[name].values for name in ATOMS})
     drawn = _quantities({name: results[f"replicate_{name}"].values.astype(np.float64) for name in ATOMS})
     difference = without_rounding(values - values[:, :, :1])
     scatter = drawn - drawn[:, :, :1]

@@ -30,7 +30,7 @@ _PACKAGES = ("pid_jax", "jax", "jaxlib", "numpy", "scipy", "xarray", "distrax", 
 _COMPUTING = ("pid_jax.study.make",)
 _DECIDING = ("pid_jax.study.decide",)
 # Settings that decide which samples there are, and those are hashed; and settings of one kind of target alone.
-_CHOOSING, _ONLY_ANSWERS, _ONLY_STATES = ("tasks", "keep"), ("categorical",), ("compared",)
+_CHOOSING, _ONLY_ANSWERS, _ONLY_STATES = ("tasks", "keep"), ("categorical",), ("compared", "compared_measures")
 _CHECKSUM = hashlib.sha256
 _ENGINE = "scipy"
 
@@ -211,13 +211,13 @@ def _describe_records(spec: StudySpec) -> dict[str, dict[str, Any]]:
     They may be defined outside of this package, and change while its code stays.
     """
     found = {}
-    for measure in map(measure_of, spec.measures):
+    for measure in map(measure_of, dict.fromkeys((*spec.measures, *spec.claim_measures))):
         parts = {"settings": measure.settings, "solve": measure.solve}
         parts |= {"unique": measure.unique, "calibrate": measure.calibrate}
         found[f"measure {measure.name!r}"] = {
             name: describe_definition(part) for name, part in parts.items() if part is not None
         }
-    for record in (record_of(way) for way in (*spec.ways, spec.tested_map) if way is not None):
+    for record in map(record_of, spec.ways):
         parts = {"settings": type(record.default), "fit": record.fit}
         described = {name: describe_definition(part) for name, part in parts.items()}
         found[f"Gaussianizer {record.name!r}"] = described | {"is_ranked": record.is_ranked}

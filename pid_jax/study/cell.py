@@ -16,18 +16,19 @@ from pid_jax.decompose.dataset import STATUS_FLAGS
 from pid_jax.decompose.result import ATOMS, INFORMATION, PIDEstimate
 from pid_jax.decompose.spectrum import unique_spectrum
 from pid_jax.estimate.discrete_values import exceeds_entropy
-from pid_jax.estimate.gaussianize import Latents
 from pid_jax.estimate.latents import estimate_latents, estimate_reduced, map_to_latents
 from pid_jax.inference.permutation import permute_reduced
+from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.pid.registry import measure_of
 from pid_jax.reduce.discrete import find_discrete
 from pid_jax.reduce.pca import Reduced
 from pid_jax.runtime.checks import check_enough_samples
 from pid_jax.runtime.progress import Progress, no_progress, part_of
 from pid_jax.settings.estimate import NoCorrection, is_shrunk
-from pid_jax.settings.gaussianize import Gaussianizer
 from pid_jax.settings.inference import ConditionalIndependence
-from pid_jax.study.scatter import scatter_of_atoms
+from pid_jax.study.by_measure import atoms_by_measure, with_notes
+from pid_jax.study.null_spectra import null_spectra
+from pid_jax.study.scatter import scatter_of_atoms, without_impossible_signs
 from pid_jax.study.scores import Scores
 from pid_jax.study.spec import StudySpec
 
@@ -46,12 +47,14 @@ class CellData:
         weights: Weights of the samples in every replicate (replicates, n).
         answered: Which gold answers were given (n,); NaN where there is none.
         is_baseline: Whether nothing was cut.
+        claimed_layers: Indices of the layers that claims read of this condition.
     """
 
     variables: Sequence[Scores]
     weights: np.ndarray
     answered: np.ndarray
     is_baseline: bool
+    claimed_layers: np.ndarray
 
 
 def solve_cell(cell: CellData, spec: StudySpec, key: jax.Array, progress: Progress) -> xr.Dataset:
@@ -69,38 +72,54 @@ def solve_cell(cell: CellData, spec: StudySpec, key: jax.Array, progress: Progre
     Raises:
         ValueError: If there are too few samples, the target is constant, or a flow cannot be fitted.
     """
-    reduced = [_as_reduced(variable) for variable in cell.variables]
-    d1, d2, dt = (variable.scores.shape[-1] for variable in reduced)
-    if not is_shrunk(spec.pid.covariance):
-        samples = reduced[0].scores.shape[1]  # which span one dimension less; more were asked for where all are there
-        w1, w2, wt = (
-            d if dim is None or d < samples - 1 else dim for d, dim in zip((d1, d2, dt), spec.dims, strict=True)
-        )
-        check_enough_samples(samples, (w1, w2, wt))
-    if not np.any(reduced[2].rank):
-        raise ValueError("the target is the same in all samples, so there is nothing to predict: leave the task out")
-    for_estimate, for_tests = jax.random.split(key)
+    reduced = check_cell(cell, spec)
+    for_estimate, for_tests, for_fits = jax.random.split(key, 3)
     latents, for_bias = map_to_latents(
         reduced, spec.pid, for_estimate, part_of(progress, 0, 2), labels=spec.labels, problem="layer"
     )
     estimates = estimate_latents(
         latents, reduced, spec.pid, spec.measures, for_bias, level=spec.level, labels=spec.labels, problem="layer"
     )
-    data = _estimated(estimates, cell.variables) | _compared(reduced, estimates[0], spec, for_estimate)
-    data |= _spectrum(estimates[0]) | accuracy_of(cell.answered, cell.weights)
-    way = spec.tested_map
-    if way is not None:
-        is_same = way == spec.pid.gaussianize
-        tested = (latents, estimates[0]) if is_same else _with_gaussianizer(way, reduced, spec, for_estimate)
-        data |= _tested(*tested, cell.weights, spec)
+    drawn = None
+    if spec.is_tested:
+        drawn = scatter_of_atoms(latents, estimates[0], spec.measures[0], cell.weights, for_fits, spec.level)
+        estimates[0], drawn = without_impossible_signs(estimates[0], drawn)
+    by_measure, notes = atoms_by_measure(estimates[0], spec.claim_measures, cell.claimed_layers)
+    estimates[0] = with_notes(estimates[0], notes)
+    data = _estimated(estimates) | describe_variables(cell.variables, reduced)
+    data |= _compared(reduced, estimates[0], spec, for_estimate) | _spectrum(estimates[0])
+    data |= accuracy_of(cell.answered, cell.weights)
+    if spec.claim_measures and len(cell.claimed_layers):
+        data |= by_measure
+    if cell.is_baseline:  # whose shares alone are compared with chance
+        data |= null_spectra(estimates[0])
+    if drawn is not None:
+        data |= replicates_of(drawn)
         if cell.is_baseline:
-            data |= _added(reduced, way, spec, for_tests, part_of(progress, 1, 2))
-    return xr.Dataset(data, coords=_names(spec, dt)).map(_finite_or_nan, keep_attrs=True)
+            data |= _added(reduced, spec, for_tests, part_of(progress, 1, 2))
+    return finite_or_nan(xr.Dataset(data, coords=_names(spec, estimates[0].dims[2])))
 
 
-def _finite_or_nan(values: xr.DataArray) -> xr.DataArray:
+def check_cell(cell: CellData, spec: StudySpec) -> list[Reduced]:
+    """Return the variables of a cell as reduced ones, or refuse them.
+
+    Raises:
+        ValueError: If there are too few samples, or the target is constant.
+    """
+    reduced = [_as_reduced(variable) for variable in cell.variables]
+    if not is_shrunk(spec.pid.covariance):
+        samples = reduced[0].scores.shape[1]  # which span one dimension less; more were asked for where all are there
+        dims = [variable.scores.shape[-1] for variable in reduced]
+        d1, d2, dt = (d if dim is None or d < samples - 1 else dim for d, dim in zip(dims, spec.dims, strict=True))
+        check_enough_samples(samples, (d1, d2, dt))
+    if not np.any(reduced[2].rank):
+        raise ValueError("the target is the same in all samples, so there is nothing to predict: leave the task out")
+    return reduced
+
+
+def finite_or_nan(data: xr.Dataset) -> xr.Dataset:
     """Replace infinite amounts by NaN: they have no share and no position on an axis; the status says why."""
-    return values.where(~np.isinf(values)) if values.dtype.kind == "f" else values
+    return data.map(lambda x: x.where(~np.isinf(x)) if x.dtype.kind == "f" else x, keep_attrs=True)
 
 
 def _as_reduced(variable: Scores) -> Reduced:
@@ -117,8 +136,8 @@ def _as_reduced(variable: Scores) -> Reduced:
     )
 
 
-def _estimated(estimates: Sequence[PIDEstimate], variables: Sequence[Scores]) -> dict[str, Any]:
-    """Label what was found by every measure, and what is known of the reduction."""
+def _estimated(estimates: Sequence[PIDEstimate]) -> dict[str, Any]:
+    """Label what was found by every measure."""
     first, dims = estimates[0], ("measure", "layer")
     data: dict[str, Any] = {n: (dims, np.stack([getattr(e.atoms, n) for e in estimates]), NATS) for n in ATOMS}
     for end in ("lower", "upper"):
@@ -131,12 +150,19 @@ def _estimated(estimates: Sequence[PIDEstimate], variables: Sequence[Scores]) ->
     data |= {name: ("layer", getattr(first.information, name), NATS) for name in INFORMATION}
     data["findings"] = ((), json.dumps([*first.notes, *first.findings]))
     data["gaussianized_by"] = ("layer", np.asarray(first.gaussianizer, dtype=object))
-    for suffix, variable in zip(("1", "2", "target"), variables, strict=True):
+    return data
+
+
+def describe_variables(variables: Sequence[Scores], reduced: Sequence[Reduced]) -> dict[str, Any]:
+    """Label what is known of the reduction of each variable: how many components there are, and what they keep."""
+    data, layers = {}, max(len(one.scores) for one in reduced)
+    for suffix, variable, own in zip(("1", "2", "target"), variables, reduced, strict=True):
         for name, value, unit in (
+            ("components", np.asarray(own.rank, np.int32), "1"),  # which files of cells know, too
             ("explained_variance", variable.explained_variance, "1"),
             ("reduction_angle", variable.angle, "rad"),
         ):
-            data[f"{name}_{suffix}"] = ("layer", np.broadcast_to(value, first.gap.shape[:1]), {"units": unit})
+            data[f"{name}_{suffix}"] = ("layer", np.broadcast_to(value, layers), {"units": unit})
     return data
 
 
@@ -151,12 +177,15 @@ def _compared(reduced: Sequence[Reduced], chosen: PIDEstimate, spec: StudySpec, 
 
 
 def _spectrum(estimate: PIDEstimate) -> dict[str, Any]:
-    """Resolve unique information into directions of the target, the largest first, as the covariance has them."""
+    """Resolve unique information into directions of the target, the largest first, scaled to add up to the estimate."""
     spectrum = unique_spectrum(estimate.cov, estimate.dims)
-    return {
-        f"spectrum_{source}": (("layer", "direction"), -np.sort(-values, axis=-1), NATS)
-        for source, values in (("1", spectrum.unique_1), ("2", spectrum.unique_2))
-    }
+    data = {}
+    for source in ("1", "2"):
+        parts, whole = (getattr(one, f"unique_{source}") for one in (spectrum, estimate.atoms))
+        total = parts.sum(axis=-1)
+        scaled = parts * (np.maximum(whole, 0) / np.where(total > 0, total, 1))[:, None]
+        data[f"spectrum_{source}"] = (("layer", "direction"), -np.sort(-scaled, axis=-1), NATS)
+    return data
 
 
 def accuracy_of(answered: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
@@ -173,16 +202,6 @@ def accuracy_of(answered: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _with_gaussianizer(
-    way: Gaussianizer, reduced: Sequence[Reduced], spec: StudySpec, key: jax.Array
-) -> tuple[Latents, PIDEstimate]:
-    """Decompose by the first measure with another Gaussianizer."""
-    pid = dataclasses.replace(spec.pid, gaussianize=way)
-    latents, for_bias = map_to_latents(reduced, pid, key, no_progress)
-    (found,) = estimate_latents(latents, reduced, pid, spec.measures[:1], for_bias, is_checked=False)
-    return latents, _without_impossible(found, reduced)
-
-
 def _without_impossible(estimate: PIDEstimate, reduced: Sequence[Reduced]) -> PIDEstimate:
     """Set atoms to NaN that exceed the entropy of a discrete variable; that of the chosen map is an error."""
     is_impossible = exceeds_entropy([one.discrete for one in reduced], estimate.information, estimate.status)
@@ -190,20 +209,15 @@ def _without_impossible(estimate: PIDEstimate, reduced: Sequence[Reduced]) -> PI
     return dataclasses.replace(estimate, atoms=atoms)
 
 
-def _tested(latents: Latents, estimate: PIDEstimate, weights: np.ndarray, spec: StudySpec) -> dict[str, Any]:
-    scatter = scatter_of_atoms(latents, estimate, spec.measures[0], weights)
-    data: dict[str, Any] = {f"tested_{n}": ("layer", getattr(estimate.atoms, n), NATS) for n in ATOMS}
-    for name in ATOMS:
-        drawn = getattr(estimate.atoms, name)[:, None] + getattr(scatter, name)
-        data[f"replicate_{name}"] = (("layer", "replicate"), drawn.astype(np.float32), NATS)
-    return data
+def replicates_of(drawn: PIDAtoms) -> dict[str, Any]:
+    """Label replicates of the atoms of the first measure (layers, replicates)."""
+    dims = ("layer", "replicate")
+    return {f"replicate_{name}": (dims, getattr(drawn, name).astype(np.float32), NATS) for name in ATOMS}
 
 
-def _added(
-    reduced: Sequence[Reduced], way: Gaussianizer, spec: StudySpec, key: jax.Array, progress: Progress
-) -> dict[str, Any]:
+def _added(reduced: Sequence[Reduced], spec: StudySpec, key: jax.Array, progress: Progress) -> dict[str, Any]:
     """Test at which layers each source adds information to the other."""
-    plain = dataclasses.replace(spec.pid, gaussianize=way, redundancy=spec.measures[0], bias_correction=NoCorrection())
+    plain = dataclasses.replace(spec.pid, redundancy=spec.measures[0], bias_correction=NoCorrection())
     tests = []
     for number, source in enumerate((1, 2)):
         for_maps, for_rows = jax.random.split(jax.random.fold_in(key, source))
@@ -221,6 +235,7 @@ def _names(spec: StudySpec, directions: int) -> dict[str, Any]:
     return {
         "measure": [measure_of(measure).name for measure in spec.measures],
         "gaussianizer": [type(way).__name__ for way in spec.ways],
+        "compared_measure": [measure_of(measure).name for measure in spec.claim_measures],
         "direction": np.arange(directions),
     }
 

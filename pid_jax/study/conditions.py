@@ -7,6 +7,8 @@ from typing import Any
 from pid_jax.store.manifest import BASELINE, GROUPS
 
 WHOLE_WINDOW = "all"
+# What the knockouts of the claims cut.
+CLAIMED_EDGES = "image-question"
 
 
 @dataclass(frozen=True, kw_only=True)

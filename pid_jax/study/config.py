@@ -16,6 +16,7 @@ from pid_jax.settings.categorical import (
     ProductClassifier,
 )
 from pid_jax.settings.estimate import PCA, PIDSpec
+from pid_jax.settings.gaussianize import Copula
 from pid_jax.store import ActivationStore
 from pid_jax.store.targets import ANSWERS, TARGETS, Answer, FinalNorm, Target
 from pid_jax.study.entries import (
@@ -44,6 +45,9 @@ CLASSIFIERS = {
     "product": ProductClassifier(),
     "network": NetworkClassifier(),
 }
+PRESETS = {"paper": StudySpec.paper}
+# What the preset leaves open.
+_LEFT_OPEN = ("tasks", "source_1_role", "source_2_role", "replicates", "level")
 _URL = "://"
 
 
@@ -73,6 +77,7 @@ class StudyConfig:
         spec: Its settings; its own target is that of the multiverse, the first of `targets` that is a state.
         targets: What the information is about, the first one first on the page.
         multiverse: Other choices to be tried; None tries none.
+        paper: Settings of arXiv 2602.15580, with which the same stores are studied too; None where they are not.
         seed: Seed of everything random.
     """
 
@@ -80,14 +85,16 @@ class StudyConfig:
     spec: StudySpec = field(default_factory=StudySpec)
     targets: tuple[Target | Answer, ...] = DEFAULT_TARGETS
     multiverse: Multiverse | None = None
+    paper: StudySpec | None = None
     seed: int = 0
 
 
 def study_spec(
     *,
     dims: tuple[int, int, int] = DIMS,
-    gaussianize: str = "flow",
-    tested: str = "copula",
+    variance: float | None = None,
+    standardize: bool = False,
+    gaussianize: str = "copula",
     measures: Sequence[str] = tuple(measure_of(one).name for one in StudySpec().measures),
     classifier: str = "auto",
     **others: Any,
@@ -96,20 +103,38 @@ def study_spec(
 
     Args:
         dims: Components of source_1, source_2 and target.
+        variance: Fraction of the variance that the fewest components, `dims` at most, have to hold; None keeps `dims`.
+        standardize: Whether the columns of every state count in units of their standard deviations.
         gaussianize: One of `GAUSSIANIZERS`.
-        tested: The same, or "none".
         measures: Some of `MEASURES`; the first is tested.
         classifier: One of `CLASSIFIERS`, which predicts answers.
         others: Other fields of `StudySpec`.
     """
-    others.setdefault("compared", tuple(GAUSSIANIZERS[n].default for n in ("copula", "nothing") if n != gaussianize))
+    way = GAUSSIANIZERS[gaussianize].default
+    others.setdefault("compared", tuple(one for one in (Copula(), *StudySpec().compared) if type(one) is not type(way)))
     return StudySpec(
-        pid=PIDSpec(reduction=PCA(dim=dims), gaussianize=GAUSSIANIZERS[gaussianize].default),
-        tested=None if tested == "none" else GAUSSIANIZERS[tested].default,
+        pid=PIDSpec(reduction=PCA(dim=dims, variance=variance, standardize=standardize), gaussianize=way),
         measures=tuple(MEASURES[name].settings() for name in measures),
         categorical=CategoricalSpec(classifier=CLASSIFIERS[classifier]),
         **others,
     )
+
+
+def default_keep(preset: str | None) -> str:
+    """Return which samples a study keeps if nothing else is said: the preset is about correct answers."""
+    return "all" if preset is None else "correct"
+
+
+def paper_spec(preset: str | None, **given: Any) -> StudySpec | None:
+    """Return the settings of a preset with the choices that it leaves open, or None without a preset.
+
+    Args:
+        preset: One of `PRESETS`, or None.
+        given: Entries of a study, of which tasks, roles, replicates and level are taken.
+    """
+    if preset is None:
+        return None
+    return PRESETS[preset](**{name: value for name, value in given.items() if name in _LEFT_OPEN})
 
 
 def read_config(path: Path) -> StudyConfig:
@@ -173,6 +198,9 @@ def _parse(content: dict[str, Any], folder: Path) -> StudyConfig:
         raise ValueError("the study has both target and targets: give targets alone, a list of names.")
     target = given.pop("target", None)
     targets = given.pop("targets", DEFAULT_TARGETS if target is None else (target,))
+    preset = given.pop("preset", None)
+    given.setdefault("keep", default_keep(preset))
+    paper = paper_spec(preset, **given)
     given["target"] = next((one for one in targets if not isinstance(one, Answer)), targets[0])
     multiverse = None
     if table is not None:
@@ -180,7 +208,9 @@ def _parse(content: dict[str, Any], folder: Path) -> StudyConfig:
             raise ValueError(f"multiverse needs a table [multiverse], got {table!r}.")
         taken = take_known(table, _MULTIVERSE, "multiverse")
         multiverse = Multiverse(**{_FIELDS.get(name, name): value for name, value in taken.items()})
-    return StudyConfig(models=models, spec=study_spec(**given), targets=targets, multiverse=multiverse, seed=seed)
+    return StudyConfig(
+        models=models, spec=study_spec(**given), targets=targets, multiverse=multiverse, paper=paper, seed=seed
+    )
 
 
 def _model(given: dict[str, Any], folder: Path, index: int) -> ModelConfig:
@@ -228,14 +258,24 @@ def read_targets(name: str, value: Any) -> tuple[Target | Answer, ...]:
 
 
 _measures = some_of(MEASURES, False)
+
+
+def _settings_of_measures(name: str, value: Any) -> tuple:
+    """Take a list of names of measures, and return their settings."""
+    return tuple(MEASURES[one].settings() for one in _measures(name, value))
+
+
 _MODEL = {"name": take_text, "store": take_text, "knockouts": take_texts, "decision": take_texts}
 _STUDY = {
     "seed": take_whole,
+    "preset": one_of(PRESETS, False),
     "dims": take_dims,
+    "variance": take_number,
+    "standardize": take_truth,
     "gaussianize": one_of(GAUSSIANIZERS, False),
-    "tested": one_of(GAUSSIANIZERS, False, "none"),
     "compared": _gaussianizers,
     "measures": _measures,
+    "compared_measures": _settings_of_measures,
     "target": one_of(EVERY_TARGET, True),
     "targets": read_targets,
     "classifier": one_of(CLASSIFIERS, False),
@@ -250,7 +290,7 @@ _MULTIVERSE = {
     "targets": some_of(EVERY_TARGET, True),
     "dims": take_several_dims,
     "gaussianize": _gaussianizers,
-    "measures": lambda name, value: tuple(MEASURES[one].settings() for one in _measures(name, value)),
+    "measures": _settings_of_measures,
     "conditions": take_texts,
     "full": take_truth,
 }

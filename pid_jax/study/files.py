@@ -14,6 +14,7 @@ from pid_jax.study.run import TargetStudy
 
 RESULTS = "results.nc"
 DECISION = "decision.nc"
+PAPER = "paper.nc"
 _QUESTIONS = "questions.nc"
 # Answers first; this is the order of the page.
 _KNOWN = (*(f"{name}.nc" for name in ANSWERS), RESULTS, *(f"{name}.nc" for name in TARGETS))
@@ -26,11 +27,13 @@ class SavedStudy:
     Attributes:
         targets: By the names of the targets.
         decision: The models' own decisions; None if they were not studied.
+        paper: What the settings of arXiv 2602.15580 find; None if they were not asked for.
         notes: A line on every file that belongs to another study, and is left out.
     """
 
     targets: dict[str, TargetStudy]
     decision: xr.Dataset | None = None
+    paper: xr.Dataset | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -49,17 +52,24 @@ def questions_file(name: str) -> str:
     return _QUESTIONS if name == "answer" else f"{name}-{_QUESTIONS}"
 
 
-def save_studies(studies: Mapping[str, TargetStudy], folder: Path, *, decision: xr.Dataset | None = None) -> list[Path]:
+def save_studies(
+    studies: Mapping[str, TargetStudy],
+    folder: Path,
+    *,
+    decision: xr.Dataset | None = None,
+    paper: xr.Dataset | None = None,
+) -> list[Path]:
     """Write the results about every target, and the questions of every answer, each whole or not at all.
 
     Args:
         studies: By the names of their targets.
         folder: Where to.
         decision: The models' own decisions, if they were studied.
+        paper: What the settings of arXiv 2602.15580 find, if they were asked for.
 
     Returns:
-        The files: `results.nc` for the first target that is a state, else the name of the target; `questions.nc`; and
-        `decision.nc`.
+        The files: `results.nc` for the first target that is a state, else the name of the target; `questions.nc`;
+        `decision.nc`; and `paper.nc`.
     """
     written = []
     for name, one in studies.items():
@@ -68,6 +78,8 @@ def save_studies(studies: Mapping[str, TargetStudy], folder: Path, *, decision: 
             written.append(save_questions(one.questions, folder / questions_file(name)))
     if decision is not None:
         written.append(save_decision(decision, folder / DECISION))
+    if paper is not None:
+        written.append(save_study(paper, folder / PAPER))
     return written
 
 
@@ -105,7 +117,8 @@ def load_folder(path: str | Path) -> SavedStudy:
         raise ValueError(f"{path} holds no results such as {RESULTS}: make them with `pid-jax study`.")
     studies, notes = _load(files)
     decision = load_decision(path / DECISION) if path / DECISION in kept else None
-    return SavedStudy(targets=studies, decision=decision, notes=(*lines, *notes))
+    paper = load_study(path / PAPER) if path / PAPER in kept else None
+    return SavedStudy(targets=studies, decision=decision, paper=paper, notes=(*lines, *notes))
 
 
 def describe_others(folder: Path) -> list[str]:
@@ -130,7 +143,7 @@ def _load(files: list[Path]) -> tuple[dict[str, TargetStudy], list[str]]:
 
 def _sort(folder: Path) -> tuple[list[Path], list[str]]:
     """Find the files of the study that was written last, and describe those of others."""
-    there = [folder / name for name in (*_KNOWN, DECISION) if (folder / name).is_file()]
+    there = [folder / name for name in (*_KNOWN, DECISION, PAPER) if (folder / name).is_file()]
     if not there:
         return [], []
     identities = {file: _identity(file) for file in there}

@@ -18,6 +18,7 @@ from pid_jax.study.decide import run_decisions
 from pid_jax.study.metrics.add import add_metrics
 from pid_jax.study.model import StudyModel, condition_name
 from pid_jax.study.multiverse import Multiverse, check_conditions, run_multiverse
+from pid_jax.study.paper import recompute
 from pid_jax.study.run import TargetStudy, run_targets
 from pid_jax.study.spec import target_name
 
@@ -29,12 +30,15 @@ class WholeStudy:
     Attributes:
         targets: By the names of the targets, the datasets of docs/study_dataset.md. The multiverse belongs to the first
             target that is a state, or to the first target where all are answers.
+        paper: What the settings of arXiv 2602.15580 find in the same stores; None where they were not asked for, or
+            nothing could be estimated.
         decision: The models' own decisions; None if no model has stores of them, or none could be decomposed.
         problems: A line on everything that had to be left out.
     """
 
     targets: dict[str, TargetStudy]
     decision: xr.Dataset | None
+    paper: xr.Dataset | None
     problems: tuple[str, ...]
 
 
@@ -62,7 +66,7 @@ def run_full_study(
     models, problems = open_models(config.models)
     multiverse = _usable(config.multiverse, models, is_complete=not problems)
     has_decisions = any(model.decision for model in models)
-    parts = 1 + has_decisions + (multiverse is not None)
+    parts = 1 + has_decisions + (multiverse is not None) + (config.paper is not None)
     shared: dict[str, Any] = {"seed": config.seed, "cells": cells, "processes": processes}
     part = part_of(progress, 0, parts)
     found = run_targets(models, config.targets, spec=config.spec, problems=problems, progress=part, tell=tell, **shared)
@@ -77,12 +81,16 @@ def run_full_study(
     part = part_of(progress, 1, parts)
     decision, more = run_decisions(models, spec=config.spec, progress=part, tell=tell, **shared)
     lines += more
-    if decision is not None:
-        studies, decision = _identified(studies, decision)
+    paper = None
+    if config.paper is not None:
+        part = part_of(progress, 1 + has_decisions, parts)
+        paper, more = recompute(models, spec=config.paper, progress=part, tell=tell, **shared)
+        lines += more
+    studies, decision, paper = _identified(studies, decision, paper)
     if multiverse is not None:
         part = part_of(progress, parts - 1, parts)
         _add_universes(studies, models, config, multiverse, progress=part, tell=lines.append, **shared)
-    return WholeStudy(targets=studies, decision=decision, problems=tuple(lines))
+    return WholeStudy(targets=studies, decision=decision, paper=paper, problems=tuple(lines))
 
 
 def _usable(multiverse: Multiverse | None, models: Sequence[StudyModel], is_complete: bool) -> Multiverse | None:
@@ -95,13 +103,19 @@ def _usable(multiverse: Multiverse | None, models: Sequence[StudyModel], is_comp
     return dataclasses.replace(multiverse, conditions=tuple(one for one in multiverse.conditions if one in there))
 
 
-def _identified(studies: dict[str, TargetStudy], decision: xr.Dataset) -> tuple[dict[str, TargetStudy], xr.Dataset]:
-    """Give all datasets one identity, that of the targets and the decisions together."""
-    identity = hash_json([next(iter(studies.values())).results.attrs["study"], decision.attrs["study"]])
+def _identified(
+    studies: dict[str, TargetStudy], *others: xr.Dataset | None
+) -> tuple[dict[str, TargetStudy], *tuple[xr.Dataset | None, ...]]:
+    """Give all datasets one identity, that of the targets and of the other datasets together."""
+    there = [one for one in others if one is not None]
+    if not there:
+        return studies, *others
+    first = next(iter(studies.values())).results.attrs["study"]
+    identity = hash_json([first, *(one.attrs["study"] for one in there)])
     for name, one in studies.items():
         questions = None if one.questions is None else one.questions.assign_attrs(study=identity)
         studies[name] = TargetStudy(results=one.results.assign_attrs(study=identity), questions=questions)
-    return studies, decision.assign_attrs(study=identity)
+    return studies, *(None if one is None else one.assign_attrs(study=identity) for one in others)
 
 
 def _add_universes(

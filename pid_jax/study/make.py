@@ -13,9 +13,12 @@ from pid_jax.runtime.progress import Progress, part_of
 from pid_jax.store import ActivationStore
 from pid_jax.store.targets import Answer
 from pid_jax.study.answer_cell import AnswerData, solve_answers
+from pid_jax.study.by_measure import layers_of_claims
 from pid_jax.study.cache import Cell, CellCache, CellKey, Place, gather_cells
 from pid_jax.study.cell import CellData, draw_weights, solve_cell
+from pid_jax.study.conditions import cut_of
 from pid_jax.study.model import answered, condition_name
+from pid_jax.study.pairwise_cell import solve_pairwise_cell
 from pid_jax.study.prepare import ReadyModel
 from pid_jax.study.scores import Read, Scores, leading_scores, named_key, read_scores
 
@@ -119,7 +122,9 @@ def _solve(
             data = AnswerData(sources=variables, codes=codes, classes=own.classes, notes=notes, **shared)
             cell = solve_answers(data, spec, key, progress)
         else:
-            cell = solve_cell(CellData(variables=variables, is_baseline=index == 0, **shared), spec, key, progress)
+            claimed = layers_of_claims(cut_of(store.manifest.condition), ready.layers, index == 0)
+            data = CellData(variables=variables, is_baseline=index == 0, claimed_layers=claimed, **shared)
+            cell = (solve_pairwise_cell if spec.pairwise else solve_cell)(data, spec, key, progress)
     except (ValueError, ArithmeticError, MemoryError, jax.errors.JaxRuntimeError) as error:
         return " ".join(str(error).split()) or type(error).__name__
     progress(STEPS, STEPS)

@@ -80,17 +80,17 @@ class Universe:
         return dict(zip(_CHOICES, names, strict=True))
 
     def apply(self, spec: StudySpec) -> StudySpec:
-        """Return the settings of the study with these choices; all tests have the Gaussianizer chosen."""
+        """Return the settings of the study with these choices."""
         reduction = spec.pid.reduction
         if self.dims is not None and is_pca(reduction):
             reduction = dataclasses.replace(reduction, dim=self.dims)
         pid = dataclasses.replace(spec.pid, reduction=reduction, gaussianize=self.gaussianizer)
-        changed = {"pid": pid, "target": self.target, "measures": (self.measure,), "tested": self.gaussianizer}
-        return dataclasses.replace(spec, compared=(), **changed)
+        changed = {"pid": pid, "target": self.target, "measures": (self.measure,)}
+        return dataclasses.replace(spec, compared=(), compared_measures=(), **changed)
 
 
 def list_universes(spec: StudySpec, multiverse: Multiverse) -> list[Universe]:
-    """List the study itself, as it is tested, and then every other combination of choices, each once.
+    """List the study itself, and then every other combination of choices, each once.
 
     Dims and Gaussianizers make no difference to an answer, so that its universes have those of the study.
     """
@@ -98,7 +98,7 @@ def list_universes(spec: StudySpec, multiverse: Multiverse) -> list[Universe]:
     own = Universe(
         target=spec.target,
         dims=reduction.dims if is_pca(reduction) else None,
-        gaussianizer=spec.tested_map or spec.pid.gaussianize,
+        gaussianizer=spec.pid.gaussianize,
         measure=spec.measures[0],
     )
     others = {

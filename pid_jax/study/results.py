@@ -9,7 +9,7 @@ from pid_jax.runtime.files import encode_dataset, read_dataset, write_bytes
 from pid_jax.study.conditions import BASELINE
 
 SCHEMA = "pid_jax.study/2"
-# What information about an answer is tested by, where information about a state is tested by a Gaussianizer.
+# What information about an answer is estimated from, where that about a state needs a Gaussianizer.
 PREDICTIONS = "held-out predictions"
 # Level of the intervals of all that is tested.
 LEVEL = 0.95

@@ -20,6 +20,8 @@ from pid_jax.runtime.threads import one_blas_thread
 from pid_jax.settings.estimate import PCA, Reduction, is_pca
 from pid_jax.store import ActivationStore
 
+# All components that are no rounding noise, rotated also where there are no more columns than components.
+ALL_VARIANCE = float(np.nextafter(1, 0))
 Read = Callable[[ActivationStore, int | str], np.ndarray]
 
 
@@ -32,12 +34,15 @@ class Scores:
         rounding: What rounding can have done to them (layer, n), zero where they are the states themselves.
         explained_variance: Fraction of the variance of these states that they keep, for each layer.
         angle: Bound on the angle between the basis and the exact components in radians, for each layer.
+        needed: Components that hold the fraction of the variance of the baseline that was asked for, for each layer;
+            all where none was.
     """
 
     values: np.ndarray
     rounding: np.ndarray
     explained_variance: np.ndarray
     angle: np.ndarray
+    needed: np.ndarray
 
 
 def read_scores(
@@ -53,6 +58,9 @@ def read_scores(
     processes: Processes = ALONE,
 ) -> dict[str, list[Scores | str]]:
     """Reduce one variable: components of the first store, task by task and layer by layer, for all stores.
+
+    Where a fraction of the variance is asked for, all layers of a task keep as many components as the layer that needs
+    most: layers stay comparable, and of one shape.
 
     Args:
         stores: The baseline, which the components are fitted on, then the others.
@@ -91,6 +99,9 @@ def read_scores(
     for task, per_store in found.items():
         usable = {index: one for index, one in enumerate(per_store) if (task, index) not in failed}
         whole = _gather_layers(usable, len(layers), processes)
+        if whole and is_pca(reduction) and reduction.variance is not None:
+            most = int(max(whole[0].needed))
+            whole = {i: leading_scores(one, range(len(layers)), most) for i, one in whole.items()}
         scores[task] = [whole[i] if i in whole else failed[task, i].text for i in range(len(stores))]
     return scores
 
@@ -174,15 +185,19 @@ def leading_scores(scores: Scores, layers: Sequence[int], dim: int | None) -> Sc
         rounding=scores.rounding[list(layers)],
         explained_variance=explained,
         angle=scores.angle[list(layers)],
+        needed=scores.needed[list(layers)],
     )
 
 
-def _one_layer(values: np.ndarray, rounding: np.ndarray, explained_variance: float, angle: float) -> Scores:
+def _one_layer(
+    values: np.ndarray, rounding: np.ndarray, explained_variance: float, angle: float, needed: int
+) -> Scores:
     return Scores(
         values=values[None],
         rounding=rounding[None],
         explained_variance=np.array([explained_variance]),
         angle=np.array([angle]),
+        needed=np.array([needed]),
     )
 
 
@@ -191,7 +206,9 @@ def _reduce(
 ) -> tuple[Scores, Basis | None]:
     """Project states, in float64 where components are exact, else in single precision; without a basis, fit it."""
     if not is_pca(spec) or dim is None:
-        return _one_layer(states.astype(np.float64), np.zeros(len(states)), 1.0, 0.0), None
+        return _one_layer(states.astype(np.float64), np.zeros(len(states)), 1.0, 0.0, states.shape[1]), None
+    fraction = spec.variance
+    spec = spec if fraction is None else dataclasses.replace(spec, variance=ALL_VARIANCE)
     n, p = states.shape
     dim = min(dim, p, max(n - 1, 1))  # n samples span at most n − 1 dimensions
     is_small = is_exact(states.shape, dim, spec)
@@ -210,7 +227,18 @@ def _reduce(
             used, here = basis, dataclasses.replace(basis, mean=(basis.mean - offset) / scale)
             reduced = _project(samples, here, unit)
         scores, rounding = (scale * np.asarray(x, np.float64) for x in (reduced.scores, reduced.rounding))
-        return _one_layer(scores, rounding, float(reduced.explained_variance), float(used.angle)), used
+        explained, needed = float(reduced.explained_variance), dim
+        if fraction is not None and basis is None:
+            needed = _needed(used, explained, fraction)
+        return _one_layer(scores, rounding, explained, float(used.angle), needed), used
+
+
+def _needed(basis: Basis, explained_variance: float, fraction: float) -> int:
+    """Count the leading components that hold a fraction of the variance; all, at least one, where all hold less."""
+    variances = np.asarray(basis.variances)
+    total = variances.sum()
+    held = explained_variance * np.cumsum(variances) / (total if total > 0 else 1)
+    return max(1, min(int((held < fraction).sum()) + 1, int(basis.rank)))
 
 
 @partial(jax.jit, static_argnames=("dim", "spec"))

@@ -1,15 +1,19 @@
 """What is chosen in a study."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from pid_jax.bias.sampling import check_correction
 from pid_jax.pid.broja import BROJA
+from pid_jax.pid.dependency import IDep
+from pid_jax.pid.geometry import IIG
 from pid_jax.pid.measure import Redundancy
 from pid_jax.pid.mmi import MMI
 from pid_jax.pid.registry import choices, measure_of
+from pid_jax.pid.surprisal import ICCS
 from pid_jax.runtime.checks import check_between, check_positive_int
 from pid_jax.settings.categorical import CategoricalSpec
-from pid_jax.settings.estimate import PCA, PIDSpec, is_pca, is_shrunk
+from pid_jax.settings.estimate import PCA, NoCorrection, PIDSpec, is_pca, is_shrunk
 from pid_jax.settings.gaussianize import Copula, Gaussianizer, NoGaussianization, RealNVP, check_gaussianizer
 from pid_jax.store.targets import ANSWERS, TARGETS, Answer, FinalNorm, Target
 
@@ -24,17 +28,22 @@ class StudySpec:
     """Settings of a study.
 
     Attributes:
-        pid: How each problem is estimated.
+        pid: How each problem is estimated. All numbers of a study come from this estimate (decision 0032): atoms,
+            differences, metrics, tests and verdicts.
         compared: Other Gaussianizers, whose atoms by the first measure are compared with those of `pid`.
         measures: Redundancy measures, each on the same covariance.
-        tested: The Gaussianizer of all tests, which use the first measure: differences between conditions,
-            what each source adds to the other, metrics and verdicts. Ranks need no fit, so that nothing scatters but
-            samples; None tests nothing. Information about an answer is tested by its held-out predictions instead.
-        replicates: How often samples are drawn again for it.
+        compared_measures: Measures under which the number of every claim about a state is computed again, without the
+            correction of the bias, which only some of them have; the first of `measures` is always among them. An empty
+            tuple compares none. `Deficiency` is left out by default, since it takes minutes at 16 dims.
+        replicates: How often samples are drawn again for tests, which use the first measure: differences between
+            conditions, what each source adds to the other, metrics and verdicts. 0 tests nothing.
         keep: "all" samples, or those answered "correct" under the baseline.
         tasks: Tasks to study; None studies all.
         source_1_role: Token group that is source_1.
         source_2_role: Token group that is source_2.
+        pairwise: Whether each information has a flow of its own: of source_1, of source_2, and of both sources with the
+            target, as arXiv 2602.15580 is said to do; see `paper`. The target then has three maps and there is no joint
+            covariance, so that only MMI is defined, nothing is corrected, and estimates have no intervals.
         target: What the information is about: a state (decision 0020), or an answer (decision 0030).
         categorical: How information about an answer is estimated. Its redundancy is chosen by `measures`, its level by
             `level`.
@@ -42,15 +51,16 @@ class StudySpec:
             of the model's own decision. Tests, metrics and verdicts always have 0.95, which their criteria fix.
     """
 
-    pid: PIDSpec = field(default_factory=lambda: PIDSpec(reduction=PCA(dim=(12, 12, 8)), gaussianize=RealNVP()))
-    compared: tuple[Gaussianizer, ...] = (Copula(), NoGaussianization())
+    pid: PIDSpec = field(default_factory=lambda: PIDSpec(reduction=PCA(dim=(12, 12, 8)), gaussianize=Copula()))
+    compared: tuple[Gaussianizer, ...] = (RealNVP(intervals=False), NoGaussianization())
     measures: tuple[Redundancy, ...] = (BROJA(), MMI())
-    tested: Gaussianizer | None = field(default_factory=Copula)
+    compared_measures: tuple[Redundancy, ...] = (MMI(), BROJA(), IDep(), IIG(), ICCS())
     replicates: int = 200
     keep: str = "all"
     tasks: tuple[str, ...] | None = None
     source_1_role: str = "image"
     source_2_role: str = "question"
+    pairwise: bool = False
     target: Target | Answer = field(default_factory=FinalNorm)
     categorical: CategoricalSpec = field(default_factory=CategoricalSpec)
     level: float = 0.95
@@ -62,27 +72,72 @@ class StudySpec:
             raise ValueError(f"StudySpec(measures=...) needs at least one of {choices()}, got none.")
         for measure in self.measures:
             measure_of(measure, "StudySpec(measures=...)")
+        for measure in self.compared_measures:
+            measure_of(measure, "StudySpec(compared_measures=...)")
         for one in self.compared:
             check_gaussianizer("StudySpec(compared=...)", one)
-        if self.tested is not None:
-            check_gaussianizer("StudySpec(tested=...)", self.tested)
         for measure in self.measures if not is_shrunk(self.pid.covariance) else ():
             check_correction(measure, self.pid.bias_correction)
         if self.tasks is not None and not self.tasks:
             raise ValueError("StudySpec(tasks=...) needs at least one name, or None for all tasks, got none.")
-        for name, given in (("measures", self.measures), ("compared", self.ways)):
+        named = (("measures", self.measures), ("compared_measures", self.compared_measures), ("compared", self.ways))
+        for name, given in named:
             kinds = [type(one).__name__ for one in given]
             if len(set(kinds)) < len(kinds):
                 raise ValueError(f"StudySpec({name}=...) needs each kind once, as results name it, got {kinds}.")
         if not isinstance(self.categorical, CategoricalSpec):
             raise TypeError(f"StudySpec(categorical=...) needs a CategoricalSpec, got {self.categorical!r}.")
+        if self.pairwise:
+            self._check_pairwise()
         check_between("StudySpec(level=...)", self.level, 0, 1)
-        check_positive_int("StudySpec(replicates=...)", self.replicates)
-        if self.replicates < FEWEST_REPLICATES:
+        if self.replicates != 0:
+            check_positive_int("StudySpec(replicates=...)", self.replicates)
+        if 0 < self.replicates < FEWEST_REPLICATES:
             raise ValueError(
-                f"StudySpec(replicates=...) needs at least {FEWEST_REPLICATES} for standard errors, got "
-                f"{self.replicates}: better use 200."
+                f"StudySpec(replicates=...) needs at least {FEWEST_REPLICATES} for standard errors, or 0 to test "
+                f"nothing, got {self.replicates}: better use 200."
             )
+
+    @classmethod
+    def paper(cls, **changes: Any) -> "StudySpec":
+        """Return the settings of arXiv 2602.15580, as far as they are known.
+
+        Components with 95 % of the variance of each variable, at most 20, so that 900 samples are 15 for every
+        coordinate of a flow; a flow for each information; MMI; samples that are answered correctly. What is stated
+        there and what is second-hand is in docs/paper.md.
+
+        Args:
+            changes: Other fields.
+        """
+        pid = PIDSpec(
+            reduction=PCA(dim=20, variance=0.95),
+            gaussianize=RealNVP(refits=0, intervals=False),
+            redundancy=MMI(),
+            bias_correction=NoCorrection(),
+        )
+        given: dict[str, Any] = {"pid": pid, "measures": (MMI(),), "compared": (), "compared_measures": ()}
+        return cls(**{**given, "pairwise": True, "keep": "correct", **changes})
+
+    def _check_pairwise(self) -> None:
+        """Refuse settings that need one joint covariance."""
+        wanted = {
+            "pid.gaussianize": (self.pid.gaussianize, isinstance(self.pid.gaussianize, RealNVP), "RealNVP()"),
+            "pid.bias_correction": (
+                self.pid.bias_correction,
+                isinstance(self.pid.bias_correction, NoCorrection),
+                "NoCorrection()",
+            ),
+            "measures": (self.measures, [type(one) for one in self.measures] == [MMI], "(MMI(),)"),
+            "target": (self.target, not isinstance(self.target, Answer), "a state such as FinalNorm()"),
+            "compared": (self.compared, not self.compared, "()"),
+            "compared_measures": (self.compared_measures, not self.compared_measures, "()"),
+        }
+        for name, (value, is_right, right) in wanted.items():
+            if not is_right:
+                raise ValueError(
+                    f"StudySpec(pairwise=True) needs {name}={right}, got {value!r}: separate flows have no joint "
+                    "covariance. StudySpec.paper() sets all of this."
+                )
 
     @property
     def ways(self) -> tuple[Gaussianizer, ...]:
@@ -90,14 +145,23 @@ class StudySpec:
         return tuple(dict.fromkeys((self.pid.gaussianize, *self.compared)))
 
     @property
+    def claim_measures(self) -> tuple[Redundancy, ...]:
+        """The measures under which claims about a state are compared, with that of the study; none if none are."""
+        own = self.measures[0]
+        if not self.compared_measures or isinstance(self.target, Answer):
+            return ()
+        is_there = any(type(own) is type(one) for one in self.compared_measures)
+        return self.compared_measures if is_there else (own, *self.compared_measures)
+
+    @property
     def dims(self) -> tuple[int | None, int | None, int | None]:
         """Components wanted of source_1, source_2 and target; None without a reduction."""
         return self.pid.reduction.dims if is_pca(self.pid.reduction) else (None, None, None)
 
     @property
-    def tested_map(self) -> Gaussianizer | None:
-        """The Gaussianizer of all tests; None without tests, as for shrunk covariances, which have their own bias."""
-        return None if is_shrunk(self.pid.covariance) else self.tested
+    def is_tested(self) -> bool:
+        """Whether anything is tested: there are replicates, and the covariance is not shrunk, which adds a bias."""
+        return self.replicates > 0 and (isinstance(self.target, Answer) or not is_shrunk(self.pid.covariance))
 
     @property
     def labels(self) -> tuple[str, str, str]:

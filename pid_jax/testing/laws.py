@@ -9,7 +9,9 @@ AssertionError that says what is broken:
 
 `LAWS` hold for every measure with nonnegative atoms whose uniques depend on the pairs (source_k, target) alone, such as
 MMI and BROJA; `BROJA_LAWS` add those of the BROJA measure. What a law needs to know of a problem it computes by a route
-of its own, in NumPy from the definition (`pid_jax.testing.channels`).
+of its own, in NumPy from the definition (`pid_jax.testing.channels`). `POINTWISE_LAWS` hold for shares of samples; they
+take a function of samples (source_1, source_2, target) that returns something with `.atoms`, `.information` and
+`.pointwise`, and draw the samples from the problem.
 
 Source: Williams & Beer (2010), arXiv:1004.2515, for the lattice; Bertschinger, Rauh, Olbrich, Jost & Ay (2014), Entropy
 16(4), 2161, for BROJA.
@@ -201,6 +203,36 @@ def no_coupling_is_below_the_union(
         )
 
 
+def shares_average_to_the_atoms(
+    pointwise: Callable[..., Any], problem: Problem, rng: np.random.Generator, tolerance: float
+) -> None:
+    """The mean of the samples' shares in an atom or information is that atom or information."""
+    found = pointwise(*_draw(problem, rng))
+    for name, value in (vars(found.atoms) | vars(found.information)).items():
+        close(getattr(found.pointwise, name).mean(), value, tolerance, f"shares in {name} average to it")
+
+
+def shares_add_up(pointwise: Callable[..., Any], problem: Problem, rng: np.random.Generator, tolerance: float) -> None:
+    """Sample by sample, r + u_k = i_k and r + u_1 + u_2 + s = i_12 for every sample."""
+    shares = pointwise(*_draw(problem, rng)).pointwise
+    close(shares.redundancy + shares.unique_1, shares.i_1, tolerance, "r + u_1 = i_1")
+    close(shares.redundancy + shares.unique_2, shares.i_2, tolerance, "r + u_2 = i_2")
+    close(sum(getattr(shares, name) for name in ATOMS), shares.i_12, tolerance, "r + u_1 + u_2 + s = i_12")
+
+
+def shares_in_information_are_local(
+    pointwise: Callable[..., Any], problem: Problem, rng: np.random.Generator, tolerance: float
+) -> None:
+    """i_k of a sample is log p(x_k, t) / (p(x_k) p(t)) under the Gaussian with the unbiased sample covariance."""
+    variables = _draw(problem, rng)
+    shares = pointwise(*variables).pointwise
+    *sources, target = variables
+    for name, source in (("i_1", sources[0]), ("i_2", sources[1]), ("i_12", np.concatenate(sources, axis=1))):
+        joint = _log_density(np.concatenate([source, target], axis=1))
+        local = joint - _log_density(source) - _log_density(target)
+        close(getattr(shares, name), local, tolerance, f"shares in {name} are local informations")
+
+
 LAWS: tuple[Law, ...] = (
     atoms_sum_to_the_whole,
     each_source_splits,
@@ -218,6 +250,11 @@ BROJA_LAWS: tuple[Law, ...] = (
     noise_on_a_source_does_not_add_to_its_unique,
     union_is_attained,
     no_coupling_is_below_the_union,
+)
+POINTWISE_LAWS: tuple[Law, ...] = (
+    shares_average_to_the_atoms,
+    shares_add_up,
+    shares_in_information_are_local,
 )
 
 
@@ -239,3 +276,18 @@ def _union(found: Any) -> float:
 def _random_coupling(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     drawn = rng.normal(size=shape)
     return drawn * rng.uniform(0, 0.999) / max(np.linalg.norm(drawn, 2), 1e-300)
+
+
+def _draw(problem: Problem, rng: np.random.Generator) -> list[np.ndarray]:
+    """Draw samples of the three variables, a few more than dims."""
+    size = len(problem.cov)
+    values, axes = np.linalg.eigh(problem.cov)
+    rows = rng.normal(size=(4 * size + 2, size)) * np.sqrt(np.maximum(values, 0)) @ axes.T
+    return np.split(rows, np.cumsum(problem.dims)[:-1], axis=1)
+
+
+def _log_density(rows: np.ndarray) -> np.ndarray:
+    """Compute log densities of rows under the Gaussian of their mean and unbiased covariance, up to what cancels."""
+    centered = rows - rows.mean(axis=0)
+    cov = centered.T @ centered / (len(rows) - 1)
+    return -0.5 * ((centered @ np.linalg.inv(cov) * centered).sum(axis=1) + np.linalg.slogdet(cov)[1])

@@ -42,7 +42,7 @@ def bare(tmp_path_factory) -> Path:
     kept = [
         name
         for name in study.data_vars
-        if not str(name).startswith(("difference", "added", "replicate", "tested", "compared", "spectrum"))
+        if not str(name).startswith(("difference", "added", "replicate", "compared", "spectrum"))
         and not str(name).endswith(("_lower", "_upper"))
     ]
     study = study[kept].isel(condition=[0], measure=[0])

@@ -54,7 +54,7 @@ def test_boxes_add_and_remove_conditions(browser, full):
     with open_page(browser, full) as page:
         page.locator("#chart-trajectories").scroll_into_view_if_needed()
         page.locator("#chart-trajectories summary").click()
-        boxes = page.locator("#chart-trajectories input")
+        boxes = page.locator("#chart-trajectories input[type=checkbox]")
         assert len(page.evaluate(names)) == boxes.count() == 4
         for place in range(3):
             boxes.nth(place).uncheck()

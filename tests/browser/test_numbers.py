@@ -30,7 +30,7 @@ def traces(page, chart: str) -> list[dict]:
     """Lines, bars and heat maps of a chart; bands have no name."""
     return page.evaluate(
         """id => document.querySelector(`#chart-${id} .plot`).data.map((one) => ({
-        name: one.name, panel: one.yaxis ?? 'y', x: one.x && [...one.x],
+        name: one.name, customdata: one.customdata, panel: one.yaxis ?? 'y', x: one.x && [...one.x],
         y: one.y && [...one.y], z: one.z && one.z.map((row) => [...row]) }))""",
         chart,
     )
@@ -64,7 +64,7 @@ def test_summary(page, results, model, task):
 def test_sentences(page, results):
     atoms = results.sel(BASELINE | {"model": "six"})
     first = atoms["unique_1"].sel(layer=0) * BITS
-    text = page.locator("#summary li").nth(4).inner_text()
+    text = page.locator("#summary li", has_text="bits at the first layer").last.inner_text()
     assert f"{first.max().item():.2f} bits" in text
     assert f"{first.min().item():.2f} to {first.max().item():.2f} bits at the first layer" in text
     for task in results.task.values:
@@ -82,6 +82,7 @@ def test_verdicts(page, results):
             assert numbers(cells[2]) == pytest.approx(wanted, abs=0.00051)
             assert cell["verdict"].item() in cells[1]
             assert numbers(cells[4])[0] == (cell["universe_verdict"].values[1:] == cell["verdict"].item()).sum()
+            assert numbers(cells[5]) == [cell["by_measure_count"].item(), cell["by_measure_total"].item()]
 
 
 def test_trajectories(page, results):
@@ -96,6 +97,20 @@ def test_shares(page, results):
     cell = results.sel(BASELINE | {"model": "eight", "task": "LogicalObj"})
     shown = named(page, "shares", "Redundant", "y3")["y"]
     assert shown == pytest.approx((100 * cell["redundancy"] / cell["i_12"]).values, rel=1e-4)
+
+
+def test_ranges_of_chance(page, results):
+    cell = results.sel(model="six", task="ChooseCat", share="redundancy")
+    low, high = (100 * cell[f"chance_share_{end}"].values for end in ("lower", "upper"))
+    own = traces(page, "fingerprints")[0]
+    assert own["name"] == "Redundant"
+    place = list(np.ndindex(2, results.sizes["task"])).index((1, list(results.task.values).index("ChooseCat")))
+    text = own["customdata"][place].partition("random systems: ")[2]
+    assert numbers(text) == pytest.approx([low[6], high[6]], abs=0.051)  # at the last layer
+    eight = results.sel(model="eight", task="LogicalObj", share="redundancy")
+    text = named(page, "shares", "Redundant", "y3")["customdata"][2].partition("random systems: ")[2]
+    wanted = [100 * eight[f"chance_share_{end}"].values[2] for end in ("lower", "upper")]
+    assert numbers(text) == pytest.approx(wanted, abs=0.051)
 
 
 def test_models(page, results):

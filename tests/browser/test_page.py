@@ -69,7 +69,7 @@ def test_what_is_missing_is_not_offered_and_what_failed_says_why(browser, gappy)
         assert task.locator("option").evaluate_all(options) == ["ChooseAttr", "ChooseCat"]
         assert task.input_value() == "0"
         expect(chart.locator(".note")).to_be_hidden()
-        assert chart.locator("input").count() == 3
+        assert chart.locator("input[type=checkbox]").count() == 3
         page.locator("#chart-spectra").scroll_into_view_if_needed()
         conditions = page.locator("#chart-spectra select[data-choice=condition] option")
         assert conditions.evaluate_all(options) == ["Baseline", "Image-Question cut, all", "Image-Question cut, 0-2"]
@@ -173,12 +173,12 @@ def test_text_stands_out_in_both_themes(browser, full):
 
 
 @pytest.mark.slow
-def test_without_scripts_words_and_tables_are_there(browser, full):
+def test_without_scripts_words_and_tables_are_there(browser, full, results):
     with open_page(browser, full, has_scripts=False) as page:
         text = page.locator("main").inner_text()
         assert "Charts need scripts" in text
         assert page.locator("#numbers noscript table").count() == 6
-        assert page.locator("#claims tbody td[data-name=Verdict]").count() == 10
+        assert page.locator("#claims tbody td[data-name=Verdict]").count() == results["verdict"].size
         assert "Download all numbers" not in page.locator("body").inner_text()
 
 
@@ -200,3 +200,14 @@ def test_names_from_users_stay_text(browser, tmp_path):
 
 def test_the_page_is_small(full):
     assert full.stat().st_size < MOST_BYTES
+
+
+def test_charts_are_drawn_without_scrolling(browser, full):
+    with open_page(browser, full) as page:
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('figure.chart')].filter(one => one.offsetWidth > 0)"
+            ".every(one => one.querySelector('.main-svg, .message'))",
+            timeout=60_000,
+        )
+        assert page.evaluate("scrollY") == 0
+        assert page.locator("figure.chart .main-svg").count() > 10

@@ -10,6 +10,7 @@ const PRINT_WIDTH = 660;
 const NO_PLOTLY = "This browser cannot unpack the script that draws charts; browsers since 2023 can. " +
   "The data can be downloaded below.";
 let plotlyState = "waiting";
+let restIsPlanned = false;
 
 // Says that the chosen target has no numbers of a kind; null where it has.
 function lacking(needs) {
@@ -41,7 +42,7 @@ function defineChart(id, own, drawOwn, needs = []) {
   charts.push(chart);
 }
 
-// `fill(state)` returns { columns, rows, csv }; `csv` are the rows that are downloaded. Without `needs` (null) it is the
+// `fill(state)` returns { columns, rows, csv }; `csv` are the rows that are downloaded, or makes them. Without `needs` (null) it is the
 // same for all targets.
 function defineTable(id, own, fillOwn, needs = []) {
   const place = document.querySelector(`[data-table="${id}"]`);
@@ -49,18 +50,22 @@ function defineTable(id, own, fillOwn, needs = []) {
   const keys = needs ? ["target", ...own] : own;
   const fill = (s) => (needs && lacking(needs) ? { columns: [], rows: [], csv: [] } : fillOwn(s));
   const holder = element("div");
-  const save = button("CSV", () => downloadCsv(id, fill(state).csv), `${id}: table as CSV`);
+  const csvRows = ({ csv }) => (typeof csv === "function" ? csv() : csv);
+  const save = button("CSV", () => downloadCsv(id, csvRows(fill(state))), `${id}: table as CSV`);
   const chosen = element("p", { class: "caption print-only" });
   place.append(element("div", { class: "controls" }, ...keys.map(control)), chosen, holder, element(
   "div", { class: "downloads" }, save));
   filled.push({ id, keys, fill, holder, chosen, isStale: true });
 }
 
+const noNumbers = () => element("p", { class: "message" }, "There are no numbers for this choice.");
+
 function fillTables() {
   for (const table of filled.filter((one) => one.isStale)) {
     const { columns, rows, ...look } = table.fill(state);
-    table.holder.replaceChildren(rows.length ? tableElement(columns, rows, look) : element(
-    "p", { class: "message" }, "There are no numbers for this choice."));
+    const made = rows.length ? tableElement(columns, rows, look) : noNumbers();
+    const search = rows.length ? searchBox(made.querySelector("table")) : null;
+    table.holder.replaceChildren(...(search ? [search, made] : [made]));
     table.chosen.textContent = chosenText(table.keys);
     table.isStale = false;
   }
@@ -99,6 +104,20 @@ function drawNear() {
   if (plotlyState === "waiting") return;
   for (const chart of charts)
     if (chart.isNear && chart.isStale) drawChart(chart);
+  drawRest();
+}
+
+// Draw the others one by one while nothing else happens, so that a saved page or a picture of all of it has them.
+function drawRest() {
+  if (restIsPlanned || plotlyState === "waiting") return;
+  restIsPlanned = true;
+  (window.requestIdleCallback ?? setTimeout)(() => {
+    restIsPlanned = false;
+    const next = isPrinting ? undefined : charts.find((chart) => chart.isStale && chart.plot.clientWidth > 0);
+    if (!next) return;
+    drawChart(next);
+    drawRest();
+  });
 }
 
 function makeStale(key) {

@@ -51,18 +51,30 @@ function chosenText(keys) {
   }).join(" · ");
 }
 
+// Lists of more entries have a box that leaves those with the text.
+const MOST_OPTIONS = 16;
+
 function dropdown(choice) {
   const select = element("select", { "data-choice": choice.key });
-  const label = element("label", {}, choice.label, select);
+  const find = element("input", { type: "search", placeholder: "find", "aria-label": `Find: ${choice.label}` });
+  const label = element("div", { class: "choice" }, element("label", {}, choice.label, select), find);
+  const shownOptions = () => {
+    const all = choice.options(state);
+    const isFound = (text) => text.toLowerCase().includes(find.value.toLowerCase());
+    const isShown = ([value, text]) => value === state[choice.key] || isFound(text);
+    return all.length > MOST_OPTIONS ? all.filter(isShown) : all;
+  };
   const fill = () => {
-    const options = choice.options(state);
+    const options = shownOptions();
     const before = [...select.options].map((one) => `${one.value} ${one.textContent}`).join("|");
     if (before !== options.map(([value, text]) => `${value} ${text}`).join("|"))
       select.replaceChildren(...options.map(([value, text]) => element("option", { value: String(value) }, text)));
     select.selectedIndex = options.findIndex(([value]) => value === state[choice.key]);
-    label.hidden = options.length < 2;
+    const count = choice.options(state).length;
+    [label.hidden, find.hidden] = [count < 2, count <= MOST_OPTIONS];
   };
-  select.addEventListener("change", () => choose(choice.key, choice.options(state)[select.selectedIndex][0]));
+  select.addEventListener("change", () => choose(choice.key, shownOptions()[select.selectedIndex][0]));
+  find.addEventListener("input", fill);
   choice.controls.push(fill);
   fill();
   return label;

@@ -95,4 +95,7 @@ function windowOf(model, condition) {
   return first < 0 || Number.isNaN(first) ? null : [first, last + 1];
 }
 
+// Whether charts that show all models have a row for each, and others the chosen model alone.
+const hasManyModels = () => "manyModels" in document.documentElement.dataset;
+
 const isSignificant = (p) => p <= 1 - Number(BLOCK.attributes.tested_level) + 1e-9;

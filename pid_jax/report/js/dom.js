@@ -53,6 +53,21 @@ function tableElement(columns, rows, { caption, wordColumns = 1, isTight = false
   return element("div", region, table);
 }
 
+// Tables of more rows can be searched.
+const MOST_ROWS = 25;
+
+// A box above a table that hides the rows without the text.
+function searchBox(table) {
+  const rows = [...table.tBodies].flatMap((body) => [...body.rows]);
+  if (rows.length <= MOST_ROWS) return null;
+  const look = (event) => {
+    const words = event.target.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+  };
+  const box = element("input", { type: "search", oninput: look });
+  return element("div", { class: "controls" }, element("label", {}, `Search in ${rows.length} rows`, box));
+}
+
 function csvField(value) {
   if (typeof value === "number") return Number.isNaN(value) ? "" : String(Number(value.toPrecision(7)));
   const text = String(value ?? "");

@@ -54,7 +54,7 @@ function totalSeries(s, where) {
 }
 
 // Below a hundredth of a bit, estimation noise is as large as I_12 itself, and a ratio to it says nothing.
-const SMALLEST_TOTAL_NATS = 0.01 * Math.LN2;
+const SMALLEST_TOTAL_NATS = 0.01;
 
 function shareSeries(s, atom, where) {
   const total = totalSeries(s, where);

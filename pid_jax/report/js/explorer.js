@@ -17,42 +17,43 @@ function variableGroups() {
   return names.filter((name) => !isPart(name)).map((name) => [name, [name, ...partsOf(name)]]);
 }
 
+// The position of an entry of a variable in one dimension, and in all.
+const positionIn = ({ steps }, dim, flat) => Math.floor(flat / steps[dim]) % DIMS[dim].length;
+const whereOf = (one, flat) => Object.fromEntries(one.dims.map((dim) => [dim, positionIn(one, dim, flat)]));
+
 // Positions by dimension of every entry of a variable, in its order.
-function* wheres(one, fixed = {}) {
-  const { dims, size, steps } = one;
-  for (let flat = 0; flat < size; flat += 1) {
-    const where = {};
-    let isIn = true;
-    for (const dim of dims) {
-      where[dim] = Math.floor(flat / steps[dim]) % DIMS[dim].length;
-      if (fixed[dim] !== undefined && fixed[dim] !== where[dim]) isIn = false;
-    }
-    if (isIn) yield [where, flat];
-  }
+function* wheres(one) {
+  for (let flat = 0; flat < one.size; flat += 1) yield [whereOf(one, flat), flat];
 }
 
-function groupRows(names, fixed = {}) {
-  const all = names.map(variable);
-  const rows = [];
-  for (const [where, flat] of wheres(all[0], fixed)) {
-    const row = namesAt(where);
-    for (const { name, unit, values } of all) row[unit && unit !== "1" ? `${name} (${unit})` : name] = values[flat];
-    const own = all.map((one) => one.values[flat]);
-    if (own.some((value) => typeof value === "string" || !Number.isNaN(value))) rows.push(row);
-  }
-  return rows;
+// Where entries of variables with the same dimensions are known. Rows are made of those that are shown: there may be
+// hundreds of thousands.
+function knownPlaces([first, ...others], fixed) {
+  const isKnown = ({ isText, values }, flat) => isText || !Number.isNaN(values[flat]);
+  const isIn = (flat) => Object.entries(fixed).every(([dim, at]) => positionIn(first, dim, flat) === at);
+  const found = [];
+  for (let flat = 0; flat < first.size; flat += 1)
+    if (isIn(flat) && [first, ...others].some((one) => isKnown(one, flat))) found.push(flat);
+  return found;
 }
 
-function chosenRows(s) {
-  const names = variableGroups().find(([name]) => name === s.variable)[1];
+function groupRow(all, flat) {
+  const row = namesAt(whereOf(all[0], flat));
+  for (const { name, unit, values } of all) row[unit && unit !== "1" ? `${name} (${unit})` : name] = values[flat];
+  return row;
+}
+
+// The variables that stand side by side, and the places of the rows that are asked for.
+function chosenPlaces(s) {
+  const all = variableGroups().find(([name]) => name === s.variable)[1].map(variable);
   const fixed = {};
-  for (const dim of variable(names[0]).dims)
+  for (const dim of all[0].dims)
     if (s[`at_${dim}`] !== ALL) fixed[dim] = s[`at_${dim}`];
   const words = searchable(searched).split(/\s+/).filter(Boolean);
-  const rows = groupRows(names, fixed);
-  if (!words.length) return rows;
+  const known = knownPlaces(all, fixed);
+  if (!words.length) return [all, known];
   const isIn = (row, word) => Object.values(row).some((value) => searchable(shownText(value)).includes(word));
-  return rows.filter((row) => words.every((word) => isIn(row, word)));
+  return [all, known.filter((flat) => words.every((word) => isIn(groupRow(all, flat), word)))];
 }
 
 // Below this, a number is what rounding has left of zero; downloads keep it.
@@ -66,17 +67,18 @@ function shownText(value) {
 }
 
 function fillExplorer(s) {
-  const rows = chosenRows(s);
-  const last = Math.max(0, Math.ceil(rows.length / PAGE_ROWS) - 1);
+  const [all, found] = chosenPlaces(s);
+  const last = Math.max(0, Math.ceil(found.length / PAGE_ROWS) - 1);
   pageNumber = Math.min(pageNumber, last);
-  const shown = rows.slice(pageNumber * PAGE_ROWS, (pageNumber + 1) * PAGE_ROWS);
-  const columns = rows.length ? Object.keys(rows[0]) : [];
-  document.getElementById("rows").textContent = rows.length ?
-    `${pageNumber * PAGE_ROWS + 1} to ${pageNumber * PAGE_ROWS + shown.length} of ${rows.length} rows` : "no rows";
+  const shown = found.slice(pageNumber * PAGE_ROWS, (pageNumber + 1) * PAGE_ROWS).map((flat) => groupRow(all, flat));
+  const columns = shown.length ? Object.keys(shown[0]) : [];
+  document.getElementById("rows").textContent = found.length ?
+    `${pageNumber * PAGE_ROWS + 1} to ${pageNumber * PAGE_ROWS + shown.length} of ${found.length} rows` : "no rows";
   document.getElementById("previous").disabled = pageNumber === 0;
   document.getElementById("next").disabled = pageNumber === last;
   const texts = shown.map((row) => columns.map((name) => shownText(row[name])));
-  return { columns, rows: texts, csv: rows, caption: s.variable, wordColumns: variable(s.variable).dims.length };
+  const csv = () => found.map((flat) => groupRow(all, flat));
+  return { columns, rows: texts, csv, caption: s.variable, wordColumns: variable(s.variable).dims.length };
 }
 
 function setUpExplorer() {

@@ -1,10 +1,18 @@
 // Shares at a chosen depth for every model and task, and how far they are apart.
 
-// The model is named where there are several.
-const profileLabel = (model, task) => (DIMS.model.length > 1 ? `${model}, ${task}` : String(task));
+// With more of them, those of the chosen task alone are shown.
+const MOST_PROFILES = 24;
+const hasManyProfiles = () => DIMS.model.length * DIMS.task.length > MOST_PROFILES;
+
+// What differs among those that are shown.
+function profileLabel(model, task) {
+  if (hasManyProfiles()) return String(model);
+  return DIMS.model.length > 1 ? `${model}, ${task}` : String(task);
+}
 
 function drawFingerprints(s, width) {
-  const all = places("model").flatMap((model) => tasksOf(model).map((task) => ({ model, task })));
+  const isShown = (task) => !hasManyProfiles() || task === s.task;
+  const all = places("model").flatMap((model) => tasksOf(model).filter(isShown).map((task) => ({ model, task })));
   const depth = valueOrNothing("point_depth", { point: s.point });
   const rows = [];
   const data = places("share").map((share) => {
@@ -13,7 +21,7 @@ function drawFingerprints(s, width) {
       const where = { model, task, point: s.point, share };
       const [value, lower, upper] = withEnds("fingerprint", where);
       rows.push({ ...namesAt(where), depth, value, lower, upper });
-      return { value, text: rangeText(100 * lower, 100 * upper, 1) };
+      return { value, text: rangeText(100 * lower, 100 * upper, 1) + chanceAtDepth({ model, task, share }, depth) };
     });
     return {
       type: "bar",
@@ -27,7 +35,7 @@ function drawFingerprints(s, width) {
     };
   });
   const ticktext = all.map(({ model, task }) => tickText(profileLabel(DIMS.model[model], DIMS.task[task]), width));
-  const layout = heatLayout(all.length, ticktext, { rowHeight: 34 });
+  const layout = heatLayout(all.length, ticktext, { rowHeight: hasManyProfiles() ? 22 : 34 });
   const ticks = { tickmode: "array", tickvals: all.map((_, i) => i), ticktext };
   return {
     data,
@@ -46,9 +54,10 @@ function drawFingerprints(s, width) {
 }
 
 function drawDistances(s, width) {
-  const isKnown = (i) => !Number.isNaN(valueAt("fingerprint_distance", { profile: i, profile_2: i }));
-  const shown = places("profile").filter(isKnown);
   const part = (name, profile) => valueAt(`profile_${name}`, { profile });
+  const isKnown = (i) => !Number.isNaN(valueAt("fingerprint_distance", { profile: i, profile_2: i }));
+  const isShown = (i) => !hasManyProfiles() || part("task", i) === String(DIMS.task[s.task]);
+  const shown = places("profile").filter((i) => isKnown(i) && isShown(i));
   const labels = shown.map((i) => profileLabel(part("model", i), part("task", i)));
   const look = { colorscale: upperHalf(MATRIX_SCALES[themeNow()]), zmin: 0 };
   return drawMatrix("fingerprint_distance", {}, ["profile", "profile_2"], shown, labels, look, width);
@@ -58,6 +67,7 @@ function setUpFingerprints() {
   if (!anyHas("fingerprint")) return;
   const label = (i) => `${DIMS.point[i]} (${numberText(valueOrNothing("point_depth", { point: i }), 2)})`;
   defineChoice("point", "Depth", () => places("point").map((i) => [i, label(i)]), { initial: (all) => all.at(-1) });
-  defineChart("fingerprints", ["point"], drawFingerprints, ["fingerprint"]);
-  defineChart("distances", [], drawDistances, ["fingerprint_distance"]);
+  const own = hasManyProfiles() ? ["task"] : [];
+  defineChart("fingerprints", [...own, "point"], drawFingerprints, ["fingerprint"]);
+  defineChart("distances", own, drawDistances, ["fingerprint_distance"]);
 }

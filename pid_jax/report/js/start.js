@@ -34,6 +34,13 @@ function watchSections() {
   document.querySelectorAll("main > section").forEach((section) => observer.observe(section));
 }
 
+function setUpSearch() {
+  for (const table of document.querySelectorAll("main .scroll > table")) {
+    const box = table.closest("[data-table]") ? null : searchBox(table);
+    if (box) table.parentElement.before(box);
+  }
+}
+
 function start() {
   defineShared();
   [setUpInformation, setUpTrajectories, setUpShares, setUpModels, setUpFingerprints].forEach((setUp) => setUp());
@@ -43,6 +50,7 @@ function start() {
   listeners.push(makeStale);
   setUpTheme(() => makeStale());
   setUpDownloads();
+  setUpSearch();
   watchSections();
   watchCharts();
   watchPrinting();

@@ -1,7 +1,7 @@
 // The claims under other choices of target, dimensions, map and measure.
 
-const VERDICT_SIGNS = { supported: "✓", "not supported": "✗", "not testable here": "○" };
-const VERDICT_SYMBOLS = { supported: "circle", "not supported": "x", "not testable here": "circle-open" };
+const VERDICT_SIGNS = { supported: "✓", "contradicted": "✗", "not testable here": "○" };
+const VERDICT_SYMBOLS = { supported: "circle", "contradicted": "x", "not testable here": "circle-open" };
 
 const universeLabel = (universe) => labelOf("universe", DIMS.universe[universe]);
 
@@ -20,7 +20,8 @@ function universeCell(s, universe, model) {
 function drawUniverses(s, width) {
   const all = places("universe");
   const rows = [];
-  const groups = places("model").map((model) => {
+  const shown = hasManyModels() ? [s.model] : places("model");
+  const groups = shown.map((model) => {
     const cells = all.map((universe) => universeCell(s, universe, model));
     rows.push(...cells);
     const values = cells.map((cell) => ({ ...cell, note: ` (${cell.verdict})` }));
@@ -38,7 +39,8 @@ function fillUniverses(s) {
       const where = { universe, model: s.model, claim };
       const verdict = valueAt("universe_verdict", where);
       csv.push({ ...namesAt(where), choice: universeLabel(universe), verdict });
-      return `${VERDICT_SIGNS[verdict] ?? "?"}\u00a0${verdict}`;
+      const sign = VERDICT_SIGNS[verdict] ?? "?";
+      return element("span", { title: verdict, role: "img", "aria-label": verdict }, sign);
     });
     return [universeLabel(universe), ...signs];
   });
@@ -51,6 +53,7 @@ function setUpUniverses() {
   defineChoice("claim", "Claim", () => places("claim").map((i) => [i, valueAt("claim_text", { claim: i })]));
   const hasAmounts = places("claim").some((claim) => valueAt("claim_unit", { claim }) === "nats");
   const needs = ["universe_value"];
-  defineChart("universes", hasAmounts ? ["claim", "unit"] : ["claim"], drawUniverses, needs);
+  const keys = ["claim", ...(hasManyModels() ? ["model"] : []), ...(hasAmounts ? ["unit"] : [])];
+  defineChart("universes", keys, drawUniverses, needs);
   defineTable("verdicts", ["model"], fillUniverses, needs);
 }

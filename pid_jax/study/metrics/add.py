@@ -3,12 +3,14 @@
 import xarray as xr
 
 from pid_jax.study.metrics.association import associations
+from pid_jax.study.metrics.by_measure import claims_by_measure
 from pid_jax.study.metrics.causal import causal_metrics
 from pid_jax.study.metrics.correlation import correlations
 from pid_jax.study.metrics.draws import read_models
 from pid_jax.study.metrics.fingerprint import fingerprints
+from pid_jax.study.metrics.null import shares_against_null
 from pid_jax.study.metrics.trajectory import trajectory_metrics
-from pid_jax.study.metrics.verdicts import judge
+from pid_jax.study.metrics.verdicts import examine, judge
 
 
 def add_metrics(results: xr.Dataset) -> xr.Dataset:
@@ -20,8 +22,9 @@ def add_metrics(results: xr.Dataset) -> xr.Dataset:
     Returns:
         The same with everything that the sections Metrics and Verdicts there name, but other universes.
     """
-    parts = (trajectory_metrics, causal_metrics, fingerprints, correlations, associations)
+    parts = (trajectory_metrics, causal_metrics, fingerprints, correlations, associations, shares_against_null)
     models = read_models(results)
     found = xr.merge([part(results, models) for part in parts], compat="equals", join="exact")
     results = results.merge(found, compat="no_conflicts")
-    return results.merge(judge(results), compat="no_conflicts")
+    judged = xr.merge([judge(results), claims_by_measure(results, examine)], compat="no_conflicts")
+    return results.merge(judged, compat="no_conflicts")

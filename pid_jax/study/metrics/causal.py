@@ -27,7 +27,7 @@ class Effect:
         unit: Its unit.
         of: Computes it from what changed in the atoms (..., atom), arranged as in `ModelDraws.arranged`.
         about: The modality that a source has to be; "" if none.
-        is_final: Whether at the last layer, and not at that behind the last block cut.
+        is_final: Whether at the last layer, and not at that after the last block cut.
     """
 
     label: str
@@ -39,7 +39,7 @@ class Effect:
 
 ATOM_EFFECTS = {
     "trapped_vision": Effect(
-        label="trapped vision-unique, behind the cut",
+        label="trapped vision-unique, after the cut",
         unit="nats",
         of=lambda change: change[..., UNIQUE_1],
         about=VISION,
@@ -52,10 +52,10 @@ ATOM_EFFECTS = {
         is_final=True,
     ),
     "compensatory_synergy": Effect(
-        label="compensatory synergy, behind the cut", unit="nats", of=lambda change: change[..., SYNERGY]
+        label="compensatory synergy, after the cut", unit="nats", of=lambda change: change[..., SYNERGY]
     ),
     "information_cost": Effect(
-        label="information cost, behind the cut", unit="nats", of=lambda change: -change.sum(axis=-1)
+        label="total information cost, after the cut", unit="nats", of=lambda change: change.sum(axis=-1)
     ),
 }
 

@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import xarray as xr
 
+from pid_jax.study.conditions import CLAIMED_EDGES
+
 EARLY_PEAK = 1 / 3
 LEAST_DECAY = 0.5
 LANGUAGE_SHARE, SHARE_TOLERANCE = 0.82, 0.1
 SYNERGY_SHARE = 0.02
 CORRELATION = 0.96
-EDGES = "image-question"
+EDGES = CLAIMED_EDGES
 FEWEST_TASKS = 3
-SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE = "supported", "not supported", "not testable here"
+SUPPORTED, CONTRADICTED, NOT_TESTABLE = "supported", "contradicted", "not testable here"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,11 @@ class Finding:
         """Whether the whole interval is where it is not wanted."""
         return self.is_known and (self.upper <= self.least or self.lower >= self.most)
 
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the estimate alone is where it is wanted; None where there is none."""
+        return bool(self.least < self.value < self.most) if np.isfinite(self.value) else None
+
     def __str__(self) -> str:
         bounds = [("above", self.least), ("below", self.most)]
         wanted = " and ".join(f"{side} {bound:.3g}" for side, bound in bounds if np.isfinite(bound))
@@ -64,7 +71,7 @@ class Finding:
 def decide(findings: list[Finding]) -> str:
     """Say what several findings, all of which are needed, mean for a claim."""
     if any(finding.is_outside for finding in findings):
-        return NOT_SUPPORTED
+        return CONTRADICTED
     return SUPPORTED if all(finding.is_inside for finding in findings) else NOT_TESTABLE
 
 
@@ -75,17 +82,23 @@ class Judged:
     Attributes:
         findings: All that are needed; the first has the number that decides.
         note: What else to say.
+        chance: Why random systems give the same number, "" if they do not or nobody knows: the claim then is not
+            supported whatever its number is.
         obstacle: Why the claim cannot be tested whatever the numbers are, "" if it can.
     """
 
     findings: list[Finding] = field(default_factory=list)
     note: str = ""
+    chance: str = ""
     obstacle: str = ""
 
     @property
     def verdict(self) -> str:
         """The verdict."""
-        return NOT_TESTABLE if self.obstacle or not self.findings else decide(self.findings)
+        if self.obstacle or not self.findings:
+            return NOT_TESTABLE
+        found = decide(self.findings)
+        return NOT_TESTABLE if found == SUPPORTED and self.chance else found
 
     @property
     def reason(self) -> str:
@@ -93,7 +106,7 @@ class Judged:
         parts = [self.obstacle, *map(str, self.findings), self.note]
         if self.verdict == NOT_TESTABLE and not self.obstacle:
             open_ = [f.name for f in self.findings if not f.is_inside]
-            parts.append(f"undecided: {' and '.join(open_)}")
+            parts.append(f"undecided: {' and '.join(open_) or self.chance}")
         sentence = "; ".join(part for part in parts if part)
         return f"{sentence[0].upper()}{sentence[1:]}."
 

@@ -7,16 +7,10 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.decompose.result import ATOMS
-from pid_jax.study.metrics.intervals import spread
+from pid_jax.pid.atoms import LEAST_INFORMATION
 from pid_jax.study.metrics.sources import Sources
 
 REDUNDANCY, UNIQUE_1, UNIQUE_2, SYNERGY = range(len(ATOMS))
-# A share of less information than this many nats is not computed.
-LEAST_INFORMATION = 0.01
-# Estimates of atoms may be below zero by so many of their standard deviations.
-MOST_BELOW = 2.0
-# Atoms that scatter by no more nats do not scatter at all, but for rounding.
-STILL = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +48,7 @@ class ModelDraws:
 def read_models(results: xr.Dataset) -> list[ModelDraws]:
     """Read the atoms and accuracies of all models.
 
-    Layers between others that could not be estimated are filled in from their neighbors, and see `_shift`.
+    Layers between others that could not be estimated are filled in from their neighbors.
     """
     return [_read_model(results, model) for model in range(results.sizes["model"])]
 
@@ -68,14 +62,11 @@ def _read_model(results: xr.Dataset, model: int) -> ModelDraws:
         found = results[name].isel(model=model)
         return found.transpose(*names).values.astype(float)
 
-    if f"tested_{ATOMS[0]}" in results:
-        point = [read(f"tested_{name}", *axes) for name in ATOMS]
-    else:
-        point = [read(name, "measure", *axes)[0] for name in ATOMS]
+    point = [read(name, "measure", *axes)[0] for name in ATOMS]
     atoms, accuracy = np.stack(point, axis=-2)[None], read("accuracy", *axes[:2])[None]
     if f"replicate_{ATOMS[0]}" in results:
         drawn = np.stack([read(f"replicate_{name}", "replicate", *axes) for name in ATOMS], axis=-2)
-        atoms = _shift(np.concatenate([atoms, drawn]))
+        atoms = np.concatenate([atoms, drawn])
     if "replicate_accuracy" in results:
         accuracy = np.concatenate([accuracy, read("replicate_accuracy", "replicate", *axes[:2])])
     atoms = _fill(atoms[..., has_layer], layers)
@@ -112,26 +103,6 @@ def at_depth(values: np.ndarray, depth: np.ndarray, where: Sequence[float] | np.
 def complete_tasks(atoms: np.ndarray) -> np.ndarray:
     """Tell which tasks have estimates at every layer, from atoms (draw, task, ..., layer)."""
     return np.isfinite(atoms[0]).all(axis=tuple(range(1, atoms.ndim - 1)))
-
-
-def _shift(atoms: np.ndarray) -> np.ndarray:
-    """Take from atoms what can be nothing but an error of the correction of their bias.
-
-    No atom is below zero by more than it scatters. And where one source is ahead in every direction, the other's unique
-    information is zero and does not scatter, so that what the correction leaves, some dims / n nats, is all that is
-    seen. It is an error of U_1 + U_2: both are shifted by as much, and redundancy and synergy to the other side, so
-    that the three informations stay.
-    """
-    error = spread(atoms)
-    is_still = (error <= STILL) & (np.abs(atoms[0]) < LEAST_INFORMATION)
-    off = np.nan_to_num(np.where(is_still, -atoms[0], np.maximum(-MOST_BELOW * error - atoms[0], 0)))
-
-    def larger(one: int, other: int) -> np.ndarray:
-        return np.where(np.abs(off[..., one, :]) >= np.abs(off[..., other, :]), off[..., one, :], off[..., other, :])
-
-    signs = np.zeros(len(ATOMS))
-    signs[[UNIQUE_1, UNIQUE_2]], signs[[REDUNDANCY, SYNERGY]] = 1, -1
-    return atoms + (larger(UNIQUE_1, UNIQUE_2) - larger(REDUNDANCY, SYNERGY))[..., None, :] * signs[:, None]
 
 
 def _fill(atoms: np.ndarray, layers: np.ndarray) -> np.ndarray:

@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 
 from pid_jax.decompose.result import ATOMS
+from pid_jax.pid.atoms import LEAST_INFORMATION
 from pid_jax.study.metrics.draws import (
-    LEAST_INFORMATION,
     REDUNDANCY,
     SYNERGY,
     UNIQUE_1,

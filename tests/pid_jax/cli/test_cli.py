@@ -10,6 +10,7 @@ from pid_jax.cli.main import main
 from pid_jax.decompose.result import PIDEstimate
 from pid_jax.runtime.files import check_file, check_folder
 from pid_jax.study.files import save_studies
+from pid_jax.study.metrics.verdicts import CLAIMS
 from pid_jax.study.results import load_study
 from pid_jax.study.run import TargetStudy
 from tests.study_results import planted, planted_answer, planted_questions
@@ -34,10 +35,11 @@ def arrays(tmp_path):
 @pytest.mark.slow
 def test_estimate(pid_jax, arrays, tmp_path):
     out = tmp_path / "estimate.nc"
-    code, text, _ = pid_jax("estimate", arrays, "--bits", "--dims", "2,2,2", "--out", out)
+    code, text, _ = pid_jax("estimate", arrays, "--bits", "--dims", "2,2,2", "--standardize", "--out", out)
     assert code == 0
     assert "in bits" in text
     loaded = PIDEstimate.load(out)
+    assert loaded.settings["reduction"]["standardize"]
     assert loaded.unit == "bits"
     assert loaded.dims == (2, 2, 2)
 
@@ -230,9 +232,9 @@ def test_a_study_file_to_results_and_page(pid_jax, study_folder):
     out = study_folder / "out"
     code, text, _ = pid_jax("study", study_folder / "study.toml", "--out", out)
     assert code == 0
-    assert "What this study says of five claims" in text
+    assert "What this study says of the claims" in text
     results = load_study(out / "results.nc")
-    assert results.verdict.shape == (1, 5)
+    assert results.verdict.shape == (1, len(CLAIMS))
     assert (out / "report.html").stat().st_size > 1e6
     before = (out / "results.nc").read_bytes(), (out / "report.html").read_bytes()
     code, text, _ = pid_jax("study", study_folder / "study.toml", "--out", out)
@@ -241,9 +243,10 @@ def test_a_study_file_to_results_and_page(pid_jax, study_folder):
     assert ((out / "results.nc").read_bytes(), (out / "report.html").read_bytes()) == before
 
 
-@pytest.mark.parametrize("option", ["--seed", "--dims", "--tasks", "--targets", "--knockout"])
+@pytest.mark.parametrize("option", ["--seed", "--dims", "--standardize", "--tasks", "--targets", "--knockout"])
 def test_options_that_a_study_file_has_entries_for(pid_jax, study_folder, option):
-    code, _, err = pid_jax("study", study_folder / "study.toml", option, "1", "--out", study_folder / "out3")
+    value = () if option == "--standardize" else ("1",)
+    code, _, err = pid_jax("study", study_folder / "study.toml", option, *value, "--out", study_folder / "out3")
     assert code == 1
     assert f"{option} and a study file were given" in " ".join(err.split())
 
@@ -291,7 +294,7 @@ def test_a_figure_that_fails_hides_nothing_that_was_found(pid_jax, study_folder,
     assert code == 1
     err = " ".join(err.split())
     assert err.index("is left out: it was not made like") < err.index("error: no figure")
-    assert "What this study says of five claims" in text
+    assert "What this study says of the claims" in text
     assert load_study(out / "results.nc").attrs["problems"] != "[]"
     assert "it was not made like" in (out / "report.html").read_text()
 

@@ -47,6 +47,9 @@ def test_the_best_map_is_found_for_each_problem(problems, key):
     flow = estimate_pid(*problems, spec=PIDSpec(NoReduction(), FLOW), key=key)
     np.testing.assert_array_equal(found.cov[2], flow.cov[2])
     np.testing.assert_array_equal(atoms_of(found)[2], atoms_of(flow)[2])
+    heads = [sentence.split(": ")[0] for sentence in flow.findings if "held-out samples are as likely" in sentence]
+    assert heads == ["problem 0", "problem 1"]
+    assert not any("held-out" in sentence for sentence in found.findings)  # of the maps that are used, none is a flow
 
 
 @pytest.mark.slow

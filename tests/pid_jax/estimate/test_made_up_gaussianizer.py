@@ -130,7 +130,6 @@ class Copied(Copula):
     [
         ("PIDSpec(gaussianize", lambda one: PIDSpec(gaussianize=one)),
         ("StudySpec(compared", lambda one: StudySpec(compared=(one,))),
-        ("StudySpec(tested", lambda one: StudySpec(tested=one)),
         ("Multiverse(gaussianizers", lambda one: Multiverse(gaussianizers=(one,))),
         ("gaussianize", record_of),
     ],
@@ -180,12 +179,12 @@ def test_commands_and_labels_of_what_has_no_record():
 def test_a_study_names_it_in_its_file_figures_and_page(tmp_path):
     make_store(tmp_path / "b")
     (tmp_path / "study.toml").write_text(
-        'dims = [2, 2, 1]\ngaussianize = "bent"\ntested = "bent"\ncompared = ["nothing"]\nmeasures = ["mmi"]\n'
+        'dims = [2, 2, 1]\ngaussianize = "bent"\ncompared = ["nothing"]\nmeasures = ["mmi"]\n'
         'replicates = 50\ntarget = "final-norm"\ntasks = ["a"]\n[[models]]\nname = "m"\nstore = "b"\n'
         '[multiverse]\ngaussianize = ["nothing", "bent"]\n'
     )
     config = read_config(tmp_path / "study.toml")
-    assert config.spec.pid.gaussianize == config.spec.tested == Bent()
+    assert config.spec.pid.gaussianize == Bent()
     assert config.multiverse is not None
     assert config.multiverse.gaussianizers == (NoGaussianization(), Bent())
     found = run_full_study(config, cells=tmp_path / "cells")
@@ -193,7 +192,7 @@ def test_a_study_names_it_in_its_file_figures_and_page(tmp_path):
     results = found.targets["final-norm"].results
     assert set(results["gaussianized_by"].values.astype(str).ravel()) == {"Bent"}
     assert results["gaussianizer"].values.tolist() == ["Bent", "NoGaussianization"]
-    assert results.attrs["tested_by"] == "Bent"
+    assert results.attrs["estimator"] == "Bent"
     figure = plot_gaussianizers(one_model(results, "m"))
     assert "inverse sine" in {text.get_text() for axis in figure.axes for text in [axis.title, *axis.texts]}
     page = write_report(results, tmp_path / "page.html").read_text(encoding="utf-8")

@@ -166,7 +166,7 @@ def test_a_study_names_it(tmp_path):
     make_store(tmp_path / "b", count=60, layers=1)
     file = tmp_path / "study.toml"
     target = 'target = "final-norm"\n'
-    settings = target + 'dims = [1, 1, 1]\ngaussianize = "copula"\ntested = "copula"\ncompared = []\nreplicates = 50\n'
+    settings = target + 'dims = [1, 1, 1]\ngaussianize = "copula"\ncompared = []\nreplicates = 50\n'
     file.write_text(f'{settings}tasks = ["a"]\nmeasures = ["half", "mmi"]\n[[models]]\nname = "m"\nstore = "b"\n')
     found = run_full_study(read_config(file))
     assert not found.problems
@@ -245,7 +245,7 @@ class Weighted(Redundancy):
 def test_records_that_cannot_be_are_refused(make, error, words):
     with pytest.raises(error, match=words):
         register(make())
-    assert [*MEASURES] == ["broja", "mmi", "half", "bare"]
+    assert [*MEASURES] == ["broja", "mmi", "idep", "iig", "iccs", "deficiency", "half", "bare"]
 
 
 @pytest.mark.parametrize("read", [float, np.asarray, lambda x: x[x > 0]])

@@ -8,21 +8,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 
 import pid_jax.plot
 from pid_jax.plot.associations import plot_associations
 from pid_jax.plot.catalog import KINDS, file_endings, planned_figures, save_figures
+from pid_jax.plot.claims_by_measure import plot_claims_by_measure
 from pid_jax.plot.diagnostics import plot_diagnostics
 from pid_jax.plot.fingerprints import cluster_order, plot_fingerprints
 from pid_jax.plot.models import plot_models
+from pid_jax.plot.shares import plot_shares
 from pid_jax.plot.spectra import plot_spectra
 from pid_jax.plot.style import ATOM_STYLES, SERIES_STYLES, VERDICT_STYLES, figure_style
 from pid_jax.plot.universes import plot_universes, universe_names
 from pid_jax.plot.verdicts import plot_verdicts
 from pid_jax.plot.windows import plot_windows
 from pid_jax.study.metrics.add import add_metrics
+from pid_jax.study.metrics.claims import CONTRADICTED, NOT_TESTABLE, SUPPORTED
 from pid_jax.study.results import one_model
 from tests.study_metrics import with_made_up_metrics
 from tests.study_results import planted
@@ -81,27 +85,20 @@ def line_in(axes, color):
     return line
 
 
-def test_models_are_drawn_over_depth_in_bits_with_intervals_from_replicates(study):
+def test_models_are_drawn_over_depth_in_bits_with_the_intervals_of_estimates(study):
     figure = plot_models(study)
     axes = figure.axes[1]  # first task, vision-unique
     for m, blocks in enumerate((6, 4)):
         line = line_in(axes, SERIES_STYLES[m]["color"])
-        values = study["tested_unique_1"].values[m, 0, 0, : blocks + 1]
+        values, low = (study[f"unique_1{end}"].values[m, 0, 0, 0, : blocks + 1] for end in ("", "_lower"))
         np.testing.assert_allclose(line.get_xdata(), np.arange(blocks + 1) / blocks)
         np.testing.assert_allclose(line.get_ydata(), values * BITS)
-        drawn = study["replicate_unique_1"].values[m, 0, 0, : blocks + 1].astype(float)
-        low = 2 * values - np.quantile(drawn, 0.975, axis=-1)
         heights = axes.collections[m].get_paths()[0].vertices[:, 1]
         assert heights.min() == pytest.approx(low.min() * BITS, rel=1e-6)
     assert "(bits)" in figure.axes[0].get_ylabel()
-    assert "95 % intervals" in figure.get_supxlabel()
-
-
-def test_models_without_replicates_have_the_intervals_of_their_estimates(study):
-    figure = plot_models(study.drop_dims("replicate"), measure="mmi")
-    line = line_in(figure.axes[1], SERIES_STYLES[0]["color"])
-    np.testing.assert_allclose(line.get_ydata(), study["unique_1"].values[0, 0, 0, 1] * BITS, atol=1e-12)
     assert "90 % intervals" in figure.get_supxlabel()
+    line = line_in(plot_models(study, measure="mmi").axes[1], SERIES_STYLES[0]["color"])
+    np.testing.assert_allclose(line.get_ydata(), study["unique_1"].values[0, 0, 0, 1] * BITS, atol=1e-12)
 
 
 def test_correlation_between_models_is_printed_with_its_interval_and_of_the_least_pair(study):
@@ -114,7 +111,7 @@ def test_correlation_between_models_is_printed_with_its_interval_and_of_the_leas
 
 
 def test_missing_layers_leave_gaps(study):
-    study["tested_unique_1"][0, 0, 0, 3] = np.nan
+    study["unique_1"][0, 0, 0, 0, 3] = np.nan
     line = line_in(plot_models(study).axes[1], SERIES_STYLES[0]["color"])
     assert np.isnan(line.get_ydata()).tolist() == [False] * 3 + [True] + [False] * 3
 
@@ -132,8 +129,10 @@ def test_fingerprints_stand_in_the_rows_of_their_distances(study):
     assert names[0].split("\n") == [f"1  {study.profile_task.values[order[0]]}", study.profile_model.values[order[0]]]
     assert "(%)" in figure.axes[2].get_xlabel()
     assert "(percentage points)" in figure.axes[-1].get_title()
-    reach = figure.axes[2].collections[2].get_segments()
-    np.testing.assert_allclose([segment[1, 0] - segment[0, 0] for segment in reach], 8.0)
+    # A band and intervals for each atom.
+    lines = [c for c in figure.axes[2].collections if isinstance(c, LineCollection)]
+    for collection, width in zip(lines[4:6], (30.0, 8.0), strict=True):
+        np.testing.assert_allclose([end[0] - start[0] for start, end in collection.get_segments()], width)
 
 
 def test_near_fingerprints_stand_together_and_unknown_ones_last():
@@ -239,11 +238,44 @@ def test_verdicts_are_told_by_symbol_word_number_and_color(study):
     supported, refused, open_ = VERDICT_STYLES.values()
     cells = {
         "● supported\n0.80 (0.70 to 0.90)": supported,
-        "✖ not supported\n0.020 (−0.010 to 0.030)": refused,
+        "✖ contradicted\n0.020 (−0.010 to 0.030)": refused,
         "◇ not testable here": open_,
     }
     assert set(cells) <= set(texts)
     assert all(texts[cell].get_color() == style["color"] for cell, style in cells.items())
+
+
+def test_claims_by_measure_are_counted_and_colored(study):
+    study["by_measure_holds"][0, 0], study["by_measure_value"][0, 0] = [1, 0, -1, 1, 1], [0.25, 0.125, np.nan, 0.3, 0.4]
+    study["by_measure_count"][0, 0], study["by_measure_total"][0, 0] = 3, 4
+    texts = [(text.get_text(), text.get_color()) for text in plot_claims_by_measure(study).axes[0].texts]
+    wanted = [("● 0.25", SUPPORTED), ("✖ 0.12", CONTRADICTED), ("◇", NOT_TESTABLE)]
+    assert {(text, VERDICT_STYLES[verdict]["color"]) for text, verdict in wanted} <= {*texts}
+    words = [text for text, _ in texts]
+    assert "3 of 4" in words
+    assert [word for word in words if word in ("MMI", "BROJA")] == ["MMI", "BROJA"]
+    alone = [text.get_text() for text in plot_claims_by_measure(study.isel(model=[0])).axes[0].texts]
+    assert "six" in words
+    assert "six" not in alone
+
+
+def test_triangles_mark_shares_outside_of_chance(model):
+    share = (
+        100
+        * model["unique_2"].isel(condition=0).sel(measure="broja", task=model["task"].values[0])
+        / (model["i_12"].isel(condition=0).sel(task=model["task"].values[0]))
+    )
+    for name, value in (("chance_share_lower", -1.0), ("chance_share_upper", 2.0)):
+        model[name][:] = value
+    model["chance_share_upper"].loc[{"share": "unique_2"}] = 0.0
+    panels = plot_shares(model).axes
+    offsets = [c.get_offsets() for c in panels[0].collections if len(c.get_offsets())]
+    (found,) = [one for one in offsets if len(one) > 1]
+    np.testing.assert_allclose(np.sort(found[:, 0]), model["layer"].values[share.values > 0])
+    assert not [c for c in panels[1].collections if len(c.get_offsets()) > 1]
+    assert "△" in plot_shares(model).get_supxlabel()
+    assert "△" not in plot_shares(model, measure="mmi").get_supxlabel()
+    assert "△" not in plot_shares(model.drop_vars("chance_share_upper")).get_supxlabel()
 
 
 def test_universes_show_values_with_intervals_in_the_color_of_their_verdicts(study):
@@ -307,7 +339,7 @@ def test_errors_name_what_was_wanted_and_what_came(study, call, words):
     assert all(word in str(caught.value) for word in words[1:])
 
 
-STUDY_WIDE = ["verdicts", "universes", "models", "fingerprints"]
+STUDY_WIDE = ["verdicts", "claims-by-measure", "universes", "models", "fingerprints"]
 OF_MODEL = ["trajectories", "shares", "knockout", "windows", "associations", "spectra", "measures", "gaussianizers"]
 
 

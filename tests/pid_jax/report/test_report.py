@@ -121,17 +121,19 @@ def test_intervals_are_told_or_their_absence(render, results):
 
 def test_claims_are_shown_as_they_were_judged(render, results):
     study = with_made_up_metrics(results)
-    study["verdict"][0] = ["supported", "supported", "not supported", "not testable here", "supported"]
-    study["universe_verdict"][:, 0, 0] = ["supported"] * 4 + ["not supported"] * 2
+    study["verdict"][0] = ["supported", "contradicted"] + ["supported", "not testable here"] * 4
+    study["universe_verdict"][:, 0, 0] = ["supported"] * 4 + ["contradicted"] * 2
     study["claim_value"][0, 0], study["claim_lower"][0, 0], study["claim_upper"][0, 0] = 0.5, 0.4, np.nan
     (said,) = headline(study)
-    about = "small: of 5 claims examined, by information about the state"
-    assert said == f"{about}, 3 are supported, 1 is not supported and 1 is not testable here."
+    about = "small: of 10 claims examined, by information about the state"
+    assert said == f"{about}, 5 are supported, 1 is contradicted by the data and 4 are not testable here."
     row = claims(study)[0]["rows"][0]
     assert (row["symbol"], row["value"], row["interval"], row["others"]) == ("✓", "0.500", "", "3 of 5")
     text = render(study).text
-    assert said in text
-    assert "✗ not supported" in text
+    assert (
+        "Of 10 claims of the paper, 5 are supported, 1 is contradicted by the data and 4 are not testable here." in text
+    )
+    assert "✗ contradicted" in text
     assert "Under 5 other choices" in text
 
 
@@ -176,7 +178,7 @@ def test_findings_are_said_once_with_their_places(results):
 
 def test_only_the_baseline_and_one_measure(render, results):
     text = render(results.isel(condition=[0]).sel(measure=["mmi"])).text
-    assert "Values are MMI estimates" in text
+    assert "Gaussian MMI, with the rank copula" in text
     assert "None was studied, so nothing is said about what would happen without" in text
     assert "This study holds one model" in text
 
@@ -193,7 +195,7 @@ def test_hostile_labels_are_text(render, results):
         model=[attack],
         task=[attack, "b"],
         condition_label=("condition", [attack] * 3),
-        claim_text=("claim", [attack] * 5),
+        claim_text=("claim", [attack] * study.sizes["claim"]),
     )
     page = render(study)
     assert [tag for tag, _ in page.elements].count("script") == kinds.count("script") == 3

@@ -137,7 +137,8 @@ def test_numbers_are_written_for_readers(found, text):
     assert found == text
 
 
-def test_the_measure_of_the_summary_is_the_default(results):
+def test_the_measure_of_the_summary_is_the_one_that_metrics_are_about(results):
     assert default_measure(results) == "broja"
     swapped = results.isel(measure=[1, 0])
-    assert sentence(swapped, "Only vision") == sentence(results, "Only vision")
+    assert default_measure(swapped) == "mmi"
+    assert sentence(swapped, "Only vision") == sentence(results.sel(measure=["mmi"]), "Only vision")

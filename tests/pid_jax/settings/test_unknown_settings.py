@@ -85,7 +85,7 @@ PATHS = {
     "jackknife": lambda made: infer_differences(
         [LATENTS] * 2, [batch()] * 2, made, block_length=1, resamples=50, level=0.9, **OPTIONS
     ),
-    "scatter": lambda made: scatter_of_atoms(LATENTS, batch(), made, np.ones((50, SAMPLES))),
+    "scatter": lambda made: scatter_of_atoms(LATENTS, batch(), made, np.ones((50, SAMPLES)), KEY, 0.9),
     "samples": lambda made: samples_needed(in_settings_of_an_estimate(), width=0.5, key=KEY),
     "acceleration": lambda made: _intervals(batch(), estimate().atoms, 0.9, Parametric(), BCa(), ROWS[None], made),
     "interval": lambda made: interval_from(np.zeros(1), np.zeros((100, 1)), 0.9, made, np.zeros(1)),

@@ -13,7 +13,6 @@ from pid_jax.plot.trajectories import plot_trajectories
 from pid_jax.plot.windows import plot_windows
 from pid_jax.report.data import data_block
 from pid_jax.report.page import for_page
-from pid_jax.settings.gaussianize import NoGaussianization
 from pid_jax.study.conditions import Cut, cut_of, labels_of, tell_apart
 from pid_jax.study.metrics.add import add_metrics
 from pid_jax.study.model import StudyModel
@@ -23,7 +22,7 @@ from tests.study_process import QUICK
 from tests.study_results import planted
 from tests.study_stores import CUT, EARLY, make_store
 
-SPEC = dataclasses.replace(QUICK, tested=NoGaussianization())
+SPEC = dataclasses.replace(QUICK, replicates=50)
 MASK = {"name": "patch@0-0", "label": "patch cut, layers 0–0", "edges": [], "mask": "patch", "first": 0, "last": 0}
 LATER = MASK | {"name": "patch@1-1", "label": "patch cut, layers 1–1", "first": 1, "last": 1}
 LIKE_EDGES = MASK | {"name": "image-question@1-1", "label": "image-question cut, layers 1–1", "mask": "image-question"}
@@ -129,10 +128,10 @@ def test_effects_at_the_end_need_no_window(many):
 
 @pytest.mark.slow
 def test_a_mask_named_like_edges_is_not_what_the_claim_is_about(many, estimates):
-    reason = many["reason"].sel(claim="knockout_ordering").item()
+    reason = many["reason"].sel(claim="trapped_vision_ordered").item()
     assert "An ordering needs" in reason  # of the edges there is a knockout
     alone = add_metrics(estimates.isel(condition=[0, 4]))
-    assert "no knockout of image-question" in alone["reason"].sel(claim="knockout_ordering").item()
+    assert "no knockout of image-question" in alone["reason"].sel(claim="trapped_vision_ordered").item()
 
 
 def plain(text):

@@ -9,6 +9,7 @@ import xarray as xr
 from pid_jax.study.config import open_models, read_config
 from pid_jax.study.full import run_full_study
 from pid_jax.study.metrics.add import add_metrics
+from pid_jax.study.metrics.verdicts import CLAIMS
 from pid_jax.study.multiverse import Multiverse, run_multiverse
 from pid_jax.study.results import load_study, save_study
 from pid_jax.study.run import run_study
@@ -73,7 +74,7 @@ def test_universes_are_judged_beside_the_study(found):
     np.testing.assert_array_equal(results.universe_value[0], results.claim_value)
     assert (results.universe_verdict[0] == results.verdict).all()
     assert (results.universe_verdict[1] == "not testable here").all()
-    assert ["readout" in str(text) for text in results.universe_reason[1].values.ravel()] == [True] * 5
+    assert ["readout" in str(text) for text in results.universe_reason[1].values.ravel()] == [True] * len(CLAIMS)
     assert results.universe_value[1].isnull().all()
     assert not np.array_equal(results.universe_value[2], results.claim_value, equal_nan=True)
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from pid_jax.decompose.result import ATOMS
 from pid_jax.study.metrics.add import add_metrics
-from pid_jax.study.metrics.draws import REDUNDANCY, SYNERGY, UNIQUE_1, UNIQUE_2, read_models
 from pid_jax.study.metrics.fingerprint import POINTS
 from pid_jax.study.metrics.trajectory import METRICS
 from pid_jax.study.results import load_study, save_study
@@ -24,7 +23,7 @@ def value(results: xr.Dataset, name: str, model: int = 0, task: int = 0) -> floa
 
 
 def scaled(results: xr.Dataset, factor: float) -> xr.Dataset:
-    names = [f"{kind}_{name}" for kind in ("tested", "replicate") for name in ATOMS]
+    names = [f"{kind}{name}" for kind in ("", "replicate_") for name in ATOMS]
     return results.assign({name: results[name] * factor for name in names})
 
 
@@ -38,10 +37,10 @@ def of_curves(curves: dict[str, list[float]]) -> xr.Dataset:
     results = without_noise(models={"one": layers - 1}, tasks=("t",), cuts={})
     return results.assign(
         {
-            f"{kind}_{name}": xr.zeros_like(results[f"{kind}_{name}"])
+            f"{kind}{name}": xr.zeros_like(results[f"{kind}{name}"])
             + xr.DataArray(np.asarray(curve, float), dims="layer")
             for name, curve in curves.items()
-            for kind in ("tested", "replicate")
+            for kind in ("", "replicate_")
         }
     )
 
@@ -94,12 +93,13 @@ def test_effects_by_hand():
     one = results.isel(model=0, task=1)
     for condition in (1, 2, 3):
         layer = int(one["cut_last"][condition]) + 1
-        change = {name: one[f"tested_{name}"][condition] - one[f"tested_{name}"][0] for name in ATOMS}
+        atoms = one.isel(measure=0)[list(ATOMS)]
+        change = atoms.isel(condition=condition) - atoms.isel(condition=0)
         effect = one["effect"][condition]
         assert float(effect.sel(effect_name="trapped_vision")) == pytest.approx(float(change["unique_1"][layer]))
         assert float(effect.sel(effect_name="trapped_vision_final")) == pytest.approx(float(change["unique_1"][8]))
         assert float(effect.sel(effect_name="compensatory_synergy")) == pytest.approx(float(change["synergy"][layer]))
-        cost = -sum(float(x[layer]) for x in change.values())
+        cost = sum(float(change[name][layer]) for name in ATOMS)
         assert float(effect.sel(effect_name="information_cost")) == pytest.approx(cost)
         assert float(effect.sel(effect_name="accuracy_change")) == pytest.approx(-0.1)
     assert np.isnan(results["effect"].isel(condition=0)).all()
@@ -185,31 +185,11 @@ def test_shares_of_nothing_do_not_exist():
     assert results["metric"].sel(metric_name="information_last").notnull().all()
 
 
-def test_atoms_far_below_zero_are_raised_and_informations_stay():
-    results = of_curves(HAND | {"unique_1": [2.0, 4.0, 3.0, 1.0, -0.01]})
-    atoms = read_models(results)[0].baseline[0, 0]
-    np.testing.assert_allclose(atoms[:, -1], [0.99, 0.0, 6.51, 1.99], atol=1e-7)
-    np.testing.assert_allclose(atoms[:, 0], [HAND[name][0] for name in ATOMS])
-    before = np.array([HAND[name][-1] for name in ATOMS])
-    before[UNIQUE_1] = -0.01
-    for parts in ((REDUNDANCY, UNIQUE_1), (REDUNDANCY, UNIQUE_2), (REDUNDANCY, UNIQUE_1, UNIQUE_2, SYNERGY)):
-        assert atoms[list(parts), -1].sum() == pytest.approx(before[list(parts)].sum())
-
-
-@pytest.mark.parametrize("left", [0.001, -0.001])
-def test_what_the_correction_leaves_of_an_atom_of_zero_is_taken_off(left):
-    results = of_curves(HAND | {"unique_1": [2.0, 4.0, 3.0, 1.0, left]})
-    atoms = read_models(results)[0].baseline[:, 0]
-    np.testing.assert_allclose(atoms[:, UNIQUE_1, -1], 0, atol=1e-7)
-    np.testing.assert_allclose(atoms.sum(axis=1)[:, -1], 9.5 + left, atol=1e-6)
-
-
 def test_a_layer_that_failed_is_filled_in_and_one_at_the_end_is_not():
     results = planted(tasks=("t",))
-    for name in [name for name in results if str(name).startswith(("tested_", "replicate_"))]:
-        if "layer" in results[name].dims:
-            results[name].values[0, :, :, 4] = np.nan
-            results[name].values[1, :, :, 6] = np.nan
+    for name in (f"{kind}{name}" for kind in ("", "replicate_") for name in ATOMS):
+        results[name][{"model": 0, "layer": 4}] = np.nan
+        results[name][{"model": 1, "layer": 6}] = np.nan
     found = add_metrics(results)
     assert found["metric"].isel(model=0).notnull().all()
     assert np.isfinite(value(found, "peak_depth", model=1))
@@ -220,7 +200,7 @@ def test_a_layer_that_failed_is_filled_in_and_one_at_the_end_is_not():
 def test_conditions_and_tasks_that_are_absent_are_nan_and_hurt_nothing():
     results = planted()
     whole = add_metrics(results)
-    for name in [name for name in results if str(name).startswith(("tested_", "replicate_"))]:
+    for name in [name for name in results if name in ATOMS or str(name).startswith("replicate_")]:
         results[name].values[0, 2] = np.nan
         results[name].values[1, :, 3] = np.nan
     results["cut_last"].values[1, 3] = -1

@@ -76,7 +76,11 @@ def load(tmp_path, monkeypatch):
 def spec_of(users, gaussianizer=None) -> StudySpec:
     pid = PIDSpec(NoReduction(), users.Map() if gaussianizer is None else gaussianizer)
     return StudySpec(
-        pid=replace(pid, bias_correction=NoCorrection()), measures=(users.Mine(),), tested=None, compared=()
+        pid=replace(pid, bias_correction=NoCorrection()),
+        measures=(users.Mine(),),
+        replicates=0,
+        compared=(),
+        compared_measures=(),
     )
 
 
@@ -105,7 +109,7 @@ def test_other_code_under_the_same_names_makes_other_cells(model, load, old, new
 
 
 def test_cells_without_registered_code_do_not_depend_on_it(model, load):
-    spec = StudySpec(tested=None, compared=())
+    spec = StudySpec(replicates=0, compared=(), compared_measures=())
     before = digests(model, spec)
     load(CODE)
     assert digests(model, spec) == before

@@ -90,3 +90,28 @@ def test_without_a_reduction_states_stay_as_they_are(stores):
     found = scores_of(stores, ALL, NoReduction())["all"]
     np.testing.assert_array_equal(found[1].values[2], stores[1].read(role="image", layer=2))
     np.testing.assert_array_equal(found[1].explained_variance, 1)
+
+
+@pytest.mark.parametrize("solver", [Exact(), Randomized()])
+def test_all_layers_keep_as_many_components_as_the_one_that_needs_most(stores, solver):
+    layers, fraction = LAYERS[:2], 0.6
+
+    def read(store, layer):  # the second layer falls more slowly
+        return store.read(role="image", layer=layer).astype(np.float64) * 1.2 ** (
+            layer * np.minimum(np.arange(WIDTH), 9)
+        )
+
+    pca, options = PCA(dim=8, variance=fraction, solver=solver), {"dim": 8, "key": jax.random.key(0)}
+    options |= {"name": "image", "layers": layers, "read": read}
+    found = read_scores(stores, ALL, reduction=pca, **options)["all"]
+    needed = []
+    for layer in layers:
+        sizes = np.linalg.svd((x := read(stores[0], layer)) - x.mean(axis=0), compute_uv=False) ** 2
+        needed.append(int((np.cumsum(sizes) / sizes.sum() < fraction).sum()) + 1)
+    assert needed[0] < needed[1] < 8
+    for one in found:
+        assert one.values.shape == (2, COUNT, needed[1])
+        assert (np.ptp(one.values, axis=1) > 0).all()
+    plain = read_scores(stores, ALL, reduction=PCA(solver=solver), **options)["all"]
+    for one, whole in zip(found, plain, strict=True):
+        np.testing.assert_allclose(one.values, whole.values[..., : needed[1]], rtol=1e-3, atol=1e-3)

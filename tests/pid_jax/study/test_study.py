@@ -27,7 +27,10 @@ from tests.study_stores import CUT, EARLY, LAYERS, make_store
 
 ATOMS = ("redundancy", "unique_1", "unique_2", "synergy")
 SPEC = StudySpec(
-    pid=PIDSpec(reduction=PCA(dim=(3, 3, 2)), gaussianize=Copula()), compared=(NoGaussianization(),), replicates=100
+    pid=PIDSpec(reduction=PCA(dim=(3, 3, 2)), gaussianize=Copula()),
+    compared=(NoGaussianization(),),
+    compared_measures=(BROJA(), MMI()),
+    replicates=100,
 )
 
 
@@ -59,7 +62,17 @@ def assert_same(cell, expected):
 
 
 def test_labels_are_those_of_the_documented_schema(results):
-    sizes = {"model": 1, "task": 2, "condition": 3, "measure": 2, "layer": LAYERS, "gaussianizer": 2, "direction": 2}
+    sizes = {
+        "model": 1,
+        "task": 2,
+        "condition": 3,
+        "measure": 2,
+        "layer": LAYERS,
+        "gaussianizer": 2,
+        "compared_measure": 2,
+        "direction": 2,
+        "source_direction": 3,
+    }
     assert dict(results.sizes) == sizes | {"quantity": 7, "source": 2, "replicate": 100}
     assert results.task.values.tolist() == ["a", "b"]
     assert results.condition.values.tolist() == ["baseline", "image-question@all", "image-question@0-0"]
@@ -75,13 +88,26 @@ def test_labels_are_those_of_the_documented_schema(results):
         assert variable.attrs.get("units") == known[name].attrs.get("units"), name
 
 
+def test_conditions_hold_what_is_read_of_them(results):
+    """All layers of the baseline and the layer after a cut for claims, and spectra of the baseline for chance."""
+    one = results.isel(model=0)
+    assert np.isfinite(one.by_measure_synergy.sel(condition="baseline")).all()
+    early = np.isfinite(one.by_measure_synergy.sel(condition="image-question@0-0"))
+    np.testing.assert_array_equal(early.all(("task", "compared_measure")), [False, True])
+    assert one.by_measure_unique_1.sel(condition="image-question@all").isnull().all()  # which has no layer after it
+    for name in ("gain_1", "gain_2", "source_correlation"):
+        assert np.isfinite(one[name].sel(condition="baseline")).all()
+        assert one[name].isel(condition=slice(1, None)).isnull().all()
+    assert one.dims_1.values.tolist() == [[3, -1, -1]] * 2
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("redundancy", [BROJA(), MMI()])
 def test_cells_of_the_baseline_are_what_estimate_pid_says(model, results, redundancy):
     sources, target = states_of(model.baseline, "b")
     spec = dataclasses.replace(SPEC.pid, redundancy=redundancy, bias_correction=NoCorrection())
     expected = estimate_pid(*sources, target, spec=spec, key=jax.random.key(0))
-    plain = dataclasses.replace(SPEC, pid=dataclasses.replace(SPEC.pid, bias_correction=NoCorrection()), tested=None)
+    plain = dataclasses.replace(SPEC, pid=dataclasses.replace(SPEC.pid, bias_correction=NoCorrection()), replicates=0)
     cell = one_model(run_study([model], spec=plain), "m").sel(task="b", condition="baseline")
     assert_same(cell.sel(measure=type(redundancy).__name__.lower()), expected)
     np.testing.assert_allclose(cell.explained_variance_2, expected.explained_variance[:, 1], atol=1e-10)
@@ -96,7 +122,7 @@ def test_cells_of_the_baseline_are_what_estimate_pid_says(model, results, redund
 def test_knockouts_are_projected_on_the_components_of_the_baseline(model):
     """With covariances the choice of axes within the subspace does not matter, the subspace does."""
     pid = dataclasses.replace(SPEC.pid, gaussianize=NoGaussianization(), bias_correction=NoCorrection())
-    results = run_study([model], spec=dataclasses.replace(SPEC, pid=pid, tested=None))
+    results = run_study([model], spec=dataclasses.replace(SPEC, pid=pid, replicates=0))
     (baseline, baseline_target), (sources, target) = (states_of(store, "b") for store in model.stores[:2])
     scores = [
         np.stack([svd_scores(*pair, 3) for pair in zip(*both, strict=True)])
@@ -124,7 +150,7 @@ def svd_scores(fitted, applied, dim):
 @pytest.mark.slow
 def test_no_reduction_takes_the_states_as_they_are(model):
     pid = dataclasses.replace(SPEC.pid, reduction=NoReduction(), bias_correction=NoCorrection())
-    results = run_study([model], spec=dataclasses.replace(SPEC, pid=pid, tested=None))
+    results = run_study([model], spec=dataclasses.replace(SPEC, pid=pid, replicates=0))
     sources, target = states_of(model.knockouts[0], "b")
     expected = estimate_pid(*sources, target, spec=pid, key=jax.random.key(0))
     assert_same(results.sel(model="m", task="b", condition="image-question@all", measure="broja"), expected)
@@ -151,14 +177,14 @@ def test_differences_are_those_of_compare_pid(model, results):
     baseline = results.sel(condition="baseline")
     assert ((baseline.added_p > 0) & (baseline.added_p <= baseline.added_family_wise)).all()
     assert others.added_p.isnull().all()
-    assert results.attrs["tested_by"] == "Copula"
+    assert results.attrs["estimator"] == "Copula"
 
 
-def test_replicates_scatter_around_what_is_tested(results):
+def test_replicates_scatter_around_the_estimate(results):
     cell = results.sel(condition="baseline")
     for name in ATOMS:
-        np.testing.assert_allclose(cell[f"tested_{name}"], cell[name].sel(measure="broja"), atol=1e-12)
-        np.testing.assert_allclose(cell[f"replicate_{name}"].mean("replicate"), cell[f"tested_{name}"], atol=1e-5)
+        own = cell[name].sel(measure="broja")
+        np.testing.assert_allclose(cell[f"replicate_{name}"].mean("replicate"), own, atol=1e-5)
     reach = (cell.unique_1_upper - cell.unique_1_lower).sel(measure="broja") / 2 / 1.645
     ratio = cell.replicate_unique_1.std("replicate") / reach
     assert ((ratio > 0.5) & (ratio < 2)).all()
@@ -168,8 +194,8 @@ def test_replicates_scatter_around_what_is_tested(results):
 def test_shrunk_covariances_are_not_tested(model):
     pid = dataclasses.replace(SPEC.pid, covariance=OAS())
     results = run_study([model], spec=dataclasses.replace(SPEC, pid=pid))
-    assert "tested_unique_1" not in results
-    assert results.attrs["tested_by"] == ""
+    assert "replicate_unique_1" not in results
+    assert "difference" not in results
     assert np.isfinite(results.unique_1).all()
 
 

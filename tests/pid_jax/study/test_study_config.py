@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from pid_jax.pid.broja import BROJA
+from pid_jax.pid.dependency import IDep
 from pid_jax.pid.mmi import MMI
 from pid_jax.settings.categorical import CategoricalSpec, LinearClassifier
 from pid_jax.settings.estimate import PCA
@@ -20,10 +21,11 @@ MODEL = '[[models]]\nname = "m"\nstore = "b"\n'
 FULL = """
 seed = 3
 dims = [4, 5, 6]
+standardize = true
 gaussianize = "nothing"
-tested = "none"
 compared = ["copula"]
 measures = ["mmi"]
+compared_measures = ["broja", "idep"]
 target = "answer-logits"
 replicates = 80
 level = 0.9
@@ -69,9 +71,11 @@ def test_every_entry_arrives(tmp_path):
     )
     spec = config.spec
     assert spec.level == 0.9
-    assert spec.pid.reduction == PCA(dim=(4, 5, 6))
+    assert spec.pid.reduction == PCA(dim=(4, 5, 6), standardize=True)
     assert spec.pid.gaussianize == NoGaussianization()
-    assert (spec.tested, spec.compared, spec.measures) == (None, (Copula(),), (MMI(),))
+    assert (spec.compared, spec.measures) == ((Copula(),), (MMI(),))
+    assert spec.compared_measures == (BROJA(), IDep())
+    assert spec.claim_measures == (MMI(), BROJA(), IDep())
     assert (spec.target, spec.replicates, spec.keep, spec.tasks) == (AnswerLogits(), 80, "correct", ("a",))
     assert config.multiverse == Multiverse(
         targets=(LogitLens(),),
@@ -116,13 +120,13 @@ def test_targets_and_classifier(tmp_path):
         (MODEL + 'decision = ["*-only@cut"]', "decision: no folder matches"),
         ('level = "high"\n' + MODEL, "level needs a number"),
         ("level = 95\n" + MODEL, "level"),
-        ("dim = [1, 2, 3]\n" + MODEL, "the study has no entry 'dim'; there are seed, dims"),
+        ("dim = [1, 2, 3]\n" + MODEL, "no entry 'dim'; there are seed, preset, dims"),
         ("dims = [1, 2]\n" + MODEL, r"dims needs three whole numbers above 0 .* got \[1, 2\]"),
         ("dims = [1, 2, true]\n" + MODEL, "dims needs three whole numbers"),
         ("seed = true\n" + MODEL, "seed needs a whole number, got True"),
         ('gaussianize = "flows"\n' + MODEL, "gaussianize needs one of .* got 'flows'"),
-        ('measures = ["broja", "imin"]\n' + MODEL, r"measures\[1\] needs one of \['broja', 'mmi'\], got 'imin'"),
-        ("replicates = 5\n" + MODEL, "at least 50 for standard errors, got 5"),
+        ('measures = ["broja", "imin"]\n' + MODEL, r"measures\[1\] needs one of \['broja', 'mmi', .*\], got 'imin'"),
+        ("replicates = 5\n" + MODEL, "needs at least 50 .* got 5"),
         ('keep = "some"\n' + MODEL, "keep needs one of .* got 'some'"),
         ('targets = ["answer", "answer"]\n' + MODEL, "targets"),
         ("targets = []\n" + MODEL, "targets"),
@@ -212,15 +216,15 @@ def test_universes_change_one_choice_at_a_time():
         assert sum(a != b for a, b in zip(universe.labels.values(), universes[0].labels.values(), strict=True)) == 1
     applied = universes[2].apply(spec)
     assert applied.pid.reduction == PCA(dim=(2, 2, 1))
-    assert applied.tested == applied.pid.gaussianize == Copula()
+    assert applied.pid.gaussianize == Copula()
     assert applied.compared == ()
     full = list_universes(spec, dataclasses.replace(others, is_full=True))
     assert len(full) == len(set(full)) == 2 * 2 * 2
     assert full[0] == universes[0]
 
 
-def test_the_study_itself_is_the_first_universe_as_it_is_tested():
-    spec = study_spec(gaussianize="flow", tested="copula", measures=("mmi", "broja"))
+def test_the_study_itself_is_the_first_universe():
+    spec = study_spec(gaussianize="copula", measures=("mmi", "broja"))
     (own,) = list_universes(spec, Multiverse())
     assert (own.gaussianizer, own.measure) == (Copula(), MMI())
 

@@ -22,7 +22,11 @@ from pid_jax.study.spec import StudySpec
 from tests.study_stores import CUT, EARLY, make_store
 
 SPEC = StudySpec(
-    pid=PIDSpec(reduction=PCA(dim=(3, 3, 2)), gaussianize=Copula()), compared=(), tested=None, measures=(BROJA(),)
+    pid=PIDSpec(reduction=PCA(dim=(3, 3, 2)), gaussianize=Copula()),
+    compared=(),
+    compared_measures=(),
+    replicates=0,
+    measures=(BROJA(),),
 )
 
 
