@@ -179,6 +179,9 @@ def independent_components(samples: Float[Array, "n d"]) -> Unmixing:
 
 
 def _orthogonal(matrix: Float[Array, "d d"]) -> Float[Array, "d d"]:
-    """Find the nearest matrix with orthonormal columns."""
-    values, vectors = symmetric_eigen(matrix.T @ matrix)
-    return matrix @ (vectors / jnp.sqrt(jnp.maximum(values, jnp.finfo(matrix.dtype).tiny))) @ vectors.T
+    """Compute the nearest matrix with orthonormal columns.
+
+    Columns of normal components are nearly zero, so that the matrix may be singular: any completion is as good then.
+    """
+    left, _, right = jnp.linalg.svd(matrix, full_matrices=False)
+    return left @ right
