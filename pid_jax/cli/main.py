@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pid_jax.cli.arrays import Axes, Columns, Layout, Masks, Table, import_arrays, read_layout
 from pid_jax.cli.verdicts import print_verdicts
 from pid_jax.runtime.console import err, fraction_bar, make_app, out, parse_names, run_app, working
 from pid_jax.runtime.files import check_file, check_folder
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
 # Options that a study file has entries for.
 _IN_FILE = (
     *("preset", "knockout", "decision", "dims", "variance", "standardize"),
-    *("keep", "tasks", "targets", "gaussianize", "seed"),
+    *("keep", "tasks", "targets", "gaussianize", "seed", "source_1", "source_2"),
+    *("layout", "table", "axes", "mask", "column"),
 )
 LARGEST_SEED = 2**32 - 1
 RESULTS, PAGE, FIGURES, CELLS = "results.nc", "report.html", "figures", "cells"
 
 app = make_app("Partial information decomposition of what a model's modalities tell about its prediction.")
+app.command("import")(import_arrays)
 
 
 def _known(name: str) -> str:
@@ -130,6 +133,13 @@ def study(
             "'correct' unless --keep says otherwise.",
         ),
     ] = None,
+    layout: Layout = None,
+    table: Table = None,
+    axes: Axes = None,
+    mask: Masks = None,
+    column: Columns = None,
+    source_1: Annotated[str, typer.Option("--source-1", help="Role that is source_1.")] = "image",
+    source_2: Annotated[str, typer.Option("--source-2", help="Role that is source_2.")] = "question",
     dims: Dims = "12,12,8",
     variance: Annotated[
         float | None,
@@ -141,8 +151,14 @@ def study(
     ] = None,
     tasks: Tasks = "all",
     targets: Annotated[
-        str, typer.Option(help="What the information is about, with commas; the first is first on the page.")
-    ] = "answer,final-norm",
+        str | None,
+        typer.Option(
+            "--targets",
+            "--target",
+            help="What the information is about, with commas; the first is first on the page. The role of a state may "
+            "be given. Default: the answer and the last state, as far as they are there.",
+        ),
+    ] = None,
     gaussianize: Way = "copula",
     seed: Seed = 0,
     strict: Annotated[bool, typer.Option("--strict", help="Fail if anything had to be left out.")] = False,
@@ -165,15 +181,26 @@ def study(
         sources = {name: context.get_parameter_source(name) for name in _IN_FILE}
         given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
         if given:
-            raise ValueError(f"--{given[0]} and a study file were given: set it in {config}, whose settings count.")
+            raise ValueError(
+                f"--{given[0].replace('_', '-')} and a study file were given: set it in {config}, whose settings count."
+            )
         _study(made_by.read_config(config), out_dir, strict, distributed, budget_gb)
         return
-    shared = {"keep": keep or made_by.default_keep(preset), "tasks": parse_names(tasks)}
+    shared = {
+        **{"keep": keep or made_by.default_keep(preset), "tasks": parse_names(tasks)},
+        **{"source_1_role": source_1, "source_2_role": source_2},
+    }
     reduced = {"dims": _dims(dims), "variance": variance, "standardize": standardize}
-    spec = made_by.study_spec(gaussianize=gaussianize, **reduced, **shared)
-    own = {"knockouts": tuple(knockout or ()), "decision": tuple(decision or ())}
-    model = made_by.ModelConfig(name=Path(str(store)).resolve().name, store=str(store), **own)
-    about = made_by.read_targets("--targets", [one.strip() for one in targets.split(",")])
+    about = made_by.parse_targets("--targets", targets)
+    spec = made_by.study_spec(gaussianize=gaussianize, target=made_by.main_target(about), **reduced, **shared)
+    model = made_by.ModelConfig(
+        name=Path(str(store)).resolve().name,
+        store=str(store),
+        knockouts=tuple(knockout or ()),
+        decision=tuple(decision or ()),
+        layout=read_layout(layout, axes, mask, column),
+        table=table,
+    )
     paper = made_by.paper_spec(preset, **shared)
     made = made_by.StudyConfig(models=(model,), spec=spec, targets=about, paper=paper, seed=seed)
     _study(made, out_dir, strict, distributed, budget_gb)

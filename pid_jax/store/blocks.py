@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pid_jax.store.activations import Activations
 from pid_jax.store.read import read_own_brief
 from pid_jax.store.shard import ShardBrief, ShardHeader, StoreError, read_tensors, shard_name
 from pid_jax.store.store import ActivationStore
@@ -16,17 +17,19 @@ Part = tuple[str, int | str]
 Block = tuple[np.ndarray, ...]
 # Small shards go from thread to thread together: one by one, that would take longer than to read them.
 _HANDED_OVER_BYTES = 2**21
+# Of arrays that are no shards.
+_ROWS = 512
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoreBlocks:
-    """Rows of three tensors of a store, one shard a block; every iteration reads the store once.
+    """Rows of three tensors of a store, one shard a block, or some rows of arrays; each iteration reads all once.
 
     Blocks come in the order of shards, in which samples were extracted, not in that of ids. Every byte is checked as
     `ActivationStore.read` does. One more shard is read by a thread while a block is used.
 
     Attributes:
-        store: The store, which must be complete.
+        store: The store, which must be complete, or what `open_activations` returns.
         source_1: (role, layer) of `ActivationStore.read`.
         source_2: The same.
         target: The same; the layer may be `NORM`.
@@ -40,7 +43,7 @@ class StoreBlocks:
         ...     return StoreBlocks(store=store, **parts, where={"task": "ChooseAttr"})
     """
 
-    store: ActivationStore
+    store: Activations
     source_1: Part
     source_2: Part
     target: Part
@@ -71,26 +74,44 @@ class StoreBlocks:
             StoreError: If shards are missing or bytes were changed, a column of `where` is missing, or samples of `ids`
                 have no row because they failed.
         """
+        if not isinstance(self.store, ActivationStore):
+            return read_ahead(self._from_arrays())
         self.store.check_complete()
-        return read_ahead(self._blocks())
+        return read_ahead(self._from_shards(self.store))
 
-    def _blocks(self) -> Iterator[Block]:
+    def _from_arrays(self) -> Iterator[Block]:
+        """Read rows in the order in which they are stored, some at a time."""
+        wanted = np.ones(len(self.store.ids), bool)
+        if self.ids is not None:
+            wanted &= np.isin(self.store.ids, [*self.ids])
+        for name, value in self.where.items():
+            if name not in self.store.columns:
+                raise StoreError(f"{self.store.path} has no column {name!r}, asked for by where.")
+            wanted &= self.store.columns[name] == value
+        rows = self.store.reading_order
+        rows = rows[wanted[rows]]
+        for start in range(0, len(rows), _ROWS):
+            some = rows[start : start + _ROWS]
+            parts = (self.source_1, self.source_2, self.target)
+            yield tuple(self.store.read(role=role, layer=layer, rows=some) for role, layer in parts)
+
+    def _from_shards(self, store: ActivationStore) -> Iterator[Block]:
         found = 0
-        for index in range(self.store.manifest.shard_count):
-            if self.ids is not None and not any(sample in self.ids for sample in self.store.shard_ids(index)):
+        for index in range(store.manifest.shard_count):
+            if self.ids is not None and not any(sample in self.ids for sample in store.shard_ids(index)):
                 continue
             if self.ids is None and not self.where:
-                header: ShardHeader | ShardBrief = read_own_brief(self.store.folder, self.store.manifest, index)
+                header: ShardHeader | ShardBrief = read_own_brief(store.folder, store.manifest, index)
                 chosen = None
                 rows = header.rows
             else:
-                header = self.store.header(index)
+                header = store.header(index)
                 chosen = self._chosen(header)
                 rows = len(chosen)
                 chosen = None if rows == len(header.ids) else chosen
             found += rows
             if rows:
-                yield self._read(index, header, chosen)
+                yield self._read(store, index, header, chosen)
         if self.ids is not None and not self.where and found < len(self.ids):
             raise StoreError(
                 f"{len(self.ids) - found} of {len(self.ids)} samples asked for have no row in {self.store.path}, since "
@@ -114,9 +135,11 @@ class StoreBlocks:
             dtype=np.intp,
         )
 
-    def _read(self, index: int, header: ShardHeader | ShardBrief, chosen: np.ndarray | None) -> Block:
-        names = [self.store.tensor(*part) for part in (self.source_1, self.source_2, self.target)]
-        found = read_tensors(self.store.folder, shard_name(index), header, sorted(set(names)))
+    def _read(
+        self, store: ActivationStore, index: int, header: ShardHeader | ShardBrief, chosen: np.ndarray | None
+    ) -> Block:
+        names = [store.tensor(*part) for part in (self.source_1, self.source_2, self.target)]
+        found = read_tensors(store.folder, shard_name(index), header, sorted(set(names)))
         if chosen is not None:
             found = {name: states[chosen] for name, states in found.items()}
         return tuple(found[name] for name in names)

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pid_jax.store.activations import Activations
 from pid_jax.store.manifest import BASELINE, NORM, describe_differences
 from pid_jax.store.readout import Candidate
 from pid_jax.store.shard import StoreError
-from pid_jax.store.store import ActivationStore
 from pid_jax.store.targets import AnswerLogits, target_reader
 
 NO_GOLD = -1
@@ -24,7 +24,7 @@ _FREE = ("roles", "layers", "dtype")  # settings that a decision may have of its
 _LONGEST = 300  # characters of a message on settings that differ
 _COLUMNS = ("task", "gold", "predicted")
 
-Stores = ActivationStore | Sequence[ActivationStore]
+Stores = Activations | Sequence[Activations]
 Candidates = Literal["task", "all"]
 
 
@@ -106,7 +106,7 @@ class DecisionPosteriors:
 
 
 def read_decision(
-    baseline: ActivationStore,
+    baseline: Activations,
     question_only: Stores,
     image_only: Stores,
     task: str | None = None,
@@ -150,7 +150,7 @@ def read_decision(
         raise StoreError(f"{baseline.path} has no sample with a row in all stores: see `pid-extract info` of each.")
     rows = np.searchsorted(baseline.ids, ids)
 
-    def posterior(stores: Sequence[ActivationStore]) -> np.ndarray:
+    def posterior(stores: Sequence[Activations]) -> np.ndarray:
         made = [_softmax(reader.read(one, NORM, np.searchsorted(one.ids, ids)), is_possible[rows]) for one in stores]
         return np.mean(made, axis=0)[:, kept]
 
@@ -176,7 +176,7 @@ def _possible(
     golds: np.ndarray,
     is_wanted: np.ndarray,
     which: Candidates,
-    baseline: ActivationStore,
+    baseline: Activations,
 ) -> np.ndarray:
     """Mark the candidates of every wanted row: booleans (rows, all candidates)."""
     is_possible = np.zeros((len(tasks), len(candidates)), bool)
@@ -215,29 +215,29 @@ def _normalized(answer: Any) -> str:
     return str(answer).strip().lower().removesuffix(".").strip()
 
 
-def _listed(name: str, stores: Stores) -> list[ActivationStore]:
-    found = [stores] if isinstance(stores, ActivationStore) else list(stores) if isinstance(stores, Sequence) else []
-    if not found or not all(isinstance(store, ActivationStore) for store in found):
+def _listed(name: str, stores: Stores) -> list[Activations]:
+    found = [stores] if isinstance(stores, Activations) else list(stores) if isinstance(stores, Sequence) else []
+    if not found or not all(isinstance(store, Activations) for store in found):
         raise TypeError(
             f"{name} must be an ActivationStore or a list of them, got {stores!r}: open it by ActivationStore.open."
         )
     return found
 
 
-def _check_baseline(baseline: ActivationStore) -> None:
-    if not isinstance(baseline, ActivationStore):
+def _check_baseline(baseline: Activations) -> None:
+    if not isinstance(baseline, Activations):
         raise TypeError(f"baseline must be an ActivationStore, got {baseline!r}: open it by ActivationStore.open.")
     if (name := baseline.manifest.condition.get("name")) != BASELINE:
         raise StoreError(f"baseline {baseline.path} holds states under {name!r}: give the store of the model as it is.")
 
 
-def _columns_of(baseline: ActivationStore) -> Mapping[str, np.ndarray]:
+def _columns_of(baseline: Activations) -> Mapping[str, np.ndarray]:
     if lacking := [name for name in _COLUMNS if name not in baseline.columns]:
         raise StoreError(f"{baseline.path} has no column {', '.join(lacking)}: a decision needs {', '.join(_COLUMNS)}.")
     return baseline.columns
 
 
-def _check_stores(name: str, absent: str, stores: Sequence[ActivationStore], baseline: ActivationStore) -> None:
+def _check_stores(name: str, absent: str, stores: Sequence[Activations], baseline: Activations) -> None:
     """Refuse stores that do not lack the modality, or do not belong to the baseline."""
     seen: set[str] = set()
     for store in stores:
@@ -267,7 +267,7 @@ def _check_stores(name: str, absent: str, stores: Sequence[ActivationStore], bas
         seen.add(label)
 
 
-def _method(questions: Sequence[ActivationStore], images: Sequence[ActivationStore]) -> str:
+def _method(questions: Sequence[Activations], images: Sequence[Activations]) -> str:
     """Return how modalities were made absent, which must be one method for all."""
     methods = {str(decision_of(store.manifest.condition).get("method")) for store in (*questions, *images)}
     if len(methods) > 1:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pid_jax.store.activations import Activations
 from pid_jax.store.manifest import NORM
 from pid_jax.store.shard import ShardHeader
 from pid_jax.store.store import ActivationStore
@@ -125,7 +126,7 @@ def describe_store(store: ActivationStore) -> StoreInfo:
     )
 
 
-def count_versions(store: ActivationStore, headers: Iterable[ShardHeader]) -> dict[str, dict[str, int]]:
+def count_versions(store: Activations, headers: Iterable[ShardHeader]) -> dict[str, dict[str, int]]:
     """Count, for each package and each version of it, the shards that it made; empty where none is recorded."""
     counts: dict[str, Counter[str]] = {}
     for header in headers:

@@ -118,7 +118,7 @@ def tensor_name(role: str, layer: int | str) -> str:
         ValueError: If it is below 0.
 
     Example:
-        >>> from pid_jax.store.store import NORM, tensor_name
+        >>> from pid_jax.store import NORM, tensor_name
         >>> tensor_name("image", 12), tensor_name("last", NORM)
         ('012/image', 'norm/last')
     """

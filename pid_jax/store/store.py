@@ -1,23 +1,26 @@
 """Activation store: a folder of immutable shards and one manifest, safe to kill and to resume at any moment."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pid_jax.runtime.progress import Progress, no_progress
+from pid_jax.store.activations import Activations, take_rows
 from pid_jax.store.folder import Folder, join_path, open_folder
+from pid_jax.store.layout import ArrayLayout
 from pid_jax.store.manifest import (
-    NORM,
     Manifest,
     ManifestError,
     check_ids,
     decode_manifest,
     describe_differences,
     encode_manifest,
-    tensor_name,
 )
+from pid_jax.store.open_arrays import open_arrays
 from pid_jax.store.read import find_problems, gather_rows, read_own_header
 from pid_jax.store.shard import Failure, ShardHeader, StoreError, check_rows, shard_name, write_shard
 
@@ -25,7 +28,7 @@ MANIFEST = "manifest.json"
 _LONG_TEXT = 1000
 
 
-class ActivationStore:
+class ActivationStore(Activations):
     """Hidden states on disk or in an object store, one row a sample, by role and layer.
 
     A shard is complete if and only if it exists. Nothing is locked or appended to: any number of processes and machines
@@ -34,8 +37,13 @@ class ActivationStore:
     """
 
     def __init__(self, folder: Folder, manifest: Manifest) -> None:
-        self.folder = folder
+        self._folder = folder
         self.manifest = manifest
+
+    @property
+    def folder(self) -> Folder:
+        """The folder that holds the store."""
+        return self._folder
 
     @property
     def path(self) -> Path | str:
@@ -97,6 +105,44 @@ class ActivationStore:
             ) from None
         except (ManifestError, UnicodeDecodeError) as error:
             raise StoreError(f"{join_path(folder.path, MANIFEST)} {error}.") from error
+
+    @classmethod
+    def from_arrays(
+        cls,
+        path: str | Path,
+        source: Any,
+        *,
+        table: Any = None,
+        layout: ArrayLayout | None = None,
+        shard_size: int = 256,
+        progress: Progress = no_progress,
+    ) -> "ActivationStore":
+        """Copy states of other tools into a store; a copy that was stopped resumes.
+
+        Samples with values that are not finite become failures. Studies read arrays as they are, by
+        `open_activations`: a copy is for object stores, and for files that are slow to read by layer.
+
+        Args:
+            path: Folder or URL of the store.
+            source: What `open_activations` returns, or arrays as it takes them.
+            table: What is known of the samples, where arrays are given.
+            layout: How to read the arrays.
+            shard_size: Samples a shard, which are in memory at a time with all roles and layers.
+            progress: Called with shards done and all there are.
+
+        Raises:
+            StoreError: If the arrays cannot be read, or the folder holds another store.
+        """
+        states = source if isinstance(source, Activations) else open_arrays(source, table, layout)
+        settings = {**states.manifest.settings, "content": list(states.content_digests)}
+        store = cls.create(path, replace(states.manifest, shard_size=shard_size, settings=settings))
+        missing = store.missing_shards()
+        for done, index in enumerate(missing):
+            progress(done, len(missing))
+            ids, columns, tensors, failures = take_rows(states, store.shard_ids(index))
+            store.write_shard(index, ids, columns, tensors, failures)
+        progress(len(missing), len(missing))
+        return cls.open(path)
 
     @staticmethod
     def exists(path: str | Path) -> bool:
@@ -179,8 +225,13 @@ class ActivationStore:
         """
         return read_own_header(self.folder, self.manifest, index)
 
+    @property
+    def content_digests(self) -> list[str]:
+        """Checksums of the headers of all shards, which cover every byte."""
+        return [header.digest for header in self.headers.values()]
+
     @cached_property
-    def headers(self) -> dict[int, ShardHeader]:
+    def headers(self) -> dict[int, ShardHeader]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Headers of all shards; the store must be complete.
 
         Raises:
@@ -256,30 +307,6 @@ class ActivationStore:
         is_long = types == {str} and max(map(len, values)) > _LONG_TEXT
         return np.array(values, dtype=object if is_long else None)
 
-    @property
-    def layers(self) -> tuple[int, ...]:
-        """Layers recorded: 0 is the embeddings, l the output of decoder block l."""
-        return tuple(sorted({int(prefix) for prefix, _ in self._parts if prefix != NORM}))
-
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """Roles recorded."""
-        return tuple(sorted({role for _, role in self._parts}))
-
-    @property
-    def _parts(self) -> list[tuple[str, str]]:
-        return [tuple(name.split("/", 1)) for name in self.manifest.tensors]  # type: ignore[misc]
-
-    def tensor(self, role: str, layer: int | str) -> str:
-        """Name the tensor of a role at a layer, which must be there."""
-        name = tensor_name(role, layer)
-        if name not in self.manifest.tensors:
-            raise StoreError(
-                f"{self.path} has no states for role={role!r}, layer={layer!r}; it has roles {self.roles} and layers "
-                f"{self.layers}, and {[n for n in self.manifest.tensors if n.startswith(NORM)]}."
-            )
-        return name
-
     def read(self, *, role: str, layer: int | str, rows: Any = None) -> np.ndarray:
         """Read one role at one layer.
 
@@ -303,11 +330,6 @@ class ActivationStore:
             raise self._no_rows()
         wanted = self._order if rows is None else self._order[rows]
         return gather_rows(self.folder, filled, name, wanted)
-
-    def iter_layers(self, role: str) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (layer, states), one layer in memory at a time."""
-        for layer in self.layers:
-            yield layer, self.read(role=role, layer=layer)
 
     def verify(self) -> list[str]:
         """Check every byte and every id; return one line a problem, none if all is well."""

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from pid_jax.store.activations import Activations
 from pid_jax.store.manifest import NORM, tensor_name
 from pid_jax.store.readout import READOUT, Readout, has_readout, read_readout
 from pid_jax.store.shard import StoreError
-from pid_jax.store.store import ActivationStore
 
 _FEWEST_CANDIDATES = 2
 _ROLE = "last"
+LAST, EACH = "last", "each"
+"""Layers of `State` that are no numbers."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,33 @@ class FinalNorm:
     def label(self) -> str:
         """Name for titles and axes."""
         return "final-norm state at the last position"
+
+
+@dataclass(frozen=True)
+class State:
+    """The state of any role: of one layer for all layers of the sources, or of each layer for the same layer.
+
+    Attributes:
+        role: The role, such as "last", or a brain area.
+        layer: A layer, "norm" for the final norm's output, "last" for the last layer that is recorded, or "each" for
+            the layer of the sources.
+    """
+
+    role: str = _ROLE
+    layer: int | str = "last"
+
+    def __post_init__(self) -> None:
+        is_number = isinstance(self.layer, int) and not isinstance(self.layer, bool) and self.layer >= 0
+        if not is_number and self.layer not in (NORM, LAST, EACH):
+            raise ValueError(
+                f"State(layer=...) needs a layer, {NORM!r}, {LAST!r} or {EACH!r}, got {self.layer!r}: see `layers`."
+            )
+
+    @property
+    def label(self) -> str:
+        """Name for titles and axes."""
+        at = {LAST: "at the last layer", EACH: "at each layer", NORM: "after the final norm"}
+        return f"state of {self.role} {at.get(str(self.layer), f'at layer {self.layer}')}"
 
 
 @dataclass(frozen=True)
@@ -123,7 +152,7 @@ _ANSWER_LABELS = {
     "correct": "correctness of the answer",
 }
 
-Target = FinalNorm | AnswerLogits | LogitLens | AnswerEmbedding
+Target = FinalNorm | State | AnswerLogits | LogitLens | AnswerEmbedding
 
 ANSWERS: dict[str, Answer] = {
     "answer": Answer(),
@@ -163,22 +192,40 @@ class TargetReader:
     @property
     def is_same_for_all(self) -> bool:
         """Whether all layers have one target."""
-        return not isinstance(self.target, LogitLens)
+        return not isinstance(self.target, LogitLens) and not (
+            isinstance(self.target, State) and self.target.layer == EACH
+        )
 
-    def layers(self, store: ActivationStore) -> tuple[int | str, ...]:
-        """List the layers to read: `NORM` alone if all have the same target, else those of the store from block 1 on.
+    @property
+    def role(self) -> str:
+        """The role that is read."""
+        return self.target.role if isinstance(self.target, State) else _ROLE
 
-        At layer 0 the last position has the embedding of the prompt's last token, which is the same in all samples.
+    def layers(self, store: Activations) -> tuple[int | str, ...]:
+        """List the layers to read: one if all have the same target, else those of the sources.
+
+        Those of a logit lens begin at block 1: at layer 0 the last position has the embedding of the prompt's last
+        token, which is the same in all samples.
         """
-        return (NORM,) if self.is_same_for_all else tuple(layer for layer in store.layers if layer > 0)
+        match self.target:
+            case State(layer="each"):
+                return store.layers
+            case State(layer="last"):
+                return (store.layers[-1],)
+            case State(layer=layer):
+                return (layer,)
+            case LogitLens():
+                return tuple(layer for layer in store.layers if layer > 0)
+            case _:
+                return (NORM,)
 
-    def read(self, store: ActivationStore, layer: int | str, rows: Any = None) -> np.ndarray:
+    def read(self, store: Activations, layer: int | str, rows: Any = None) -> np.ndarray:
         """Read the target at one layer.
 
         Args:
             store: The baseline, or a knockout of it.
             layer: One of `layers`, or 0.
-            rows: Rows wanted, as for `ActivationStore.read`; all if not given.
+            rows: Rows wanted, as for `Activations.read`; all if not given.
 
         Returns:
             The target (n, p): as it is stored for `FinalNorm`, else float32, computed in float64.
@@ -187,8 +234,8 @@ class TargetReader:
             StoreError: If the store lacks the state, or its states are of another model.
             ValueError: If the target does not exist at this layer.
         """
-        self._check(store, layer)
-        states = store.read(role=_ROLE, layer=layer, rows=rows)
+        self.check(store, layer)
+        states = store.read(role=self.role, layer=layer, rows=rows)
         if self.readout is None:
             return states
         if states.shape[1] != self.readout.width:
@@ -206,25 +253,32 @@ class TargetReader:
             case AnswerLogits():
                 return self.readout.logits(states)
             case _:
-                raise TypeError(f"target {self.target!r} is not supported: add how it is read here.")
+                raise TypeError(f"target {self.target!r} has no readout: add how it is read here.")
 
-    def _check(self, store: ActivationStore, layer: int | str) -> None:
-        if _ROLE not in store.roles:
+    def check(self, store: Activations, layer: int | str) -> None:
+        """Refuse a store without the state of a layer.
+
+        Raises:
+            StoreError: If it lacks it.
+            ValueError: If the target does not exist at this layer.
+        """
+        if self.role not in store.roles:
             raise StoreError(
-                f"target {self.target!r} needs the states of role {_ROLE!r}, and {store.path} has roles {store.roles}: "
-                f"extract again with {_ROLE!r} among the roles."
+                f"target {self.target!r} needs the states of role {self.role!r}, and {store.path} has roles "
+                f"{store.roles}: take State(role) of one of these, or extract again with {self.role!r} among the roles."
             )
-        if (layer == NORM) != self.is_same_for_all:
-            wanted = repr(NORM) if self.is_same_for_all else f"one of {store.layers}"
-            raise ValueError(f"layer must be {wanted} for target {self.target!r}, got {layer!r}.")
-        if tensor_name(_ROLE, layer) not in store.manifest.tensors:
+        if self.is_same_for_all and layer not in self.layers(store):
+            raise ValueError(f"layer must be {self.layers(store)[0]!r} for target {self.target!r}, got {layer!r}.")
+        if not self.is_same_for_all and layer == NORM:
+            raise ValueError(f"layer must be one of {store.layers} for target {self.target!r}, got {layer!r}.")
+        if tensor_name(self.role, layer) not in store.manifest.tensors:
             raise StoreError(
-                f"target {self.target!r} needs the state of role {_ROLE!r} at layer {layer!r}, which {store.path} "
-                f"lacks; it has layers {store.layers}: extract again with this layer."
+                f"target {self.target!r} needs the state of role {self.role!r} at layer {layer!r}, which {store.path} "
+                f"lacks; it has layers {store.layers}: extract again with this layer, or take State({self.role!r})."
             )
 
 
-def target_reader(target: Target, baseline: ActivationStore) -> TargetReader:
+def target_reader(target: Target, baseline: Activations) -> TargetReader:
     """Make the reader of a target.
 
     Args:
@@ -235,16 +289,23 @@ def target_reader(target: Target, baseline: ActivationStore) -> TargetReader:
         TypeError: If it is no target.
         StoreError: If the target needs a readout and the baseline has none, or too few candidate answers.
     """
-    if not isinstance(target, FinalNorm | AnswerLogits | LogitLens | AnswerEmbedding):
-        raise TypeError(
-            f"target must be FinalNorm(), AnswerLogits(), LogitLens() or AnswerEmbedding(), got {target!r}."
-        )
-    if isinstance(target, FinalNorm):
-        return TargetReader(target=target)
+    if not isinstance(target, FinalNorm | State | AnswerLogits | LogitLens | AnswerEmbedding):
+        wanted = "FinalNorm(), State(), AnswerLogits(), LogitLens() or AnswerEmbedding()"
+        raise TypeError(f"target must be {wanted}, got {target!r}.")
+    if isinstance(target, FinalNorm | State):
+        reader = TargetReader(target=target)
+        for layer in reader.layers(baseline) if isinstance(target, State) else ():
+            reader.check(baseline, layer)
+        return reader
     if isinstance(target, LogitLens) and not any(baseline.layers):
         raise StoreError(
             f"target {target!r} needs layers behind the embeddings, and {baseline.path} has {baseline.layers}: extract "
             "again with other layers, or use target FinalNorm()."
+        )
+    if baseline.folder is None:
+        raise StoreError(
+            f"target {target!r} needs the model's readout, which only stores of `pid-extract` have; {baseline.path} "
+            "has none: use target FinalNorm() or State()."
         )
     if not has_readout(baseline.folder):
         raise StoreError(

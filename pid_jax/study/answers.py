@@ -7,7 +7,8 @@ import numpy as np
 
 from pid_jax.categorical.answers import pooled_name
 from pid_jax.settings.categorical import CategoricalSpec, PoolRare
-from pid_jax.store import ActivationStore
+from pid_jax.store import Activations
+from pid_jax.store.sample_table import normal_form
 from pid_jax.store.shard import StoreError
 from pid_jax.store.targets import Answer
 
@@ -32,12 +33,7 @@ class TaskAnswers:
     problem: str = ""
 
 
-def normal_form(text: str) -> str:
-    """Return the form in which answers are compared: stripped, lower case, without a final period."""
-    return text.strip().lower().removesuffix(".").strip()
-
-
-def check_answers(target: Answer, baseline: ActivationStore) -> None:
+def check_answers(target: Answer, baseline: Activations) -> None:
     """Refuse a store without the column that holds the answers.
 
     Raises:
@@ -52,7 +48,7 @@ def check_answers(target: Answer, baseline: ActivationStore) -> None:
 
 
 def task_answers(
-    target: Answer, stores: Sequence[ActivationStore], rows: Sequence[np.ndarray], spec: CategoricalSpec
+    target: Answer, stores: Sequence[Activations], rows: Sequence[np.ndarray], spec: CategoricalSpec
 ) -> TaskAnswers:
     """Read the answers of one task, and number their classes alike in all conditions.
 
@@ -81,7 +77,7 @@ def task_answers(
     return TaskAnswers(classes=tuple(every), codes=tuple(codes), notes=tuple(notes), problem=problem)
 
 
-def _texts(target: Answer, stores: Sequence[ActivationStore], rows: Sequence[np.ndarray], index: int) -> np.ndarray:
+def _texts(target: Answer, stores: Sequence[Activations], rows: Sequence[np.ndarray], index: int) -> np.ndarray:
     """Return the answers that belong to a store as texts; "" where a sample has none."""
     index = 0 if target.of == "model" else index
     columns, own = stores[index].columns, rows[index]

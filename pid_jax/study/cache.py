@@ -16,9 +16,10 @@ from pid_jax.pid.registry import measure_of
 from pid_jax.runtime.files import write_bytes
 from pid_jax.runtime.processes import Processes
 from pid_jax.settings.estimate import spec_to_dict
-from pid_jax.store import ActivationStore
+from pid_jax.store import Activations
 from pid_jax.store.folder import LocalFolder
 from pid_jax.store.readout import READOUT
+from pid_jax.store.shard import StoreError
 from pid_jax.store.targets import Answer, FinalNorm
 from pid_jax.study.closure import code_digest, describe_definition
 from pid_jax.study.model import StudyModel, TaskRows
@@ -162,11 +163,13 @@ def decision_store_digests(model: StudyModel) -> dict[str, str]:
     return {str(store.path): _store_digest(store) for store in stores} | {READOUT: _readout_digest(model.baseline)}
 
 
-def _store_digest(store: ActivationStore) -> str:
-    return hash_json([store.manifest.digest, [header.digest for header in store.headers.values()]])
+def _store_digest(store: Activations) -> str:
+    return hash_json([store.manifest.digest, [*store.content_digests]])
 
 
-def _readout_digest(store: ActivationStore) -> str:
+def _readout_digest(store: Activations) -> str:
+    if store.folder is None:
+        raise StoreError(f"{store.path} has no readout, which only stores of `pid-extract` have: leave `decision` out.")
     return hashlib.sha256(store.folder.read(READOUT).tobytes()).hexdigest()
 
 

@@ -17,13 +17,17 @@ from pid_jax.settings.categorical import (
 )
 from pid_jax.settings.estimate import PCA, PIDSpec
 from pid_jax.settings.gaussianize import Copula
-from pid_jax.store import ActivationStore
-from pid_jax.store.targets import ANSWERS, TARGETS, Answer, FinalNorm, Target
+from pid_jax.store import NORM, Activations, ActivationStore, tensor_name
+from pid_jax.store.layout import ArrayLayout
+from pid_jax.store.open import open_conditions
+from pid_jax.store.targets import ANSWERS, LAST, TARGETS, Answer, FinalNorm, State, Target
 from pid_jax.study.entries import (
     one_of,
     some_of,
     take_dims,
     take_known,
+    take_masks,
+    take_names,
     take_number,
     take_several_dims,
     take_text,
@@ -38,7 +42,6 @@ from pid_jax.study.spec import StudySpec
 # By the names that files and command lines take.
 DIMS = (12, 12, 8)
 EVERY_TARGET: dict[str, Target | Answer] = {**ANSWERS, **TARGETS}
-DEFAULT_TARGETS = (Answer(), FinalNorm())
 CLASSIFIERS = {
     "auto": AutoClassifier(),
     "linear": LinearClassifier(),
@@ -49,6 +52,8 @@ PRESETS = {"paper": StudySpec.paper}
 # What the preset leaves open.
 _LEFT_OPEN = ("tasks", "source_1_role", "source_2_role", "replicates", "level")
 _URL = "://"
+# How a state of any role is named.
+STATES = "state:ROLE"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,15 +62,20 @@ class ModelConfig:
 
     Attributes:
         name: What it is called in figures and tables.
-        store: Store of the baseline: a folder or a URL.
+        store: Store of the baseline: a folder or a URL. Or arrays of other tools, see `open_activations`; all their
+            conditions but the baseline are knockouts.
         knockouts: Stores of knockouts.
         decision: Stores of `pid-extract decision`.
+        layout: How to read arrays.
+        table: What is known of the samples of arrays: a file; None where the arrays have it, or nothing is known.
     """
 
     name: str
     store: str
     knockouts: tuple[str, ...] = ()
     decision: tuple[str, ...] = ()
+    layout: ArrayLayout = field(default_factory=ArrayLayout)
+    table: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +85,8 @@ class StudyConfig:
     Attributes:
         models: Its models.
         spec: Its settings; its own target is that of the multiverse, the first of `targets` that is a state.
-        targets: What the information is about, the first one first on the page.
+        targets: What the information is about, the first one first on the page; none takes `default_targets` of the
+            first model.
         multiverse: Other choices to be tried; None tries none.
         paper: Settings of arXiv 2602.15580, with which the same stores are studied too; None where they are not.
         seed: Seed of everything random.
@@ -83,7 +94,7 @@ class StudyConfig:
 
     models: tuple[ModelConfig, ...]
     spec: StudySpec = field(default_factory=StudySpec)
-    targets: tuple[Target | Answer, ...] = DEFAULT_TARGETS
+    targets: tuple[Target | Answer, ...] = ()
     multiverse: Multiverse | None = None
     paper: StudySpec | None = None
     seed: int = 0
@@ -164,15 +175,43 @@ def open_models(configs: Sequence[ModelConfig]) -> tuple[list[StudyModel], list[
     models, problems = [], []
     for config in configs:
         name = config.name
-        baseline = _open_all(name, (config.store,), problems)
-        knockouts = _open_all(name, config.knockouts if baseline else (), problems)
+        baseline, *others = _open_baseline(config, problems) or [None]
+        knockouts = [*others, *_open_all(name, config.knockouts if baseline else (), problems)]
         decision = _open_all(name, config.decision if baseline else (), problems)
         if len(decision) < len(config.decision):
             decision = []  # of which nothing is complete
         if baseline:
-            opened = StudyModel(name=name, baseline=baseline[0], knockouts=tuple(knockouts), decision=tuple(decision))
+            opened = StudyModel(name=name, baseline=baseline, knockouts=tuple(knockouts), decision=tuple(decision))
             models.append(opened)
     return models, problems
+
+
+def default_targets(baseline: Activations) -> tuple[Target | Answer, ...]:
+    """Return what the information is about where nobody says: an answer, and the last state, as far as they are there.
+
+    Raises:
+        ValueError: If there is neither.
+    """
+    answers = [Answer()] if "predicted" in baseline.columns else []
+    if not answers and "gold" in baseline.columns and (baseline.columns["gold"] != "").any():
+        answers = [Answer(of="gold")]
+    has_norm = tensor_name("last", NORM) in baseline.manifest.tensors
+    states = [FinalNorm()] if has_norm else [State()] if "last" in baseline.roles else []
+    if not answers and not states:
+        raise ValueError(
+            f"{baseline.path} has no answers and no role 'last': name a target, state:ROLE with a role of "
+            f"{baseline.roles}."
+        )
+    return (*answers, *states)
+
+
+def _open_baseline(config: ModelConfig, problems: list[str]) -> list[Activations]:
+    """Open the baseline of a model, and the other conditions of arrays."""
+    try:
+        return open_conditions(config.store, table=config.table, layout=config.layout)
+    except (ValueError, OSError, ModuleNotFoundError) as error:
+        problems.append(f"model {config.name!r}: {error}")
+        return []
 
 
 def _open_all(name: str, paths: Sequence[str], problems: list[str]) -> list[ActivationStore]:
@@ -197,11 +236,11 @@ def _parse(content: dict[str, Any], folder: Path) -> StudyConfig:
     if "target" in given and "targets" in given:
         raise ValueError("the study has both target and targets: give targets alone, a list of names.")
     target = given.pop("target", None)
-    targets = given.pop("targets", DEFAULT_TARGETS if target is None else (target,))
+    targets = given.pop("targets", () if target is None else (target,))
     preset = given.pop("preset", None)
     given.setdefault("keep", default_keep(preset))
     paper = paper_spec(preset, **given)
-    given["target"] = next((one for one in targets if not isinstance(one, Answer)), targets[0])
+    given["target"] = main_target(targets)
     multiverse = None
     if table is not None:
         if not isinstance(table, dict):
@@ -213,6 +252,13 @@ def _parse(content: dict[str, Any], folder: Path) -> StudyConfig:
     )
 
 
+def main_target(targets: Sequence[Target | Answer]) -> Target | Answer:
+    """Return the target of the multiverse: the first that is a state, the first one where all are answers."""
+    if not targets:
+        return FinalNorm()
+    return next((one for one in targets if not isinstance(one, Answer)), targets[0])
+
+
 def _model(given: dict[str, Any], folder: Path, index: int) -> ModelConfig:
     missing = [name for name in ("name", "store") if name not in given]
     if missing:
@@ -221,7 +267,20 @@ def _model(given: dict[str, Any], folder: Path, index: int) -> ModelConfig:
         name: tuple(dict.fromkeys(path for pattern in given.get(name, ()) for path in _matches(name, pattern, folder)))
         for name in ("knockouts", "decision")
     }
-    return ModelConfig(name=given["name"], store=_join(given["store"], folder), **listed)
+    layout = ArrayLayout(
+        pattern=given.get("layout"),
+        axes=given.get("axes"),
+        masks={role: _mask(one, folder) for role, one in given.get("masks", {}).items()},
+        columns=given.get("columns", {}),
+    )
+    table = None if "table" not in given else _join(given["table"], folder)
+    return ModelConfig(name=given["name"], store=_join(given["store"], folder), layout=layout, table=table, **listed)
+
+
+def _mask(value: str | int, folder: Path) -> str | int:
+    """Return a mask: a position, the file that a path names, or the name of an array of the source."""
+    path = _join(value, folder) if isinstance(value, str) else ""
+    return path if path and Path(path).is_file() else value
 
 
 def _join(path: str, folder: Path) -> str:
@@ -251,10 +310,39 @@ def read_targets(name: str, value: Any) -> tuple[Target | Answer, ...]:
     Raises:
         ValueError: If a name is not known or there twice, or there is none.
     """
-    found = some_of(EVERY_TARGET, True)(name, value)
+    found = tuple(read_target(f"{name}[{i}]", text) for i, text in enumerate(take_texts(name, value)))
     if not found or len(set(found)) < len(found):
-        raise ValueError(f"{name} needs at least one of {[*EVERY_TARGET]}, each once, got {value!r}.")
+        raise ValueError(f"{name} needs at least one of {[*EVERY_TARGET, STATES]}, each once, got {value!r}.")
     return found
+
+
+def parse_targets(name: str, text: str | None) -> tuple[Target | Answer, ...]:
+    """Take names of targets with commas; what is no name of one is the role of a state.
+
+    Raises:
+        ValueError: If a name is there twice.
+    """
+    if text is None:
+        return ()
+    names = [one.strip() for one in text.split(",")]
+    is_role = [one not in EVERY_TARGET and not one.startswith("state:") for one in names]
+    return read_targets(name, [f"state:{one}" if role else one for one, role in zip(names, is_role, strict=True)])
+
+
+def read_target(name: str, value: Any) -> Target | Answer:
+    """Take the name of a target: one of `EVERY_TARGET`, or state:ROLE or state:ROLE@LAYER.
+
+    Raises:
+        ValueError: If it is not known.
+    """
+    kind, _, rest = value.partition(":") if isinstance(value, str) else ("", "", "")
+    if kind != "state" or not rest:
+        return one_of(EVERY_TARGET, True, STATES)(name, value)
+    role, _, layer = rest.partition("@")
+    try:
+        return State(role, int(layer) if layer.isdigit() else layer or LAST)
+    except ValueError as error:
+        raise ValueError(f"{name} {value!r}: {error}") from error
 
 
 _measures = some_of(MEASURES, False)
@@ -265,7 +353,10 @@ def _settings_of_measures(name: str, value: Any) -> tuple:
     return tuple(MEASURES[one].settings() for one in _measures(name, value))
 
 
-_MODEL = {"name": take_text, "store": take_text, "knockouts": take_texts, "decision": take_texts}
+_MODEL = {
+    **{"name": take_text, "store": take_text, "knockouts": take_texts, "decision": take_texts},
+    **{"layout": take_text, "table": take_text, "axes": take_text, "masks": take_masks, "columns": take_names},
+}
 _STUDY = {
     "seed": take_whole,
     "preset": one_of(PRESETS, False),
@@ -276,7 +367,7 @@ _STUDY = {
     "compared": _gaussianizers,
     "measures": _measures,
     "compared_measures": _settings_of_measures,
-    "target": one_of(EVERY_TARGET, True),
+    "target": read_target,
     "targets": read_targets,
     "classifier": one_of(CLASSIFIERS, False),
     "replicates": take_whole,
@@ -287,7 +378,7 @@ _STUDY = {
     "source_2_role": take_text,
 }
 _MULTIVERSE = {
-    "targets": some_of(EVERY_TARGET, True),
+    "targets": read_targets,
     "dims": take_several_dims,
     "gaussianize": _gaussianizers,
     "measures": _settings_of_measures,

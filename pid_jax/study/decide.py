@@ -13,9 +13,9 @@ import xarray as xr
 from pid_jax.runtime.devices import use_devices
 from pid_jax.runtime.processes import Processes
 from pid_jax.runtime.progress import Progress, part_of
-from pid_jax.store import ActivationStore, StoreError
+from pid_jax.store import Activations, StoreError
 from pid_jax.store.decision import DecisionPosteriors, decision_of, read_decision
-from pid_jax.store.readout import read_readout
+from pid_jax.store.targets import AnswerLogits, target_reader
 from pid_jax.study.cache import (
     Cell,
     CellCache,
@@ -46,7 +46,7 @@ class _Deciding:
     """
 
     model: StudyModel
-    stores: tuple[list[ActivationStore], list[ActivationStore]]
+    stores: tuple[list[Activations], list[Activations]]
     tasks: Mapping[str, TaskRows]
     digests: Mapping[CellKey, str]
 
@@ -120,7 +120,7 @@ def _prepare_model(model: StudyModel, spec: StudySpec, seed: int) -> _Deciding:
     Raises:
         ValueError: If one of the stores holds something else, one kind is missing, or one is damaged.
     """
-    stores: dict[str, list[ActivationStore]] = {absent: [] for absent in _ABSENT}
+    stores: dict[str, list[Activations]] = {absent: [] for absent in _ABSENT}
     for store in model.decision:
         absent = decision_of(store.manifest.condition).get("absent")
         if absent not in stores:
@@ -132,7 +132,7 @@ def _prepare_model(model: StudyModel, spec: StudySpec, seed: int) -> _Deciding:
                 f"it needs stores with the image absent and with the question absent, and none has the {absent} "
                 f"absent: make both with `pid-extract decision --baseline {model.baseline.path}`"
             )
-    read_readout(model.baseline.folder, model.baseline.manifest.digest)  # refuses one that is missing or damaged
+    target_reader(AnswerLogits(), model.baseline)  # refuses a readout that is missing or damaged
     tasks = {name: rows for name, rows in task_rows(model, spec).items() if len(rows.ids)}
     digests = decision_store_digests(model)
     cells = {(task, 0): decision_digest(model, rows, digests, spec, [task, seed]) for task, rows in tasks.items()}

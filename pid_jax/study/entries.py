@@ -63,6 +63,20 @@ def take_several_dims(name: str, value: Any) -> tuple[tuple[int, ...], ...]:
     return tuple(take_dims(f"{name}[{i}]", one) for i, one in enumerate(value))
 
 
+def take_names(name: str, value: Any) -> dict[str, str]:
+    """Take a table of texts."""
+    if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
+        raise ValueError(f'{name} needs a table of texts such as {{predicted = "output"}}, got {value!r}.')
+    return value
+
+
+def take_masks(name: str, value: Any) -> dict[str, str | int]:
+    """Take a table of names or files of masks, or positions of tokens."""
+    if not isinstance(value, dict) or not all(type(one) in (str, int) for one in value.values()):
+        raise ValueError(f'{name} needs a table such as {{image = "masks/image.npy", last = -1}}, got {value!r}.')
+    return value
+
+
 def one_of(known: Mapping[str, Any], is_value: bool, *more: str) -> Callable[[str, Any], Any]:
     """Take one name, or what it stands for."""
 

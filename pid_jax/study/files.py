@@ -112,7 +112,7 @@ def load_folder(path: str | Path) -> SavedStudy:
         studies, notes = _load([path])
         return SavedStudy(targets=studies, notes=tuple(notes))
     kept, lines = _sort(path)
-    files = [file for file in kept if file.name in _KNOWN]
+    files = [file for file in kept if file.name in _names(path)]
     if not files:
         raise ValueError(f"{path} holds no results such as {RESULTS}: make them with `pid-jax study`.")
     studies, notes = _load(files)
@@ -124,6 +124,11 @@ def load_folder(path: str | Path) -> SavedStudy:
 def describe_others(folder: Path) -> list[str]:
     """Return a line on every file of a folder that belongs to another study than the file written last."""
     return _sort(folder)[1]
+
+
+def _names(folder: Path) -> tuple[str, ...]:
+    """Return the names that files of results may have in a folder, in the order of the page."""
+    return (*_KNOWN, *sorted(file.name for file in folder.glob("state-*.nc")))
 
 
 def _load(files: list[Path]) -> tuple[dict[str, TargetStudy], list[str]]:
@@ -143,7 +148,7 @@ def _load(files: list[Path]) -> tuple[dict[str, TargetStudy], list[str]]:
 
 def _sort(folder: Path) -> tuple[list[Path], list[str]]:
     """Find the files of the study that was written last, and describe those of others."""
-    there = [folder / name for name in (*_KNOWN, DECISION, PAPER) if (folder / name).is_file()]
+    there = [folder / name for name in (*_names(folder), DECISION, PAPER) if (folder / name).is_file()]
     if not there:
         return [], []
     identities = {file: _identity(file) for file in there}

@@ -11,9 +11,9 @@ import xarray as xr
 
 from pid_jax.runtime.processes import ALONE, Processes
 from pid_jax.runtime.progress import Progress, no_progress, part_of
-from pid_jax.store.targets import Answer
+from pid_jax.store.targets import Answer, FinalNorm
 from pid_jax.study.cache import hash_json
-from pid_jax.study.config import StudyConfig, open_models
+from pid_jax.study.config import StudyConfig, default_targets, main_target, open_models
 from pid_jax.study.decide import run_decisions
 from pid_jax.study.metrics.add import add_metrics
 from pid_jax.study.model import StudyModel, condition_name
@@ -64,6 +64,7 @@ def run_full_study(
         ProcessError: If another process failed, was lost, or has other stores.
     """
     models, problems = open_models(config.models)
+    config = _with_targets(config, models)
     multiverse = _usable(config.multiverse, models, is_complete=not problems)
     has_decisions = any(model.decision for model in models)
     parts = 1 + has_decisions + (multiverse is not None) + (config.paper is not None)
@@ -91,6 +92,16 @@ def run_full_study(
         part = part_of(progress, parts - 1, parts)
         _add_universes(studies, models, config, multiverse, progress=part, tell=lines.append, **shared)
     return WholeStudy(targets=studies, decision=decision, paper=paper, problems=tuple(lines))
+
+
+def _with_targets(config: StudyConfig, models: Sequence[StudyModel]) -> StudyConfig:
+    """Choose targets where nobody named any."""
+    if config.targets:
+        return config
+    targets = default_targets(models[0].baseline) if models else (FinalNorm(),)
+    return dataclasses.replace(
+        config, targets=targets, spec=dataclasses.replace(config.spec, target=main_target(targets))
+    )
 
 
 def _usable(multiverse: Multiverse | None, models: Sequence[StudyModel], is_complete: bool) -> Multiverse | None:

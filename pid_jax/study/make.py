@@ -10,7 +10,7 @@ import xarray as xr
 
 from pid_jax.runtime.processes import Processes
 from pid_jax.runtime.progress import Progress, part_of
-from pid_jax.store import ActivationStore
+from pid_jax.store import Activations
 from pid_jax.store.targets import Answer
 from pid_jax.study.answer_cell import AnswerData, solve_answers
 from pid_jax.study.by_measure import layers_of_claims
@@ -203,5 +203,5 @@ def _whole(variables: Sequence[Scores | str]) -> list[Scores] | str:
     return [one for one in variables if isinstance(one, Scores)] if problem is None else problem
 
 
-def _read_role(role: str, store: ActivationStore, layer: int | str) -> np.ndarray:
+def _read_role(role: str, store: Activations, layer: int | str) -> np.ndarray:
     return store.read(role=role, layer=layer)

@@ -1,13 +1,13 @@
 """The stores of one model, and which of their samples a study uses."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from pid_jax.settings.estimate import is_shrunk
-from pid_jax.store import ActivationStore
+from pid_jax.store import Activations
 from pid_jax.store.decision import decision_of
 from pid_jax.store.manifest import describe_differences
 from pid_jax.store.shard import StoreError
@@ -31,12 +31,12 @@ class StudyModel:
     """
 
     name: str
-    baseline: ActivationStore
-    knockouts: tuple[ActivationStore, ...] = ()
-    decision: tuple[ActivationStore, ...] = ()
+    baseline: Activations
+    knockouts: tuple[Activations, ...] = ()
+    decision: tuple[Activations, ...] = ()
 
     @property
-    def stores(self) -> tuple[ActivationStore, ...]:
+    def stores(self) -> tuple[Activations, ...]:
         """The baseline, then the knockouts."""
         return (self.baseline, *self.knockouts)
 
@@ -46,7 +46,7 @@ class StudyModel:
         return self.baseline.layers[-1]
 
 
-def condition_name(store: ActivationStore) -> str:
+def condition_name(store: Activations) -> str:
     """Name the condition of a store: "unnamed" if nobody did."""
     return name_of(store.manifest.condition)
 
@@ -66,7 +66,7 @@ def check_model(model: StudyModel) -> tuple[StudyModel, list[str]]:
             f"model {model.name!r}: the first store must be a baseline, with a condition of the name {BASELINE!r}, got "
             f"{condition_name(baseline)!r} at {baseline.path}: give the store of the model as it is."
         )
-    kept: list[ActivationStore] = []
+    kept: list[Activations] = []
     problems = []
     for store in model.knockouts:
         try:
@@ -80,7 +80,7 @@ def check_model(model: StudyModel) -> tuple[StudyModel, list[str]]:
     return replace(model, knockouts=tuple(kept)), problems
 
 
-def _problem(store: ActivationStore, baseline: ActivationStore, names: Sequence[str]) -> str | None:
+def _problem(store: Activations, baseline: Activations, names: Sequence[str]) -> str | None:
     """Say what keeps a knockout from being compared with its baseline."""
     own, other = store.manifest, baseline.manifest
     if absent := decision_of(own.condition).get("absent"):
@@ -108,7 +108,7 @@ def _problem(store: ActivationStore, baseline: ActivationStore, names: Sequence[
     return None
 
 
-def read_columns(store: ActivationStore) -> dict[str, np.ndarray]:
+def read_columns(store: Activations) -> Mapping[str, np.ndarray]:
     """Read what a store says of its samples.
 
     Raises:
@@ -146,7 +146,7 @@ def task_rows(model: StudyModel, spec: StudySpec) -> dict[str, TaskRows]:
     columns = read_columns(model.baseline)
     chosen = np.ones(len(model.baseline.ids), bool)
     if spec.keep == "correct":
-        if not (columns["gold"] != "").any():
+        if not is_graded(columns).any():
             raise ValueError(f'keep="correct" needs gold answers, and {model.baseline.path} has none: use keep="all".')
         chosen &= columns["correct"].astype(bool)
     ids = model.baseline.ids[chosen]
@@ -198,7 +198,13 @@ def describe_answers(gold: np.ndarray) -> dict[str, Any]:
     }
 
 
-def answered(store: ActivationStore, rows: np.ndarray) -> np.ndarray:
-    """Say which gold answers were given: 1 or 0, NaN where there is no gold answer."""
+def answered(store: Activations, rows: np.ndarray) -> np.ndarray:
+    """Return 1 where an answer is right and 0 where it is wrong, NaN where nobody knows."""
     correct = store.columns["correct"][rows].astype(float)
-    return np.where(store.columns["gold"][rows] != "", correct, np.nan)
+    return np.where(is_graded(store.columns)[rows], correct, np.nan)
+
+
+def is_graded(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return for which samples it is known whether the answer is right: by a gold answer, or a column `graded`."""
+    known = columns["gold"] != ""
+    return known | columns["graded"].astype(bool) if "graded" in columns else known

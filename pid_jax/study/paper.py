@@ -9,7 +9,7 @@ import xarray as xr
 
 from pid_jax.runtime.processes import ALONE, Processes
 from pid_jax.runtime.progress import Progress, no_progress
-from pid_jax.store import ActivationStore
+from pid_jax.store import Activations
 from pid_jax.study.conditions import CLAIMED_EDGES, WHOLE_WINDOW, cut_of
 from pid_jax.study.metrics.add import add_metrics
 from pid_jax.study.model import StudyModel
@@ -75,7 +75,7 @@ def few_samples(results: xr.Dataset) -> list[str]:
     return lines
 
 
-def _whole_cut(model: StudyModel) -> tuple[ActivationStore, ...]:
+def _whole_cut(model: StudyModel) -> tuple[Activations, ...]:
     """Find the store with Image→Question cut in all blocks: the one that says so, or whose window has all blocks."""
     found = []
     for store in model.knockouts:

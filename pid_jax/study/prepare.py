@@ -105,6 +105,12 @@ def _prepare(
 
 def _prepare_model(model: StudyModel, spec: StudySpec, seed: int) -> ReadyModel:
     """Find the samples, targets and hashes of cells of one model."""
+    for name in ("source_1_role", "source_2_role"):
+        if getattr(spec, name) not in model.baseline.roles:
+            raise StoreError(
+                f"{name} is {getattr(spec, name)!r}, and {model.baseline.path} has roles {model.baseline.roles}: name "
+                "one of these."
+            )
     tasks, reader, answers = task_rows(model, spec), None, {}
     if isinstance(spec.target, Answer):
         check_answers(spec.target, model.baseline)

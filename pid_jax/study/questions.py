@@ -8,7 +8,7 @@ import xarray as xr
 
 from pid_jax.decompose.result import ATOMS
 from pid_jax.runtime.files import encode_dataset, read_dataset, write_bytes
-from pid_jax.store import ActivationStore
+from pid_jax.store import Activations
 from pid_jax.study.cache import Cell, Place
 from pid_jax.study.model import condition_name
 from pid_jax.study.prepare import ReadyModel
@@ -68,7 +68,7 @@ def _task(ready: ReadyModel, task: str, cells: Mapping[Place, Cell], names: Sequ
     )
 
 
-def texts_of(store: ActivationStore, name: str, rows: np.ndarray) -> np.ndarray:
+def texts_of(store: Activations, name: str, rows: np.ndarray) -> np.ndarray:
     """Read a column as texts; "" where the store has none."""
     if name not in store.columns:
         return np.full(len(rows), "", dtype=object)

@@ -18,11 +18,11 @@ from pid_jax.runtime.precision import double_precision
 from pid_jax.runtime.processes import ALONE, Processes
 from pid_jax.runtime.threads import one_blas_thread
 from pid_jax.settings.estimate import PCA, Reduction, is_pca
-from pid_jax.store import ActivationStore
+from pid_jax.store import Activations
 
 # All components that are no rounding noise, rotated also where there are no more columns than components.
 ALL_VARIANCE = float(np.nextafter(1, 0))
-Read = Callable[[ActivationStore, int | str], np.ndarray]
+Read = Callable[[Activations, int | str], np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class Scores:
 
 
 def read_scores(
-    stores: Sequence[ActivationStore],
+    stores: Sequence[Activations],
     rows: Mapping[str, Sequence[np.ndarray]],
     *,
     name: str,
@@ -139,7 +139,7 @@ def _gather_layers(usable: Mapping[int, Sequence[Scores]], count: int, processes
     return {index: Scores(**{name: join(f"{index} {name}") for name in names}) for index in usable}
 
 
-def _try_read(read: Read, store: ActivationStore, layer: int | str) -> np.ndarray | str:
+def _try_read(read: Read, store: Activations, layer: int | str) -> np.ndarray | str:
     """Read states, or say why they cannot be read."""
     try:
         return read(store, layer)

@@ -1,5 +1,6 @@
 """What is chosen in a study."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ from pid_jax.runtime.checks import check_between, check_positive_int
 from pid_jax.settings.categorical import CategoricalSpec
 from pid_jax.settings.estimate import PCA, NoCorrection, PIDSpec, is_pca, is_shrunk
 from pid_jax.settings.gaussianize import Copula, Gaussianizer, NoGaussianization, RealNVP, check_gaussianizer
-from pid_jax.store.targets import ANSWERS, TARGETS, Answer, FinalNorm, Target
+from pid_jax.store.targets import ANSWERS, LAST, TARGETS, Answer, FinalNorm, State, Target
 
 # What readers call the sources that are these token groups.
 MODALITIES = {"image": "vision", "question": "language"}
@@ -181,4 +182,7 @@ class StudySpec:
 def target_name(target: Target | Answer) -> str:
     """Return the name that study files and files of results use for a target; its label if it has no name."""
     names = {one: name for name, one in (*ANSWERS.items(), *TARGETS.items())}
+    if isinstance(target, State):
+        own = re.sub(r"[^\w.-]+", "-", target.role)
+        return f"state-{own}" if target.layer == LAST else f"state-{own}-{target.layer}"
     return names.get(target) or "-".join(target.label.split())
