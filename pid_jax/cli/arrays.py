@@ -121,8 +121,8 @@ def _check_values(states: "Activations") -> None:
 
 
 def _ranges(layers: tuple[int, ...]) -> str:
-    is_whole = len(layers) > 1 and layers == tuple(range(layers[0], layers[-1] + 1))
-    return f"{layers[0]} to {layers[-1]}" if is_whole else ", ".join(map(str, layers))
+    is_whole = len(layers) > _SHOWN and layers == tuple(range(min(layers), max(layers) + 1))
+    return f"{min(layers)} to {max(layers)}" if is_whole else ", ".join(map(str, layers))
 
 
 def _pairs(option: str, given: list[str] | None) -> dict[str, str]:

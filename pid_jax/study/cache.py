@@ -20,7 +20,7 @@ from pid_jax.store import Activations
 from pid_jax.store.folder import LocalFolder
 from pid_jax.store.readout import READOUT
 from pid_jax.store.shard import StoreError
-from pid_jax.store.targets import Answer, FinalNorm
+from pid_jax.store.targets import Answer, FinalNorm, State
 from pid_jax.study.closure import code_digest, describe_definition
 from pid_jax.study.model import StudyModel, TaskRows
 from pid_jax.study.spec import StudySpec
@@ -132,7 +132,7 @@ def gather_cells(
 def store_digests(model: StudyModel, spec: StudySpec) -> dict[str, str]:
     """Hash what the stores of a model hold: manifest and digests of shards, which cover every byte."""
     digests = {str(store.path): _store_digest(store) for store in model.stores}
-    if not isinstance(spec.target, FinalNorm | Answer):
+    if not isinstance(spec.target, FinalNorm | State | Answer):
         digests[READOUT] = _readout_digest(model.baseline)
     return digests
 

@@ -90,7 +90,7 @@ def test_every_entry_arrives(tmp_path):
 def test_what_is_left_out_has_its_default(tmp_path):
     config = read_config(write(tmp_path, MODEL))
     assert config.spec == study_spec() == StudySpec()
-    assert config.targets == (Answer(), FinalNorm())
+    assert config.targets == ()
     assert config.multiverse is None
     assert config.seed == 0
 

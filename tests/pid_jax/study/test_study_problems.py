@@ -141,7 +141,7 @@ def test_roles_that_a_knockout_lacks(baseline, tmp_path):
 
 
 def test_roles_that_nobody_has(baseline):
-    with pytest.raises(ValueError, match="role='suffix'"):
+    with pytest.raises(ValueError, match="source_2_role is 'suffix'"):
         run_study([StudyModel(name="m", baseline=baseline)], spec=dataclasses.replace(SPEC, source_2_role="suffix"))
 
 
