@@ -82,6 +82,20 @@ def refuse_wrapped(model: Any) -> None:
     raise ValueError(f"model must be a plain model of transformers, got {what}: {remedy}.")
 
 
+def refuse_capped_attention(text_config: Any, attention: str) -> None:
+    """Refuse sdpa where the decoder caps the logits of its attention, which sdpa cannot do.
+
+    Raises:
+        ValueError: If it does.
+    """
+    cap = getattr(text_config, "attn_logit_softcapping", None)
+    if cap is not None and attention == "sdpa":
+        raise ValueError(
+            f"attn_implementation must be 'eager' for a decoder of the type {text_config.model_type!r}, which caps the "
+            f"logits of its attention (at {cap:g}), got 'sdpa': it has no such cap."
+        )
+
+
 def _base_of(config: Path) -> str:
     try:
         base = json.loads(config.read_text()).get("base_model_name_or_path")
@@ -103,7 +117,7 @@ def complete_image_settings(processor: Any, config: Any) -> list[Checked]:
     Raises:
         ValueError: If the processor says one thing and the configuration another.
     """
-    if not hasattr(processor, "vision_feature_select_strategy"):
+    if not hasattr(processor, "num_additional_image_tokens"):
         return []
     tower, filled = config.vision_config, []
     strategy, added = config.vision_feature_select_strategy, _ADDED_BY_TOWER.get(tower.model_type)
