@@ -177,16 +177,25 @@ def _load_and_look(
         import torch
         from transformers.utils import logging
 
+        from extraction.model.families import UnknownFamilyError, register_family
+        from extraction.model.family_file import read_family
         from extraction.model.load import load_model
         from extraction.proof.preflight import look_over
 
         logging.disable_progress_bar()
+        if where.family is not None:
+            register_family(read_family(where.family))
         device = where.device
         if not (device or where.device_map or process.local_rank is None) and torch.cuda.is_available():
             device = f"cuda:{process.local_rank % torch.cuda.device_count()}"
-        vlm = load_model(
-            **vars(model), device=device, device_map=where.device_map, local_files_only=where.local_files_only
-        )
+        try:
+            vlm = load_model(
+                **vars(model), device=device, device_map=where.device_map, local_files_only=where.local_files_only
+            )
+        except UnknownFamilyError as error:
+            if error.report and process.is_first:
+                out.print(error.report)
+            raise
         return vlm, look_over(vlm)
 
 

@@ -1,62 +1,8 @@
-"""Families of vision-language models that can be extracted: what differs between them, as one table."""
+"""Families of vision-language models that can be extracted, as one table, and further ones that users add."""
 
-from dataclasses import dataclass
 from typing import Any
 
-CAUSAL, BIDIRECTIONAL_IMAGE, BIDIRECTIONAL_PROMPT = ATTENTION_RULES = (
-    "causal",
-    "bidirectional image",
-    "bidirectional prompt",
-)
-"""Which tokens of a prompt attend to which: every token to earlier ones, in addition tokens of one image to each other,
-or all tokens to all."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Family:
-    """How to load a family of models and where its parts are.
-
-    Any model whose image tokens are part of the sequence of its decoder fits: blocks that take `position_embeddings`
-    and an attention mask, and a processor that writes one token per image feature.
-
-    Attributes:
-        model_type: `config.model_type` of its checkpoints.
-        vision_type: `config.vision_config.model_type`, if families of one model type differ in their vision towers.
-        title: Name for messages.
-        model_class: Class in transformers.
-        processor_class: Class in transformers, or in `extraction.model.own_processors`.
-        image_mark: What the processor replaces by the image's tokens; exactly once in a prompt.
-        image_text: What `<image>` in a template becomes; contains the mark.
-        image_token: Token at the positions of the image, if it is not the mark.
-        decoder: Where the decoder may be, as paths of attributes; the first that exists is taken.
-        has_own_positions: Whether the model works out its positions itself, as with rotations in three axes; otherwise
-            tokens are counted from the first one that is no padding.
-        first_position: The number of the first token, if tokens are counted.
-        attention: Which tokens of a prompt attend to which, one of `ATTENTION_RULES`.
-        caps_logits: Whether logits are capped where the decoder's configuration has `final_logit_softcapping`.
-        token_inputs: What the model takes of the processor besides tokens, one value per token.
-    """
-
-    model_type: str
-    title: str
-    vision_type: str = ""
-    model_class: str
-    processor_class: str
-    image_mark: str = "<image>"
-    image_text: str = "<image>"
-    image_token: str = ""
-    decoder: tuple[tuple[str, ...], ...] = (("model", "language_model"), ("language_model", "model"))
-    has_own_positions: bool = False
-    first_position: int = 0
-    attention: str = CAUSAL
-    caps_logits: bool = False
-    token_inputs: tuple[str, ...] = ("mm_token_type_ids",)
-
-    @property
-    def key(self) -> str:
-        """Name in the table of families."""
-        return f"{self.model_type}+{self.vision_type}" if self.vision_type else self.model_type
-
+from extraction.model.family import BIDIRECTIONAL_IMAGE, BIDIRECTIONAL_PROMPT, Family
 
 _OF_QWEN: Any = {
     "image_mark": "<|image_pad|>",
@@ -172,6 +118,9 @@ FAMILIES = {
 }
 
 
+BUILT_IN = frozenset(FAMILIES)
+"""The families that pid_jax comes with."""
+
 # Relatives of these families that their names may be mistaken for, by `config.model_type`.
 _RELATIVES = {
     "idefics2": "Idefics2",
@@ -179,6 +128,62 @@ _RELATIVES = {
     "video_llava": "Video-LLaVA",
     "vipllava": "ViP-LLaVA",
 }
+# Families that cannot be extracted by an entry in the table: title and reason.
+_REFUSED = {
+    "mllama": (
+        "Llama 3.2 Vision",
+        "its image is no part of the sequence of tokens: some blocks read it by cross-attention. So no position has "
+        "states of the image, and what flows from the image to the question could be cut in the masks of "
+        "cross-attention only, which knockouts do not reach; Question→Last is the only edge that they could cut",
+    ),
+}
+
+
+class UnknownFamilyError(ValueError):
+    """A model of a family that is not supported.
+
+    Attributes:
+        is_refused: Whether no entry would help.
+        report: What was looked for, and an entry to fill in, as lines.
+    """
+
+    is_refused: bool = False
+    report: str = ""
+
+
+def register_family(family: Family) -> None:
+    """Let models of a further family be loaded and extracted.
+
+    Nothing else differs from families that pid_jax knows: what cannot work is found by the same self-tests, before
+    anything is written. `pid-extract check MODEL --family FILE.toml` runs them alone.
+
+    Args:
+        family: The family; every process that loads a model of it registers it first.
+
+    Raises:
+        TypeError: If it is no `Family`.
+        ValueError: If another family of this model type is known.
+
+    Example:
+        >>> from extraction import Family, register_family
+        >>> register_family(
+        ...     Family(
+        ...         model_type="aya_vision",
+        ...         title="Aya Vision",
+        ...         model_class="AyaVisionForConditionalGeneration",
+        ...         processor_class="AyaVisionProcessor",
+        ...     )
+        ... )
+    """
+    if not isinstance(family, Family):
+        raise TypeError(f"family must be Family(...), got {type(family).__name__}.")
+    known = FAMILIES.get(family.key)
+    if known not in (None, family):
+        raise ValueError(
+            f"family has the model_type {family.key!r}, which is that of {known.title}: a family that is known cannot "
+            "be replaced."
+        )
+    FAMILIES[family.key] = family
 
 
 def family_of(config: Any, name: str) -> Family:
@@ -189,17 +194,24 @@ def family_of(config: Any, name: str) -> Family:
         name: The model, for messages.
 
     Raises:
-        ValueError: If there is none.
+        UnknownFamilyError: If there is none.
     """
     model_type = str(getattr(config, "model_type", None))
     vision_type = getattr(getattr(config, "vision_config", None), "model_type", "")
     family = FAMILIES.get(f"{model_type}+{vision_type}") or FAMILIES.get(model_type)
-    if family is None:
-        known = ", ".join(f"{family.title} ({family.model_type!r})" for family in FAMILIES.values())
-        title = f"{_RELATIVES[model_type]} ({model_type!r})" if model_type in _RELATIVES else repr(model_type)
-        raise ValueError(
-            f"model {name!r} is of the family {title}, which is not supported; wanted one of {known}. "
-            "A family whose image tokens stand in the stream of a causal decoder takes one entry in "
-            "extraction/model/families.py."
+    if family is not None:
+        return family
+    if model_type in _REFUSED:
+        title, reason = _REFUSED[model_type]
+        refusal = UnknownFamilyError(
+            f"model {name!r} is of the family {title} ({model_type!r}), refused since {reason}."
         )
-    return family
+        refusal.is_refused = True
+        raise refusal
+    known = ", ".join(f"{family.title} ({family.model_type!r})" for family in FAMILIES.values())
+    title = f"{_RELATIVES[model_type]} ({model_type!r})" if model_type in _RELATIVES else repr(model_type)
+    raise UnknownFamilyError(
+        f"model {name!r} is of the family {title}, which is not supported; wanted one of {known}. A family whose image "
+        "tokens are part of the sequence of its decoder takes one entry: give it by --family FILE.toml, or in Python "
+        "by extraction.register_family; `pid-extract check` prints one to fill in."
+    )

@@ -15,12 +15,15 @@ from extraction.model.checks import (
     complete_image_settings,
     refuse_adapter_files,
     refuse_capped_attention,
+    refuse_quantized,
     refuse_wrapped,
 )
-from extraction.model.families import Family, family_of
+from extraction.model.families import UnknownFamilyError, family_of
+from extraction.model.family import Family, find_class
 from extraction.model.processors import check_handed_on, load_processor
 from extraction.model.shipped import SHIPPED
 from extraction.model.tokens import check_tokenizer, pad_token
+from extraction.model.unknown_family import describe_unknown
 
 ATTENTION = ("sdpa", "eager")
 """Implementations of attention that take a mask."""
@@ -144,12 +147,14 @@ def load_model(
     }
     adapter = refuse_adapter_files(path, options)
     config = _load(path, lambda: transformers.AutoConfig.from_pretrained(path, **options))
-    family = family_of(config, name)
+    refuse_quantized(config, path)
+    family = _family_of(config, name, path, options)
+    model_class = find_class(family.model_class)
     refuse_capped_attention(config.get_text_config(), attn_implementation)
     processor, image_processor = load_processor(path, family, options)  # before the weights, which take minutes
     model, info = _load(
         path,
-        lambda: getattr(transformers, family.model_class).from_pretrained(
+        lambda: model_class.from_pretrained(
             path,
             config=config,
             dtype=torch.float32 if is_shipped else precision,
@@ -206,6 +211,20 @@ def wrap_model(model: Any, processor: Any, checked: tuple[Checked, ...] = ()) ->
     )
 
 
+def _family_of(config: Any, name: str, path: str, options: dict[str, Any]) -> Family:
+    """Find the family of a checkpoint.
+
+    Raises:
+        UnknownFamilyError: If there is none, with a report where an entry may help.
+    """
+    try:
+        return family_of(config, name)
+    except UnknownFamilyError as error:
+        if not error.is_refused:
+            error.report = describe_unknown(config, path, options)
+        raise
+
+
 def _check_choices(attn_implementation: str, device: str | None, device_map: str | None) -> None:
     if attn_implementation not in ATTENTION:
         raise ValueError(
@@ -253,10 +272,9 @@ def _find_decoder(model: Any, family: Family) -> Any:
             return part
     places = " or ".join(".".join(path) for path in family.decoder)
     raise ValueError(
-        f"{type(model).__name__} has no decoder with layers, norm and one rotary_emb for all blocks, or one for each of "
-        f"its layer_types, at {places}: "
-        "use a version of transformers between 4.57 and 5, or correct the family's entry in "
-        "extraction/model/families.py."
+        f"{type(model).__name__} has no decoder with layers, norm and one rotary_emb for all blocks, or for each kind "
+        f"of them, at {places}: use a version of transformers between 4.57 and 5, or correct the family's entry "
+        f"({family.key!r})."
     )
 
 

@@ -9,7 +9,7 @@ from transformers.processing_utils import ImagesKwargs, TextKwargs
 
 from extraction.model import own_processors
 from extraction.model.checks import Checked
-from extraction.model.families import Family
+from extraction.model.family import Family, find_class
 
 # Images are processed by Pillow everywhere, so that states do not depend on whether torchvision is installed.
 _BY_PILLOW = {"backend": "pil"} if hasattr(transformers, "CLIPImageProcessorPil") else {"use_fast": False}
@@ -33,9 +33,7 @@ def load_processor(path: str, family: Family, options: dict[str, Any]) -> tuple[
     try:
         named = _named_class(path, options)
         image_processor = transformers.AutoImageProcessor.from_pretrained(path, **_BY_PILLOW, **options)
-        kind: Any = getattr(own_processors, family.processor_class, None) or getattr(
-            transformers, family.processor_class
-        )
+        kind = getattr(own_processors, family.processor_class, None) or find_class(family.processor_class)
         processor = kind.from_pretrained(path, image_processor=image_processor, **options)
     except (OSError, ValueError, TypeError, ImportError) as error:
         raise ValueError(
@@ -43,7 +41,7 @@ def load_processor(path: str, family: Family, options: dict[str, Any]) -> tuple[
             "files of the original checkpoint into it: processor_config.json or preprocessor_config.json, "
             "tokenizer.json, tokenizer_config.json."
         ) from error
-    named, wanted = (own_processors.original_name(one) for one in (named, family.processor_class))
+    named, wanted = (own_processors.original_name(one) for one in (named, family.processor_class.rpartition(":")[2]))
     if named not in ("", wanted):
         raise ValueError(
             f"model {path!r} names the processor {named}, and models of the family {family.title} are extracted with "

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from extraction.model.families import BIDIRECTIONAL_IMAGE, BIDIRECTIONAL_PROMPT
+from extraction.model.family import BIDIRECTIONAL_IMAGE, BIDIRECTIONAL_PROMPT
 from extraction.model.load import VisionLanguageModel
 from extraction.passes.spans import TokenGroups
 

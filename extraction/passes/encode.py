@@ -10,7 +10,7 @@ import numpy as np
 
 from extraction.datasets.sample import Sample
 from extraction.errors import SampleError
-from extraction.model.families import BIDIRECTIONAL_PROMPT, CAUSAL, Family
+from extraction.model.family import BIDIRECTIONAL_PROMPT, CAUSAL, Family
 from extraction.model.prompts import render_prompt
 from extraction.model.tokens import WHOLE_TEXT
 from extraction.passes.images import read_image

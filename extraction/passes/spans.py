@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from extraction.errors import SampleError, shown
-from extraction.model.families import BIDIRECTIONAL_PROMPT, CAUSAL
+from extraction.model.family import BIDIRECTIONAL_PROMPT, CAUSAL
 from extraction.model.prompts import Prompt
 from pid_jax.store.manifest import GROUPS
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from extraction.datasets.sample import Sample
-from extraction.model.families import BIDIRECTIONAL_PROMPT
+from extraction.model.family import BIDIRECTIONAL_PROMPT
 from extraction.model.prompts import resolve_template
 from extraction.passes.batch import make_batch
 from extraction.passes.encode import Encoder

@@ -8,7 +8,7 @@ from PIL import Image
 
 from extraction.datasets.sample import Sample
 from extraction.errors import SampleError
-from extraction.model.families import BIDIRECTIONAL_PROMPT
+from extraction.model.family import BIDIRECTIONAL_PROMPT
 from extraction.model.prompts import resolve_template
 from extraction.passes.batch import make_batch
 from extraction.passes.capture import Recorder, StatesPlan, watching
