@@ -25,11 +25,13 @@ class Checked:
         subject: What it is, in a word or two.
         finding: What was found, and what follows from it.
         is_notable: Whether something is not as most checkpoints have it, so that a run says it before it starts.
+        is_failed: Whether the model cannot be extracted for it.
     """
 
     subject: str
     finding: str
     is_notable: bool = False
+    is_failed: bool = False
 
 
 def refuse_adapter_files(path: str, options: dict[str, Any]) -> Checked:

@@ -63,7 +63,7 @@ FAMILIES = {
         ),
         Family(
             model_type="mistral3",
-            title="Mistral Small 3.1 and later",
+            title="Mistral 3",
             model_class="Mistral3ForConditionalGeneration",
             processor_class="ImageOnlyPixtralProcessor",
             image_mark="[IMG]",

@@ -120,7 +120,8 @@ def _run_blocks(
     mask = cut_mask = mask_in_form(vlm, allowed, hidden.dtype)
     if knockout is not None:
         cut_mask = mask_in_form(vlm, allowed & ~cut_of(knockout, groups)[:, :, -tail:], hidden.dtype)
-    rotary = rotations(vlm, hidden, positions[..., -tail:].to(hidden.device))
+    here = positions[..., -tail:].to(hidden.device)
+    rotary = rotations(vlm, hidden, here)
     if start == 0:
         recorder.record(0, hidden)
     for i in range(start, len(vlm.layers)):
@@ -131,6 +132,7 @@ def _run_blocks(
             hidden,
             attention_mask=cut_mask if is_cut else mask,
             position_embeddings=rotary[i],
+            position_ids=here if here.ndim == 2 else None,  # blocks that scale by positions have one axis
             past_key_values=cache,
             use_cache=True,
         )

@@ -137,13 +137,11 @@ _PIXTRAL = {
 }
 
 
-@seeded(0)
-def random_mistral3() -> VisionLanguageModel:
-    """Mistral Small 3.1: images of any shape, marks of rows between their tokens."""
+def _mistral3(decoder, **more) -> VisionLanguageModel:
     tokenizer = build_tokenizer(*_PIXTRAL_MARKS, image="[IMG]")
     config = transformers.Mistral3Config(
         vision_config=_PIXTRAL,
-        text_config=text_config(tokenizer, transformers.MistralConfig, head_dim=8).to_dict(),
+        text_config=text_config(tokenizer, decoder, head_dim=8, **more).to_dict(),
         image_token_index=tokenizer.convert_tokens_to_ids("[IMG]"),
         spatial_merge_size=2,
         vision_feature_layer=-1,
@@ -151,6 +149,19 @@ def random_mistral3() -> VisionLanguageModel:
     images = transformers.PixtralImageProcessorPil(size={"longest_edge": 40}, patch_size=8)
     processor = own_processors.ImageOnlyPixtralProcessor(images, tokenizer, patch_size=4, spatial_merge_size=2)
     return finish(transformers.Mistral3ForConditionalGeneration(config), processor)
+
+
+@seeded(0)
+def random_mistral3() -> VisionLanguageModel:
+    """Mistral Small 3.1: images of any shape, marks of rows between their tokens."""
+    return _mistral3(transformers.MistralConfig)
+
+
+@seeded(0)
+def random_ministral3() -> VisionLanguageModel:
+    """Ministral 3: queries are scaled by their positions."""
+    rope = {**_ROPE, "llama_4_scaling_beta": 0.1, "original_max_position_embeddings": 16}
+    return _mistral3(transformers.Ministral3Config, rope_parameters=rope)
 
 
 @seeded(0)
@@ -249,5 +260,6 @@ RANDOM_FAMILIES = {
     "internvl": random_internvl,
     "llava_onevision": random_llava_onevision,
     "mistral3": random_mistral3,
+    "ministral3": random_ministral3,
     "smolvlm": random_smolvlm,
 }
