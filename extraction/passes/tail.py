@@ -116,10 +116,7 @@ def _run_blocks(
 ) -> PromptPass:
     """Run the blocks from `start` on over the last positions; `hidden` enters the first of them."""
     tail, cache, entries = hidden.shape[1], to_cache(memory), {}
-    allowed = allowed_pairs(groups, tail)
-    mask = cut_mask = mask_in_form(vlm, allowed, hidden.dtype)
-    if knockout is not None:
-        cut_mask = mask_in_form(vlm, allowed & ~cut_of(knockout, groups)[:, :, -tail:], hidden.dtype)
+    mask, cut_mask = _masks(vlm, groups, knockout, hidden)
     here = positions[..., -tail:].to(hidden.device)
     rotary = rotations(vlm, hidden, here)
     if start == 0:
@@ -151,6 +148,18 @@ def _run_blocks(
         logits=vlm.logits(normed[:, -1]),
         entries=entries,
     )
+
+
+def _masks(
+    vlm: VisionLanguageModel, groups: TokenGroups, knockout: Knockout | None, hidden: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mask the last positions outside of the window of a knockout, and inside."""
+    tail = hidden.shape[1]
+    allowed = allowed_pairs(groups, tail)
+    mask = mask_in_form(vlm, allowed, hidden.dtype)
+    if knockout is None:
+        return mask, mask
+    return mask, mask_in_form(vlm, allowed & ~cut_of(knockout, groups)[:, :, -tail:], hidden.dtype)
 
 
 def _gather(states: torch.Tensor, row: torch.Tensor, column: torch.Tensor) -> torch.Tensor:

@@ -1,8 +1,10 @@
 """Real checkpoints on disk load as they are; what cannot be loaded says why."""
 
+import json
 import shutil
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -10,6 +12,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from extraction.model.families import family_of
 from extraction.model.load import load_model, wrap_model
+from extraction.model.own_processors import original_name
 from extraction.model.shipped import WEIGHTS
 from extraction.passes.batch import make_batch
 from tests.extraction.conftest import encoder_of
@@ -37,6 +40,23 @@ def test_saved_model_loads_and_gives_the_same_logits(vlm, folder, samples):
     with torch.inference_mode():
         one, two = (v.model(**b.inputs).logits for v, b in zip((vlm, loaded), made, strict=True))
     torch.testing.assert_close(one, two)
+
+
+def test_checkpoints_name_the_processors_of_transformers(vlm, folder, samples, tmp_path):
+    """And bring a video processor, which is left alone."""
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "processor_config.json"
+    saved = json.loads(path.read_text())
+    named = original_name(saved["processor_class"])
+    video = {"video_processor_type": f"{type(vlm.model).__name__}VideoProcessor", "size": {"height": 8, "width": 8}}
+    path.write_text(json.dumps({**saved, "processor_class": named, "video_processor": video}))
+    (tmp_path / "video_preprocessor_config.json").write_text(json.dumps(video))
+    loaded = load_again(vlm, tmp_path, "float32")
+    assert original_name(type(loaded.processor).__name__) == named
+    one, two = (encoder_of(v).prepare(samples[0]) for v in (vlm, loaded))
+    np.testing.assert_array_equal(one.input_ids, two.input_ids)
+    for name, value in one.image_inputs.items():
+        np.testing.assert_array_equal(value, two.image_inputs[name])
 
 
 def test_half_precision_runs(vlm, folder, samples):
