@@ -4,6 +4,8 @@ from .api import extract as extract
 from .api import extract_decision as extract_decision
 from .api import extract_with_knockouts as extract_with_knockouts
 from .datasets.sample import Sample as Sample
+from .model.families import register_family as register_family
+from .model.family import Family as Family
 from .model.load import load_model as load_model
 from .passes.edges import Knockout as Knockout
 from .run.fill import RunOptions as RunOptions

@@ -147,6 +147,9 @@ class DeviceOptions:
     local_files_only: Annotated[bool, typer.Option("--local-files-only", help="Never ask the Hugging Face hub.")] = (
         False
     )
+    family: Annotated[
+        Path | None, typer.Option(help="TOML file with the entry of a family that pid_jax does not know.")
+    ] = None
 
 
 def flat_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -132,15 +132,26 @@ def check(
     where: DeviceOptions,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16: precision of the model.")] = "auto",
+    attn_implementation: Annotated[str, typer.Option(help="sdpa or eager.")] = "sdpa",
+    template: Annotated[str, typer.Option(help="Prompt template, as for `run`.")] = "plain",
 ) -> None:
-    """Load a model, and report what decides its prompts and pixels; exit code 1 if it cannot be extracted."""
-    vlm, checks = _load_and_look(ModelSettings(name=model, revision=revision, dtype=dtype), where, Process())
+    """Load a model, report what decides its prompts and pixels, and run its self-tests; exit code 1 if one fails."""
+    settings = ModelSettings(name=model, revision=revision, dtype=dtype, attn_implementation=attn_implementation)
+    vlm, checks = _load_and_look(settings, where, Process())
+
+    from extraction.model.prompts import resolve_template
+    from extraction.proof.model_check import check_model
+
+    with working(f"Testing {model}"):
+        checks += check_model(vlm, resolve_template(template, vlm.processor, vlm.family))
     precision = str(vlm.model.dtype).removeprefix("torch.")
     title = f"{vlm.family.title}, {len(vlm.layers)} blocks of width {vlm.width}, {precision} on {vlm.device}"
-    rows = [("model", title, False), *((one.subject, one.finding, one.is_notable) for one in checks)]
-    width = max(len(subject) for subject, _, _ in rows)
-    for subject, finding, is_notable in rows:
-        out.print(f"{'!' if is_notable else ' '} {subject:<{width}}  {finding}")
+    width = max(len(one.subject) for one in checks)
+    out.print(f"  {'model':<{width}}  {title}")
+    for one in checks:
+        out.print(f"{'x' if one.is_failed else '!' if one.is_notable else ' '} {one.subject:<{width}}  {one.finding}")
+    if failed := [one.subject for one in checks if one.is_failed]:
+        raise ValueError(f"{model} cannot be extracted as it is; failed: {', '.join(failed)}.")
 
 
 def gqa_demo(
@@ -177,16 +188,25 @@ def _load_and_look(
         import torch
         from transformers.utils import logging
 
+        from extraction.model.families import UnknownFamilyError, register_family
+        from extraction.model.family_file import read_family
         from extraction.model.load import load_model
         from extraction.proof.preflight import look_over
 
         logging.disable_progress_bar()
+        if where.family is not None:
+            register_family(read_family(where.family))
         device = where.device
         if not (device or where.device_map or process.local_rank is None) and torch.cuda.is_available():
             device = f"cuda:{process.local_rank % torch.cuda.device_count()}"
-        vlm = load_model(
-            **vars(model), device=device, device_map=where.device_map, local_files_only=where.local_files_only
-        )
+        try:
+            vlm = load_model(
+                **vars(model), device=device, device_map=where.device_map, local_files_only=where.local_files_only
+            )
+        except UnknownFamilyError as error:
+            if error.report and process.is_first:
+                out.print(error.report)
+            raise
         return vlm, look_over(vlm)
 
 

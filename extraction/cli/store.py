@@ -14,7 +14,7 @@ from rich.text import Text
 
 from pid_jax.runtime.console import err, fraction_bar, out, working
 from pid_jax.store import ActivationStore
-from pid_jax.store.info import StoreInfo, TaskInfo, count_versions, describe_store
+from pid_jax.store.info import StoreInfo, TaskInfo, count_versions, describe_parity, describe_store
 from pid_jax.store.merge import merge_stores
 
 Store = Annotated[str, typer.Argument(help="The store: a folder, or a URL such as s3://bucket/prefix.")]
@@ -128,6 +128,7 @@ def _facts(found: StoreInfo) -> Table:
         ("roles", ", ".join(found.roles) or "none"),
         ("states", f"{found.width or _NONE} values, {', '.join(found.dtypes) or _NONE}"),
         ("made with", _versions(found.versions) or _NONE),
+        ("parity", describe_parity(found.parity) if found.parity else _NONE),
     ):
         table.add_row(name, Text(value))  # not markup, whatever a name holds
     return table

@@ -25,11 +25,13 @@ class Checked:
         subject: What it is, in a word or two.
         finding: What was found, and what follows from it.
         is_notable: Whether something is not as most checkpoints have it, so that a run says it before it starts.
+        is_failed: Whether the model cannot be extracted for it.
     """
 
     subject: str
     finding: str
     is_notable: bool = False
+    is_failed: bool = False
 
 
 def refuse_adapter_files(path: str, options: dict[str, Any]) -> Checked:
@@ -61,7 +63,7 @@ def refuse_adapter_files(path: str, options: dict[str, Any]) -> Checked:
 
 
 def refuse_wrapped(model: Any) -> None:
-    """Refuse a model in a wrapper, or with adapters in its layers: its blocks and weights are not where they should be.
+    """Refuse a model in a wrapper, with adapters in its layers, or with quantized weights.
 
     Raises:
         ValueError: If it is one, with what to give instead.
@@ -71,6 +73,8 @@ def refuse_wrapped(model: Any) -> None:
         remedy = "give model.merge_and_unload(), which adds the adapter to the weights"
     elif getattr(model, "_hf_peft_config_loaded", False) or getattr(model, "peft_config", None):
         remedy = "load it by peft.PeftModel.from_pretrained(base, adapter) and give its merge_and_unload()"
+    elif getattr(model, "is_quantized", False) or getattr(model, "hf_quantizer", None) is not None:
+        remedy = "its weights are quantized: give the original, or what model.dequantize() returns"
     elif kind.__name__ in ("DataParallel", "DistributedDataParallel"):
         remedy = "give model.module"
     elif kind.__name__ == "OptimizedModule":
@@ -80,6 +84,42 @@ def refuse_wrapped(model: Any) -> None:
     names = ", ".join(repr(name) for name in getattr(model, "peft_config", None) or ())
     what = f"{kind.__name__} with adapter {names}" if names else kind.__name__
     raise ValueError(f"model must be a plain model of transformers, got {what}: {remedy}.")
+
+
+def refuse_quantized(config: Any, path: str) -> None:
+    """Refuse a checkpoint with quantized weights.
+
+    Its states are those of another model, and no self-test measures by how much: they compare ways to compute the same
+    in one precision, where bitsandbytes and others round within each product in ways of their own.
+
+    Raises:
+        ValueError: If it is one.
+    """
+    found = getattr(config, "quantization_config", None)
+    if found is None:
+        return
+    found = found if isinstance(found, dict) else found.to_dict()
+    bits = next((f", {n} bits" for n in (4, 8) if found.get(f"load_in_{n}bit") or found.get("bits") == n), "")
+    raise ValueError(
+        f"model {path!r} has quantized weights (quantization_config {found.get('quant_method', 'unknown')!r}{bits}), "
+        "whose states are not those of the model that it was made from: extract the original, in dtype='bfloat16' "
+        "(--dtype bfloat16) or over several devices (--device-map auto) if memory is short; or save a copy after "
+        "model.dequantize(), and extract that."
+    )
+
+
+def refuse_capped_attention(text_config: Any, attention: str) -> None:
+    """Refuse sdpa where the decoder caps the logits of its attention, which sdpa cannot do.
+
+    Raises:
+        ValueError: If it does.
+    """
+    cap = getattr(text_config, "attn_logit_softcapping", None)
+    if cap is not None and attention == "sdpa":
+        raise ValueError(
+            f"attn_implementation must be 'eager' for a decoder of the type {text_config.model_type!r}, which caps the "
+            f"logits of its attention (at {cap:g}), got 'sdpa': it has no such cap."
+        )
 
 
 def _base_of(config: Path) -> str:
@@ -103,7 +143,7 @@ def complete_image_settings(processor: Any, config: Any) -> list[Checked]:
     Raises:
         ValueError: If the processor says one thing and the configuration another.
     """
-    if not hasattr(processor, "vision_feature_select_strategy"):
+    if not hasattr(processor, "num_additional_image_tokens"):
         return []
     tower, filled = config.vision_config, []
     strategy, added = config.vision_feature_select_strategy, _ADDED_BY_TOWER.get(tower.model_type)

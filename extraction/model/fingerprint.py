@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+from dataclasses import asdict
 from typing import Any
 
+from extraction.model.families import BUILT_IN
 from extraction.model.load import VisionLanguageModel
 from extraction.model.processors import handed_on
 
@@ -30,6 +32,7 @@ def fingerprint(vlm: VisionLanguageModel) -> dict[str, str]:
         "parameters_sha256": parameters.hexdigest(),
         "processor_sha256": _processor_hash(vlm.processor),
         "device": vlm.device.type,
+        **({} if vlm.family.key in BUILT_IN else {"family": json.dumps(asdict(vlm.family), sort_keys=True)}),
     }
 
 

@@ -10,11 +10,20 @@ import transformers
 from safetensors import SafetensorError
 from torch import nn
 
-from extraction.model.checks import Checked, complete_image_settings, refuse_adapter_files, refuse_wrapped
-from extraction.model.families import Family, family_of
+from extraction.model.checks import (
+    Checked,
+    complete_image_settings,
+    refuse_adapter_files,
+    refuse_capped_attention,
+    refuse_quantized,
+    refuse_wrapped,
+)
+from extraction.model.families import UnknownFamilyError, family_of
+from extraction.model.family import Family, find_class
 from extraction.model.processors import check_handed_on, load_processor
 from extraction.model.shipped import SHIPPED
 from extraction.model.tokens import check_tokenizer, pad_token
+from extraction.model.unknown_family import describe_unknown
 
 ATTENTION = ("sdpa", "eager")
 """Implementations of attention that take a mask."""
@@ -51,9 +60,19 @@ class VisionLanguageModel:
         return self.decoder.norm
 
     @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kind of every block, such as "sliding_attention", if rotations differ between kinds; empty otherwise."""
+        return tuple(self.text_config.layer_types) if _rotates_by_kind(self.decoder.rotary_emb) else ()
+
+    @property
     def head(self) -> nn.Module:
         """From final states to logits."""
         return self.model.get_output_embeddings()
+
+    def logits(self, normed: torch.Tensor) -> torch.Tensor:
+        """Compute the logits of final states, (..., width) to (..., vocabulary)."""
+        logits, cap = self.head(normed), getattr(self.text_config, "final_logit_softcapping", None)
+        return logits if cap is None or not self.family.caps_logits else torch.tanh(logits / cap) * cap
 
     @property
     def device(self) -> torch.device:
@@ -128,11 +147,14 @@ def load_model(
     }
     adapter = refuse_adapter_files(path, options)
     config = _load(path, lambda: transformers.AutoConfig.from_pretrained(path, **options))
-    family = family_of(config.model_type, name)
+    refuse_quantized(config, path)
+    family = _family_of(config, name, path, options)
+    model_class = find_class(family.model_class)
+    refuse_capped_attention(config.get_text_config(), attn_implementation)
     processor, image_processor = load_processor(path, family, options)  # before the weights, which take minutes
     model, info = _load(
         path,
-        lambda: getattr(transformers, family.model_class).from_pretrained(
+        lambda: model_class.from_pretrained(
             path,
             config=config,
             dtype=torch.float32 if is_shipped else precision,
@@ -163,11 +185,11 @@ def wrap_model(model: Any, processor: Any, checked: tuple[Checked, ...] = ()) ->
             and model do not fit, or the model is wrapped or has adapters.
     """
     refuse_wrapped(model)
-    model_type = getattr(getattr(model, "config", None), "model_type", None)
-    family = family_of(str(model_type), type(model).__name__)
+    family = family_of(getattr(model, "config", None), type(model).__name__)
     attention = model.config.get_text_config()._attn_implementation
     if attention not in ATTENTION:
         raise ValueError(f"model has {attention!r} attention, wanted one of {ATTENTION}: others take no mask.")
+    refuse_capped_attention(model.config.get_text_config(), attention)
     if not processor.tokenizer.is_fast:
         raise ValueError(
             f"processor of {family.title} has a slow tokenizer; offsets need a fast one: add its tokenizer.json."
@@ -176,8 +198,8 @@ def wrap_model(model: Any, processor: Any, checked: tuple[Checked, ...] = ()) ->
     image_token_id = getattr(model.config, "image_token_id", None) or model.config.image_token_index
     rows = model.get_input_embeddings().weight.shape[0]
     settings = complete_image_settings(processor, model.config)
-    text = check_tokenizer(processor.tokenizer, rows, image_token_id, family.image_mark)
-    if hasattr(processor, "image_token_id"):  # found by a tokenizer that may have split it
+    text = check_tokenizer(processor.tokenizer, rows, image_token_id, family.image_token or family.image_mark)
+    if hasattr(processor, "image_token_id") and not family.image_token:  # found by a tokenizer that may have split it
         processor.image_token_id = image_token_id
     return VisionLanguageModel(
         model=model.eval(),
@@ -187,6 +209,20 @@ def wrap_model(model: Any, processor: Any, checked: tuple[Checked, ...] = ()) ->
         image_token_id=image_token_id,
         checked=(*checked, *settings, *text, *check_handed_on(processor)),
     )
+
+
+def _family_of(config: Any, name: str, path: str, options: dict[str, Any]) -> Family:
+    """Find the family of a checkpoint.
+
+    Raises:
+        UnknownFamilyError: If there is none, with a report where an entry may help.
+    """
+    try:
+        return family_of(config, name)
+    except UnknownFamilyError as error:
+        if not error.is_refused:
+            error.report = describe_unknown(config, path, options)
+        raise
 
 
 def _check_choices(attn_implementation: str, device: str | None, device_map: str | None) -> None:
@@ -232,15 +268,25 @@ def _find_decoder(model: Any, family: Family) -> Any:
         part: Any = model
         for name in path:
             part = getattr(part, name, None)
-        is_decoder = all(hasattr(part, name) for name in ("layers", "norm", "rotary_emb"))
-        if is_decoder and len(inspect.signature(part.rotary_emb.forward).parameters) == 2:  # one rotation for all
+        if all(hasattr(part, name) for name in ("layers", "norm", "rotary_emb")) and _has_known_rotations(part):
             return part
     places = " or ".join(".".join(path) for path in family.decoder)
     raise ValueError(
-        f"{type(model).__name__} has no decoder with layers, norm and one rotary_emb for all blocks at {places}: "
-        "use a version of transformers between 4.57 and 5, or correct the family's entry in "
-        "extraction/model/families.py."
+        f"{type(model).__name__} has no decoder with layers, norm and one rotary_emb for all blocks, or for each kind "
+        f"of them, at {places}: use a version of transformers between 4.57 and 5, or correct the family's entry "
+        f"({family.key!r})."
     )
+
+
+def _has_known_rotations(decoder: Any) -> bool:
+    """Whether one module makes the rotations of all blocks, alike or by the kind of block."""
+    parameters = inspect.signature(decoder.rotary_emb.forward).parameters
+    is_by_kind = _rotates_by_kind(decoder.rotary_emb) and hasattr(decoder.config, "layer_types")
+    return (len(parameters) == 2 or is_by_kind) and not hasattr(decoder, "rotary_emb_local")
+
+
+def _rotates_by_kind(rotary: nn.Module) -> bool:
+    return "layer_type" in inspect.signature(rotary.forward).parameters
 
 
 def _dtype(name: str) -> Any:

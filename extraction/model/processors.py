@@ -5,31 +5,17 @@ from typing import Any
 import numpy as np
 import transformers
 from PIL import Image
-from transformers.processing_utils import ImagesKwargs, ProcessorMixin, TextKwargs
+from transformers.processing_utils import ImagesKwargs, TextKwargs
 
+from extraction.model import own_processors
 from extraction.model.checks import Checked
-from extraction.model.families import Family
+from extraction.model.family import Family, find_class
 
 # Images are processed by Pillow everywhere, so that states do not depend on whether torchvision is installed.
 _BY_PILLOW = {"backend": "pil"} if hasattr(transformers, "CLIPImageProcessorPil") else {"use_fast": False}
 # AutoProcessor of version 4 hands `use_fast` on to the tokenizer, which must be a fast one.
 _BY_PILLOW_FOR_ALL = {name: value for name, value in _BY_PILLOW.items() if name != "use_fast"}
-_OWN_PREFIX = "ImageOnly"
 _TEST_WIDTH, _TEST_HEIGHT = 97, 61
-
-
-class ImageOnlyQwen2VLProcessor(transformers.Qwen2VLProcessor):
-    """The processor of Qwen2-VL without its video part, which needs torchvision."""
-
-    def __init__(
-        self, image_processor: Any = None, tokenizer: Any = None, chat_template: str | None = None, **unused: Any
-    ) -> None:
-        """Set what the parent sets; `unused` takes the video processor of a saved configuration."""
-        self.image_token = "<|image_pad|>"
-        self.video_token = "<|video_pad|>"
-        self.image_token_id = tokenizer.convert_tokens_to_ids(self.image_token)
-        self.video_token_id = tokenizer.convert_tokens_to_ids(self.video_token)
-        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
 
 
 def load_processor(path: str, family: Family, options: dict[str, Any]) -> tuple[Any, Checked]:
@@ -47,7 +33,7 @@ def load_processor(path: str, family: Family, options: dict[str, Any]) -> tuple[
     try:
         named = _named_class(path, options)
         image_processor = transformers.AutoImageProcessor.from_pretrained(path, **_BY_PILLOW, **options)
-        kind: Any = globals().get(family.processor_class) or getattr(transformers, family.processor_class)
+        kind = getattr(own_processors, family.processor_class, None) or find_class(family.processor_class)
         processor = kind.from_pretrained(path, image_processor=image_processor, **options)
     except (OSError, ValueError, TypeError, ImportError) as error:
         raise ValueError(
@@ -55,8 +41,8 @@ def load_processor(path: str, family: Family, options: dict[str, Any]) -> tuple[
             "files of the original checkpoint into it: processor_config.json or preprocessor_config.json, "
             "tokenizer.json, tokenizer_config.json."
         ) from error
-    wanted = family.processor_class.removeprefix(_OWN_PREFIX)
-    if named.removeprefix(_OWN_PREFIX) not in ("", wanted):
+    named, wanted = (own_processors.original_name(one) for one in (named, family.processor_class.rpartition(":")[2]))
+    if named not in ("", wanted):
         raise ValueError(
             f"model {path!r} names the processor {named}, and models of the family {family.title} are extracted with "
             f"{wanted}: their prompts and pixels differ. Use a checkpoint with the latter."

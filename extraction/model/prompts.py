@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from extraction.errors import SampleError, shown
-from extraction.model.families import Family
+from extraction.model.family import Family
 
 IMAGE = "<image>"
 QUESTION = "{q}"
@@ -21,6 +21,7 @@ TEMPLATES = {
         "<|start_header_id|>user<|end_header_id|>\n\n<image>\n{q}\n"
         f"{_SHORT}<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"
     ),
+    "paligemma": "<image>answer en {q}\n",
     "chatml": f"<|im_start|>user\n<image>\n{{q}}\n{_SHORT}<|im_end|>\n<|im_start|>assistant\n",
 }
 # Stands for the question in a chat template; any change of case, blanks or signs shows.
@@ -64,7 +65,7 @@ def resolve_template(template: str, processor: Any, family: Family) -> str:
             template fails, or changes the question.
     """
     text = _chat_template(processor, family) if template == "chat" else TEMPLATES.get(template, template)
-    if family.image_mark not in text:
+    if family.image_text not in text:
         text = text.replace(IMAGE, family.image_text)
     for part in (family.image_mark, QUESTION):
         if text.count(part) != 1:
@@ -72,7 +73,7 @@ def resolve_template(template: str, processor: Any, family: Family) -> str:
                 f"template must hold {part!r} exactly once, got {text!r}. Use one of {sorted(TEMPLATES)}, 'chat', or a "
                 "text such as 'USER: <image>\\n{q} ASSISTANT:'."
             )
-    if text.rstrip().endswith((QUESTION, family.image_mark)):
+    if text.rstrip(" ").endswith((QUESTION, family.image_mark)):
         raise ValueError(
             f"template must go on after the question and the image, got {text!r}: the last position is the one that "
             "decides the answer and must not belong to either. Add for example ' ASSISTANT:'."

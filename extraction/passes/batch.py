@@ -41,7 +41,7 @@ def make_batch(vlm: VisionLanguageModel, prepared: Sequence[Prepared]) -> Batch:
         prepared: Samples of one template.
     """
     codes = torch.from_numpy(pad_left([p.codes for p in prepared], PADDING))
-    groups = TokenGroups(codes)
+    groups = TokenGroups(codes, vlm.family.attention)
     pad = vlm.pad_token_id
     inputs = {
         "input_ids": torch.from_numpy(pad_left([p.input_ids for p in prepared], pad)),
@@ -53,9 +53,9 @@ def make_batch(vlm: VisionLanguageModel, prepared: Sequence[Prepared]) -> Batch:
         **{name: _join_images(prepared, name) for name in prepared[0].image_inputs},
     }
     if not vlm.family.has_own_positions:
-        inputs["position_ids"] = count_positions(groups.is_token)
+        inputs["position_ids"] = count_positions(groups.is_token) + vlm.family.first_position
     return Batch(
-        inputs={name: _to_model(vlm, value) for name, value in inputs.items()},
+        inputs={name: to_model(vlm, value) for name, value in inputs.items()},
         groups=groups.to(vlm.device),
         has_prefix=bool((groups.is_prefix & groups.is_token).any()),
         tail=int(groups.behind.max()),
@@ -87,5 +87,6 @@ def _join_images(prepared: Sequence[Prepared], name: str) -> torch.Tensor:
     return torch.from_numpy(np.concatenate(filled))
 
 
-def _to_model(vlm: VisionLanguageModel, value: torch.Tensor) -> torch.Tensor:
+def to_model(vlm: VisionLanguageModel, value: torch.Tensor) -> torch.Tensor:
+    """Move an input to the device of the model; numbers other than whole ones take its precision."""
     return value.to(vlm.device, vlm.model.dtype if value.is_floating_point() else None)

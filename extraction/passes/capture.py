@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from extraction.model.load import VisionLanguageModel
+from extraction.passes.blocks import AddedFeatures
 from extraction.passes.spans import TokenGroups
 from pid_jax.store import NORM
 
@@ -91,10 +92,12 @@ class Watch:
 
     Attributes:
         positions: Position of every token, (batch, positions), or (3, batch, positions) with rotations in three axes.
+        added: Features that are added between blocks.
         entries: States that entered a block, by block: (batch, positions kept, width).
     """
 
     positions: torch.Tensor | None = None
+    added: AddedFeatures | None = None
     entries: dict[int, torch.Tensor] = field(default_factory=dict)
 
 
@@ -102,8 +105,9 @@ class Watch:
 def watching(vlm: VisionLanguageModel, recorder: Recorder, tails: Mapping[int, int]) -> Iterator[Watch]:
     """Record the next pass of the model over prompts.
 
-    The raw output of the last block and the final norm's output are both seen: `output_hidden_states` returns only the
-    latter as its last entry.
+    The raw output of the last block and the final norm's output are both recorded: `output_hidden_states` returns only
+    the latter as its last entry. Where a model adds features of the image between two blocks, the output of the first
+    is recorded without them, as by `output_hidden_states`, and what enters the second has them.
 
     Args:
         vlm: The model.
@@ -112,23 +116,25 @@ def watching(vlm: VisionLanguageModel, recorder: Recorder, tails: Mapping[int, i
     """
     watch, last = Watch(), len(vlm.layers)
 
-    def see(layer: int | str, hidden: torch.Tensor) -> None:
-        recorder.record(layer, hidden)
-        if layer in tails:
-            watch.entries[int(layer)] = keep_tail(hidden, tails[int(layer)])
-
     def before_decoder(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        watch.positions = kwargs.get("position_ids")
+        watch.positions, watch.added = kwargs.get("position_ids"), AddedFeatures.of(kwargs)
 
-    def before_first(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        see(0, args[0] if args else kwargs["hidden_states"])
+    def before(block: int) -> Callable[..., None]:
+        def see(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+            hidden = args[0] if args else kwargs["hidden_states"]
+            if block == 0:
+                recorder.record(0, hidden)
+            if block in tails:
+                watch.entries[block] = keep_tail(hidden, tails[block])
+
+        return see
 
     def after(layer: int | str) -> Callable[..., None]:
-        return lambda module, args, output: see(layer, first_of(output))
+        return lambda module, args, output: recorder.record(layer, first_of(output))
 
     handles = [vlm.decoder.register_forward_pre_hook(before_decoder, with_kwargs=True)]
-    handles += [vlm.layers[0].register_forward_pre_hook(before_first, with_kwargs=True)]
-    wanted = {*recorder.plan.layers, *tails}
+    handles += [vlm.layers[i].register_forward_pre_hook(before(i), with_kwargs=True) for i in sorted({0, *tails})]
+    wanted = recorder.plan.layers
     handles += [vlm.layers[i - 1].register_forward_hook(after(i)) for i in range(1, last + 1) if i in wanted]
     handles += [vlm.norm.register_forward_hook(after(NORM))]
     with ExitStack() as hooks:

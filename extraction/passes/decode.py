@@ -48,7 +48,7 @@ def answer(
             past_key_values=cache,
             use_cache=True,
         ).last_hidden_state
-        tokens.append(vlm.head(hidden[:, -1]).argmax(dim=-1).to(end.device))
+        tokens.append(vlm.logits(hidden[:, -1]).argmax(dim=-1).to(end.device))
         is_done |= torch.isin(tokens[-1], end)
     ends = set(end.tolist())
     answers = [takewhile(lambda token: token not in ends, row) for row in torch.stack(tokens, dim=1).tolist()]

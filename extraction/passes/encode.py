@@ -10,7 +10,7 @@ import numpy as np
 
 from extraction.datasets.sample import Sample
 from extraction.errors import SampleError
-from extraction.model.families import Family
+from extraction.model.family import BIDIRECTIONAL_PROMPT, CAUSAL, Family
 from extraction.model.prompts import render_prompt
 from extraction.model.tokens import WHOLE_TEXT
 from extraction.passes.images import read_image
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _TRIED = 200  # samples tried at most by `pick_samples`
 # What a processor returns besides these belongs to the image.
-_OF_TEXT = frozenset({"input_ids", "attention_mask", "offset_mapping", "token_type_ids", "mm_token_type_ids"})
+_OF_TEXT = frozenset({"input_ids", "attention_mask", "offset_mapping", "token_type_ids", "mm_token_type_ids", "labels"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,7 @@ class Prepared:
         image_hash: Hash of the image's content, see `read_image`.
         token_inputs: Other inputs with one value a token, (positions,).
         image_inputs: The image, as the model takes it in a batch of one.
+        attention: Which tokens attend to which, see `Family`.
     """
 
     sample: Sample
@@ -44,26 +45,35 @@ class Prepared:
     image_hash: str = ""
     token_inputs: dict[str, np.ndarray] = field(default_factory=dict)
     image_inputs: dict[str, np.ndarray] = field(default_factory=dict)
+    attention: str = CAUSAL
 
     def __len__(self) -> int:
         """Count the tokens."""
         return len(self.input_ids)
 
     @classmethod
-    def of(cls, sample: Sample, encoded: dict[str, np.ndarray], codes: np.ndarray, image_hash: str = "") -> "Prepared":
+    def of(
+        cls, family: Family, sample: Sample, encoded: dict[str, np.ndarray], codes: np.ndarray, image_hash: str = ""
+    ) -> "Prepared":
         """Sort what a processor returned for a batch of one."""
         return cls(
             sample=sample,
             input_ids=encoded["input_ids"][0],
             codes=codes,
             image_hash=image_hash,
-            token_inputs={name: encoded[name][0] for name in ("mm_token_type_ids",) if name in encoded},
+            token_inputs={name: encoded[name][0] for name in family.token_inputs if name in encoded},
             image_inputs={name: value for name, value in encoded.items() if name not in _OF_TEXT},
+            attention=family.attention,
         )
 
     @cached_property
     def prefix(self) -> int:
-        """Number of tokens up to the last of the image; 0 if the image does not precede the question."""
+        """Number of tokens up to the last of the image, whose states do not depend on the question.
+
+        0 if the image does not precede the question, or if all tokens attend to all.
+        """
+        if self.attention == BIDIRECTIONAL_PROMPT:
+            return 0
         image, question = (np.flatnonzero(self.codes == GROUPS.index(group)) for group in ("image", "question"))
         return int(image[-1]) + 1 if image[-1] < question[0] else 0
 
@@ -135,7 +145,7 @@ class Encoder:
             raise SampleError(
                 "prompt", f"the prompt has no token of the role {lacking[0]!r}: leave it out of the roles"
             )
-        return Prepared.of(sample, encoded, codes, image_hash)
+        return Prepared.of(self.family, sample, encoded, codes, image_hash)
 
     def encode(self, text: str, image: Any) -> dict[str, np.ndarray]:
         """Return what the processor makes of a prompt and its image, with the offsets of the tokens.

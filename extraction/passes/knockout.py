@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from extraction.model.family import CAUSAL
 from extraction.model.load import VisionLanguageModel
+from extraction.passes.blocks import allowed_pairs
 from extraction.passes.edges import Edge, Knockout
 from extraction.passes.spans import TokenGroups
 
@@ -62,7 +64,10 @@ def cutting(vlm: VisionLanguageModel, knockout: Knockout | None, groups: TokenGr
 
     def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         hidden = args[0] if args else kwargs["hidden_states"]
-        mask = cut_attention_mask(kwargs.get("attention_mask"), cut.to(hidden.device), hidden.shape[1])
+        mask = kwargs.get("attention_mask")
+        if mask is None and groups.attention != CAUSAL:
+            mask = allowed_pairs(groups, groups.positions).to(hidden.device)
+        mask = cut_attention_mask(mask, cut.to(hidden.device), hidden.shape[1])
         return args, kwargs | {"attention_mask": mask}
 
     with ExitStack() as hooks:

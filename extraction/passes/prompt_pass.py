@@ -9,6 +9,7 @@ from transformers.cache_utils import DynamicLayer
 
 from extraction.model.load import VisionLanguageModel
 from extraction.passes.batch import Batch
+from extraction.passes.blocks import AddedFeatures
 from extraction.passes.capture import Recorder, StatesPlan, watching
 from extraction.passes.spans import TokenGroups
 
@@ -27,6 +28,7 @@ class PromptPass:
         recorder: Pooled states.
         logits: Logits of the token after the prompt, (batch, vocabulary).
         entries: States that entered a block, by block, of the last positions.
+        added: Features that are added between blocks, for passes that start from this one.
     """
 
     groups: TokenGroups
@@ -36,6 +38,7 @@ class PromptPass:
     recorder: Recorder
     logits: torch.Tensor
     entries: dict[int, torch.Tensor] = field(default_factory=dict)
+    added: AddedFeatures | None = None
 
 
 def pass_prompts(
@@ -72,6 +75,7 @@ def pass_prompts(
         recorder=recorder,
         logits=output.logits[:, -1],
         entries=watch.entries,
+        added=watch.added if tails else None,
     )
 
 

@@ -1,13 +1,14 @@
 """Which positions of a tokenized prompt belong to what."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from extraction.errors import SampleError, shown
+from extraction.model.family import BIDIRECTIONAL_PROMPT, CAUSAL
 from extraction.model.prompts import Prompt
 from pid_jax.store.manifest import GROUPS
 
@@ -23,9 +24,11 @@ class TokenGroups:
 
     Attributes:
         codes: Index into `GROUPS`, or `PADDING`: integers (batch, positions).
+        attention: Which tokens attend to which, one of `extraction.model.families.ATTENTION_RULES`.
     """
 
     codes: torch.Tensor
+    attention: str = CAUSAL
 
     def mask(self, group: str) -> torch.Tensor:
         """Mark the positions of a group: booleans (batch, positions)."""
@@ -43,10 +46,12 @@ class TokenGroups:
 
     @property
     def is_prefix(self) -> torch.Tensor:
-        """Mark the positions up to the last image token, padding included; none if the question comes before it.
+        """Mark the positions up to the last image token, padding included, whose states do not depend on the question.
 
-        Under a causal mask their states do not depend on the question.
+        None if the question comes before the image, or if all tokens attend to all.
         """
+        if self.attention == BIDIRECTIONAL_PROMPT:
+            return torch.zeros_like(self.is_token)
         until_image = self.mask("image").flip(1).cumsum(dim=1).flip(1) > 0
         return until_image & ~(self.mask("question") & until_image).any(dim=1, keepdim=True)
 
@@ -57,7 +62,7 @@ class TokenGroups:
 
     def to(self, device: torch.device) -> "TokenGroups":
         """Move to a device."""
-        return TokenGroups(self.codes.to(device))
+        return replace(self, codes=self.codes.to(device))
 
 
 def find_groups(

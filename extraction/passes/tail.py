@@ -5,11 +5,13 @@ causal mask neither the question nor a cut behind the prefix changes them.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 
 from extraction.model.load import VisionLanguageModel
 from extraction.passes.batch import count_positions, pad_left
+from extraction.passes.blocks import AddedFeatures, allowed_pairs, rotations
 from extraction.passes.capture import Recorder, first_of, keep_tail
 from extraction.passes.edges import Knockout
 from extraction.passes.encode import Prepared
@@ -46,7 +48,7 @@ def follow_images(
     prefix_codes = leaders.groups.codes[row].gather(1, column).masked_fill(~is_there, PADDING)
     codes = torch.from_numpy(pad_left([p.codes[p.prefix :] for p in followers], PADDING))
     tokens = pad_left([p.input_ids[p.prefix :] for p in followers], vlm.pad_token_id)
-    groups = TokenGroups(torch.cat([prefix_codes, codes.to(device)], dim=1))
+    groups = replace(leaders.groups, codes=torch.cat([prefix_codes, codes.to(device)], dim=1))
     recorder = Recorder(vlm, groups, leaders.recorder.plan, has_prefix=True)
     recorder.copy_prefix(leaders.recorder.parts[row])
     return _run_blocks(
@@ -89,6 +91,7 @@ def pass_knockout(vlm: VisionLanguageModel, base: PromptPass, knockout: Knockout
         recorder=recorder,
         has_prefix=base.has_prefix,
         knockout=knockout,
+        added=base.added,
     )
 
 
@@ -109,14 +112,13 @@ def _run_blocks(
     has_prefix: bool,
     knockout: Knockout | None = None,
     tails: Mapping[int, int] | None = None,
+    added: AddedFeatures | None = None,
 ) -> PromptPass:
     """Run the blocks from `start` on over the last positions; `hidden` enters the first of them."""
     tail, cache, entries = hidden.shape[1], to_cache(memory), {}
-    allowed = _causal(groups.is_token, tail)
-    mask = cut_mask = mask_in_form(vlm, allowed, hidden.dtype)
-    if knockout is not None:
-        cut_mask = mask_in_form(vlm, allowed & ~cut_of(knockout, groups)[:, :, -tail:], hidden.dtype)
-    rotary = vlm.decoder.rotary_emb(hidden, positions[..., -tail:].to(hidden.device))
+    mask, cut_mask = _masks(vlm, groups, knockout, hidden)
+    here = positions[..., -tail:].to(hidden.device)
+    rotary = rotations(vlm, hidden, here)
     if start == 0:
         recorder.record(0, hidden)
     for i in range(start, len(vlm.layers)):
@@ -126,12 +128,15 @@ def _run_blocks(
         output = vlm.layers[i](
             hidden,
             attention_mask=cut_mask if is_cut else mask,
-            position_embeddings=rotary,
+            position_embeddings=rotary[i],
+            position_ids=here if here.ndim == 2 else None,  # blocks that scale by positions have one axis
             past_key_values=cache,
             use_cache=True,
         )
         hidden = first_of(output)
         recorder.record(i + 1, hidden)
+        if added is not None:
+            hidden = added.add(i, hidden)
     normed = vlm.norm(hidden)
     recorder.record(NORM, normed)
     return PromptPass(
@@ -140,17 +145,21 @@ def _run_blocks(
         has_prefix=has_prefix,
         memory=from_cache(cache),
         recorder=recorder,
-        logits=vlm.head(normed[:, -1]),
+        logits=vlm.logits(normed[:, -1]),
         entries=entries,
     )
 
 
-def _causal(is_token: torch.Tensor, tail: int) -> torch.Tensor:
-    """Mark what the last positions may attend to: (batch, 1, tail, positions). Padding attends to itself."""
-    size = is_token.shape[1]
-    earlier = torch.ones(tail, size, dtype=torch.bool, device=is_token.device).tril(size - tail)
-    itself = earlier & ~earlier.tril(size - tail - 1)
-    return ((earlier & is_token[:, None, :]) | itself)[:, None]
+def _masks(
+    vlm: VisionLanguageModel, groups: TokenGroups, knockout: Knockout | None, hidden: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mask the last positions outside of the window of a knockout, and inside."""
+    tail = hidden.shape[1]
+    allowed = allowed_pairs(groups, tail)
+    mask = mask_in_form(vlm, allowed, hidden.dtype)
+    if knockout is None:
+        return mask, mask
+    return mask, mask_in_form(vlm, allowed & ~cut_of(knockout, groups)[:, :, -tail:], hidden.dtype)
 
 
 def _gather(states: torch.Tensor, row: torch.Tensor, column: torch.Tensor) -> torch.Tensor:

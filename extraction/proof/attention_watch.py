@@ -10,6 +10,7 @@ from torch import nn
 
 from extraction.model.load import VisionLanguageModel
 from extraction.passes.batch import Batch
+from extraction.passes.blocks import allowed_pairs
 from extraction.passes.edges import Knockout
 
 PLAIN = "without the knockout"
@@ -66,7 +67,7 @@ def looking(vlm: VisionLanguageModel, batch: Batch, seen: Seen | None) -> Iterat
 def compare_masks(
     batch: Batch, knockout: Knockout, edges: torch.Tensor, passes: Mapping[str, Mapping[int, Any]]
 ) -> str:
-    """Compare masks with those worked out from the edges alone.
+    """Compare masks with those worked out from the edges and the family's rule of attention alone.
 
     Args:
         batch: The batch.
@@ -79,11 +80,11 @@ def compare_masks(
         What is wrong in the first mask that differs; nothing if none does.
     """
     is_token, size = batch.groups.is_token, batch.length
-    causal = torch.ones(size, size, dtype=torch.bool, device=is_token.device).tril() & is_token[:, None, None, :]
+    plain = allowed_pairs(batch.groups, size)
     for name, masks in passes.items():
         for i, mask in masks.items():
             is_cut = name != PLAIN and knockout.first <= i <= knockout.last
-            wanted, allowed = causal & ~edges if is_cut else causal, mask.to(is_token.device)
+            wanted, allowed = plain & ~edges if is_cut else plain, mask.to(is_token.device)
             if allowed.dtype != torch.bool:  # additive
                 allowed = allowed > torch.finfo(allowed.dtype).min / 2
             rows = slice(size - allowed.shape[-2], size)

@@ -45,7 +45,7 @@ def _check_image_tokens(vlm: VisionLanguageModel) -> Checked:
     count = int(is_image.sum())
     codes = np.where(is_image, GROUPS.index("image"), GROUPS.index("system"))
     sample = Sample(id="test image", image=image, question=_QUESTION, answer=None, task="")
-    batch = make_batch(vlm, [Prepared.of(sample, encoded, codes)])
+    batch = make_batch(vlm, [Prepared.of(vlm.family, sample, encoded, codes)])
 
     def stop(*_: object) -> None:
         raise _Reached

@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from extraction.datasets.sample import Sample
 from extraction.model.load import VisionLanguageModel
 from extraction.passes.batch import make_batch
@@ -14,9 +16,10 @@ from extraction.passes.edges import BASELINE, Knockout, describe_condition
 from extraction.passes.encode import Encoder, Prepared, pick_samples
 from extraction.passes.knockout import cut_of
 from extraction.proof.knockout import KnockoutProof, prove_knockout
+from extraction.proof.parity import prove_parity
 from extraction.proof.prefix import prove_prefix
 from extraction.proof.stored import prove_baseline
-from extraction.run.fill import RunOptions, Target, fill, plan_store
+from extraction.run.fill import RunOptions, Target, fill, layers_of, plan_store
 from extraction.run.readout import ensure_readout
 from extraction.run.same_images import KnownImages
 from extraction.run.settings import RunSettings, from_manifest
@@ -40,6 +43,7 @@ def extract_baseline(
 
     Raises:
         StoreError: If the store was made with other settings, or with other versions of packages and other numbers.
+        ParityError: If states are not those of `output_hidden_states`.
         PrefixError: If questions were to share passes over images whose states depend on the question.
     """
     options, images = options or RunOptions(), None
@@ -207,14 +211,20 @@ def _extract_plain(
     options: RunOptions,
     images: KnownImages | None = None,
 ) -> ActivationStore:
-    """Extract without a knockout; that questions can share passes over images is proved first."""
+    """Extract without a knockout; states, and that questions can share passes over images, are proved first."""
 
     def prove() -> dict[str, Any]:
-        if not settings.share_images:
-            return {}
-        encoder = Encoder.of(vlm, settings.template)
-        proof = prove_prefix(vlm, encoder, pick_samples(encoder, samples, _CANDIDATES))
-        return {} if proof is None else {"prefix": asdict(proof)}
+        encoder = Encoder.of(vlm, settings.template, settings.roles)
+        candidates = pick_samples(encoder, samples, _CANDIDATES)
+        proofs: dict[str, Any] = {}
+        if settings.roles:
+            try:
+                proofs["parity"] = prove_parity(vlm, candidates, settings.roles, layers_of(vlm, settings))
+            except torch.OutOfMemoryError:  # output_hidden_states takes memory that the extraction does not
+                options.say("States were not compared with output_hidden_states, for which the device lacks memory.")
+        if settings.share_images:
+            proofs["prefix"] = prove_prefix(vlm, encoder, candidates)
+        return {name: asdict(proof) for name, proof in proofs.items() if proof is not None}
 
     targets = [Target(store=start_store(plan_store(vlm, samples, settings), path, prove))]
     with VersionCheck(vlm=vlm, samples=samples, settings=settings, options=options).around(targets):

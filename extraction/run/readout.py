@@ -134,14 +134,14 @@ def _with_rows(vlm: VisionLanguageModel, norm: Readout, candidates: tuple[Candid
     head_bias = np.zeros(len(tokens), np.float32) if bias is None else _array(bias[tokens])
     readout = replace(norm, candidates=candidates, embedding=_array(weight[tokens]), head_bias=head_bias)
     states = torch.from_numpy(norm.norm(_random_states(vlm.width))).to(weight)
-    expected = _array(vlm.head(states)[:, tokens])
+    expected = _array(vlm.logits(states)[:, tokens])
     if tokens:
         centered = expected - expected.mean(axis=1, keepdims=True)
         error = _error(readout.logits(_array(states)), centered, expected)
         if error > _tolerance(states.dtype):
             raise _NoReadoutError(
-                f"the output embedding {type(vlm.head).__name__} is not linear, or its weights are not its own: on "
-                f"random states its logits differ from theirs by a relative {error:.0e}"
+                f"the output embedding {type(vlm.head).__name__} is not linear, its weights are not its own, or "
+                f"logits are capped: on random states they differ from theirs by a relative {error:.0e}"
             )
     return readout
 

@@ -66,6 +66,7 @@ class StoreInfo:
         has_norm: Whether the final norm's output is there.
         width: Values a state; None if there is none.
         versions: For each package the shards that each version of it made.
+        parity: What the comparison of states with those of a plain call of the model measured; empty without one.
         tasks: What is known of each task.
     """
 
@@ -86,6 +87,7 @@ class StoreInfo:
     has_norm: bool
     width: int | None
     versions: Mapping[str, Mapping[str, int]]
+    parity: Mapping[str, Any]
     tasks: tuple[TaskInfo, ...]
 
 
@@ -122,6 +124,7 @@ def describe_store(store: ActivationStore) -> StoreInfo:
         has_norm=any(name.startswith(f"{NORM}/") for name in store.manifest.tensors),
         width=places[0].shape[1] if places else None,
         versions=count_versions(store, headers),
+        parity=store.manifest.evidence.get("parity", {}),
         tasks=tuple(_describe_task(task, some) for task, some in of_task.items()),
     )
 
@@ -133,6 +136,17 @@ def count_versions(store: Activations, headers: Iterable[ShardHeader]) -> dict[s
         for package, version in (header.versions or store.manifest.begun_with).items():
             counts.setdefault(package, Counter())[version] += 1
     return {package: dict(sorted(counts[package].items())) for package in sorted(counts)}
+
+
+def describe_parity(parity: Mapping[str, Any]) -> str:
+    """Write what the comparison with `output_hidden_states` measured."""
+    devices = ", ".join(parity["devices"])
+    return (
+        f"{parity['states']} states of {len(parity['samples'])} samples equal output_hidden_states to "
+        f"{parity['alone']:.0e} alone and {parity['together']:.0e} in one batch (allowed "
+        f"{parity['tolerance_alone']:.0e} and {parity['tolerance_together']:.0e}; {parity['attention']}, "
+        f"{parity['dtype']}, {devices})"
+    )
 
 
 def _failures(headers: Sequence[ShardHeader]) -> dict[str, int]:

@@ -8,10 +8,14 @@ import torch
 from PIL import Image
 
 from extraction.datasets.sample import Sample
+from extraction.model.family import BIDIRECTIONAL_PROMPT
 from extraction.model.prompts import resolve_template
 from extraction.passes.batch import make_batch
 from extraction.passes.encode import Encoder
+from tests.extraction.random_families import RANDOM_FAMILIES
 from tests.extraction.random_models import RANDOM_MODELS
+
+MODELS = {**RANDOM_MODELS, **RANDOM_FAMILIES}
 
 QUESTIONS = ("what is the color of the circle ?", "Is there a red or blue thing on the left ?", "what is this ?")
 SIZES = ((64, 40), (40, 64), (48, 48))
@@ -44,9 +48,20 @@ def twins(samples) -> list[Sample]:
     return [*samples, *again]
 
 
-@pytest.fixture(scope="session", params=RANDOM_MODELS)
+@pytest.fixture(scope="session", params=MODELS)
 def vlm(request):
-    return RANDOM_MODELS[request.param]()
+    return MODELS[request.param]()
+
+
+@pytest.fixture
+def needs_prefix(vlm):
+    if vlm.family.attention == BIDIRECTIONAL_PROMPT:
+        pytest.skip("all tokens of the prompt attend to each other: no state is free of the question")
+
+
+def implementations(vlm) -> tuple[str, ...]:
+    """Attention that a model can have; where it caps logits, sdpa is none of them."""
+    return ("eager",) if getattr(vlm.text_config, "attn_logit_softcapping", None) else ("eager", "sdpa")
 
 
 @pytest.fixture(scope="session")

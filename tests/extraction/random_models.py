@@ -1,4 +1,6 @@
-"""LLaVA-1.5 and LLaVA-1.6 with random weights: genuine classes, small sizes, grouped key-value heads."""
+"""Models with random weights: genuine classes, small sizes, grouped key-value heads; more in random_families.py."""
+
+from functools import wraps
 
 import torch
 import transformers
@@ -8,7 +10,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
 from extraction.model.load import VisionLanguageModel, wrap_model
-from extraction.model.processors import ImageOnlyQwen2VLProcessor
+from extraction.model.own_processors import ImageOnlyQwen2VLProcessor
 
 WORDS = [
     "<pad>",
@@ -71,7 +73,7 @@ WORDS = [
 LAYERS = 5
 
 
-def build_tokenizer(*marks: str, image: str = "<image>") -> transformers.PreTrainedTokenizerFast:
+def build_tokenizer(*marks: str, image: str = "<image>", **special: str) -> transformers.PreTrainedTokenizerFast:
     vocabulary = {word: i for i, word in enumerate(dict.fromkeys([*WORDS, *marks]))}
     words = Tokenizer(WordLevel(vocabulary, unk_token="<unk>"))
     words.pre_tokenizer = Whitespace()
@@ -82,13 +84,13 @@ def build_tokenizer(*marks: str, image: str = "<image>") -> transformers.PreTrai
         bos_token="<s>",
         eos_token="</s>",
         unk_token="<unk>",
-        extra_special_tokens={"image_token": image},
+        extra_special_tokens={"image_token": image, **special},
     )
     tokenizer.add_tokens(list(marks), special_tokens=True)
     return tokenizer
 
 
-def _text_config(tokenizer, config_class=transformers.LlamaConfig, **more):
+def text_config(tokenizer, config_class=transformers.LlamaConfig, **more):
     return config_class(
         vocab_size=len(tokenizer),
         hidden_size=48,
@@ -104,13 +106,27 @@ def _text_config(tokenizer, config_class=transformers.LlamaConfig, **more):
     )
 
 
-def _vision_config() -> transformers.CLIPVisionConfig:
+def vision_config() -> transformers.CLIPVisionConfig:
     return transformers.CLIPVisionConfig(
         hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=4, image_size=32, patch_size=8
     )
 
 
-def _finish(model, processor) -> VisionLanguageModel:
+def seeded(seed: int):
+    """Make a function without arguments build the same weights in every call."""
+
+    def decorate(build):
+        @wraps(build)
+        def from_seed() -> VisionLanguageModel:
+            torch.manual_seed(seed)
+            return build()
+
+        return from_seed
+
+    return decorate
+
+
+def finish(model, processor) -> VisionLanguageModel:
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     model.generation_config.pad_token_id = model.config.text_config.pad_token_id
@@ -123,8 +139,8 @@ def random_llava(seed: int = 0) -> VisionLanguageModel:
     tokenizer = build_tokenizer()
     image_id = tokenizer.convert_tokens_to_ids("<image>")
     config = transformers.LlavaConfig(
-        vision_config=_vision_config(),
-        text_config=_text_config(tokenizer),
+        vision_config=vision_config(),
+        text_config=text_config(tokenizer),
         image_token_index=image_id,
         image_seq_length=16,
         vision_feature_layer=-2,
@@ -138,7 +154,7 @@ def random_llava(seed: int = 0) -> VisionLanguageModel:
         num_additional_image_tokens=1,
         image_token="<image>",
     )
-    return _finish(transformers.LlavaForConditionalGeneration(config), processor)
+    return finish(transformers.LlavaForConditionalGeneration(config), processor)
 
 
 def random_llava_next(seed: int = 0, decoder=transformers.LlamaConfig) -> VisionLanguageModel:
@@ -148,8 +164,8 @@ def random_llava_next(seed: int = 0, decoder=transformers.LlamaConfig) -> Vision
     image_id = tokenizer.convert_tokens_to_ids("<image>")
     pinpoints = [[32, 64], [64, 32], [64, 64]]
     config = transformers.LlavaNextConfig(
-        vision_config=_vision_config(),
-        text_config=_text_config(tokenizer, decoder),
+        vision_config=vision_config(),
+        text_config=text_config(tokenizer, decoder),
         image_token_index=image_id,
         image_grid_pinpoints=pinpoints,
         image_seq_length=16,
@@ -165,7 +181,7 @@ def random_llava_next(seed: int = 0, decoder=transformers.LlamaConfig) -> Vision
         num_additional_image_tokens=1,
         image_token="<image>",
     )
-    return _finish(transformers.LlavaNextForConditionalGeneration(config), processor)
+    return finish(transformers.LlavaNextForConditionalGeneration(config), processor)
 
 
 def random_llava_next_mistral(seed: int = 0) -> VisionLanguageModel:
@@ -179,7 +195,7 @@ def random_qwen2_vl(seed: int = 0) -> VisionLanguageModel:
     marks = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
     tokenizer = build_tokenizer(*marks, image="<|image_pad|>")
     start, end, image, video = (tokenizer.convert_tokens_to_ids(mark) for mark in marks)
-    text = _text_config(tokenizer, transformers.Qwen2VLTextConfig, rope_parameters={
+    text = text_config(tokenizer, transformers.Qwen2VLTextConfig, rope_parameters={
         "rope_type": "default", "rope_theta": 1e4, "mrope_section": [1, 1, 2]})  # fmt: skip
     vision = {"depth": 2, "embed_dim": 32, "hidden_size": 48, "num_heads": 4, "mlp_ratio": 2, "patch_size": 4}
     config = transformers.Qwen2VLConfig(
@@ -194,7 +210,7 @@ def random_qwen2_vl(seed: int = 0) -> VisionLanguageModel:
         image_processor=transformers.Qwen2VLImageProcessorPil(min_pixels=16 * 16, max_pixels=40 * 40, patch_size=4),
         tokenizer=tokenizer,
     )
-    return _finish(transformers.Qwen2VLForConditionalGeneration(config), processor)
+    return finish(transformers.Qwen2VLForConditionalGeneration(config), processor)
 
 
 def random_idefics3(seed: int = 0) -> VisionLanguageModel:
@@ -212,7 +228,7 @@ def random_idefics3(seed: int = 0) -> VisionLanguageModel:
             "image_size": 32,
             "patch_size": 4,
         },
-        text_config=_text_config(tokenizer).to_dict(),
+        text_config=text_config(tokenizer).to_dict(),
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
         scale_factor=2,
         pad_token_id=tokenizer.pad_token_id,
@@ -224,7 +240,7 @@ def random_idefics3(seed: int = 0) -> VisionLanguageModel:
         tokenizer=tokenizer,
         image_seq_len=16,
     )
-    return _finish(transformers.Idefics3ForConditionalGeneration(config), processor)
+    return finish(transformers.Idefics3ForConditionalGeneration(config), processor)
 
 
 RANDOM_MODELS = {

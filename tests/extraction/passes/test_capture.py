@@ -11,6 +11,7 @@ from extraction.passes.capture import Recorder, StatesPlan, watching
 from extraction.passes.forward import ForwardPlan, run_batch
 from extraction.passes.prompt_pass import pass_prompts
 from pid_jax.store.manifest import GROUPS
+from tests.extraction.conftest import implementations
 from tests.extraction.random_models import LAYERS
 
 PLAN = StatesPlan(roles=GROUPS, layers=tuple(range(LAYERS + 1)))
@@ -37,6 +38,8 @@ def _attention(vlm, implementation):
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])
 @torch.inference_mode()
 def test_states_equal_output_hidden_states(vlm, batch, implementation):
+    if implementation not in implementations(vlm):
+        pytest.skip(f"{implementation} cannot cap the logits of attention")
     assert not batch.groups.is_token.all(), "one prompt must be padded"
     with _attention(vlm, implementation):
         states = pass_prompts(vlm, batch, PLAN).recorder.states
@@ -81,7 +84,7 @@ def test_only_the_layers_and_roles_asked_for(vlm, prepared):
     some = StatesPlan(roles=("last", "image"), layers=(0, 3))
     part = run_batch(vlm, prepared, ForwardPlan(states=some, max_new_tokens=1))[0].states
     roles = [PLAN.roles.index(role) for role in some.roles]
-    np.testing.assert_array_equal(part, whole[:, [0, 3, LAYERS + 1]][:, :, roles])
+    np.testing.assert_allclose(part, whole[:, [0, 3, LAYERS + 1]][:, :, roles], atol=TOLERANCE, rtol=0)
 
 
 def _hooks(vlm):

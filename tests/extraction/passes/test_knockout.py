@@ -44,6 +44,7 @@ def test_states_below_the_window_equal_the_baseline(vlm, batch):
     assert not torch.equal(plain[:, CUT.first + 1, 1], cut[:, CUT.first + 1, 1])
 
 
+@pytest.mark.usefixtures("needs_prefix")
 def test_image_states_are_untouched(vlm, batch):
     _, plain = _run(vlm, batch, None)
     _, cut = _run(vlm, batch, CUT)
@@ -107,6 +108,7 @@ def test_self_test_sees_a_knockout_that_does_nothing(prepared, vlm, monkeypatch)
         prove_knockout(vlm, CUT, prepared)
 
 
+@pytest.mark.usefixtures("needs_prefix")
 def test_self_test_sees_edges_that_never_existed(prepared, vlm):
     backwards = Knockout(edges=(("last", "question"),), first=0, last=1)
     with pytest.raises(KnockoutError, match="carries no weight in the first place"):
@@ -124,6 +126,7 @@ def test_self_test_sees_a_knockout_that_cuts_too_much(prepared, vlm, monkeypatch
         prove_knockout(vlm, CUT, prepared)
 
 
+@pytest.mark.usefixtures("needs_prefix")
 def test_self_test_wants_weight_on_every_edge(prepared, vlm):
     with_backwards = Knockout(edges=(("image", "question"), ("last", "question")), first=0, last=1)
     with pytest.raises(KnockoutError, match="an edge carries no weight"):
@@ -162,6 +165,7 @@ def test_masks_that_cannot_be_used(batch, mask, match):
         cut_of(Knockout(mask=mask, title="own", first=0, last=1), batch.groups)
 
 
+@pytest.mark.usefixtures("needs_prefix")
 def test_self_test_sees_a_layer_that_is_not_recorded(prepared, vlm, monkeypatch):
     """What is not recorded is NaN, which no comparison may pass over."""
     record = Recorder.record

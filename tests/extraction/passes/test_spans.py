@@ -154,6 +154,7 @@ def test_groups_do_not_depend_on_padding(vlm, prepared, batch):
         assert torch.equal(padded, alone.groups.mask(name)[0])
 
 
+@pytest.mark.usefixtures("needs_prefix")
 def test_prefix_ends_with_the_last_image_token(batch):
     """Also where other marks stand between the image tokens, and never where the question comes first."""
     for i in range(2):

@@ -8,6 +8,7 @@ from PIL import Image
 
 from extraction.datasets.sample import Sample
 from extraction.errors import SampleError
+from extraction.model.family import BIDIRECTIONAL_PROMPT
 from extraction.model.prompts import resolve_template
 from extraction.passes.batch import make_batch
 from extraction.passes.capture import Recorder, StatesPlan, watching
@@ -52,6 +53,7 @@ def _by_hooks(vlm, prepared, knockout):
     return recorder.states.numpy()
 
 
+@pytest.mark.usefixtures("needs_prefix")
 def test_questions_about_one_image_share_a_pass(vlm, six):
     leaders, followers = share_images(six)
     assert (leaders, followers) == ([0, 1, 2], {3: 0, 4: 1, 5: 2})
@@ -62,6 +64,7 @@ def test_questions_about_one_image_share_a_pass(vlm, six):
     assert np.abs(together.states[3:, :, 2] - together.states[:3, :, 2]).max() > 0.1  # other questions
 
 
+@pytest.mark.usefixtures("needs_prefix")
 def test_an_image_is_seen_once(vlm, six):
     seen = []
     handle = vlm.decoder.register_forward_pre_hook(
@@ -80,7 +83,7 @@ def test_knockouts_equal_hooks_on_whole_passes(vlm, six, knockout):
     np.testing.assert_allclose(cut.states, _by_hooks(vlm, six, knockout), atol=TOLERANCE, rtol=0)
     np.testing.assert_array_equal(cut.states[:, : knockout.first + 1], base.states[:, : knockout.first + 1])
     assert np.abs(cut.states[:, knockout.first + 1] - base.states[:, knockout.first + 1]).max() > 1e-3
-    if not knockout.touches_prefix:
+    if vlm.family.attention != BIDIRECTIONAL_PROMPT and not knockout.touches_prefix:
         np.testing.assert_array_equal(cut.states[:, :, 1], base.states[:, :, 1])  # images, bit by bit
 
 
@@ -95,13 +98,15 @@ def test_knockouts_together_equal_each_alone(vlm, six):
 
 
 def test_with_eager_attention(vlm, six):
+    before = vlm.text_config._attn_implementation
     vlm.text_config._attn_implementation = "eager"
     try:
         base, cut = run_batch(vlm, six, SHARED, [None, KNOCKOUTS[0]])
         np.testing.assert_allclose(cut.states, _by_hooks(vlm, six, KNOCKOUTS[0]), atol=TOLERANCE, rtol=0)
     finally:
-        vlm.text_config._attn_implementation = "sdpa"
-    np.testing.assert_allclose(base.states, run_batch(vlm, six, SHARED)[0].states, atol=TOLERANCE, rtol=0)
+        vlm.text_config._attn_implementation = before
+    tolerance = TOLERANCE * max(1, np.abs(base.states).max())
+    np.testing.assert_allclose(base.states, run_batch(vlm, six, SHARED)[0].states, atol=tolerance, rtol=0)
 
 
 def test_answers_under_a_knockout_are_those_of_generate(vlm, six):
@@ -125,6 +130,7 @@ def test_image_behind_the_question(twins):
     np.testing.assert_allclose(cut.states, _by_hooks(vlm, prepared, KNOCKOUTS[2]), atol=TOLERANCE, rtol=0)
 
 
+@pytest.mark.usefixtures("needs_prefix")
 def test_prefix_is_proved_on_real_samples(vlm, encoder, prepared):
     proof = prove_prefix(vlm, encoder, prepared)
     assert proof is not None

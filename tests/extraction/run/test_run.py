@@ -268,11 +268,13 @@ def test_knockouts_share_passes_and_equal_those_made_alone(llava, samples, setti
     assert 0 <= evidence["baseline_error"] < 1e-5
 
 
-def test_baseline_keeps_the_evidence_of_its_prefix(llava, samples, settings, tmp_path):
+def test_baseline_keeps_the_evidence_of_its_self_tests(llava, samples, settings, tmp_path):
     store = _fill(llava, samples, settings, tmp_path / "s")
     assert 0 <= store.manifest.evidence["prefix"]["image_error"] < 1e-5
     apart = dataclasses.replace(settings, share_images=False)
-    assert _fill(llava, samples, apart, tmp_path / "apart").manifest.evidence == {}
+    assert set(_fill(llava, samples, apart, tmp_path / "apart").manifest.evidence) == {"parity"}
+    answers = dataclasses.replace(settings, roles=(), share_images=False)
+    assert _fill(llava, samples, answers, tmp_path / "answers").manifest.evidence == {}
 
 
 def test_layers_and_roles(llava, samples, settings, tmp_path):
