@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pid_jax.store.manifest import BASELINE, NORM
@@ -113,7 +113,7 @@ def place_arrays(names: Iterable[str], pattern: str | None) -> dict[str, Slot]:
     """
     names = list(names)
     if pattern is None:
-        return {name: _guess(name) for name in names}
+        return _without_common({name: _guess(name) for name in names})
     compiled = compile_pattern(pattern)
     found = {name: match.groupdict() for name in names if (match := compiled.fullmatch(name))}
     if not found:
@@ -165,6 +165,15 @@ def _guess(name: str) -> Slot:
             role = f"{name[: match.start()]}/{name[match.end() :]}"
             return Slot(role=_clean(role), layer=_as_layer(match["layer"]))
     return Slot(role=_clean(name))
+
+
+def _without_common(slots: Mapping[str, Slot]) -> dict[str, Slot]:
+    """Leave out the parts that the roles begin with and that are the same in all of them, such as a folder."""
+    roles = {slot.role: (slot.role or "").split("/") for slot in slots.values()}
+    shared = 0
+    while len(roles) > 1 and len({tuple(parts[: shared + 1]) for parts in roles.values()}) == 1:
+        shared += 1
+    return {name: replace(slot, role="/".join(roles[slot.role][shared:])) for name, slot in slots.items()}
 
 
 def _clean(name: str) -> str:

@@ -37,14 +37,13 @@ def write_plain(folder: Path) -> None:
 
 
 def write_transformer_lens(folder: Path) -> None:
-    """An ActivationCache: its dict, as users save it by torch.save, and the object, which is a pickle."""
+    """The dict of an ActivationCache, as users save it by torch.save."""
     from transformer_lens.model_bridge import TransformerBridge
 
     model = small_model()
     model.save_pretrained(folder / "model")
     _, cache = TransformerBridge.boot_transformers(str(folder / "model"), hf_model=model).run_with_cache(tokens())
     torch.save(cache.cache_dict, folder / "transformer_lens.pt")
-    torch.save(cache, folder / "transformer_lens_object.pt")
 
 
 def write_nnsight(folder: Path) -> None:
@@ -65,10 +64,8 @@ def write_vlm_lens(folder: Path) -> None:
     from io import BytesIO
 
     states = np.random.default_rng(1).normal(size=(LAYERS, SAMPLES, WIDTH)).astype(np.float32)
-    columns = "name TEXT, architecture TEXT, timestamp DATETIME DEFAULT CURRENT_TIMESTAMP, image_path TEXT, "
-    columns += (
-        "image_id INTEGER, prompt TEXT, label TEXT, layer TEXT, pooling_method TEXT, tensor_dim INTEGER, tensor BLOB"
-    )
+    names = ["name", "architecture", "image_path", "image_id", "prompt", "label", "layer", "pooling_method"]
+    columns = ", ".join([*names, "tensor_dim", "tensor"])
     with sqlite3.connect(folder / "vlm_lens.db") as database:
         database.execute(f"CREATE TABLE tensors ({columns})")
         for sample in range(SAMPLES):
@@ -77,10 +74,7 @@ def write_vlm_lens(folder: Path) -> None:
                 torch.save(torch.from_numpy(states[layer, sample][None]), content)
                 row = ("m", "llava", f"{sample}.png", sample, "What is it?", "ab"[sample % 2])
                 row += (f"language_model.layers.{layer}", "mean", WIDTH, content.getvalue())
-                names = (
-                    "name, architecture, image_path, image_id, prompt, label, layer, pooling_method, tensor_dim, tensor"
-                )
-                database.execute(f"INSERT INTO tensors ({names}) VALUES ({', '.join('?' * 10)})", row)
+                database.execute(f"INSERT INTO tensors ({columns}) VALUES ({', '.join('?' * len(row))})", row)
     np.save(folder / "vlm_lens.npy", states)
 
 

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from pid_jax.store.shard import read_header, shard_name
 from pid_jax.store import NORM, ActivationStore, StoreError
+from pid_jax.store.shard import read_header, shard_name
 from pid_jax.store.store import MANIFEST
 from tests.stores import IDS, TENSORS, WIDTH, fill, layer_of, manifest, states, write
 
