@@ -8,7 +8,7 @@ SLOW_FLAGS ?=
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 BIN := $(VENV)/bin
 
-.PHONY: help demo study test test-slow test-long lint types format bench guard docs clean-demo
+.PHONY: help demo study test test-slow test-long test-interop lint types format bench guard docs clean-demo
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -31,6 +31,10 @@ test-slow: $(VENV)/.docs ## Run the slow tier
 
 test-long: $(VENV)/.docs ## Run what takes hours
 	@$(PYTEST) -m long
+
+test-interop: $(VENV)/.test ## Read what other tools write, each installed in an environment of its own
+	@python3 -m venv $(VENV)-interop && $(VENV)-interop/bin/pip install $(PIP_FLAGS) -r tests/interop/requirements.txt
+	@$(BIN)/python -m pytest -m long tests/interop --interop $(VENV)-interop/bin/python
 
 lint: $(VENV)/.dev ## Check style and formatting
 	@$(BIN)/ruff check .
