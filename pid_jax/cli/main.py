@@ -10,7 +10,7 @@ import typer
 
 from pid_jax.cli.arrays import Axes, Columns, Layout, Masks, Table, import_arrays, read_layout
 from pid_jax.cli.verdicts import print_verdicts
-from pid_jax.runtime.console import err, fraction_bar, make_app, out, parse_names, run_app, working
+from pid_jax.runtime.console import err, fraction_bar, make_app, out, parse_names, resumable, run_app, working
 from pid_jax.runtime.files import check_file, check_folder
 
 if TYPE_CHECKING:
@@ -68,6 +68,15 @@ Way = Annotated[
         parser=_known,
         metavar="NAME",
         help="Gaussianizer: flow, copula, nothing, auto, or an added one.",
+    ),
+]
+Figures = Annotated[
+    str,
+    typer.Option(
+        "--figures",
+        metavar="WHICH",
+        help="'main': of the whole study, and of each model where there are 6 at most; 'all'; 'none'; or names with "
+        "commas, such as 'trajectories-*'. Those that are there are not drawn again.",
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of everything random, from 0 to 2**32 - 1.")]
@@ -168,6 +177,7 @@ def study(
     budget_gb: Annotated[
         float, typer.Option(help="Memory for the arrays of a stage that exist at a time, in GB.")
     ] = 2.0,
+    figures: Figures = "main",
 ) -> None:
     """Decompose every task, condition and layer of activation stores, and write results, figures and a page."""
     _check_folder(out_dir)
@@ -184,7 +194,7 @@ def study(
             raise ValueError(
                 f"--{given[0].replace('_', '-')} and a study file were given: set it in {config}, whose settings count."
             )
-        _study(made_by.read_config(config), out_dir, strict, distributed, budget_gb)
+        _study(made_by.read_config(config), out_dir, strict, distributed, budget_gb, figures)
         return
     shared = {
         **{"keep": keep or made_by.default_keep(preset), "tasks": parse_names(tasks)},
@@ -203,22 +213,23 @@ def study(
     )
     paper = made_by.paper_spec(preset, **shared)
     made = made_by.StudyConfig(models=(model,), spec=spec, targets=about, paper=paper, seed=seed)
-    _study(made, out_dir, strict, distributed, budget_gb)
+    _study(made, out_dir, strict, distributed, budget_gb, figures)
 
 
 @app.command()
 def report(
     results: Annotated[Path, typer.Argument(help="The folder that `pid-jax study` wrote to, or one results file.")],
     out_dir: Annotated[Path, typer.Option("--out", help="Folder for the figures and the page.")],
+    figures: Figures = "main",
 ) -> None:
-    """Draw the figures and the page of a study again."""
+    """Write the page of a study again, and draw figures that are missing."""
     _check_folder(out_dir)
     from pid_jax.study.files import load_folder
 
     found = load_folder(results)
     for line in found.notes:
         err.print(f"Left out: {line}")
-    _draw(found.targets, found.decision, out_dir, found.paper)
+    _draw(found.targets, found.decision, out_dir, found.paper, figures=figures, folder=results)
 
 
 @app.command()
@@ -274,6 +285,7 @@ def _study(
     is_strict: bool,
     is_distributed: bool = False,
     budget_gb: float | None = None,
+    figures: str = "main",
 ) -> None:
     """Run a study. Of several processes the first one alone prints, draws and writes the results."""
     from pid_jax.runtime.launch import Launch, find_launch
@@ -293,7 +305,11 @@ def _study(
         err.print(f"Waiting for {more}, {WAITING_SECONDS // 60} minutes at most.")
     tell = out.print if is_first else lambda line: None
     with join_processes(launch) as processes:
-        with fraction_bar("Decomposing", is_shown=is_first) as progress, use_devices(budget_gb=budget_gb):
+        with (
+            resumable(lambda: f"Cells in {out_dir / CELLS} are kept: the same command resumes.", is_shown=is_first),
+            fraction_bar("Decomposing", is_shown=is_first) as progress,
+            use_devices(budget_gb=budget_gb),
+        ):
             found = run_full_study(config, cells=out_dir / CELLS, progress=progress, tell=tell, processes=processes)
         if is_first:
             save_studies(found.targets, out_dir, decision=found.decision, paper=found.paper)
@@ -303,15 +319,21 @@ def _study(
                 print_verdicts(one.results)
             if found.paper is not None:
                 print_verdicts(found.paper, "with the settings of arXiv 2602.15580")
-            _draw(found.targets, found.decision, out_dir, found.paper)
+            _draw(found.targets, found.decision, out_dir, found.paper, figures=figures, folder=out_dir)
         if found.problems and is_strict:
             raise ValueError(f"{len(found.problems)} parts of the study had to be left out; see above.")
 
 
 def _draw(
-    studies: "Mapping[str, TargetStudy]", decision: "xr.Dataset | None", out_dir: Path, paper: "xr.Dataset | None"
+    studies: "Mapping[str, TargetStudy]",
+    decision: "xr.Dataset | None",
+    out_dir: Path,
+    paper: "xr.Dataset | None",
+    *,
+    figures: str,
+    folder: Path,
 ) -> None:
-    """Write the page, which has all that the study says, and then the figures."""
+    """Write the page, which has all that the study says, and then the figures; `folder` has the results."""
     with working("Writing the page"):
         from pid_jax.report.page import write_report
 
@@ -319,16 +341,23 @@ def _draw(
         questions = next((one.questions for one in studies.values() if one.questions is not None), None)
         page = write_report(results, out_dir / PAGE, questions=questions, decision=decision, paper=paper)
     out.print(f"Page: {page.resolve()}")
-    with working("Drawing the figures"):
-        from pid_jax.plot.catalog import save_figure, save_figures
-        from pid_jax.plot.decision import plot_decision
-        from pid_jax.study.files import main_state
+    with working("Planning the figures"):
+        from pid_jax.plot.files import MAIN, choose_figures, save_missing, study_figures
 
-        for name, own in results.items():
-            save_figures(own, out_dir / FIGURES, prefix="" if name == main_state(results) else f"{name}-")
-        if decision is not None:
-            save_figure(plot_decision(decision), out_dir / FIGURES / "decision.png")
-    out.print(f"Figures: {out_dir / FIGURES}")
+        every = study_figures(results, decision)
+        chosen = choose_figures(every, figures)
+    again = f"`pid-jax report {folder} --out {out_dir} --figures"
+    if chosen:
+        with (
+            resumable(lambda: f"Results and page are complete; {again} {figures}` draws the figures that are missing."),
+            fraction_bar("Drawing figures") as progress,
+        ):
+            written = save_missing(chosen, out_dir / FIGURES, progress)
+        kept = f", {len(chosen) - len(written)} of them from before" if len(written) < len(chosen) else ""
+        out.print(f"Figures: {out_dir / FIGURES} ({len(chosen)}{kept})")
+    if figures == MAIN and len(chosen) < len(every):
+        left = len(every) - len(chosen)
+        out.print(f"{left} figures of single models are not drawn: {again} all`, or some by name, as 'trajectories-*'.")
 
 
 def _check_folder(out_dir: Path) -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # xarray takes a second to load
 
 
 def print_verdicts(results: "xr.Dataset", how: str = "") -> None:
-    """Print what the study says of every claim, if there are claims.
+    """Print what the study says of every claim, if there are claims: of many models how many have which verdict.
 
     Args:
         results: A study with metrics.
@@ -19,6 +19,7 @@ def print_verdicts(results: "xr.Dataset", how: str = "") -> None:
     """
     if "verdict" not in results:
         return
+    from pid_jax.plot.quantities import MOST_MODELS
     from pid_jax.study.results import about
 
     table = Table(
@@ -26,6 +27,26 @@ def print_verdicts(results: "xr.Dataset", how: str = "") -> None:
         box=None,
         padding=(0, 1, 0, 0),
     )
+    (_add_counts if results.sizes["model"] > MOST_MODELS else _add_verdicts)(table, results)
+    out.print(table)
+
+
+def _add_counts(table: Table, results: "xr.Dataset") -> None:
+    """Count the models that have each verdict of a claim."""
+    from pid_jax.study.metrics.claims import CONTRADICTED, NOT_TESTABLE, SUPPORTED
+
+    table.add_column(f"claim: number of {results.sizes['model']} models")
+    for verdict in (SUPPORTED, CONTRADICTED, NOT_TESTABLE):
+        table.add_column(verdict, justify="right", no_wrap=True)
+    for claim in results.claim.values:
+        cell = results.sel(claim=claim)
+        given = cell.verdict.values.tolist()
+        counts = (str(given.count(verdict)) for verdict in (SUPPORTED, CONTRADICTED, NOT_TESTABLE))
+        table.add_row(str(cell.claim_text.item()), *counts)
+
+
+def _add_verdicts(table: Table, results: "xr.Dataset") -> None:
+    """Show value and verdict of every model and claim."""
     for title in ("model", "claim", "value", "verdict"):
         table.add_column(title, no_wrap=title != "claim", justify="right" if title == "value" else "left")
     for model in results.model.values:
@@ -35,4 +56,3 @@ def print_verdicts(results: "xr.Dataset", how: str = "") -> None:
             value = "" if any(end != end for end in ends) else "{:.3g} ({:.3g} to {:.3g})".format(*ends)
             head = str(model) if row == 0 else ""
             table.add_row(head, str(cell.claim_text.item()), value, str(cell.verdict.item()))
-    out.print(table)

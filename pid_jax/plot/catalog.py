@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import xarray as xr
 from matplotlib.figure import Figure
@@ -24,12 +23,7 @@ from pid_jax.plot.trajectories import plot_gaussianizers, plot_measures, plot_tr
 from pid_jax.plot.universes import plot_universes
 from pid_jax.plot.verdicts import plot_verdicts
 from pid_jax.plot.windows import plot_windows
-from pid_jax.runtime.files import atomic_write
 from pid_jax.study.results import about, is_about_answer, one_model
-
-PNG_DOTS_PER_INCH = 200
-# No dates and no program names: the same numbers give the same bytes.
-_METADATA: dict[str, dict[str, None]] = {"pdf": {"CreationDate": None}, "png": {"Software": None}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,21 +50,25 @@ class PlannedFigure:
     """A figure that a dataset has data for.
 
     Attributes:
-        kind: Its name in `KINDS`.
+        plot: Makes it.
         results: What it is made from: the study, or one model of it.
-        measure: The measure to show.
+        kind: Its name in `KINDS`, "" for one of another dataset.
+        measure: The measure to show, "" where it shows all, or none.
+        model: The model that it is of, "" for one of the whole study.
+        has_own_target: Whether its own labels say what the information is about.
     """
 
-    kind: str
+    plot: Callable[..., Figure]
     results: xr.Dataset
-    measure: str
+    kind: str = ""
+    measure: str = ""
+    model: str = ""
+    has_own_target: bool = True
 
     def build(self) -> Figure:
         """Make the figure."""
-        kind = KINDS[self.kind]
-        chosen = {"measure": self.measure} if kind.has_measure else {}
-        figure = kind.plot(self.results, **chosen)
-        if "target" in self.results.attrs and not kind.says_target:
+        figure = self.plot(self.results, **({"measure": self.measure} if self.measure else {}))
+        if "target" in self.results.attrs and not self.has_own_target:
             with figure_style():
                 figure.supylabel(f"information about {about(self.results)}", fontsize=SMALL_TEXT_SIZE)
         return figure
@@ -126,19 +124,26 @@ def planned_figures(results: xr.Dataset) -> dict[str, PlannedFigure]:
     parts = list(_parts(results))
     planned = {}
     for kind, figure in KINDS.items():
-        for suffix, data in parts if figure.of_model else [("", results)]:
+        for name, suffix, data in parts if figure.of_model else [("", "", results)]:
             if figure.applies(data):
-                planned[f"{kind}{suffix}"] = PlannedFigure(kind=kind, results=data, measure=measure)
+                planned[f"{kind}{suffix}"] = PlannedFigure(
+                    plot=figure.plot,
+                    results=data,
+                    kind=kind,
+                    measure=measure if figure.has_measure else "",
+                    model=name,
+                    has_own_target=figure.says_target,
+                )
     return planned
 
 
-def _parts(results: xr.Dataset) -> Iterator[tuple[str, xr.Dataset]]:
-    """Cut out every model that has anything, with what its figures' names end in."""
+def _parts(results: xr.Dataset) -> Iterator[tuple[str, str, xr.Dataset]]:
+    """Cut out every model that has anything, with its name and what its figures' names end in."""
     names = names_of(results, "model")
     for name, ending in zip(names, file_endings(names), strict=True):
         part = one_model(results, name)
         if part.sizes["condition"] and part.sizes["layer"]:
-            yield ("" if len(names) == 1 else f"-{ending}"), part
+            yield name, ("" if len(names) == 1 else f"-{ending}"), part
 
 
 def file_endings(names: list[str]) -> list[str]:
@@ -151,38 +156,3 @@ def file_endings(names: list[str]) -> list[str]:
             ending, count = f"{plain}-{count}", count + 1
         endings.append(ending)
     return endings
-
-
-def save_figures(results: xr.Dataset, directory: Path, *, prefix: str = "") -> dict[str, Path]:
-    """Write every figure that the dataset has data for, as PNG (200 dots per inch) and as PDF.
-
-    `planned_figures` says which those are and what they are called. A file appears under its name only when it is
-    complete.
-
-    Args:
-        results: the dataset made by `pid_jax.study`.
-        directory: folder for the files; made if it does not exist.
-        prefix: what names of files begin with, such as "answer-".
-
-    Returns:
-        The paths of the PNG files by figure name, in the order of a page; each PDF lies beside its PNG.
-
-    Raises:
-        ValueError: see `check_results`.
-    """
-    return {
-        name: save_figure(planned.build(), Path(directory) / f"{prefix}{name}.png")
-        for name, planned in planned_figures(results).items()
-    }
-
-
-def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG (200 dots per inch) to `path`, and as PDF beside it; files appear when complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with figure_style():  # one layout for both files
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-    for suffix, metadata in _METADATA.items():
-        with atomic_write(path.with_suffix(f".{suffix}")) as temporary, figure_style():
-            figure.savefig(temporary, format=suffix, dpi=PNG_DOTS_PER_INCH, metadata=metadata)
-    return path

@@ -24,6 +24,8 @@ _OTHER_UNITS = {
 # Dimensions of the results of one model.
 CELLS = ("task", "condition", "measure", "layer")
 
+# With more models, pages fold what is said of each, charts have a row for each, and their figures are drawn on demand.
+MOST_MODELS = 6
 # Columns of a figure that are readable.
 MOST_CONDITIONS = 4
 MOST_CUTS = 2

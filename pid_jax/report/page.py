@@ -17,6 +17,7 @@ from pid_jax.plot.quantities import (
     ATOMS,
     CELLS,
     INFORMATION,
+    MOST_MODELS,
     atom_labels,
     check_results,
     condition_labels,
@@ -43,8 +44,6 @@ from pid_jax.study.conditions import WHOLE_WINDOW
 from pid_jax.study.results import PREDICTIONS, about, cut_names, is_about_answer, one_model
 
 _NEEDED = (*ATOMS, *INFORMATION, "accuracy", "n_samples", "answer_entropy", "majority_rate", "status", "gap", "cell")
-# With more models, what is said of each is folded, and charts have a row for each.
-MOST_MODELS = 6
 # What the claims are about is the first of the cuts.
 FIRST_EDGES = "image-question"
 _HERE = Path(__file__).parent

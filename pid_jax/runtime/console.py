@@ -1,5 +1,6 @@
 """What the two command lines share: errors in one line, exit codes, progress bars."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,8 +28,14 @@ err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
 
 # Seconds between lines on progress where there is no terminal but a file or a pipe.
 LINE_SECONDS = 10.0
+# Of a process that SIGTERM ended, as shells count.
+TERMINATED = 128 + signal.SIGTERM
 # Raised on purpose, with a message for the user. Anything else is a bug and keeps its traceback.
 _EXPECTED = (ValueError, TypeError, OSError, RuntimeError, ModuleNotFoundError)
+
+
+class Terminated(SystemExit):
+    """The process was asked to end by SIGTERM, as batch systems do."""
 
 
 def make_app(description: str) -> typer.Typer:
@@ -52,9 +59,10 @@ def make_app(description: str) -> typer.Typer:
 def run_app(app: typer.Typer) -> None:
     """Run an application: exit code 0 only on success, errors in one line without a traceback unless `--debug`.
 
-    `--debug` may stand anywhere on the line.
+    SIGTERM ends the process as Ctrl-C does, with exit code 143. `--debug` may stand anywhere on the line.
     """
     is_debug = "--debug" in sys.argv
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         app(args=[argument for argument in sys.argv[1:] if argument != "--debug"])
     except _EXPECTED as error:
@@ -62,6 +70,29 @@ def run_app(app: typer.Typer) -> None:
             raise
         err.print(Text("error:", style="bold red"), " ".join(str(error).split()))
         sys.exit(1)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one ends it at once
+    raise Terminated(TERMINATED)
+
+
+@contextmanager
+def resumable(advice: Callable[[], str], *, is_shown: bool = True) -> Iterator[None]:
+    """Print how to resume when the user or the system stops what runs inside.
+
+    Args:
+        advice: Returns the sentence, called when it is needed.
+        is_shown: Whether to print it.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, Terminated):
+        if is_shown:
+            err.print(f"Stopped. {advice()}")
+        raise
 
 
 def parse_names(text: str) -> tuple[str, ...] | None:

@@ -5,7 +5,8 @@ import pytest
 import xarray as xr
 from playwright.sync_api import expect
 
-from pid_jax.report.page import MOST_MODELS, write_report
+from pid_jax.plot.quantities import MOST_MODELS
+from pid_jax.report.page import write_report
 from tests.browser.browsers import PHONE, draw_all, open_page
 from tests.study_metrics import with_made_up_metrics
 from tests.study_results import planted

@@ -254,7 +254,7 @@ def test_options_that_a_study_file_has_entries_for(pid_jax, study_folder, option
 def test_a_report_of_all_targets_of_a_folder(pid_jax, tmp_path, monkeypatch):
     """Files of the first state have plain names, those of other targets begin with the target."""
     drawn = []
-    monkeypatch.setattr("pid_jax.plot.catalog.save_figures", lambda results, folder, prefix="": drawn.append(prefix))
+    monkeypatch.setattr("pid_jax.plot.files.save_missing", lambda figures, *rest: drawn.extend(figures) or [])
     made = {"answer": planted_answer(replicates=2), "final-norm": planted(replicates=2)}
     studies = {name: TargetStudy(results=results) for name, results in made.items()}
     studies["answer"] = TargetStudy(results=made["answer"], questions=planted_questions(made["answer"]))
@@ -262,11 +262,50 @@ def test_a_report_of_all_targets_of_a_folder(pid_jax, tmp_path, monkeypatch):
     assert written == ["answer.nc", "questions.nc", "results.nc"]
     code, _, _ = pid_jax("report", tmp_path, "--out", tmp_path / "out")
     assert code == 0
-    assert drawn == ["answer-", ""]
+    assert {"answer-information-six", "trajectories-six", "answer-models", "models"} <= {*drawn}
+    assert len(drawn) == len({*drawn})
     assert "questions-data" in (tmp_path / "out" / "report.html").read_text()
     code, _, err = pid_jax("report", tmp_path / "out", "--out", tmp_path / "out")
     assert code == 1
     assert "results.nc" in err
+
+
+def stopped_after(count):
+    """Draw so many figures, then be stopped by Ctrl-C."""
+    drawn = []
+
+    def save_figure(figure, path, digest=""):
+        if len(drawn) == count:
+            raise KeyboardInterrupt
+        drawn.append(path)
+        return path
+
+    return save_figure
+
+
+def test_what_is_complete_when_the_drawing_is_stopped(pid_jax, tmp_path, monkeypatch):
+    save_studies({"final-norm": TargetStudy(results=planted(replicates=2))}, tmp_path)
+    results = (tmp_path / "results.nc").read_bytes()
+    monkeypatch.setattr("pid_jax.plot.files.save_figure", stopped_after(2))
+    code, text, err = pid_jax("report", tmp_path, "--out", tmp_path, "--figures", "models,trajectories-*")
+    assert code == 130
+    assert "Page: " in text
+    assert f"pid-jax report {tmp_path}" in err
+    assert (tmp_path / "report.html").read_text().rstrip().endswith("</html>")
+    assert (tmp_path / "results.nc").read_bytes() == results
+
+
+def test_no_figures_and_many(pid_jax, tmp_path, monkeypatch):
+    many = planted({f"m{i}": 3 for i in range(8)}, cuts={}, replicates=2)
+    save_studies({"final-norm": TargetStudy(results=many)}, tmp_path)
+    drawn = []
+    monkeypatch.setattr("pid_jax.plot.files.save_missing", lambda figures, *rest: drawn.extend(figures) or [])
+    for given, wanted in ((("--figures", "none"), []), ((), ["models"])):
+        drawn.clear()
+        code, text, _ = pid_jax("report", tmp_path, "--out", tmp_path, *given)
+        assert code == 0
+        assert drawn == wanted
+    assert "--figures all" in text
 
 
 @pytest.mark.slow

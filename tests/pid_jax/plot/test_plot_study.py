@@ -14,11 +14,13 @@ from matplotlib.text import Text
 
 import pid_jax.plot
 from pid_jax.plot.associations import plot_associations
-from pid_jax.plot.catalog import KINDS, file_endings, planned_figures, save_figures
+from pid_jax.plot.catalog import KINDS, file_endings, planned_figures
 from pid_jax.plot.claims_by_measure import plot_claims_by_measure
 from pid_jax.plot.diagnostics import plot_diagnostics
+from pid_jax.plot.files import ALL, MAIN, NONE, choose_figures, save_figures, save_missing, study_figures
 from pid_jax.plot.fingerprints import cluster_order, plot_fingerprints
 from pid_jax.plot.models import plot_models
+from pid_jax.plot.quantities import MOST_MODELS
 from pid_jax.plot.shares import plot_shares
 from pid_jax.plot.spectra import plot_spectra
 from pid_jax.plot.style import ATOM_STYLES, SERIES_STYLES, VERDICT_STYLES, figure_style
@@ -397,6 +399,52 @@ def test_saved_files_are_complete_and_the_same_each_time(tmp_path):
         assert path.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
         for suffix in (".png", ".pdf"):
             assert path.with_suffix(suffix).read_bytes() == second[name].with_suffix(suffix).read_bytes()
+
+
+MANY = {f"m{i}": 3 for i in range(MOST_MODELS + 1)}
+
+
+@pytest.fixture(scope="module")
+def many() -> dict[str, xr.Dataset]:
+    drawn = planted(models=MANY, cuts={}, tasks=["what"], replicates=2)
+    return {"final-norm": drawn, "answer-logits": drawn.assign_attrs(target="answer-logits")}
+
+
+def test_figures_of_many_models_are_drawn_on_demand(many):
+    every = study_figures(many)
+    main = choose_figures(every, MAIN)
+    assert list(main) == ["models", "answer-logits-models"]
+    assert len(every) > len(MANY) * len(main)
+    assert choose_figures(every, ALL) == every
+    assert choose_figures(every, NONE) == {}
+    some = choose_figures(every, "models, trajectories-m?")
+    assert list(some) == [*(f"trajectories-{name}" for name in MANY), "models"]
+    few = study_figures({name: one.isel(model=slice(MOST_MODELS)) for name, one in many.items()})
+    assert choose_figures(few, MAIN) == few
+
+
+@pytest.mark.parametrize("choice", ["", "no-such-*", "models,no-such"])
+def test_names_that_no_figure_has(many, choice):
+    with pytest.raises(ValueError, match="--figures"):
+        choose_figures(study_figures(many), choice)
+
+
+def test_a_figure_is_drawn_again_only_if_it_would_differ(tmp_path, many):
+    figures = choose_figures(study_figures(many), "shares-m0")
+    seen = []
+    (path,) = save_missing(figures, tmp_path, lambda done, total: seen.append((done, total)))
+    assert seen == [(0, 1), (1, 1)]
+    assert save_missing(figures, tmp_path) == []
+    before = path.read_bytes()
+    path.with_suffix(".pdf").unlink()
+    assert save_missing(figures, tmp_path) == [path]
+    assert path.read_bytes() == before
+    path.write_bytes(before[: len(before) // 4])
+    assert save_missing(figures, tmp_path) == [path]
+    many = {name: one.copy(deep=True) for name, one in many.items()}
+    many["final-norm"]["unique_1"][0, 0, 0, 0, 0] += 1.0
+    assert save_missing(choose_figures(study_figures(many), "shares-m0"), tmp_path) == [path]
+    assert path.read_bytes() != before
 
 
 def test_saving_leaves_the_old_file_when_it_fails(tmp_path, monkeypatch):
