@@ -28,12 +28,14 @@ class StudyModel:
         knockouts: States of the same model on the same samples, each with other attention cut.
         decision: Stores of `pid-extract decision`, with the image absent and with the question absent, one or more
             draws of each; none if the model's own decision is not studied.
+        excluded: Ids of samples that are left out of all conditions.
     """
 
     name: str
     baseline: Activations
     knockouts: tuple[Activations, ...] = ()
     decision: tuple[Activations, ...] = ()
+    excluded: frozenset[str] = frozenset()
 
     @property
     def stores(self) -> tuple[Activations, ...]:
@@ -149,6 +151,8 @@ def task_rows(model: StudyModel, spec: StudySpec) -> dict[str, TaskRows]:
         if not is_graded(columns).any():
             raise ValueError(f'keep="correct" needs gold answers, and {model.baseline.path} has none: use keep="all".')
         chosen &= columns["correct"].astype(bool)
+    if model.excluded:
+        chosen &= ~np.isin(model.baseline.ids, [*model.excluded])
     ids = model.baseline.ids[chosen]
     for store in model.knockouts:
         ids = np.intersect1d(ids, store.ids)

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import xarray as xr
 
@@ -17,6 +18,7 @@ from pid_jax.study.make import cells_of
 from pid_jax.study.model import StudyModel
 from pid_jax.study.prepare import ReadyModel, UnknownTaskError, prepare_together
 from pid_jax.study.questions import collect_questions
+from pid_jax.study.scores import LostSamplesError
 from pid_jax.study.spec import StudySpec, target_name
 
 # JAX would take two numbers that differ by a multiple of this for one seed.
@@ -128,6 +130,36 @@ def run_targets(
         ProcessError: If another process failed, was lost, or has other stores.
     """
     _check(models, targets, seed)
+    shared: dict[str, Any] = {"spec": spec, "seed": seed, "cells": cells, "processes": processes}
+    used, lines = list(models), list(problems)
+    while True:
+        try:
+            return _run_targets(used, targets, problems=lines, progress=progress, tell=tell, **shared)
+        except LostSamplesError as error:
+            lines.append(str(error))
+            used = [
+                dataclasses.replace(one, excluded=one.excluded | set(error.samples)) if one.name == error.model else one
+                for one in used
+            ]
+
+
+def _run_targets(
+    models: Sequence[StudyModel],
+    targets: Sequence[Target | Answer],
+    *,
+    spec: StudySpec,
+    seed: int,
+    cells: Path | None,
+    problems: Sequence[str],
+    progress: Progress,
+    tell: Callable[[str], None],
+    processes: Processes,
+) -> dict[str, TargetStudy | str]:
+    """Run a study of samples that are all finite.
+
+    Raises:
+        LostSamplesError: If some are not.
+    """
     categorical = dataclasses.replace(spec.categorical, level=spec.level)
     specs = {
         target_name(target): dataclasses.replace(spec, target=target, categorical=categorical) for target in targets
@@ -148,7 +180,10 @@ def run_targets(
         for number, model in enumerate(models):
             with_target = {name: one for name, every in ready.items() for one in every if one.model.name == model.name}
             part = part_of(progress, number, len(models))
-            done = cells_of(list(with_target.values()), seed, cache, processes, part, tell) if with_target else []
+            try:
+                done = cells_of(list(with_target.values()), seed, cache, processes, part, tell) if with_target else []
+            except LostSamplesError as error:
+                raise LostSamplesError(error.samples, model.name) from None
             for name, own in zip(with_target, done, strict=True):
                 made[name] |= own
     identity = _identify(ready, specs)

@@ -23,6 +23,24 @@ from pid_jax.store import Activations
 # All components that are no rounding noise, rotated also where there are no more columns than components.
 ALL_VARIANCE = float(np.nextafter(1, 0))
 Read = Callable[[Activations, int | str], np.ndarray]
+# Where more of the samples of a task are not finite, the states are wrong, not the samples.
+MOST_LOST = 0.5
+
+
+class LostSamplesError(ValueError):
+    """Some samples have states that are not finite, and have to be left out of all layers and conditions.
+
+    Attributes:
+        samples: By id, where their states are not finite.
+        model: Name of the model, "" where it is not known yet.
+    """
+
+    def __init__(self, samples: Mapping[str, str], model: str = "") -> None:
+        self.samples, self.model = dict(samples), model
+        first, where = next(iter(self.samples.items()))
+        more = f" and {len(samples) - 1} more" if len(samples) > 1 else ""
+        named = f"model {model!r}: " if model else ""
+        super().__init__(f"{named}sample {first!r}{more} left out: NaN or infinite states in {where}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +92,13 @@ def read_scores(
         processes: Those that share the layers. Each reads its own, and all return the scores of all layers.
 
     Returns:
-        By task, the scores of every store, or why there are none: states that cannot be read or are not finite. Where
-        they are those of the first store, there are none of any store.
+        By task, the scores of every store, or why there are none: states that cannot be read or are mostly not finite.
+        Where they are those of the first store, there are none of any store.
+
+    Raises:
+        LostSamplesError: If some samples are not finite.
     """
+    lost: dict[str, str] = {}
     found: dict[str, list[list[Scores]]] = {task: [[] for _ in stores] for task in rows}
     failed: dict[tuple[str, int], _Reason] = {}
     for position in processes.share(range(len(layers))):
@@ -85,15 +107,21 @@ def read_scores(
         for index, store in enumerate(stores):
             wanted = [task for task in rows if (task, index) not in failed]
             states = _try_read(read, store, layer) if wanted else ""
+            where = f"{store.path}, {name} at layer {layer}"
             for task in wanted:
                 chosen = states if isinstance(states, str) else _select(states, rows[task][index])
                 if isinstance(chosen, str):
-                    reason = _Reason(index > 0, position, f"{store.path}, {name} at layer {layer}: {chosen}")
+                    reason = _Reason(index > 0, position, f"{where}: {chosen}")
                     failed |= {(task, one): reason for one in ([index] if index else range(len(stores)))}
-                else:
+                elif lines := _not_finite(chosen, store.ids[rows[task][index]], where):
+                    lost = lines | lost
+                elif not lost:
                     fold = named_key(key, f"{task}/{name}/{layer}")
                     one, bases[task] = _reduce(chosen, bases.get(task), dim, reduction, fold)
                     found[task][index].append(one)
+    lost = _gather_lost(lost, processes)
+    if lost:
+        raise LostSamplesError(lost)
     failed = _gather_reasons(failed, processes)
     scores: dict[str, list[Scores | str]] = {}
     for task, per_store in found.items():
@@ -151,12 +179,24 @@ def _select(states: np.ndarray, rows: np.ndarray) -> np.ndarray | str:
     """Take some rows, or say why they cannot be used."""
     chosen = states[rows]
     bad = (~np.isfinite(chosen)).any(axis=1).sum()
-    if not bad:
+    if bad <= MOST_LOST * len(chosen):
         return chosen
     return (
         f"{bad} of {len(chosen)} samples have NaN or infinite states; run the model in float32 or bfloat16, or leave "
         "these samples out"
     )
+
+
+def _not_finite(states: np.ndarray, ids: np.ndarray, where: str) -> dict[str, str]:
+    """Return where samples are not finite, by id."""
+    return {str(one): where for one in ids[~np.isfinite(states).all(axis=1)]}
+
+
+def _gather_lost(lost: Mapping[str, str], processes: Processes) -> dict[str, str]:
+    """Put together what all processes lost, in the same order everywhere."""
+    parts = [json.loads(content) for content in processes.gather(json.dumps(lost).encode())]
+    whole = {name: where for part in reversed(parts) for name, where in part.items()}
+    return dict(sorted(whole.items()))
 
 
 def _join(parts: Sequence[Scores]) -> Scores:
