@@ -3,6 +3,7 @@
 from .categorical.decision import decision_pid as decision_pid
 from .categorical.decision_result import DecisionPID as DecisionPID
 from .categorical.estimate import estimate_categorical_pid as estimate_categorical_pid
+from .categorical.estimator import PIDEstimator as PIDEstimator
 from .categorical.learning_curve import LearningCurve as LearningCurve
 from .categorical.learning_curve import learning_curve as learning_curve
 from .categorical.result import CategoricalPID as CategoricalPID

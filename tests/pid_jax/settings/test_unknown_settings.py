@@ -126,7 +126,7 @@ def test_known_settings_pass():
 
 def test_unknown_target_is_refused():
     class Reader(TargetReader):
-        def _check(self, store, layer):
+        def check(self, store, layer):
             pass
 
     class Store:
