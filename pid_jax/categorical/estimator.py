@@ -98,18 +98,20 @@ class PIDEstimator(BaseEstimator):
 
     def _sources(self, first: Any, second: Any, y: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Check the samples, and return both sources and the target."""
+        checked: Any = {"dtype": np.float64, "ensure_min_samples": 2}
         if y is not None:
             one, two = (
-                check_array(values, dtype=np.float64, input_name=name, estimator=self, ensure_min_samples=2)
+                check_array(values, input_name=name, estimator=self, **checked)
                 for name, values in (("X1", first), ("X2", second))
             )
             check_consistent_length(one, two, y)
             self.n_features_in_ = one.shape[1] + two.shape[1]
-            names = [getattr(values, "columns", None) for values in (first, second)]
-            if all(own is not None for own in names):
-                self.feature_names_in_ = np.array([str(name) for own in names for name in own], dtype=object)
+            if hasattr(first, "columns") and hasattr(second, "columns"):
+                names = [str(name) for values in (first, second) for name in values.columns]
+                self.feature_names_in_ = np.array(names, dtype=object)
             return one, two, np.asarray(y)
-        both, target = validate_data(self, first, second, dtype=np.float64, multi_output=True, ensure_min_samples=2)
+        validated: Any = validate_data(self, first, second, multi_output=True, **checked)
+        both, target = validated
         split = both.shape[1] // 2 if self.split is None else self.split
         if not 0 < split < both.shape[1]:
             raise ValueError(
