@@ -77,19 +77,27 @@ def knockout(
     where: DeviceOptions,
     edges: Edges = "image-question",
     windows: Annotated[str, typer.Option(help="'all', ranges such as '0-2,5-9', or 'sliding:7'.")] = "all",
+    heads: Annotated[
+        list[str] | None,
+        typer.Option(help="Only these heads, block.head: '12.3,14.*', '12-14.0-3'; repeatable, one store each."),
+    ] = None,
 ) -> None:
-    """Extract again with attention edges cut: one store a window, each proved on real samples first."""
+    """Extract again with attention edges cut: one store a window or set of heads, each proved on real samples first."""
     _check_out(out_dir)
     pairs = parse_edges(edges)
+    if heads and windows != "all":
+        raise ValueError(f"--heads has its own blocks: leave out --windows, got {windows!r}.")
     base = ActivationStore.open(baseline)
     settings = from_manifest(dict(base.manifest.settings))
     samples = _samples_of(base, settings)
     process = Process.from_environment()
     vlm = _load(settings.model, where, process)
 
+    from extraction.passes.heads import parse_heads
     from extraction.run.jobs import extract_knockouts
 
-    cuts = [
+    chosen = [parse_heads(one, len(vlm.layers), vlm.heads) for one in heads or ()]
+    cuts = [Knockout(edges=pairs, heads=one) for one in chosen] or [
         Knockout(edges=pairs, first=first, last=last, is_all=is_all)
         for first, last, is_all in parse_windows(windows, len(vlm.layers))
     ]
@@ -277,6 +285,7 @@ class _Extraction:
     def tell_proof(self, cut: Knockout, proof: "KnockoutProof") -> None:
         """Say what a self-test measured."""
         same = "" if proof.baseline_error is None else f"; states are the baseline's to {proof.baseline_error:.0e}"
+        same += "" if proof.other_heads is None else "; weights of other heads are unchanged"
         self._tell(
             f"{cut.name}: proved on real samples. Weight on cut edges {proof.weight_cut:.2f} before, "
             f"{proof.weight_left:g} after; sdpa and eager logits agree to {proof.agreement:.0e}; the pass from block "
