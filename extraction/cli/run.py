@@ -81,10 +81,17 @@ def knockout(
         list[str] | None,
         typer.Option(help="Only these heads, block.head: '12.3,14.*', '12-14.0-3'; repeatable, one store each."),
     ] = None,
+    control: Annotated[
+        str, typer.Option(help="none, or random: cut as many other edges of each sample as well.")
+    ] = "none",
+    draws: Annotated[int, typer.Option(help="With --control random: controls of each knockout, one store each.")] = 5,
+    seed: Annotated[int, typer.Option(help="With --control random: seed of the draws.")] = 0,
 ) -> None:
     """Extract again with attention edges cut: one store a window or set of heads, each proved on real samples first."""
     _check_out(out_dir)
     pairs = parse_edges(edges)
+    if control not in ("none", "random"):
+        raise ValueError(f"--control must be none or random, got {control!r}.")
     if heads and windows != "all":
         raise ValueError(f"--heads has its own blocks: leave out --windows, got {windows!r}.")
     base = ActivationStore.open(baseline)
@@ -93,6 +100,7 @@ def knockout(
     process = Process.from_environment()
     vlm = _load(settings.model, where, process)
 
+    from extraction.passes.control import with_controls
     from extraction.passes.heads import parse_heads
     from extraction.run.jobs import extract_knockouts
 
@@ -101,6 +109,8 @@ def knockout(
         Knockout(edges=pairs, first=first, last=last, is_all=is_all)
         for first, last, is_all in parse_windows(windows, len(vlm.layers))
     ]
+    if control == "random":
+        cuts = with_controls(cuts, draws, seed)
     extraction = _Extraction(vlm, settings, process, how)
     with extraction.showing(out_dir, f"{len(cuts)} knockouts", len(samples) * len(cuts)) as options:
         stores = extract_knockouts(vlm, samples, base, cuts, out_dir, options, extraction.tell_proof)

@@ -22,7 +22,8 @@ class Knockout:
             "last" may be cut from itself, as it can still attend to all positions before it.
         is_all: Whether the window is all blocks, which the name then says.
         mask: Instead of edges, a function that takes the `TokenGroups` of a batch and returns the (query, key) pairs to
-            cut, booleans (batch, queries, keys).
+            cut, booleans (batch, queries, keys). `groups.mask("image")` marks the positions of a group, and
+            `groups.samples` has the `Sample` of every row, so that what is cut may differ between samples.
         title: What the mask cuts, in a word; for names of folders, tables and figures.
         heads: Heads in which edges are cut, as (block, head) from 0, (block, None) for all heads of a block; all heads
             of all blocks of the window if there are none. Other heads and blocks are left alone.
@@ -99,6 +100,11 @@ class Knockout:
         if self.heads:
             window = f"heads {self.window}"
         return f"{self.title or edges} cut, {window}"
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What the manifest keeps of how it was made, besides what is cut: nothing."""
+        return {}
 
     @property
     def touches_prefix(self) -> bool:
@@ -192,4 +198,5 @@ def describe_condition(knockout: Knockout | None) -> dict[str, object]:
         ),
         "first": knockout.first,
         "last": knockout.last,
+        **knockout.origin,
     }

@@ -48,7 +48,8 @@ def follow_images(
     prefix_codes = leaders.groups.codes[row].gather(1, column).masked_fill(~is_there, PADDING)
     codes = torch.from_numpy(pad_left([p.codes[p.prefix :] for p in followers], PADDING))
     tokens = pad_left([p.input_ids[p.prefix :] for p in followers], vlm.pad_token_id)
-    groups = replace(leaders.groups, codes=torch.cat([prefix_codes, codes.to(device)], dim=1))
+    codes_of_all = torch.cat([prefix_codes, codes.to(device)], dim=1)
+    groups = replace(leaders.groups, codes=codes_of_all, samples=tuple(p.sample for p in followers))
     recorder = Recorder(vlm, groups, leaders.recorder.plan, has_prefix=True)
     recorder.copy_prefix(leaders.recorder.parts[row])
     return _run_blocks(

@@ -9,6 +9,7 @@ import torch
 from extraction.model.load import VisionLanguageModel
 from extraction.passes.batch import Batch, make_batch
 from extraction.passes.capture import Recorder, StatesPlan, watching
+from extraction.passes.control import RandomControl, control_problem
 from extraction.passes.edges import Knockout
 from extraction.passes.encode import Prepared
 from extraction.passes.knockout import cutting
@@ -67,7 +68,8 @@ def prove_knockout(vlm: VisionLanguageModel, knockout: Knockout, prepared: Seque
     and by the pass from the window on, are those of the edges, and so are the positions; weights on cut edges are zero;
     states before the window are the baseline's; without hooks the logits are the baseline's again. Where single heads
     are cut, all weights of the other heads of the first block are the baseline's, and the cut of all heads of that
-    block, one by one, is the cut of the block.
+    block, one by one, is the cut of the block. A random control cuts as many edges of each sample as its knockout, none
+    of them those of the knockout.
 
     Up to rounding: rows of weights sum to one; in the first block of the window, whose inputs are still the baseline's,
     all other weights are the baseline's, renormalized in the rows that lost some; sdpa and eager attention give the
@@ -107,7 +109,9 @@ def prove_knockout(vlm: VisionLanguageModel, knockout: Knockout, prepared: Seque
     untouched = torch.equal(plain_states[:, : knockout.first + 1], cut_states[:, : knockout.first + 1])
     passes = {PLAIN: plain.masks, "with it": cut.masks, "in the pass from the window on": short.masks}
     given = compare_masks(batch, wanted, passes) or _compare_rotations(cut, short)
+    unmatched = control_problem(knockout, batch.groups) if isinstance(knockout, RandomControl) else ""
     claims = {
+        unmatched: not unmatched,
         given: not given,
         "blocks before the window changed": untouched,
         "the model does not return to its baseline after the hooks are removed": torch.equal(before, after),
