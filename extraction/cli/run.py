@@ -77,22 +77,40 @@ def knockout(
     where: DeviceOptions,
     edges: Edges = "image-question",
     windows: Annotated[str, typer.Option(help="'all', ranges such as '0-2,5-9', or 'sliding:7'.")] = "all",
+    heads: Annotated[
+        list[str] | None,
+        typer.Option(help="Only these heads, block.head: '12.3,14.*', '12-14.0-3'; repeatable, one store each."),
+    ] = None,
+    control: Annotated[
+        str, typer.Option(help="none, or random: cut as many other edges of each sample as well.")
+    ] = "none",
+    draws: Annotated[int, typer.Option(help="With --control random: controls of each knockout, one store each.")] = 5,
+    seed: Annotated[int, typer.Option(help="With --control random: seed of the draws.")] = 0,
 ) -> None:
-    """Extract again with attention edges cut: one store a window, each proved on real samples first."""
+    """Extract again with attention edges cut: one store a window or set of heads, each proved on real samples first."""
     _check_out(out_dir)
     pairs = parse_edges(edges)
+    if control not in ("none", "random"):
+        raise ValueError(f"--control must be none or random, got {control!r}.")
+    if heads and windows != "all":
+        raise ValueError(f"--heads has its own blocks: leave out --windows, got {windows!r}.")
     base = ActivationStore.open(baseline)
     settings = from_manifest(dict(base.manifest.settings))
     samples = _samples_of(base, settings)
     process = Process.from_environment()
     vlm = _load(settings.model, where, process)
 
+    from extraction.passes.control import with_controls
+    from extraction.passes.heads import parse_heads
     from extraction.run.jobs import extract_knockouts
 
-    cuts = [
+    chosen = [parse_heads(one, len(vlm.layers), vlm.heads) for one in heads or ()]
+    cuts = [Knockout(edges=pairs, heads=one) for one in chosen] or [
         Knockout(edges=pairs, first=first, last=last, is_all=is_all)
         for first, last, is_all in parse_windows(windows, len(vlm.layers))
     ]
+    if control == "random":
+        cuts = with_controls(cuts, draws, seed)
     extraction = _Extraction(vlm, settings, process, how)
     with extraction.showing(out_dir, f"{len(cuts)} knockouts", len(samples) * len(cuts)) as options:
         stores = extract_knockouts(vlm, samples, base, cuts, out_dir, options, extraction.tell_proof)
@@ -277,6 +295,7 @@ class _Extraction:
     def tell_proof(self, cut: Knockout, proof: "KnockoutProof") -> None:
         """Say what a self-test measured."""
         same = "" if proof.baseline_error is None else f"; states are the baseline's to {proof.baseline_error:.0e}"
+        same += "" if proof.other_heads is None else "; weights of other heads are unchanged"
         self._tell(
             f"{cut.name}: proved on real samples. Weight on cut edges {proof.weight_cut:.2f} before, "
             f"{proof.weight_left:g} after; sdpa and eager logits agree to {proof.agreement:.0e}; the pass from block "

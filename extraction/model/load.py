@@ -85,6 +85,11 @@ class VisionLanguageModel:
         return self.model.config.get_text_config()
 
     @property
+    def heads(self) -> int:
+        """Number of attention heads of a decoder block; keys and values may be shared by several of them."""
+        return int(self.text_config.num_attention_heads)
+
+    @property
     def width(self) -> int:
         """Length of a hidden state."""
         return self.text_config.hidden_size

@@ -41,7 +41,7 @@ def make_batch(vlm: VisionLanguageModel, prepared: Sequence[Prepared]) -> Batch:
         prepared: Samples of one template.
     """
     codes = torch.from_numpy(pad_left([p.codes for p in prepared], PADDING))
-    groups = TokenGroups(codes, vlm.family.attention)
+    groups = TokenGroups(codes, vlm.family.attention, tuple(p.sample for p in prepared))
     pad = vlm.pad_token_id
     inputs = {
         "input_ids": torch.from_numpy(pad_left([p.input_ids for p in prepared], pad)),

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from extraction.passes.heads import Head, name_heads, sort_heads
 from pid_jax.store.manifest import BASELINE, GROUPS
 
 Edge = tuple[str, str]
@@ -15,24 +16,31 @@ class Knockout:
     """What is cut.
 
     Attributes:
-        first: First block of the window, counted from 0.
-        last: Last block, included.
+        first: First block of the window, counted from 0. With `heads` it is that of the first one.
+        last: Last block, included. With `heads` it is that of the last one.
         edges: (from group, to group) pairs: positions of the second can no longer attend to positions of the first.
+            "last" may be cut from itself, as it can still attend to all positions before it.
         is_all: Whether the window is all blocks, which the name then says.
         mask: Instead of edges, a function that takes the `TokenGroups` of a batch and returns the (query, key) pairs to
-            cut, booleans (batch, queries, keys).
+            cut, booleans (batch, queries, keys). `groups.mask("image")` marks the positions of a group, and
+            `groups.samples` has the `Sample` of every row, so that what is cut may differ between samples.
         title: What the mask cuts, in a word; for names of folders, tables and figures.
+        heads: Heads in which edges are cut, as (block, head) from 0, (block, None) for all heads of a block; all heads
+            of all blocks of the window if there are none. Other heads and blocks are left alone.
     """
 
-    first: int
-    last: int
+    first: int = -1
+    last: int = -1
     edges: tuple[Edge, ...] = ()
     is_all: bool = False
     mask: Callable[[Any], Any] | None = None
     title: str = ""
+    heads: tuple[Head, ...] = ()
 
     def __post_init__(self) -> None:
         check_edges(self.edges)
+        if self.heads:
+            self._take_heads()
         if (self.mask is None) != bool(self.edges) or (self.mask is None) == bool(self.title):
             raise ValueError("A knockout needs either edges, or a mask and its title.")
         if not re.fullmatch(r"[\w.+-]*", self.title):
@@ -40,18 +48,63 @@ class Knockout:
         if not 0 <= self.first <= self.last:
             raise ValueError(f"window must be 0 <= first <= last, got first={self.first}, last={self.last}.")
 
+    def _take_heads(self) -> None:
+        """Check the heads, and set the window to their blocks."""
+        for one in self.heads:
+            is_pair = isinstance(one, tuple) and len(one) == 2
+            if not is_pair or not _is_count(one[0]) or not (one[1] is None or _is_count(one[1])):
+                raise ValueError(
+                    "heads must be pairs of block and head from 0, such as (12, 3), or (14, None) for all heads of a "
+                    f"block, got {one!r}."
+                )
+        blocks = [block for block, _ in self.heads]
+        window = min(blocks), max(blocks)
+        if self.is_all or (self.first, self.last) not in ((-1, -1), window):
+            raise ValueError(
+                f"window is set by heads, blocks {window[0]} to {window[1]}: leave out first, last and is_all, got "
+                f"first={self.first}, last={self.last}, is_all={self.is_all}."
+            )
+        object.__setattr__(self, "heads", sort_heads(self.heads))
+        object.__setattr__(self, "first", window[0])
+        object.__setattr__(self, "last", window[1])
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Blocks in which something is cut, in rising order."""
+        if self.heads:
+            return tuple(sorted({block for block, _ in self.heads}))
+        return tuple(range(self.first, self.last + 1))
+
+    @property
+    def what(self) -> str:
+        """Name of what is cut: the title of the mask, or the edges."""
+        return self.title or "+".join("-".join(edge) for edge in self.edges)
+
+    @property
+    def window(self) -> str:
+        """Name of where it is cut: "all", blocks such as 0-2, or heads such as 12.3+14.all."""
+        if self.heads:
+            return name_heads(self.heads)
+        return "all" if self.is_all else f"{self.first}-{self.last}"
+
     @property
     def name(self) -> str:
-        """Short name for folders and tables, such as image-question@0-2."""
-        window = "all" if self.is_all else f"{self.first}-{self.last}"
-        return f"{self.title or '+'.join('-'.join(edge) for edge in self.edges)}@{window}"
+        """Short name for folders and tables, such as image-question@0-2 or image-question@12.3."""
+        return f"{self.what}@{self.window}"
 
     @property
     def label(self) -> str:
         """Name for figures."""
         edges = ", ".join(f"{source.capitalize()}→{target.capitalize()}" for source, target in self.edges)
         window = "all layers" if self.is_all else f"layers {self.first}–{self.last}"
+        if self.heads:
+            window = f"heads {self.window}"
         return f"{self.title or edges} cut, {window}"
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What the manifest keeps of how it was made, besides what is cut: nothing."""
+        return {}
 
     @property
     def touches_prefix(self) -> bool:
@@ -79,13 +132,22 @@ def parse_edges(text: str) -> tuple[tuple[str, str], ...]:
 
 
 def check_edges(edges: tuple[Edge, ...]) -> None:
-    """Refuse what is no pair of two different groups; a group cut from itself would have nothing to attend to."""
+    """Refuse what is no pair of two different groups, as a group cut from itself could have nothing to attend to.
+
+    The last position cut from itself still attends to those before it.
+    """
     for edge in edges:
+        if edge == ("last", "last"):
+            continue
         if len(edge) != 2 or edge[0] == edge[1] or not set(edge) <= set(GROUPS):
             raise ValueError(
-                f"edges must be pairs of two different groups of {GROUPS}, such as image-question, "
+                f"edges must be pairs of two different groups of {GROUPS}, such as image-question, or last-last, "
                 f"got {'-'.join(edge)!r}."
             )
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def parse_windows(text: str, layers: int) -> list[tuple[int, int, bool]]:
@@ -121,7 +183,7 @@ def _parse_window(text: str, layers: int) -> list[tuple[int, int, bool]]:
 
 
 def describe_condition(knockout: Knockout | None) -> dict[str, object]:
-    """Describe the condition for the manifest: name, label, edges, first and last block of the window."""
+    """Describe the condition for the manifest: name, label, edges, heads, first and last block of the window."""
     if knockout is None:
         return {"name": BASELINE, "label": "Baseline", "edges": [], "first": -1, "last": -1}
     return {
@@ -129,6 +191,12 @@ def describe_condition(knockout: Knockout | None) -> dict[str, object]:
         "label": knockout.label,
         "edges": [list(edge) for edge in knockout.edges],
         **({"mask": knockout.title} if knockout.mask else {}),
+        **(
+            {"heads": [[block, "all" if head is None else head] for block, head in knockout.heads]}
+            if knockout.heads
+            else {}
+        ),
         "first": knockout.first,
         "last": knockout.last,
+        **knockout.origin,
     }

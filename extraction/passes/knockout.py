@@ -1,6 +1,6 @@
 """Cut attention edges between positions while the model runs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ from extraction.model.family import CAUSAL
 from extraction.model.load import VisionLanguageModel
 from extraction.passes.blocks import allowed_pairs
 from extraction.passes.edges import Edge, Knockout
+from extraction.passes.heads import mark_heads
 from extraction.passes.spans import TokenGroups
 
 
@@ -45,6 +46,23 @@ def cut_of(knockout: Knockout, groups: TokenGroups) -> torch.Tensor:
     return cut[:, None]
 
 
+def cut_in_block(knockout: Knockout, cut: torch.Tensor, block: int, heads: int) -> torch.Tensor:
+    """Restrict what a knockout cuts to its heads in one block.
+
+    Args:
+        knockout: The knockout.
+        cut: What it cuts, (batch, 1, queries, keys).
+        block: The block.
+        heads: Number of attention heads of the block.
+
+    Returns:
+        Booleans (batch, heads, queries, keys), or `cut` where all heads are cut.
+    """
+    if not knockout.heads:
+        return cut
+    return cut & mark_heads(knockout.heads, block, heads).to(cut.device)
+
+
 @contextmanager
 def cutting(vlm: VisionLanguageModel, knockout: Knockout | None, groups: TokenGroups) -> Iterator[None]:
     """Cut the edges in every forward pass of the whole model over the prompt; without a knockout nothing is attached.
@@ -60,19 +78,22 @@ def cutting(vlm: VisionLanguageModel, knockout: Knockout | None, groups: TokenGr
     if knockout is None:
         yield
         return
-    cut = cut_of(knockout, groups)
+    every_head = cut_of(knockout, groups)
 
-    def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        hidden = args[0] if args else kwargs["hidden_states"]
-        mask = kwargs.get("attention_mask")
-        if mask is None and groups.attention != CAUSAL:
-            mask = allowed_pairs(groups, groups.positions).to(hidden.device)
-        mask = cut_attention_mask(mask, cut.to(hidden.device), hidden.shape[1])
-        return args, kwargs | {"attention_mask": mask}
+    def before(block: int) -> Callable[..., tuple[Any, dict[str, Any]]]:
+        def edit(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+            hidden = args[0] if args else kwargs["hidden_states"]
+            mask = kwargs.get("attention_mask")
+            if mask is None and groups.attention != CAUSAL:
+                mask = allowed_pairs(groups, groups.positions).to(hidden.device)
+            cut = cut_in_block(knockout, every_head.to(hidden.device), block, vlm.heads)
+            return args, kwargs | {"attention_mask": cut_attention_mask(mask, cut, hidden.shape[1])}
+
+        return edit
 
     with ExitStack() as hooks:
-        for i in range(knockout.first, knockout.last + 1):
-            hooks.enter_context(vlm.attention(i).register_forward_pre_hook(before, with_kwargs=True))
+        for i in knockout.blocks:
+            hooks.enter_context(vlm.attention(i).register_forward_pre_hook(before(i), with_kwargs=True))
         yield
 
 
@@ -81,7 +102,7 @@ def cut_attention_mask(mask: torch.Tensor | None, cut: torch.Tensor, queries: in
 
     Args:
         mask: None (plain causal attention), boolean (True = attend) or additive, (batch, 1, queries, keys).
-        cut: The edges, (batch, 1, S, S).
+        cut: The edges, (batch, 1, S, S), or (batch, heads, S, S) where heads differ; so is the mask that is returned.
         queries: Number of queries of this pass.
 
     Raises:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from extraction.datasets.sample import Sample
 from extraction.errors import SampleError, shown
 from extraction.model.family import BIDIRECTIONAL_PROMPT, CAUSAL
 from extraction.model.prompts import Prompt
@@ -25,10 +26,12 @@ class TokenGroups:
     Attributes:
         codes: Index into `GROUPS`, or `PADDING`: integers (batch, positions).
         attention: Which tokens attend to which, one of `extraction.model.families.ATTENTION_RULES`.
+        samples: The sample of every row, for masks that differ between samples.
     """
 
     codes: torch.Tensor
     attention: str = CAUSAL
+    samples: tuple[Sample, ...] = ()
 
     def mask(self, group: str) -> torch.Tensor:
         """Mark the positions of a group: booleans (batch, positions)."""

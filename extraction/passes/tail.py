@@ -4,7 +4,7 @@ The keys and values of the prefix, and the states that enter a block, come from 
 causal mask neither the question nor a cut behind the prefix changes them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -15,7 +15,7 @@ from extraction.passes.blocks import AddedFeatures, allowed_pairs, rotations
 from extraction.passes.capture import Recorder, first_of, keep_tail
 from extraction.passes.edges import Knockout
 from extraction.passes.encode import Prepared
-from extraction.passes.knockout import cut_of, mask_in_form
+from extraction.passes.knockout import cut_in_block, cut_of, mask_in_form
 from extraction.passes.prompt_pass import KeysAndValues, PromptPass, from_cache, to_cache
 from extraction.passes.spans import PADDING, TokenGroups
 from pid_jax.store import NORM
@@ -48,7 +48,8 @@ def follow_images(
     prefix_codes = leaders.groups.codes[row].gather(1, column).masked_fill(~is_there, PADDING)
     codes = torch.from_numpy(pad_left([p.codes[p.prefix :] for p in followers], PADDING))
     tokens = pad_left([p.input_ids[p.prefix :] for p in followers], vlm.pad_token_id)
-    groups = replace(leaders.groups, codes=torch.cat([prefix_codes, codes.to(device)], dim=1))
+    codes_of_all = torch.cat([prefix_codes, codes.to(device)], dim=1)
+    groups = replace(leaders.groups, codes=codes_of_all, samples=tuple(p.sample for p in followers))
     recorder = Recorder(vlm, groups, leaders.recorder.plan, has_prefix=True)
     recorder.copy_prefix(leaders.recorder.parts[row])
     return _run_blocks(
@@ -116,7 +117,7 @@ def _run_blocks(
 ) -> PromptPass:
     """Run the blocks from `start` on over the last positions; `hidden` enters the first of them."""
     tail, cache, entries = hidden.shape[1], to_cache(memory), {}
-    mask, cut_mask = _masks(vlm, groups, knockout, hidden)
+    mask_of = _masks(vlm, groups, knockout, hidden)
     here = positions[..., -tail:].to(hidden.device)
     rotary = rotations(vlm, hidden, here)
     if start == 0:
@@ -124,10 +125,9 @@ def _run_blocks(
     for i in range(start, len(vlm.layers)):
         if tails and i in tails:
             entries[i] = keep_tail(hidden, tails[i])
-        is_cut = knockout is not None and knockout.first <= i <= knockout.last
         output = vlm.layers[i](
             hidden,
-            attention_mask=cut_mask if is_cut else mask,
+            attention_mask=mask_of(i),
             position_embeddings=rotary[i],
             position_ids=here if here.ndim == 2 else None,  # blocks that scale by positions have one axis
             past_key_values=cache,
@@ -152,14 +152,24 @@ def _run_blocks(
 
 def _masks(
     vlm: VisionLanguageModel, groups: TokenGroups, knockout: Knockout | None, hidden: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mask the last positions outside of the window of a knockout, and inside."""
+) -> Callable[[int], torch.Tensor]:
+    """Return a function from the number of a block to the mask of the last positions in it."""
     tail = hidden.shape[1]
     allowed = allowed_pairs(groups, tail)
-    mask = mask_in_form(vlm, allowed, hidden.dtype)
+    plain = mask_in_form(vlm, allowed, hidden.dtype)
     if knockout is None:
-        return mask, mask
-    return mask, mask_in_form(vlm, allowed & ~cut_of(knockout, groups)[:, :, -tail:], hidden.dtype)
+        return lambda block: plain
+    cut = cut_of(knockout, groups)[:, :, -tail:]
+    everywhere = None if knockout.heads else mask_in_form(vlm, allowed & ~cut, hidden.dtype)
+
+    def mask_of(block: int) -> torch.Tensor:
+        if block not in knockout.blocks:
+            return plain
+        if everywhere is not None:
+            return everywhere
+        return mask_in_form(vlm, allowed & ~cut_in_block(knockout, cut, block, vlm.heads), hidden.dtype)
+
+    return mask_of
 
 
 def _gather(states: torch.Tensor, row: torch.Tensor, column: torch.Tensor) -> torch.Tensor:

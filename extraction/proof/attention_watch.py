@@ -11,7 +11,6 @@ from torch import nn
 from extraction.model.load import VisionLanguageModel
 from extraction.passes.batch import Batch
 from extraction.passes.blocks import allowed_pairs
-from extraction.passes.edges import Knockout
 
 PLAIN = "without the knockout"
 """Name of a pass without a knockout, see `compare_masks`."""
@@ -25,11 +24,28 @@ class Looked:
     rotations: dict[int, torch.Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a knockout should cut, worked out apart from the code that cuts.
+
+    Attributes:
+        edges: The pairs of each edge, (batch, 1, queries, keys).
+        heads: The heads in which they are cut, by block: (1, heads, 1, 1), or (1, 1, 1, 1) for all heads alike.
+    """
+
+    edges: list[torch.Tensor]
+    heads: Mapping[int, torch.Tensor]
+
+    def in_block(self, block: int) -> torch.Tensor:
+        """Mark what should be cut in a block of the knockout: (batch, 1 or heads, queries, keys)."""
+        return torch.stack(self.edges).any(dim=0) & self.heads[block]
+
+
 @dataclass
 class Seen:
     """What hooks on eager attention see: largest weights on each edge and errors of sums by block, one block whole."""
 
-    edges: list[torch.Tensor]
+    wanted: Wanted
     kept: int
     on_edges: dict[int, list[float]] = field(default_factory=dict)
     row_sum_error: dict[int, float] = field(default_factory=dict)
@@ -38,7 +54,8 @@ class Seen:
     def add(self, index: int, weights: torch.Tensor, is_token: torch.Tensor) -> None:
         """Look at the weights of a block."""
         weights = weights.float().to(is_token.device)
-        self.on_edges[index] = [float((weights * edge).abs().max()) for edge in self.edges]
+        if (heads := self.wanted.heads.get(index)) is not None:
+            self.on_edges[index] = [float((weights * (edge & heads)).abs().max()) for edge in self.wanted.edges]
         self.row_sum_error[index] = float((weights.sum(-1) - 1).abs().amax(dim=1)[is_token].max())
         if index == self.kept:
             self.weights = weights
@@ -64,15 +81,12 @@ def looking(vlm: VisionLanguageModel, batch: Batch, seen: Seen | None) -> Iterat
         yield looked
 
 
-def compare_masks(
-    batch: Batch, knockout: Knockout, edges: torch.Tensor, passes: Mapping[str, Mapping[int, Any]]
-) -> str:
+def compare_masks(batch: Batch, wanted: Wanted, passes: Mapping[str, Mapping[int, Any]]) -> str:
     """Compare masks with those worked out from the edges and the family's rule of attention alone.
 
     Args:
         batch: The batch.
-        knockout: What is cut.
-        edges: The pairs that it cuts, (batch, 1, queries, keys).
+        wanted: What should be cut.
         passes: Masks by block, by the name of the pass; the pass called `PLAIN` is one without the knockout. A mask may
             be of the last positions only.
 
@@ -83,13 +97,13 @@ def compare_masks(
     plain = allowed_pairs(batch.groups, size)
     for name, masks in passes.items():
         for i, mask in masks.items():
-            is_cut = name != PLAIN and knockout.first <= i <= knockout.last
-            wanted, allowed = plain & ~edges if is_cut else plain, mask.to(is_token.device)
-            if allowed.dtype != torch.bool:  # additive
-                allowed = allowed > torch.finfo(allowed.dtype).min / 2
-            rows = slice(size - allowed.shape[-2], size)
-            queries = is_token[:, rows]
-            found, right = allowed[:, 0][queries], wanted[:, 0, rows][queries]
+            is_cut = name != PLAIN and i in wanted.heads
+            right, found = plain & ~wanted.in_block(i) if is_cut else plain, mask.to(is_token.device)
+            if found.dtype != torch.bool:  # additive
+                found = found > torch.finfo(found.dtype).min / 2
+            rows = slice(size - found.shape[-2], size)
+            pairs = torch.broadcast_tensors(found, right[:, :, rows])
+            found, right = (one.movedim(1, -1)[is_token[:, rows]] for one in pairs)  # (queries, keys, heads)
             if not torch.equal(found, right):
                 what = "weights outside of the edges are cut" if bool((right & ~found).any()) else "edges are left"
                 return f"the mask of block {i} {name} is not that of the edges, {what}"

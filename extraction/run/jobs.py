@@ -14,6 +14,7 @@ from extraction.model.load import VisionLanguageModel
 from extraction.passes.batch import make_batch
 from extraction.passes.edges import BASELINE, Knockout, describe_condition
 from extraction.passes.encode import Encoder, Prepared, pick_samples
+from extraction.passes.heads import check_heads
 from extraction.passes.knockout import cut_of
 from extraction.proof.knockout import KnockoutProof, prove_knockout
 from extraction.proof.parity import prove_parity
@@ -259,3 +260,4 @@ def _check(vlm: VisionLanguageModel, knockouts: Sequence[Knockout]) -> None:
     for knockout in knockouts:
         if knockout.last >= len(vlm.layers):
             raise ValueError(f"{knockout.name} ends behind the last block {len(vlm.layers) - 1} of the model.")
+        check_heads(knockout.heads, len(vlm.layers), vlm.heads)

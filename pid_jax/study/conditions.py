@@ -17,8 +17,9 @@ class Cut:
 
     Attributes:
         name: What is cut: its edges, such as "image-question+image-last"; the title of its mask; or what the condition
-            is called, where it says neither. Empty for the baseline.
-        window: The blocks, "all" or such as "0-2"; empty for the baseline, and where the condition does not say.
+            is called, where it says neither. Of single heads it ends in " (heads)". Empty for the baseline.
+        window: The blocks, "all" or such as "0-2", or heads such as "12.3+14.all"; empty for the baseline, and where
+            the condition does not say.
         first: First block cut, -1 for the baseline and where the condition does not say.
         last: Last block, included; -1 likewise.
     """
@@ -39,7 +40,7 @@ def cut_of(condition: Mapping[str, Any]) -> Cut:
 
     Args:
         condition: The entry of a manifest, of this package or of others: `name` and, all optional, `edges` (pairs of
-            groups), `mask` (its title), `first` and `last` (blocks, both included).
+            groups), `mask` (its title), `heads` (pairs of block and head), `first` and `last` (blocks, both included).
     """
     name = name_of(condition)
     if name == BASELINE:
@@ -47,13 +48,16 @@ def cut_of(condition: Mapping[str, Any]) -> Cut:
     first, last = _ends(condition.get("first"), condition.get("last"))
     stem, _, tail = name.rpartition("@")
     window = tail if stem and tail == WHOLE_WINDOW else f"{first}-{last}" if first >= 0 else ""
+    of_heads = ""
+    if condition.get("heads"):
+        window, of_heads = (tail if stem else window), " (heads)"
     if edges := _joined(condition.get("edges")):
-        return Cut(name=edges, window=window, first=first, last=last)
+        return Cut(name=f"{edges}{of_heads}", window=window, first=first, last=last)
     mask = condition.get("mask")
     own = mask if isinstance(mask, str) and mask else stem if stem and tail == window else name
     if _reads_as_edges(own):
         own = f"{own} ({'mask' if mask else 'edges unknown'})"
-    return Cut(name=own, window=window, first=first, last=last)
+    return Cut(name=f"{own}{of_heads}", window=window, first=first, last=last)
 
 
 def tell_apart(cuts: Mapping[str, Sequence[Cut]]) -> dict[str, tuple[str, str]]:

@@ -27,6 +27,7 @@ MASK = {"name": "patch@0-0", "label": "patch cut, layers 0–0", "edges": [], "m
 LATER = MASK | {"name": "patch@1-1", "label": "patch cut, layers 1–1", "first": 1, "last": 1}
 LIKE_EDGES = MASK | {"name": "image-question@1-1", "label": "image-question cut, layers 1–1", "mask": "image-question"}
 LIKE_EDGES |= {"first": 1, "last": 1}
+HEADS = EARLY | {"name": "image-question@1.3+2.all", "heads": [[1, 3], [2, "all"]], "first": 1, "last": 2}
 FOREIGN = {"name": "heads off"}
 UNKNOWN = {"first": -1, "last": -1}
 
@@ -47,6 +48,7 @@ UNKNOWN = {"first": -1, "last": -1}
         (LIKE_EDGES, Cut(name="image-question (mask)", window="1-1", first=1, last=1)),
         (MASK | {"mask": "image-last+question-last"}, Cut(name="image-last+question-last (mask)", window="0-0", first=0,
                                                           last=0)),
+        (HEADS, Cut(name="image-question (heads)", window="1.3+2.all", first=1, last=2)),
         (FOREIGN, Cut(name="heads off")),
         ({}, Cut(name="unnamed")),
         (FOREIGN | {"first": 1, "last": 3}, Cut(name="heads off", window="1-3", first=1, last=3)),
@@ -68,6 +70,8 @@ def test_cuts_are_those_of_the_extraction():
     edges = pytest.importorskip("extraction.passes.edges")
     knockout = edges.Knockout(mask=lambda groups: None, title="patch", first=0, last=0)
     assert cut_of(edges.describe_condition(knockout)) == cut_of(MASK)
+    heads = edges.Knockout(edges=(("image", "question"),), heads=((2, None), (1, 3)))
+    assert cut_of(edges.describe_condition(heads)) == cut_of(HEADS)
     assert cut_of(edges.describe_condition(None)) == Cut()
 
 
