@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,7 +23,9 @@ from extraction.run.processes import Process
 from extraction.run.same_images import IMAGE_HASH, KnownImages
 from extraction.run.settings import RunSettings, package_versions
 from extraction.run.workers import Outcome, WriteBehind, preparing
+from pid_jax.runtime.files import describe_bytes, free_bytes
 from pid_jax.store import NORM, ActivationStore, Failure, Manifest, tensor_name
+from pid_jax.store.folder import LocalFolder
 
 _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 _MOST_HELD_TWICE = 4  # conditions whose shard may wait in memory while that of the next samples is made
@@ -153,9 +156,11 @@ def fill(
             if _lacking(targets, index):
                 yield index, [by_id[i] for i in targets[0].store.shard_ids(index)]
 
+    if options.process.is_first:
+        _warn_of_full_disk(targets, vlm.width * np.dtype(settings.dtype).itemsize, options.say)
     count = _Count(targets, options)
     encoder = Encoder.of(vlm, settings.template, settings.roles)
-    with preparing(encoder, options.workers) as preparation, WriteBehind() as writing:
+    with preparing(encoder, options.workers, options.say) as preparation, WriteBehind() as writing:
         for index, outcomes in preparation.shards(wanted()):
             lacking = _lacking(targets, index)  # none if others made it meanwhile
             made = runner.run(outcomes, lacking) if lacking else []
@@ -172,6 +177,24 @@ def fill(
 
 def _lacking(targets: Sequence[Target], index: int) -> list[Target]:
     return [target for target in targets if not target.store.has_shard(index)]
+
+
+def _warn_of_full_disk(targets: Sequence[Target], bytes_a_state: int, say: Callable[[str], None]) -> None:
+    """Say so where what is missing of the stores does not fit on their disk; others may free it meanwhile."""
+    needed: dict[int, tuple[ActivationStore, int]] = {}
+    for store in (target.store for target in targets):
+        if isinstance(store.folder, LocalFolder):
+            samples = sum(len(store.shard_ids(index)) for index in store.missing_shards())
+            disk = store.folder.path.stat().st_dev
+            before = needed.get(disk, (store, 0))[1]
+            needed[disk] = store, before + samples * len(store.manifest.tensors) * bytes_a_state
+    for store, count in needed.values():
+        if count > (free := free_bytes(Path(store.path))):
+            say(
+                f"The states that are missing take {describe_bytes(count)}, and {describe_bytes(free)} are free on the "
+                f"disk of {store.path}: free space in time. If it is full, what is complete is kept, and the same "
+                "command resumes."
+            )
 
 
 class _Count:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -20,70 +21,118 @@ _AHEAD = 2  # shards prepared while the model is busy with one
 
 
 @contextmanager
-def preparing(encoder: Encoder, workers: int) -> Iterator["Preparation"]:
+def preparing(
+    encoder: Encoder, workers: int, say: Callable[[str], None] = lambda line: None
+) -> Iterator["Preparation"]:
     """Prepare shards in order, ahead of their use if there are workers.
 
     Args:
         encoder: The encoder; workers get a copy when they start.
         workers: Number of processes; 0 prepares in this one.
+        say: Called with a line when workers died and were replaced by fewer.
     """
     if workers < 0:
         raise ValueError(f"num_workers must be 0 or more, got {workers}.")
-    if workers == 0:
-        yield Preparation(encoder, None)
-        return
-    # Spawned, not forked: a copy of a process that runs PyTorch's threads may hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(encoder,)) as pool:
-        try:
-            yield Preparation(encoder, pool)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    preparation = Preparation(encoder, workers, say)
+    try:
+        yield preparation
+    finally:
+        preparation.close()
+
+
+@dataclass(kw_only=True)
+class _Chunk:
+    """Some samples, and what becomes of them."""
+
+    samples: Sequence[Sample]
+    future: Future[list[Outcome]]
 
 
 class Preparation:
-    """Turns shards of samples into shards of prepared samples."""
+    """Turns shards of samples into shards of prepared samples.
 
-    def __init__(self, encoder: Encoder, pool: ProcessPoolExecutor | None) -> None:
-        self._encoder = encoder
-        self._pool = pool
+    A worker that the system kills, as it does for want of memory, takes all others of its pool with it; half as many
+    are started instead, and get what was not ready.
+
+    Args:
+        encoder: The encoder.
+        workers: Number of processes; 0 prepares in this one.
+        say: Called with a line when workers died.
+    """
+
+    def __init__(self, encoder: Encoder, workers: int, say: Callable[[str], None]) -> None:
+        self._encoder, self._workers, self._say = encoder, workers, say
+        self._pool = self._start_pool() if workers else None
+        self._has_moved = True  # since the last death
+
+    def close(self) -> None:
+        """End the workers."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
 
     def shards(self, shards: Iterable[tuple[int, Sequence[Sample]]]) -> Iterator[tuple[int, list[Outcome]]]:
         """Yield (index, outcomes) for each shard, in order; `shards` is read no further ahead than is prepared.
 
         Raises:
-            RuntimeError: If a worker died.
+            RuntimeError: If one worker alone died again and again.
         """
         if self._pool is None:
             for index, samples in shards:
                 yield index, _prepare(self._encoder, samples)
             return
-        waiting: deque[tuple[int, list[Future[list[Outcome]]]]] = deque()
+        waiting: deque[tuple[int, list[_Chunk]]] = deque()
         for index, samples in shards:
-            chunks = [samples[at : at + _CHUNK] for at in range(0, len(samples), _CHUNK)]
-            with _explaining_deaths():
-                waiting.append((index, [self._pool.submit(_prepare_chunk, chunk) for chunk in chunks]))
+            parts = [samples[at : at + _CHUNK] for at in range(0, len(samples), _CHUNK)]
+            waiting.append((index, [_Chunk(samples=part, future=self._submit(part)) for part in parts]))
             if len(waiting) > _AHEAD:
-                yield _collect(*waiting.popleft())
+                yield self._collect(waiting)
         while waiting:
-            yield _collect(*waiting.popleft())
+            yield self._collect(waiting)
 
+    def _start_pool(self) -> ProcessPoolExecutor:
+        # Spawned, not forked: a copy of a process that runs PyTorch's threads may hang.
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(self._workers, mp_context=context, initializer=_start, initargs=(self._encoder,))
 
-def _collect(index: int, futures: list[Future[list[Outcome]]]) -> tuple[int, list[Outcome]]:
-    with _explaining_deaths():
-        return index, [outcome for future in futures for outcome in future.result()]
+    def _submit(self, samples: Sequence[Sample]) -> Future[list[Outcome]]:
+        """Hand samples to the workers; to those that died too, which `_collect` finds out."""
+        assert self._pool is not None
+        try:
+            return self._pool.submit(_prepare_chunk, samples)
+        except BrokenProcessPool as error:
+            failed: Future[list[Outcome]] = Future()
+            failed.set_exception(error)
+            return failed
 
+    def _collect(self, waiting: deque[tuple[int, list[_Chunk]]]) -> tuple[int, list[Outcome]]:
+        """Wait for the first shard, and start fewer workers as often as they die."""
+        index, chunks = waiting[0]
+        outcomes: list[Outcome] = []
+        for chunk in chunks:
+            while isinstance(error := chunk.future.exception(), BrokenProcessPool):
+                self._replace(error, chunk)
+                for other in (one for _, own in waiting for one in own):
+                    if other.future.done() and isinstance(other.future.exception(), BrokenProcessPool):
+                        other.future = self._submit(other.samples)
+            outcomes += chunk.future.result()
+            self._has_moved = True
+        waiting.popleft()
+        return index, outcomes
 
-@contextmanager
-def _explaining_deaths() -> Iterator[None]:
-    """Say what to do when a worker has died."""
-    try:
-        yield
-    except BrokenProcessPool as error:
-        raise RuntimeError(
-            "A worker process that decodes images died, perhaps for want of memory: use fewer (--num-workers) and run "
-            "the same command again; it goes on where it stopped."
-        ) from error
+    def _replace(self, error: BrokenProcessPool, chunk: _Chunk) -> None:
+        """Start half as many workers."""
+        assert self._pool is not None
+        if self._workers == 1 and not self._has_moved:
+            raise RuntimeError(
+                "The one process that decodes images died twice at the same samples, perhaps for want of memory "
+                f"({chunk.samples[0].id!r} to {chunk.samples[-1].id!r}): free memory or look at their images, and run "
+                "the same command again, which resumes; --num-workers 0 decodes in the process of the model."
+            ) from error
+        self._pool.shutdown(wait=True)
+        self._workers, self._has_moved = max(1, self._workers // 2), False
+        count = "1 process decodes" if self._workers == 1 else f"{self._workers} processes decode"
+        self._say(f"A process that decodes images died, perhaps for want of memory: {count} images from here on.")
+        self._pool = self._start_pool()
 
 
 _encoder: list[Encoder] = []  # of this worker process

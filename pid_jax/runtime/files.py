@@ -3,6 +3,7 @@
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,11 +30,15 @@ class WriteError(OSError):
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path, size: int | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it to disk and rename it to `path`.
 
     A reader sees the old file or the new one, never a part of one, also when the process is killed. What a killed
     process leaves ends in `.partial` and is ignored by every reader.
+
+    Args:
+        path: The file.
+        size: Bytes that it will have, for the error; None if nobody knows.
 
     Raises:
         WriteError: If the disk is full or read-only, or the file must not be written; nothing is left then.
@@ -49,7 +54,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.errno not in _REMEDIES or isinstance(error, WriteError):
             raise
-        raise _write_error(path, error.errno) from error
+        with suppress(OSError):  # so that what is free is counted without it
+            temporary.unlink()
+        raise _write_error(path, error.errno, size) from error
     finally:
         with suppress(OSError):
             temporary.unlink()
@@ -85,9 +92,27 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file atomically."""
-    with atomic_write(path) as temporary:
+    """Write a file atomically; one that holds the same is kept, with a new time."""
+    path = Path(path)
+    with suppress(OSError):
+        if path.stat().st_size == len(content) and path.read_bytes() == content:
+            os.utime(path)
+            return
+    with atomic_write(path, len(content)) as temporary:
         temporary.write_bytes(content)
+
+
+def free_bytes(path: Path) -> int:
+    """Return the bytes that are free on the disk where a path is, or would be."""
+    return shutil.disk_usage(next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())).free
+
+
+def describe_bytes(count: int) -> str:
+    """Write a number of bytes in a unit that people read, such as "1.5 GB"."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count / 1e3:.1f} kB"
 
 
 def encode_dataset(data: "xr.Dataset") -> bytes:
@@ -124,10 +149,15 @@ def read_dataset(path: str | Path, schema: str, writer: str) -> "xr.Dataset":
     return data
 
 
-def _write_error(path: Path, number: int) -> WriteError:
+def _write_error(path: Path, number: int, size: int | None) -> WriteError:
+    need = ""
+    if number == errno.ENOSPC:
+        with suppress(OSError):
+            free = describe_bytes(free_bytes(path))
+            need = f" It needs {describe_bytes(size)}, and {free} are free." if size else f" {free} are free."
     made = WriteError(
-        f"{path} cannot be written ({os.strerror(number)}): {_REMEDIES[number]}, then run the same command again. "
-        "Files that are complete are kept."
+        f"{path} cannot be written ({os.strerror(number)}): {_REMEDIES[number]}, then run the same command again, "
+        f"which resumes. Files that are complete are kept.{need}"
     )
     made.errno = number
     return made

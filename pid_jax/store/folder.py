@@ -93,7 +93,9 @@ class LocalFolder:
 
     def write(self, name: str, parts: Iterable[bytes | memoryview]) -> None:
         """Write a file that consists of `parts`, whole or not at all."""
-        with atomic_write(self.path / name) as temporary, temporary.open("wb") as file:
+        parts = [memoryview(part).cast("B") for part in parts]
+        size = sum(part.nbytes for part in parts)
+        with atomic_write(self.path / name, size) as temporary, temporary.open("wb") as file:
             for part in parts:
                 file.write(part)
 

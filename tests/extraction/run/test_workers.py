@@ -1,10 +1,16 @@
-"""Calls beside the main thread: in order, one at a time, none lost, and no error either."""
+"""Images are decoded whatever happens to workers; calls of the writing thread are in order, none lost, nor an error."""
 
+import os
+import signal
 import threading
+from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from extraction.run.workers import WriteBehind
+from extraction.datasets.sample import Sample
+from extraction.run.workers import WriteBehind, preparing
 
 
 def fail() -> None:
@@ -53,3 +59,47 @@ def test_an_error_of_the_block_goes_first_and_what_is_being_written_is_finished(
     with pytest.raises(KeyboardInterrupt):
         stop_while_writing(made)
     assert made == ["written"]
+
+
+@dataclass(frozen=True)
+class Mortal:
+    """An encoder that dies at one sample, as often as is asked."""
+
+    folder: Path
+    deaths: int
+
+    def prepare(self, sample: Sample) -> str:
+        if sample.id == "13":
+            seen = len(list(self.folder.iterdir()))
+            if seen < self.deaths:
+                (self.folder / str(seen)).touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return f"ready {sample.id}"
+
+
+def sample(number: int) -> Sample:
+    return Sample(id=str(number), image=np.zeros((2, 2, 3), np.uint8), question="?", answer=None, task="what")
+
+
+SHARDS = [(index, [sample(i) for i in range(10 * index, 10 * index + 10)]) for index in range(5)]
+
+
+def prepare_all(encoder: Mortal, workers: int, lines: list[str]) -> list:
+    with preparing(encoder, workers, lines.append) as preparation:
+        return list(preparation.shards(SHARDS))
+
+
+@pytest.mark.parametrize(("workers", "deaths"), [(4, 2), pytest.param(1, 1, marks=pytest.mark.slow)])
+def test_workers_that_die_are_replaced_by_fewer(tmp_path, workers, deaths):
+    lines: list[str] = []
+    found = prepare_all(Mortal(tmp_path, deaths), workers, lines)
+    assert found == [(index, [f"ready {one.id}" for one in samples]) for index, samples in SHARDS]
+    assert len(lines) == deaths
+    assert [max(1, workers // 2 ** (i + 1)) for i in range(deaths)] == [
+        int(line.split(": ")[1].split()[0]) for line in lines
+    ]
+
+
+def test_one_worker_that_dies_again_names_the_samples(tmp_path):
+    with pytest.raises(RuntimeError, match="'10' to '17'"):
+        prepare_all(Mortal(tmp_path, 99), 1, [])

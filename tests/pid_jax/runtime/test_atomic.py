@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -92,6 +93,44 @@ def test_a_file_that_ends_half_written_never_gets_its_name(tmp_path, megabyte, n
     with pytest.raises(WriteError, match=rf"{name} cannot be written .*ulimit -f"):
         WRITERS[name](tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of one megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)], capture_output=True)
+    if done.returncode:
+        pytest.skip("file systems cannot be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_disk_that_is_really_full(small_disk, name):
+    write_text(small_disk / "kept.txt", "x" * 400_000)
+    with pytest.raises(WriteError) as caught:
+        WRITERS[name](small_disk / name)
+    assert caught.value.errno == errno.ENOSPC
+    size = 1_600_004 if name.startswith("shard") else 1_600_000
+    needed, free = re.findall(r"([\d.]+) [kM]B", str(caught.value))
+    assert float(needed) == pytest.approx(size / 1e6, abs=0.06)
+    assert float(free) == pytest.approx((2**20 - 400_000) / 1e3, abs=20)
+    assert [path.name for path in small_disk.iterdir()] == ["kept.txt"]
+
+
+def test_the_same_content_is_not_written_again(tmp_path, monkeypatch):
+    path = tmp_path / "file.txt"
+    write_text(path, "text")
+    os.utime(path, (0, 0))
+    inode = path.stat().st_ino
+    write_text(path, "text")
+    assert path.stat().st_ino == inode
+    assert path.stat().st_mtime > 0  # which file of a folder is the latest is told by its time
+    write_text(path, "next")
+    assert path.read_text() == "next"
+    assert path.stat().st_ino != inode
 
 
 def test_two_writers_do_not_share_a_temporary_file(tmp_path):
