@@ -17,7 +17,7 @@ from extraction.passes.edges import Knockout, parse_edges, parse_windows
 from extraction.run.processes import Process
 from extraction.run.settings import ModelSettings, RunSettings, from_manifest
 from extraction.tiny.commands import make_gqa
-from pid_jax.runtime.console import err, out, progress_bar, working
+from pid_jax.runtime.console import err, out, progress_bar, resumable, working
 from pid_jax.runtime.files import check_folder
 from pid_jax.store import ActivationStore
 from pid_jax.store.folder import LocalFolder, open_folder
@@ -270,7 +270,13 @@ class _Extraction:
         from extraction.run.fill import RunOptions
         from extraction.tiny.training import single_thread
 
-        with progress_bar(f"Extracting {what}", total, is_shown=self._process.is_first) as advance:
+        with (
+            resumable(
+                lambda: f"Shards that are complete in {path} are kept: the same command resumes.",
+                is_shown=self._process.is_first,
+            ),
+            progress_bar(f"Extracting {what}", total, is_shown=self._process.is_first) as advance,
+        ):
             seen = -1
 
             def progress(done: int) -> None:

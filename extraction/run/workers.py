@@ -1,6 +1,7 @@
 """Work beside the model: images are prepared ahead of it in processes of their own, shards written behind it."""
 
 import multiprocessing
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -139,6 +140,7 @@ _encoder: list[Encoder] = []  # of this worker process
 
 
 def _start(encoder: Encoder) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the others
     _encoder.append(encoder)
 
 

@@ -4,8 +4,10 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -251,6 +253,27 @@ def test_a_full_disk_is_one_line_and_the_same_command_goes_on(pid_extract, data,
         assert {path.name for path in (tmp_path / "s").iterdir()} == left
     assert pid_extract(*command)[0] == 0
     assert ActivationStore.open(tmp_path / "s").verify() == []
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
+)
+def test_a_run_that_is_stopped_says_how_to_resume(tmp_path, number, code):
+    out, options = tmp_path / "s", ("--per-task", "2000", "--shard-size", "8", "--max-new-tokens", "2")
+    command = [sys.executable, "-m", "extraction.cli", "run", "--easy-vqa", *options, "--num-workers", "1"]
+    with subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True) as running:
+        while not list(out.glob("shard-*")):
+            assert running.poll() is None
+            time.sleep(0.05)
+        os.kill(running.pid, number)
+        err = running.communicate(timeout=60)[1]
+    assert running.returncode == code
+    assert f"Stopped. Shards that are complete in {out} are kept" in " ".join(err.split())
+    assert "Traceback" not in err
+    store = ActivationStore.open(out)
+    assert 0 < len(store.present_shards()) < store.manifest.shard_count
+    assert not list(out.glob(".*"))
+    store.headers_of(store.present_shards())
 
 
 @pytest.mark.parametrize("command", [("run", "--jsonl", "q.jsonl"), ("knockout", "--baseline", "none")])
