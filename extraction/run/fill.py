@@ -146,8 +146,13 @@ def fill(
     runner = _Runner(vlm, plan, settings.batch_size, options.say, known)
     versions = package_versions()
 
+    others = _Others(options)
+
     def write(index: int, targets: Sequence[Target], made: Sequence[_Rows]) -> None:
         for target, rows in zip(targets, made, strict=True):
+            if target.store.has_shard(index):
+                others.tell(target.store)
+                continue
             tensors = rows.tensors(plan.states, settings.dtype)
             target.store.write_shard(index, rows.ids, rows.columns, tensors, rows.failures, versions)
 
@@ -162,7 +167,9 @@ def fill(
     encoder = Encoder.of(vlm, settings.template, settings.roles)
     with preparing(encoder, options.workers, options.say) as preparation, WriteBehind() as writing:
         for index, outcomes in preparation.shards(wanted()):
-            lacking = _lacking(targets, index)  # none if others made it meanwhile
+            lacking = _lacking(targets, index)
+            if not lacking:
+                others.tell(targets[0].store)
             made = runner.run(outcomes, lacking) if lacking else []
             writing.submit(partial(write, index, lacking, made))
             has_failed = any(rows.failures for rows in made)
@@ -194,6 +201,22 @@ def _warn_of_full_disk(targets: Sequence[Target], bytes_a_state: int, say: Calla
                 f"The states that are missing take {describe_bytes(count)}, and {describe_bytes(free)} are free on the "
                 f"disk of {store.path}: free space in time. If it is full, what is complete is kept, and the same "
                 "command resumes."
+            )
+
+
+class _Others:
+    """Tells once that another run, which a user may have forgotten, makes the same shards."""
+
+    def __init__(self, options: RunOptions) -> None:
+        self._say, self._is_told = options.say, options.process.world_size > 1
+
+    def tell(self, store: ActivationStore) -> None:
+        """Say that a shard appeared that this run was going to make."""
+        if not self._is_told:
+            self._is_told = True
+            self._say(
+                f"Another run fills {store.path}, too: nothing is damaged, and what it has made is not made again. One "
+                "of them can be stopped; to share the work use torchrun or srun."
             )
 
 

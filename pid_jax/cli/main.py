@@ -361,7 +361,8 @@ def _draw(
 
 
 def _check_folder(out_dir: Path) -> None:
-    check_folder(out_dir, "--out")
+    for folder in (out_dir, out_dir / CELLS, out_dir / FIGURES):
+        check_folder(folder, "--out")
     for name in (RESULTS, PAGE):
         check_file(out_dir / name, "--out")
 

@@ -59,7 +59,8 @@ def cells_of(
             scores = _with_target(ready, sources, keys, seed, processes)
             scores = {key: scores[key] for key in keys if key in shared}
             share = part_of(progress, number, len(targets))
-            found[number] |= gather_cells(_make(ready, scores, seed, cache, share), ready.digests, processes)
+            made = _make(ready, scores, seed, cache, share, tell)
+            found[number] |= gather_cells(made, ready.digests, processes)
     return [_by_place(ready, there) for ready, there in zip(targets, found, strict=True)]
 
 
@@ -84,15 +85,28 @@ def _by_place(ready: ReadyModel, found: dict[CellKey, Cell]) -> Cells:
 
 
 def _make(
-    ready: ReadyModel, scores: dict[CellKey, list[Scores] | str], seed: int, cache: CellCache, progress: Progress
+    ready: ReadyModel,
+    scores: dict[CellKey, list[Scores] | str],
+    seed: int,
+    cache: CellCache,
+    progress: Progress,
+    tell: Callable[[str], None],
 ) -> dict[CellKey, Cell]:
-    """Make cells and write them, sequentially."""
+    """Make cells and write them, sequentially; those that another run has written meanwhile are read."""
     made: dict[CellKey, Cell] = {}
+    is_told = False
     weights: dict[str, np.ndarray] = {}
     for number, (task, index) in enumerate(list(scores)):
         variables = scores.pop((task, index))
         if isinstance(variables, str):
             made[task, index] = variables
+            continue
+        there = cache.read(ready.digests[task, index])
+        if there is not None:
+            made[task, index] = there
+            if not is_told:
+                tell(f"{ready.model.name}: another run makes the same cells; they are shared, and nothing is damaged.")
+            is_told = True
             continue
         if task not in weights:
             weights = {task: draw_weights(ready.tasks[task].ids.tolist(), ready.spec.replicates, seed)}

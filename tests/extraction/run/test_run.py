@@ -1,6 +1,7 @@
 """From samples to a store: failures are recorded, nothing is lost, batches do not matter."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from extraction.errors import TooManyFailuresError
 from extraction.model.fingerprint import fingerprint
 from extraction.passes.edges import Knockout
 from extraction.passes.forward import run_batch
-from extraction.run.fill import RunOptions
+from extraction.run.fill import RunOptions, _Runner
 from extraction.run.jobs import extract_baseline, extract_knockouts, keep_correct
 from extraction.run.settings import from_manifest
+from pid_jax.runtime.files import describe_bytes
 from pid_jax.store import NORM, ActivationStore
 from tests.extraction.random_models import LAYERS, random_llava
 
@@ -47,6 +49,38 @@ def test_equal_samples_have_equal_states(llava, samples, settings, tmp_path):
     states = store.read(role="last", layer=NORM)
     np.testing.assert_allclose(states[:3], states[3:], atol=1e-5)
     assert np.abs(states[0] - states[1]).max() > 1e-3
+
+
+def test_another_run_in_the_same_folder_is_told(llava, samples, settings, tmp_path, monkeypatch):
+    """While the first shard is made, another run makes all."""
+    many, lines, made = _renamed(samples, 10), [], []
+    whole, run = _fill(llava, many, settings, tmp_path / "a"), _Runner.run
+
+    def overtaken(self, *given):
+        made.append(given)
+        shutil.copytree(tmp_path / "a", tmp_path / "b", dirs_exist_ok=True)
+        return run(self, *given)
+
+    monkeypatch.setattr(_Runner, "run", overtaken)
+    store = extract_baseline(llava, many, settings, tmp_path / "b", RunOptions(say=lines.append))
+    assert whole.manifest.shard_count > 1
+    assert len(made) == 1
+    assert len([line for line in lines if "Another run" in line]) == 1
+    assert store.verify() == []
+
+
+def test_a_warning_where_the_disk_is_too_small(llava, samples, settings, tmp_path, monkeypatch):
+    lines = []
+    monkeypatch.setattr("extraction.run.fill.free_bytes", lambda path: 1000)
+    store = extract_baseline(llava, samples, settings, tmp_path / "s", RunOptions(say=lines.append))
+    size = sum(x.nbytes for x in (store.read(role="image", layer=0), store.read(role="last", layer=NORM)))
+    every = size / 2 * len(store.manifest.tensors)
+    (line,) = [line for line in lines if "are free" in line]
+    assert describe_bytes(round(every)) in line
+    assert str(tmp_path / "s") in line
+    lines.clear()
+    extract_baseline(llava, samples, settings, tmp_path / "s", RunOptions(say=lines.append))
+    assert not [line for line in lines if "are free" in line]
 
 
 def test_a_shard_that_cannot_be_written_stops_the_run_and_is_made_again(

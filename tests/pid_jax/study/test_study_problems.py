@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import jax
@@ -79,6 +80,34 @@ def test_a_knockout_with_a_damaged_header_is_left_out(baseline, tmp_path):
     assert found.condition.values.tolist() == ["baseline"]
     (line,) = json.loads(found.attrs["problems"])
     assert "is left out: Shard" in line
+
+
+def test_a_shard_that_is_deleted_while_a_study_runs(baseline, tmp_path):
+    """Headers are read before the first cell; the states are gone when they are wanted."""
+    gone = make_store(tmp_path / "k", CUT)
+    assert gone.headers
+    sorted(Path(gone.path).glob("shard-*"))[1].unlink()
+    found = run_study([StudyModel(name="m", baseline=baseline, knockouts=(gone,))], spec=SPEC)
+    assert found.cell.isel(model=0, task=0).values.tolist() == ["done", "failed"]
+    problem = found.problem.sel(model="m", task="a", condition="image-question@all").item()
+    assert "shard-00001.safetensors is missing" in problem
+
+
+def test_cells_that_another_run_makes_meanwhile_are_shared(baseline, tmp_path, monkeypatch):
+    models, lines, solved = [StudyModel(name="m", baseline=baseline)], [], []
+    one = run_study(models, spec=SPEC, cells=tmp_path / "one")
+    solve = make.solve_cell
+
+    def slow(*given):
+        solved.append(given)
+        shutil.copytree(tmp_path / "one", tmp_path / "two", dirs_exist_ok=True)
+        return solve(*given)
+
+    monkeypatch.setattr(make, "solve_cell", slow)
+    two = run_study(models, spec=SPEC, cells=tmp_path / "two", tell=lines.append)
+    assert len(solved) == 1
+    assert [line for line in lines if "another run" in line]
+    xr.testing.assert_identical(one, two)
 
 
 @pytest.mark.slow
