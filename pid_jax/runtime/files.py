@@ -104,7 +104,9 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def free_bytes(path: Path) -> int:
     """Return the bytes that are free on the disk where a path is, or would be."""
-    return shutil.disk_usage(next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())).free
+    return shutil.disk_usage(
+        next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
+    ).free
 
 
 def describe_bytes(count: int) -> str:

@@ -1,6 +1,11 @@
 """`pid-jax` as a user meets it."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pandas as pd
@@ -336,6 +341,57 @@ def test_a_figure_that_fails_hides_nothing_that_was_found(pid_jax, study_folder,
     assert "What this study says of the claims" in text
     assert load_study(out / "results.nc").attrs["problems"] != "[]"
     assert "it was not made like" in (out / "report.html").read_text()
+
+
+DAMAGES = {
+    "manifest.json": lambda path: path.write_text(path.read_text().replace('"shard_size": 50', '"shard_size": 60')),
+    "no manifest.json": lambda path: (path.parent / "manifest.json").unlink(),
+    "1 of 3 shards are missing": lambda path: (path.parent / "shard-00001.safetensors").unlink(),
+}
+
+
+@pytest.mark.parametrize("named", DAMAGES)
+def test_a_store_that_was_tampered_with_is_one_line(pid_jax, tmp_path, named):
+    make_store(tmp_path / "b")
+    DAMAGES[named](tmp_path / "b" / "manifest.json")
+    code, _, err = pid_jax("study", "--store", tmp_path / "b", "--targets", "final-norm", "--out", tmp_path / "o")
+    assert code == 1
+    assert named in err
+    assert str(tmp_path / "b") in err
+    assert err.count("error:") == 1
+    assert "Traceback" not in err
+
+
+def test_folders_of_cells_and_figures_are_looked_at_first(pid_jax, tmp_path):
+    for name in ("cells", "figures"):
+        out = tmp_path / name
+        out.mkdir()
+        (out / name).write_text("")
+        code, _, err = pid_jax("study", "--store", "none", "--out", out)
+        assert code == 1
+        assert f"--out {out / name} cannot be a folder" in " ".join(err.split())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_study_that_is_stopped_resumes(study_folder, tmp_path, number, code):
+    """As soon as a cell is there."""
+    command = [sys.executable, "-m", "pid_jax.cli", "study", str(study_folder / "study.toml"), "--figures", "none"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*command, "--out", str(tmp_path)], **pipes) as running:
+        while not list((tmp_path / "cells").glob("*.nc")):
+            assert running.poll() is None
+            time.sleep(0.02)
+        os.kill(running.pid, number)
+        err = running.communicate(timeout=100)[1]
+    assert running.returncode == code
+    assert (f"Cells in {tmp_path / 'cells'} are kept" in " ".join(err.split())) == (code > 0)
+    assert "Traceback" not in err
+    assert not (tmp_path / "results.nc").exists()
+    done = subprocess.run([*command, "--out", str(tmp_path)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "of 4 cells are there and reused" in done.stdout
+    assert (tmp_path / "report.html").exists()
 
 
 def test_a_study_needs_one_description(pid_jax, tmp_path):
