@@ -10,4 +10,5 @@ from .model.load import load_model as load_model
 from .passes.boxes import image_boxes as image_boxes
 from .passes.control import random_controls as random_controls
 from .passes.edges import Knockout as Knockout
+from .passes.replacement import image_replacement as image_replacement
 from .run.fill import RunOptions as RunOptions

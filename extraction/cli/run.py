@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from extraction.passes.removal import Removal
     from extraction.proof.knockout import KnockoutProof
     from extraction.proof.removal import RemovalProof
+    from extraction.proof.replacement import ReplacementProof
     from extraction.run.fill import RunOptions
 
 Edges = Annotated[str, typer.Option(help="From-to pairs of token groups, with commas.")]
@@ -85,13 +86,19 @@ def knockout(
         str, typer.Option(help="none, or random: cut as many other edges of each sample as well.")
     ] = "none",
     draws: Annotated[int, typer.Option(help="With --control random: controls of each knockout, one store each.")] = 5,
-    seed: Annotated[int, typer.Option(help="With --control random: seed of the draws.")] = 0,
+    replace_by: Annotated[
+        str | None,
+        typer.Option("--replace", help="Instead of a cut: image states become their mean, or noise, from windows on."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of random controls, and of noise.")] = 0,
 ) -> None:
     """Extract again with attention edges cut: one store a window or set of heads, each proved on real samples first."""
     _check_out(out_dir)
     pairs = parse_edges(edges)
     if control not in ("none", "random"):
         raise ValueError(f"--control must be none or random, got {control!r}.")
+    if replace_by is not None and (heads or control != "none"):
+        raise ValueError("--replace leaves attention as it is: leave out --heads and --control.")
     if heads and windows != "all":
         raise ValueError(f"--heads has its own blocks: leave out --windows, got {windows!r}.")
     base = ActivationStore.open(baseline)
@@ -102,6 +109,7 @@ def knockout(
 
     from extraction.passes.control import with_controls
     from extraction.passes.heads import parse_heads
+    from extraction.passes.replacement import image_replacement
     from extraction.run.jobs import extract_knockouts
 
     chosen = [parse_heads(one, len(vlm.layers), vlm.heads) for one in heads or ()]
@@ -109,6 +117,9 @@ def knockout(
         Knockout(edges=pairs, first=first, last=last, is_all=is_all)
         for first, last, is_all in parse_windows(windows, len(vlm.layers))
     ]
+    if replace_by is not None:
+        firsts = sorted({cut.first for cut in cuts})
+        cuts = [image_replacement(replace_by, first=first, blocks=len(vlm.layers), seed=seed) for first in firsts]
     if control == "random":
         cuts = with_controls(cuts, draws, seed)
     extraction = _Extraction(vlm, settings, process, how)
@@ -292,9 +303,16 @@ class _Extraction:
                     say=err.print,
                 )
 
-    def tell_proof(self, cut: Knockout, proof: "KnockoutProof") -> None:
+    def tell_proof(self, cut: Knockout, proof: "KnockoutProof | ReplacementProof") -> None:
         """Say what a self-test measured."""
         same = "" if proof.baseline_error is None else f"; states are the baseline's to {proof.baseline_error:.0e}"
+        if not hasattr(proof, "weight_left"):
+            self._tell(
+                f"{cut.name}: proved on real samples. Image states that enter block {cut.first} have their means to "
+                f"{proof.mean_error:.0e}, all others are unchanged; the pass from there on agrees with the whole one "
+                f"to {proof.tail_error:.0e}{same}; the model is restored bit by bit."
+            )
+            return
         same += "" if proof.other_heads is None else "; weights of other heads are unchanged"
         self._tell(
             f"{cut.name}: proved on real samples. Weight on cut edges {proof.weight_cut:.2f} before, "

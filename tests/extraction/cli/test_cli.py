@@ -84,6 +84,10 @@ def test_knockouts_of_heads_and_random_controls(pid_extract, data, tmp_path):
     ]
     assert sorted(path.name for path in out.iterdir()) == sorted(names)
     assert text.count("weights of other heads are unchanged") == len(names)
+    code, text, _ = pid_extract(*command, "--replace", "noise", "--windows", "all,2-3,0-1", "--seed", 3)
+    assert code == 0
+    assert text.count("have their means to") == 2
+    assert {path.name for path in out.iterdir()} == {*names, "image-noise@all", "image-noise@2-7"}
     condition = ActivationStore.open(out / "random-2-of-image-question@5.0").manifest.condition
     assert condition["heads"] == [[5, 0]]
     assert condition["control"] == {"of": "image-question@5.0", "method": "random", "seed": 0, "draw": 2}
@@ -92,6 +96,8 @@ def test_knockouts_of_heads_and_random_controls(pid_extract, data, tmp_path):
         (("--heads", "2.9"), "heads"),
         (("--heads", "2.0", "--windows", "0-1"), "--windows"),
         (("--control", "shuffled"), "--control"),
+        (("--replace", "zero"), "method"),
+        (("--replace", "mean", "--control", "random"), "--replace"),
         (("--control", "random", "--draws", 0), "draws"),
         (("--control", "random", "--draws", 1, "--heads", "5.0", "--seed", 1), "condition"),
     ):
