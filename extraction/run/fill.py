@@ -242,9 +242,9 @@ class _Rows:
         for row, (prepared, good, text) in enumerate(zip(part, is_good, result.answers, strict=True)):
             if good:
                 self.ids.append(prepared.sample.id)
-                further = {name: float(values[row]) for name, values in logprobs.items()}
-                further |= self._further.get(prepared.sample.id, {})
-                self.columns.append({**describe_sample(prepared, text), IMAGE_HASH: prepared.image_hash, **further})
+                own = {name: float(values[row]) for name, values in logprobs.items()}
+                own |= {IMAGE_HASH: prepared.image_hash, **self._further.get(prepared.sample.id, {})}
+                self.columns.append({**describe_sample(prepared, text), **own})
             else:
                 message = "the model's states are NaN or infinite: run it in float32 or bfloat16"
                 self.failures.append(Failure(id=prepared.sample.id, stage="states", message=message))
