@@ -121,7 +121,8 @@ def extract_with_knockouts(
         processor: Its processor.
         samples: The baseline's samples; others are passed over.
         baseline: The store of the baseline, or where it is.
-        knockouts: What to cut: edges between token groups, or masks of your own.
+        knockouts: What to cut: edges between token groups, in all heads or some, or masks of your own. What
+            `random_controls` and `image_replacement` return is taken too.
         out: Folder for the stores.
         options: Worker processes, progress, limit on failures.
 

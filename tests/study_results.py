@@ -97,6 +97,7 @@ def planted(
         "condition_label": ("condition", labels),
         "edges": ("condition", ["", *(edge for edge in edges for _ in cuts)]),
         "window": ("condition", windows),
+        "control_of": ("condition", [""] * len(windows)),
         "cut_first": (("model", "condition"), first),
         "cut_last": (("model", "condition"), final),
         "last_layer": ("model", last),

@@ -97,10 +97,15 @@ def test_a_model_and_masks_of_your_own(run_block, tmp_path, monkeypatch):
         )
         for i, image in enumerate(images)
     ]
-    (example,) = blocks("docs/real_llava.md", "python", "## From Python")
+    example, of_boxes = blocks("docs/real_llava.md", "python", "## From Python")
     names = {"model": vlm.model, "processor": vlm.processor, "records": records}
     exec(compile(example, "real_llava.md", "exec"), names)
     assert list(names["stores"]) == ["image-question@0-6", "first-patch@0-6"]
+    names["boxes"] = {sample.id: (0.0, 0.0, 0.5, 0.5) for sample in names["samples"][1:]}
+    exec(compile(of_boxes, "real_llava.md", "exec"), names)
+    own = names["extract_with_knockouts"](*(names[n] for n in ("model", "processor", "samples", "store")),
+                                          [names["cut"]], "own")  # fmt: skip
+    assert own["central-object@0-6"].verify() == []
     (command,) = blocks("docs/real_llava.md", "", "## From Python")
     assert "Figures: study/figures" in run_block(command)
     results = load_study("study/results.nc")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from extraction.passes.removal import Removal
     from extraction.proof.knockout import KnockoutProof
     from extraction.proof.removal import RemovalProof
+    from extraction.proof.replacement import ReplacementProof
     from extraction.run.fill import RunOptions
 
 Edges = Annotated[str, typer.Option(help="From-to pairs of token groups, with commas.")]
@@ -85,32 +86,24 @@ def knockout(
         str, typer.Option(help="none, or random: cut as many other edges of each sample as well.")
     ] = "none",
     draws: Annotated[int, typer.Option(help="With --control random: controls of each knockout, one store each.")] = 5,
-    seed: Annotated[int, typer.Option(help="With --control random: seed of the draws.")] = 0,
+    replace_by: Annotated[
+        str | None,
+        typer.Option("--replace", help="Instead of a cut: image states become their mean, or noise, from windows on."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of random controls, and of noise.")] = 0,
 ) -> None:
     """Extract again with attention edges cut: one store a window or set of heads, each proved on real samples first."""
     _check_out(out_dir)
-    pairs = parse_edges(edges)
-    if control not in ("none", "random"):
-        raise ValueError(f"--control must be none or random, got {control!r}.")
-    if heads and windows != "all":
-        raise ValueError(f"--heads has its own blocks: leave out --windows, got {windows!r}.")
+    plan = _KnockoutPlan(parse_edges(edges), windows, tuple(heads or ()), control, draws, replace_by, seed)
     base = ActivationStore.open(baseline)
     settings = from_manifest(dict(base.manifest.settings))
     samples = _samples_of(base, settings)
     process = Process.from_environment()
     vlm = _load(settings.model, where, process)
 
-    from extraction.passes.control import with_controls
-    from extraction.passes.heads import parse_heads
     from extraction.run.jobs import extract_knockouts
 
-    chosen = [parse_heads(one, len(vlm.layers), vlm.heads) for one in heads or ()]
-    cuts = [Knockout(edges=pairs, heads=one) for one in chosen] or [
-        Knockout(edges=pairs, first=first, last=last, is_all=is_all)
-        for first, last, is_all in parse_windows(windows, len(vlm.layers))
-    ]
-    if control == "random":
-        cuts = with_controls(cuts, draws, seed)
+    cuts = plan.knockouts(len(vlm.layers), vlm.heads)
     extraction = _Extraction(vlm, settings, process, how)
     with extraction.showing(out_dir, f"{len(cuts)} knockouts", len(samples) * len(cuts)) as options:
         stores = extract_knockouts(vlm, samples, base, cuts, out_dir, options, extraction.tell_proof)
@@ -187,6 +180,43 @@ def gqa_demo(
     knockout(baseline=baseline, out_dir=str(stores), edges=edges, windows=windows)
     info(baseline)
     out.print(f"Next: pid-jax study --store {baseline} --knockout ..., or ActivationStore.open in Python.")
+
+
+@dataclass(frozen=True)
+class _KnockoutPlan:
+    """Options of `knockout` that say what is done; those that exclude each other are refused."""
+
+    edges: tuple[tuple[str, str], ...]
+    windows: str
+    heads: tuple[str, ...]
+    control: str
+    draws: int
+    replace_by: str | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.control not in ("none", "random"):
+            raise ValueError(f"--control must be none or random, got {self.control!r}.")
+        if self.replace_by is not None and (self.heads or self.control != "none"):
+            raise ValueError("--replace leaves attention as it is: leave out --heads and --control.")
+        if self.heads and self.windows != "all":
+            raise ValueError(f"--heads has its own blocks: leave out --windows, got {self.windows!r}.")
+
+    def knockouts(self, layers: int, heads: int) -> list[Knockout]:
+        """List the knockouts of a model with so many blocks and heads per block."""
+        from extraction.passes.control import with_controls
+        from extraction.passes.heads import parse_heads
+        from extraction.passes.replacement import image_replacement
+
+        windows = parse_windows(self.windows, layers)
+        if self.replace_by is not None:
+            firsts = sorted({first for first, _, _ in windows})
+            return [image_replacement(self.replace_by, first=one, blocks=layers, seed=self.seed) for one in firsts]
+        chosen = [parse_heads(one, layers, heads) for one in self.heads]
+        cuts = [Knockout(edges=self.edges, heads=one) for one in chosen] or [
+            Knockout(edges=self.edges, first=first, last=last, is_all=is_all) for first, last, is_all in windows
+        ]
+        return with_controls(cuts, self.draws, self.seed) if self.control == "random" else cuts
 
 
 def _check_out(out_dir: str) -> None:
@@ -298,9 +328,18 @@ class _Extraction:
                     say=err.print,
                 )
 
-    def tell_proof(self, cut: Knockout, proof: "KnockoutProof") -> None:
+    def tell_proof(self, cut: Knockout, proof: "KnockoutProof | ReplacementProof") -> None:
         """Say what a self-test measured."""
         same = "" if proof.baseline_error is None else f"; states are the baseline's to {proof.baseline_error:.0e}"
+        from extraction.proof.replacement import ReplacementProof
+
+        if isinstance(proof, ReplacementProof):
+            self._tell(
+                f"{cut.name}: proved on real samples. Image states that enter block {cut.first} have their means to "
+                f"{proof.mean_error:.0e}, all others are unchanged; the pass from there on agrees with the whole one "
+                f"to {proof.tail_error:.0e}{same}; the model is restored bit by bit."
+            )
+            return
         same += "" if proof.other_heads is None else "; weights of other heads are unchanged"
         self._tell(
             f"{cut.name}: proved on real samples. Weight on cut edges {proof.weight_cut:.2f} before, "

@@ -68,3 +68,25 @@ def first_token(tokenizer: Any, prompt: str, gap: str, answer: str) -> int | Non
     )
     new = next((token for i, token in enumerate(whole) if i >= len(alone) or token != alone[i]), None)
     return None if new == tokenizer.unk_token_id else new
+
+
+def gold_tokens(tokenizer: Any, prompt: str, gold: str | None) -> tuple[int, ...]:
+    """List the tokens that begin a gold answer as the data spell it, and with the case of its first letter changed.
+
+    Data may say "red" where a model says "Red". What stands between prompt and answer is the likely one of `gaps`.
+
+    Args:
+        tokenizer: The model's.
+        prompt: The prompt of the sample.
+        gold: Its gold answer; None or empty where there is none.
+
+    Returns:
+        One token or two different ones in rising order; none without an answer or if the tokenizer knows neither.
+    """
+    answer = (gold or "").strip()
+    if not answer:
+        return ()
+    found = {
+        first_token(tokenizer, prompt, gaps(prompt)[0], one) for one in (answer, answer[0].swapcase() + answer[1:])
+    }
+    return tuple(sorted(token for token in found if token is not None))

@@ -111,6 +111,10 @@ class Knockout:
         """Whether it may change states up to the last image token; assumed of every mask."""
         return self.mask is not None or any(target in ("system", "image") for _, target in self.edges)
 
+    def enter(self, hidden: Any, groups: Any) -> Any:
+        """Return the states that enter the first block, (batch, positions, width): unchanged."""
+        return hidden
+
     def positions(self, groups: Any, positions: Any) -> Any:
         """Return the positions of the tokens of a batch of `TokenGroups` under it: unchanged."""
         return positions

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from extraction.datasets.sample import Sample
 from extraction.errors import SampleError
+from extraction.model.answer_tokens import gold_tokens
 from extraction.model.family import BIDIRECTIONAL_PROMPT, CAUSAL, Family
 from extraction.model.prompts import render_prompt
 from extraction.model.tokens import WHOLE_TEXT
@@ -37,6 +38,7 @@ class Prepared:
         token_inputs: Other inputs with one value a token, (positions,).
         image_inputs: The image, as the model takes it in a batch of one.
         attention: Which tokens attend to which, see `Family`.
+        gold_tokens: Tokens that begin the gold answer, see `gold_tokens`.
     """
 
     sample: Sample
@@ -46,6 +48,7 @@ class Prepared:
     token_inputs: dict[str, np.ndarray] = field(default_factory=dict)
     image_inputs: dict[str, np.ndarray] = field(default_factory=dict)
     attention: str = CAUSAL
+    gold_tokens: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         """Count the tokens."""
@@ -145,7 +148,8 @@ class Encoder:
             raise SampleError(
                 "prompt", f"the prompt has no token of the role {lacking[0]!r}: leave it out of the roles"
             )
-        return Prepared.of(self.family, sample, encoded, codes, image_hash)
+        begins = gold_tokens(self.processor.tokenizer, prompt.text, sample.answer)
+        return replace(Prepared.of(self.family, sample, encoded, codes, image_hash), gold_tokens=begins)
 
     def encode(self, text: str, image: Any) -> dict[str, np.ndarray]:
         """Return what the processor makes of a prompt and its image, with the offsets of the tokens.

@@ -40,10 +40,13 @@ class BatchResult:
     Attributes:
         states: (batch, slots, roles, width), float32; slots as in `StatesPlan`.
         answers: Generated texts.
+        logprobs: Log-probabilities of tokens after the prompt, by the names of columns, see `read_logprobs`: (batch,)
+            each, float32.
     """
 
     states: np.ndarray
     answers: list[str] = field(default_factory=list)
+    logprobs: dict[str, np.ndarray] = field(default_factory=dict)
 
     def put(self, rows: Sequence[int], done: PromptPass) -> None:
         """Copy the states of a pass to the host, once."""
@@ -72,6 +75,7 @@ def run_batch(
         One result a condition, rows in the order of `prepared`.
     """
     everyone = list(range(len(prepared)))
+    golds = [one.gold_tokens for one in prepared]
     leaders, followers = share_images(prepared) if plan.share_images else (everyone, {})
     # A knockout that changes the prefix needs the states of all positions, which followers do not have.
     whole = [i for i, c in enumerate(conditions) if followers and c is not None and c.touches_prefix]
@@ -82,12 +86,12 @@ def run_batch(
         if baseline is not None:
             baseline.put(group.rows, group.base)
         for i in short:
-            _run_condition(vlm, group, conditions[i], plan, results[i])
+            _run_condition(vlm, group, conditions[i], plan, results[i], golds)
     if baseline is not None:
         knockouts = [c for i in whole if (c := conditions[i])]
         (group,) = _base_passes(vlm, prepared, plan, knockouts, everyone, {})
         for i, knockout in zip(whole, knockouts, strict=True):
-            _run_condition(vlm, group, knockout, plan, results[i])
+            _run_condition(vlm, group, knockout, plan, results[i], golds)
             before = [slot for slot, layer in enumerate(plan.states.layers) if layer <= knockout.first]
             results[i].states[:, before] = baseline.states[:, before]  # bit by bit, as in the baseline's store
     return results
@@ -126,15 +130,50 @@ def _base_passes(
 
 
 def _run_condition(
-    vlm: VisionLanguageModel, group: _Group, knockout: Knockout | None, plan: ForwardPlan, result: BatchResult
+    vlm: VisionLanguageModel,
+    group: _Group,
+    knockout: Knockout | None,
+    plan: ForwardPlan,
+    result: BatchResult,
+    golds: Sequence[tuple[int, ...]],
 ) -> None:
     done, visible = group.base, None
     if knockout is not None:
         tail = tail_of(knockout, group.behind, done.groups.positions)
         done, visible = pass_knockout(vlm, done, knockout, tail), knockout.visible(done.groups)
     result.put(group.rows, done)
+    uncut = None if knockout is None else group.base.logits
+    for name, values in read_logprobs(done.logits, [golds[row] for row in group.rows], uncut).items():
+        result.logprobs.setdefault(name, np.full(len(golds), np.nan, np.float32))[group.rows] = values
     for row, text in zip(group.rows, answer(vlm, done, plan.max_new_tokens, visible), strict=True):
         result.answers[row] = text
+
+
+def read_logprobs(
+    logits: torch.Tensor, golds: Sequence[tuple[int, ...]], uncut: torch.Tensor | None = None
+) -> dict[str, np.ndarray]:
+    """Compute log-probabilities of the token after the prompt: log-softmax over all tokens, in float32.
+
+    Args:
+        logits: Logits after the prompts, (batch, vocabulary).
+        golds: Tokens that begin the gold answer of each row; the probability of several is their sum.
+        uncut: Logits of the same prompts without the knockout; None if these are they.
+
+    Returns:
+        Arrays (batch,): `gold_logprob` of the gold answer, NaN where it has no tokens; `first_logprob` of the token
+        that is generated first; and under a knockout `baseline_logprob` of the one that is generated first without it.
+    """
+    logprobs = logits.float().log_softmax(dim=-1)
+    found = {"first_logprob": logprobs.max(dim=-1).values}
+    of_golds = [
+        row[list(tokens)].logsumexp(dim=0) if tokens else row.new_tensor(torch.nan)
+        for row, tokens in zip(logprobs, golds, strict=True)
+    ]
+    found["gold_logprob"] = torch.stack(of_golds)
+    if uncut is not None:
+        tokens = uncut.argmax(dim=-1, keepdim=True).to(logprobs.device)
+        found["baseline_logprob"] = logprobs.gather(1, tokens)[:, 0]
+    return {name: values.cpu().numpy() for name, values in found.items()}
 
 
 def _empty(vlm: VisionLanguageModel, rows: int, plan: ForwardPlan) -> BatchResult:

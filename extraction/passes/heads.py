@@ -1,10 +1,8 @@
-"""Single attention heads of decoder blocks: reading them, naming them, and marking them for a mask."""
+"""Single attention heads of decoder blocks: reading them, checking them, and naming them."""
 
 import hashlib
 import re
-from collections.abc import Iterable
-
-import torch
+from collections.abc import Callable, Iterable, Sequence
 
 Head = tuple[int, int | None]
 """Block and head, both counted from 0; None for all heads of the block."""
@@ -85,23 +83,17 @@ def name_heads(chosen: Iterable[Head]) -> str:
     return f"{count}-heads-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
-def mark_heads(chosen: Iterable[Head], block: int, heads: int) -> torch.Tensor:
-    """Mark the heads of one block: booleans (1, heads, 1, 1)."""
-    own = [head for one, head in chosen if one == block]
-    marked = torch.zeros(heads, dtype=torch.bool)
-    marked[slice(None) if None in own else own] = True
-    return marked[None, :, None, None]
-
-
 def _order(head: Head) -> tuple[int, int]:
     return head[0], -1 if head[1] is None else head[1]
 
 
-def _runs(numbers: list[int], is_like: object = None) -> list[tuple[int, int]]:
-    """Join successive numbers: the first and the last of each run."""
+def _runs(
+    numbers: Sequence[int], is_like: Callable[[int, int], bool] = lambda one, other: True
+) -> list[tuple[int, int]]:
+    """Join successive numbers that are alike: the first and the last of each run."""
     runs: list[tuple[int, int]] = []
     for number in numbers:
-        joins = runs and runs[-1][1] == number - 1 and (not callable(is_like) or is_like(runs[-1][0], number))
+        joins = runs and runs[-1][1] == number - 1 and is_like(runs[-1][0], number)
         runs = [*runs[:-1], (runs[-1][0], number)] if joins else [*runs, (number, number)]
     return runs
 

@@ -1,6 +1,6 @@
 """Cut attention edges between positions while the model runs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from extraction.model.family import CAUSAL
 from extraction.model.load import VisionLanguageModel
 from extraction.passes.blocks import allowed_pairs
 from extraction.passes.edges import Edge, Knockout
-from extraction.passes.heads import mark_heads
+from extraction.passes.heads import Head
 from extraction.passes.spans import TokenGroups
 
 
@@ -60,7 +60,7 @@ def cut_in_block(knockout: Knockout, cut: torch.Tensor, block: int, heads: int) 
     """
     if not knockout.heads:
         return cut
-    return cut & mark_heads(knockout.heads, block, heads).to(cut.device)
+    return cut & _mark_heads(knockout.heads, block, heads).to(cut.device)
 
 
 @contextmanager
@@ -129,3 +129,11 @@ def mask_in_form(vlm: VisionLanguageModel, allowed: torch.Tensor, dtype: torch.d
     if vlm.text_config._attn_implementation != "eager":
         return allowed
     return torch.zeros_like(allowed, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)
+
+
+def _mark_heads(chosen: Iterable[Head], block: int, heads: int) -> torch.Tensor:
+    """Mark the heads of one block: booleans (1, heads, 1, 1)."""
+    own = [head for one, head in chosen if one == block]
+    marked = torch.zeros(heads, dtype=torch.bool)
+    marked[slice(None) if None in own else own] = True
+    return marked[None, :, None, None]

@@ -125,6 +125,8 @@ def _run_blocks(
     for i in range(start, len(vlm.layers)):
         if tails and i in tails:
             entries[i] = keep_tail(hidden, tails[i])
+        if knockout is not None and i == knockout.first:
+            hidden = knockout.enter(hidden, groups)
         output = vlm.layers[i](
             hidden,
             attention_mask=mask_of(i),

@@ -27,6 +27,8 @@ from pid_jax.runtime.files import describe_bytes, free_bytes
 from pid_jax.store import NORM, ActivationStore, Failure, Manifest, tensor_name
 from pid_jax.store.folder import LocalFolder
 
+LOGPROB = "first_logprob"
+"""Column with the log-probability of the token that is generated first."""
 _LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 _MOST_HELD_TWICE = 4  # conditions whose shard may wait in memory while that of the next samples is made
 _LOOK_EVERY_S = 0.5  # an object store is listed for it
@@ -143,7 +145,8 @@ def fill(
     by_id = {sample.id: sample for sample in samples}
     missing = sorted({index for target in targets for index in target.store.missing_shards()})
     known = images or KnownImages(targets[0].store, samples)
-    runner = _Runner(vlm, plan, settings.batch_size, options.say, known)
+    with_logprobs = {str(target.store.path): has_logprobs(target.store) for target in targets}
+    runner = _Runner(vlm, plan, settings.batch_size, options.say, known, with_logprobs)
     versions = package_versions()
 
     others = _Others(options)
@@ -259,12 +262,21 @@ class _Count:
             )
 
 
+def has_logprobs(store: ActivationStore) -> bool:
+    """Whether rows of a store have log-probabilities: all but those of a store that was begun by an earlier release."""
+    for index in store.present_shards():
+        if rows := store.header(index).columns:
+            return LOGPROB in rows[0]
+    return True
+
+
 class _Rows:
     """Rows and failures of one shard under one condition."""
 
-    def __init__(self, target: Target, failures: list[Failure]) -> None:
+    def __init__(self, target: Target, failures: list[Failure], *, has_logprobs: bool) -> None:
         self.failures = failures
         self._further = target.columns
+        self._has_logprobs = has_logprobs
         self.ids: list[str] = []
         self.columns: list[dict[str, object]] = []
         self._states: list[np.ndarray] = []
@@ -272,11 +284,13 @@ class _Rows:
     def add(self, part: Sequence[Prepared], result: BatchResult) -> None:
         """Keep the samples of a batch; those whose states are not finite are failures."""
         is_good = np.asarray(np.isfinite(result.states).all(axis=(1, 2, 3)))
-        for prepared, good, text in zip(part, is_good, result.answers, strict=True):
+        logprobs = result.logprobs if self._has_logprobs else {}
+        for row, (prepared, good, text) in enumerate(zip(part, is_good, result.answers, strict=True)):
             if good:
                 self.ids.append(prepared.sample.id)
-                further = self._further.get(prepared.sample.id, {})
-                self.columns.append({**describe_sample(prepared, text), IMAGE_HASH: prepared.image_hash, **further})
+                own = {name: float(values[row]) for name, values in logprobs.items()}
+                own |= {IMAGE_HASH: prepared.image_hash, **self._further.get(prepared.sample.id, {})}
+                self.columns.append({**describe_sample(prepared, text), **own})
             else:
                 message = "the model's states are NaN or infinite: run it in float32 or bfloat16"
                 self.failures.append(Failure(id=prepared.sample.id, stage="states", message=message))
@@ -305,13 +319,16 @@ class _Runner:
     batch_size: int
     say: Callable[[str], None]
     images: KnownImages
+    with_logprobs: Mapping[str, bool]
 
     def run(self, outcomes: Sequence[Outcome], targets: Sequence[Target]) -> list[_Rows]:
         """Return the rows of a shard under the condition of each target."""
         self.images.check(outcomes)
         ready = _by_length([outcome for outcome in outcomes if isinstance(outcome, Prepared)])
         failures, conditions = [one for one in outcomes if isinstance(one, Failure)], [one.knockout for one in targets]
-        rows, at = [_Rows(target, list(failures)) for target in targets], 0
+        has_logprobs = [self.with_logprobs[str(target.store.path)] for target in targets]
+        rows = [_Rows(one, list(failures), has_logprobs=has) for one, has in zip(targets, has_logprobs, strict=True)]
+        at = 0
         while at < len(ready):
             part = ready[at : at + self.batch_size]
             results = self._try(part, conditions)

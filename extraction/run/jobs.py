@@ -16,9 +16,11 @@ from extraction.passes.edges import BASELINE, Knockout, describe_condition
 from extraction.passes.encode import Encoder, Prepared, pick_samples
 from extraction.passes.heads import check_heads
 from extraction.passes.knockout import cut_of
+from extraction.passes.replacement import Replacement
 from extraction.proof.knockout import KnockoutProof, prove_knockout
 from extraction.proof.parity import prove_parity
 from extraction.proof.prefix import prove_prefix
+from extraction.proof.replacement import ReplacementProof, prove_replacement
 from extraction.proof.stored import prove_baseline
 from extraction.run.fill import RunOptions, Target, fill, layers_of, plan_store
 from extraction.run.readout import ensure_readout
@@ -62,7 +64,7 @@ def extract_knockouts(
     knockouts: Sequence[Knockout],
     out: str | Path,
     options: RunOptions | None = None,
-    proved: Callable[[Knockout, KnockoutProof], None] = lambda knockout, proof: None,
+    proved: Callable[[Knockout, KnockoutProof | ReplacementProof], None] = lambda knockout, proof: None,
 ) -> dict[str, ActivationStore]:
     """Extract the samples of a baseline again under each knockout: one store each, in a folder named by what is cut.
 
@@ -96,9 +98,11 @@ def extract_knockouts(
     for knockout in knockouts:
 
         def prove(knockout: Knockout = knockout) -> dict[str, Any]:
-            proof = replace(prove_knockout(vlm, knockout, pair), baseline_error=reference.error)
+            is_replaced = isinstance(knockout, Replacement)
+            found = prove_replacement(vlm, knockout, pair) if is_replaced else prove_knockout(vlm, knockout, pair)
+            proof = replace(found, baseline_error=reference.error)
             proved(knockout, proof)
-            return {"knockout": asdict(proof)}
+            return {"replacement" if is_replaced else "knockout": asdict(proof)}
 
         condition = {**describe_condition(knockout), **_about_mask(vlm, knockout, pair)}
         store = start_store(replace(manifest, condition=condition), join_path(out, knockout.name), prove)
@@ -245,7 +249,7 @@ def start_store(manifest: Manifest, path: str | Path, prove: Callable[[], dict[s
 
 def _about_mask(vlm: VisionLanguageModel, knockout: Knockout, pair: Sequence[Prepared]) -> dict[str, Any]:
     """Tell masks of one title apart by what they cut of two samples."""
-    if knockout.mask is None:
+    if knockout.mask is None or isinstance(knockout, Replacement):
         return {}
     cut = cut_of(knockout, make_batch(vlm, pair).groups).cpu().numpy()
     return {"mask_sha256": hashlib.sha256(cut.tobytes()).hexdigest()}

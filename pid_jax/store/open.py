@@ -8,7 +8,7 @@ from pid_jax.store.activations import Activations
 from pid_jax.store.layout import ArrayLayout
 from pid_jax.store.manifest import BASELINE
 from pid_jax.store.open_arrays import list_conditions, open_arrays
-from pid_jax.store.shard import StoreError
+from pid_jax.store.shard import StoreError, shard_name
 from pid_jax.store.store import ActivationStore
 
 
@@ -88,7 +88,9 @@ def open_conditions(source: Any, *, table: Any = None, layout: ArrayLayout | Non
 
 
 def is_store(source: Any) -> bool:
-    """Return whether a source is an activation store, or a URL, where only stores can be."""
+    """Return whether a source is an activation store, also one that lost its manifest, or a URL."""
     if not isinstance(source, str | Path):
         return False
-    return "://" in str(source) or ActivationStore.exists(source)
+    if "://" in str(source) or ActivationStore.exists(source):
+        return True
+    return Path(source).is_dir() and (Path(source) / shard_name(0)).is_file()

@@ -147,6 +147,7 @@ def _describe(models: Sequence[StudyModel], conditions: Sequence[str], layers: n
         "condition_label": ("condition", labels_of([described[name] for name in conditions])),
         "edges": ("condition", [name for name, _ in names]),
         "window": ("condition", [window for _, window in names]),
+        "control_of": ("condition", [own[0].control_of for own in cuts.values()]),
         "cut_first": (("model", "condition"), blocks[0]),
         "cut_last": (("model", "condition"), blocks[1]),
         "last_layer": ("model", last),

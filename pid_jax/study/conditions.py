@@ -22,12 +22,14 @@ class Cut:
             the condition does not say.
         first: First block cut, -1 for the baseline and where the condition does not say.
         last: Last block, included; -1 likewise.
+        control_of: Name of the condition that it is a random control of; empty if it is none.
     """
 
     name: str = ""
     window: str = ""
     first: int = -1
     last: int = -1
+    control_of: str = ""
 
 
 def name_of(condition: Mapping[str, Any]) -> str:
@@ -40,7 +42,8 @@ def cut_of(condition: Mapping[str, Any]) -> Cut:
 
     Args:
         condition: The entry of a manifest, of this package or of others: `name` and, all optional, `edges` (pairs of
-            groups), `mask` (its title), `heads` (pairs of block and head), `first` and `last` (blocks, both included).
+            groups), `mask` (its title), `heads` (pairs of block and head), `first` and `last` (blocks, both included),
+            and `control` with the name of the condition it is a control of, under `of`.
     """
     name = name_of(condition)
     if name == BASELINE:
@@ -57,7 +60,9 @@ def cut_of(condition: Mapping[str, Any]) -> Cut:
     own = mask if isinstance(mask, str) and mask else stem if stem and tail == window else name
     if _reads_as_edges(own):
         own = f"{own} ({'mask' if mask else 'edges unknown'})"
-    return Cut(name=f"{own}{of_heads}", window=window, first=first, last=last)
+    control = condition.get("control")
+    of = str(control.get("of", "")) if isinstance(control, Mapping) else ""
+    return Cut(name=f"{own}{of_heads}", window=window, first=first, last=last, control_of=of)
 
 
 def tell_apart(cuts: Mapping[str, Sequence[Cut]]) -> dict[str, tuple[str, str]]:

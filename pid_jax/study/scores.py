@@ -98,7 +98,7 @@ def read_scores(
     Raises:
         LostSamplesError: If some samples are not finite.
     """
-    lost: dict[str, str] = {}
+    lost: dict[tuple[str, int], dict[str, str]] = {}
     found: dict[str, list[list[Scores]]] = {task: [[] for _ in stores] for task in rows}
     failed: dict[tuple[str, int], _Reason] = {}
     for position in processes.share(range(len(layers))):
@@ -114,15 +114,14 @@ def read_scores(
                     reason = _Reason(index > 0, position, f"{where}: {chosen}")
                     failed |= {(task, one): reason for one in ([index] if index else range(len(stores)))}
                 elif lines := _not_finite(chosen, store.ids[rows[task][index]], where):
-                    lost = lines | lost
-                elif not lost:
+                    lost[task, index] = lines | lost.get((task, index), {})
+                elif (task, index) not in lost:
                     fold = named_key(key, f"{task}/{name}/{layer}")
                     one, bases[task] = _reduce(chosen, bases.get(task), dim, reduction, fold)
                     found[task][index].append(one)
-    lost = _gather_lost(lost, processes)
-    if lost:
-        raise LostSamplesError(lost)
     failed = _gather_reasons(failed, processes)
+    if samples := _gather_lost({key: lines for key, lines in lost.items() if key not in failed}, processes):
+        raise LostSamplesError(samples)
     scores: dict[str, list[Scores | str]] = {}
     for task, per_store in found.items():
         usable = {index: one for index, one in enumerate(per_store) if (task, index) not in failed}
@@ -192,9 +191,10 @@ def _not_finite(states: np.ndarray, ids: np.ndarray, where: str) -> dict[str, st
     return {str(one): where for one in ids[~np.isfinite(states).all(axis=1)]}
 
 
-def _gather_lost(lost: Mapping[str, str], processes: Processes) -> dict[str, str]:
-    """Put together what all processes lost, in the same order everywhere."""
-    parts = [json.loads(content) for content in processes.gather(json.dumps(lost).encode())]
+def _gather_lost(lost: Mapping[tuple[str, int], Mapping[str, str]], processes: Processes) -> dict[str, str]:
+    """Put together the samples that all processes lost, by id, in the same order everywhere."""
+    own = json.dumps({name: where for lines in lost.values() for name, where in lines.items()})
+    parts = [json.loads(content) for content in processes.gather(own.encode())]
     whole = {name: where for part in reversed(parts) for name, where in part.items()}
     return dict(sorted(whole.items()))
 

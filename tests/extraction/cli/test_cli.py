@@ -73,6 +73,42 @@ def test_run_knockout_verify(pid_extract, data, tmp_path):
     assert pid_extract("verify", out)[0] == 0
 
 
+def test_knockouts_of_heads_and_random_controls(pid_extract, data, tmp_path):
+    base, out = tmp_path / "b", tmp_path / "k"
+    assert pid_extract("run", "--jsonl", data, "--out", base, "--layers", "0,-1", "--max-new-tokens", 1)[0] == 0
+    command = ("knockout", "--baseline", base, "--out", out)
+    code, text, _ = pid_extract(*command, "--heads", "2.1,4.*", "--heads", "5.0", "--control", "random", "--draws", 2)
+    assert code == 0
+    names = [
+        f"{kind}image-question@{heads}"
+        for kind in ("", "random-1-of-", "random-2-of-")
+        for heads in ("2.1+4.all", "5.0")
+    ]
+    assert sorted(path.name for path in out.iterdir()) == sorted(names)
+    assert text.count("weights of other heads are unchanged") == len(names)
+    code, text, _ = pid_extract(*command, "--replace", "noise", "--windows", "all,2-3,0-1", "--seed", 3)
+    assert code == 0
+    assert text.count("have their means to") == 2
+    assert {path.name for path in out.iterdir()} == {*names, "image-noise@all", "image-noise@2-7"}
+    condition = ActivationStore.open(out / "random-2-of-image-question@5.0").manifest.condition
+    assert condition["heads"] == [[5, 0]]
+    assert condition["control"] == {"of": "image-question@5.0", "method": "random", "seed": 0, "draw": 2}
+    for more, word in (
+        (("--heads", "2"), "heads"),
+        (("--heads", "2.9"), "heads"),
+        (("--heads", "2.0", "--windows", "0-1"), "--windows"),
+        (("--control", "shuffled"), "--control"),
+        (("--replace", "zero"), "method"),
+        (("--replace", "mean", "--control", "random"), "--replace"),
+        (("--control", "random", "--draws", 0), "draws"),
+        (("--control", "random", "--draws", 1, "--heads", "5.0", "--seed", 1), "condition"),
+    ):
+        code, _, err = pid_extract(*command, *more)
+        assert code == 1
+        assert _one_line(err)
+        assert word in err
+
+
 def test_decision(pid_extract, data, tmp_path):
     base, out = tmp_path / "b", tmp_path / "d"
     assert pid_extract("run", "--jsonl", data, "--out", base, "--layers", "0,-1", "--max-new-tokens", 2)[0] == 0

@@ -13,7 +13,7 @@ import pytest
 from pid_jax.runtime.launch import Launch, find_launch, find_process
 from pid_jax.runtime.processes import ALONE, ProcessError, Processes, join_processes
 from pid_jax.settings.estimate import PCA, NoReduction
-from pid_jax.study.scores import read_scores
+from pid_jax.study.scores import LostSamplesError, read_scores
 from tests.process_environments import OPEN_MPI, PMI, SLURM, TORCHRUN
 
 
@@ -38,7 +38,7 @@ def in_threads(count, action) -> list[Any]:
     def attempt(processes):
         try:
             return action(processes)
-        except (ProcessError, OSError) as error:
+        except (ProcessError, OSError, LostSamplesError) as error:
             return error
 
     common = {"count": count, "meeting": Barrier(count), "board": [(b"", False)] * count}
@@ -53,10 +53,14 @@ DAMAGE = {
     "none": [],
     "a knockout": [("k1", 3, slice(None))],
     "a knockout twice": [("k1", 3, slice(None)), ("k1", 2, slice(None))],
-    "one task": [("k2", 1, slice(0, 1))],
+    "one task": [("k2", 1, slice(0, None, 2))],
     "a knockout before the baseline": [("k1", 0, slice(None)), ("b", 1, slice(None))],
     "a knockout behind the baseline": [("k1", 2, slice(None)), ("b", 1, slice(None))],
-    "the baseline for one task": [("b", 4, slice(1, 2)), ("b", 3, slice(1, 2)), ("k2", 0, slice(1, 2))],
+    "the baseline for one task": [(path, layer, slice(1, None, 2)) for path, layer in (("b", 4), ("b", 3), ("k2", 0))],
+}
+LOSSES = {
+    "single samples": [("k1", 3, slice(4, 5)), ("b", 0, slice(7, 8)), ("k2", 4, slice(4, 5))],
+    "a task and its samples": [("k1", 1, slice(1, None, 2)), ("k1", 0, slice(3, 4)), ("k1", 4, slice(5, 6))],
 }
 
 
@@ -65,13 +69,14 @@ def read_as(processes, damage, reduction, dim, layers=LAYERS):
         if (store.path, layer) == ("k2", damage_of_reading):
             raise OSError("the disk is gone")
         states = np.random.default_rng([layer, len(store.path), ord(store.path[-1])]).normal(size=(COUNT, 6))
-        for path, at, rows in DAMAGE.get(damage, []):
+        for path, at, rows in (DAMAGE | LOSSES).get(damage, []):
             if (store.path, layer) == (path, at):
                 states[rows] = np.nan
         return states.astype(np.float32)
 
     damage_of_reading = 3 if damage == "reading" else None
-    stores: Any = [SimpleNamespace(path=path) for path in ("b", "k1", "k2")]
+    ids = np.array([f"{row:02d}" for row in range(COUNT)])
+    stores: Any = [SimpleNamespace(path=path, ids=ids) for path in ("b", "k1", "k2")]
     words = {"name": "image", "layers": range(layers), "read": read, "key": jax.random.key(0)}
     return read_scores(stores, ROWS, reduction=reduction, dim=dim, processes=processes, **words)
 
@@ -94,6 +99,22 @@ def test_scores_and_reasons_do_not_depend_on_the_number_of_processes(count, dama
     assert damage == "none" or any(isinstance(one, str) for scores in expected.values() for one in scores)
     for found in in_threads(count, lambda processes: read_as(processes, damage, PCA(dim=(2, 2, 2)), 2)):
         assert_equal(found, expected)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_all_processes_lose_the_same_samples(count):
+    for error in in_threads(count, lambda processes: read_as(processes, "single samples", PCA(dim=(2, 2, 2)), 2)):
+        assert isinstance(error, LostSamplesError)
+        assert error.samples.keys() == {"04", "07"}
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_no_sample_is_lost_to_states_that_are_not_used(count):
+    """Task "b" of "k1" cannot be used by layer 1, whatever its samples are at other layers."""
+    reason = in_threads(count, lambda processes: read_as(processes, "a task and its samples", PCA(dim=(2, 2, 2)), 2))
+    for scores in reason:
+        assert [isinstance(one, str) for one in scores["b"]] == [False, True, False]
+        assert not any(isinstance(one, str) for one in scores["a"])
 
 
 def test_states_without_a_reduction_and_one_layer_for_three_processes():

@@ -254,6 +254,13 @@ def test_a_store_takes_no_table(tmp_path):
         open_activations(tmp_path / "store", table={"id": IDS})
 
 
+def test_a_store_that_lost_its_manifest_is_not_read_as_arrays(tmp_path):
+    store = ActivationStore.from_arrays(tmp_path / "store", FINE)
+    (tmp_path / "store" / "manifest.json").unlink()
+    with pytest.raises(StoreError, match=r"manifest\.json"):
+        open_activations(store.path)
+
+
 def test_a_file_that_is_deleted_after_it_was_opened(tmp_path):
     np.savez(tmp_path / "all.npz", **FINE)
     found = open_activations(tmp_path / "all.npz")
