@@ -14,7 +14,9 @@ from pid_jax.study.config import default_targets, parse_targets
 
 def read_target(states: Activations, name: str | None) -> Target | Answer:
     """Return the target that --target names, or the one that comes first in a study of these states."""
-    found = parse_targets("--target", name) or default_targets(states)[:1]
+    if name is None:
+        return default_targets(states)[0]
+    found = parse_targets("--target", name)
     if len(found) > 1:
         raise ValueError(f"--target needs one name, got {name!r}: run the command once for each.")
     return found[0]
@@ -42,7 +44,7 @@ def read_states(
     for source in sources:
         is_good &= np.isfinite(source).all(axis=(0, 2))
     if not is_good.all():
-        err.print(f"{(~is_good).sum()} of {len(is_good)} samples left out: no answer, or states that are not finite.")
+        err.print(f"{(~is_good).sum()} of {len(rows)} samples left out: no answer, or states that are not finite.")
     named = [xr.DataArray(x[:, is_good], dims=("layer", "sample", "unit"), coords={"layer": chosen}) for x in sources]
     if isinstance(about, Answer):
         return [*named, goal[is_good]]
