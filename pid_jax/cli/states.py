@@ -16,10 +16,10 @@ def read_target(states: Activations, name: str | None) -> Target | Answer:
     """Return the target that --target names, or the one that comes first in a study of these states."""
     if name is None:
         return default_targets(states)[0]
-    found = parse_targets("--target", name)
-    if len(found) > 1:
+    first, *others = parse_targets("--target", name)
+    if others:
         raise ValueError(f"--target needs one name, got {name!r}: run the command once for each.")
-    return found[0]
+    return first
 
 
 def read_states(
