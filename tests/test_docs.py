@@ -56,13 +56,13 @@ def test_examples_on_certainty_run():
 
 @pytest.mark.slow
 def test_numbers_of_samples_are_those_of_the_example(capsys):
-    """The first rows of the table are what the example beneath it prints."""
+    """The first rows of the table are what the example beneath it prints, but for the scatter of its simulations."""
     text = (DOCS / "choosing.md").read_text()
     (example,) = EXAMPLE.findall(text)
     exec(compile(example.replace("(2, 4, 8, 16, 32)", "(2, 4)"), "choosing.md", "exec"), {})
     printed = [int(number) for number in re.findall(r"^  \w+ +(\d+)$", capsys.readouterr().out, re.MULTILINE)]
     rows = [re.findall(r"\d+", row) for row in re.findall(r"^\| (?:2|4) \|.*$", text, re.MULTILINE)]
-    assert printed == pytest.approx([int(number) for row in rows for number in row[1:]], rel=0.05)
+    assert printed == pytest.approx([int(number) for row in rows for number in row[1:]], rel=0.1)
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda p: p.name)

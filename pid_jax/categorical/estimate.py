@@ -107,7 +107,7 @@ def estimate_categorical_pid(
     with use_devices():
         samples = read_classified(source_1, source_2, answer, spec)
         found = estimate_classified(samples, spec, key, progress)
-    return found.reshape(samples.leading)
+    return found.on(samples.leading)
 
 
 def reduce_sources(samples: Classified, spec: CategoricalSpec, key: jax.Array) -> list[Reduced]:

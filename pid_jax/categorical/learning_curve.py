@@ -188,7 +188,7 @@ def learning_curve(
             _point(_part(samples, rows), spec, keys, part_of(progress, index, len(subsets)))
             for index, rows in enumerate(subsets)
         ]
-    return _curve(points, samples, [len(rows) for rows in subsets], spec, shares).reshape(samples.leading)
+    return _curve(points, samples, [len(rows) for rows in subsets], spec, shares).on(samples.leading)
 
 
 def _check_fractions(fractions: Sequence[float]) -> tuple[float, ...]:

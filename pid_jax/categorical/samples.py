@@ -11,6 +11,7 @@ from pid_jax.discrete.measures import sample_measure_of
 from pid_jax.gaussian.status import Status
 from pid_jax.normality.sentences import name_places
 from pid_jax.runtime.checks import check_finite, check_leading_axes, check_paired, read_samples
+from pid_jax.runtime.leading import LeadingAxes
 from pid_jax.settings.categorical import CategoricalSpec
 
 SOURCES = ("source_1", "source_2")
@@ -35,7 +36,7 @@ class Classified:
     codes: np.ndarray
     classes: tuple
     kept: np.ndarray
-    leading: tuple[int, ...]
+    leading: LeadingAxes
     status: np.ndarray
     notes: tuple[str, ...]
     conditions: tuple[str, ...] = ()
@@ -76,7 +77,7 @@ def read_classified(
     as_columns = answers.codes[..., None]
     # Labels of rows are compared where an answer has samples alone; its first axis is that of problems otherwise.
     check_paired([*named, ("answer", as_columns)], (source_1, source_2, answer if as_columns.ndim == 2 else None))
-    leading = check_leading_axes([*named, ("answer", as_columns)])
+    leading = check_leading_axes([*named, ("answer", as_columns)], (source_1, source_2, answer))
     kept = np.flatnonzero((answers.codes.reshape(-1, answers.codes.shape[-1]) >= 0).all(axis=0))
     codes = answers.codes.reshape(-1, answers.codes.shape[-1])[:, kept]
     arrays = [array.reshape(-1, *array.shape[-2:])[:, kept] for _, array in named]

@@ -9,6 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pid_jax.cli.arrays import Axes, Columns, Layout, Masks, Table, import_arrays, read_layout
+from pid_jax.cli.estimate import estimate
+from pid_jax.cli.options import (
+    Dims,
+    Seed,
+    Source1,
+    Source2,
+    Standardize,
+    Tasks,
+    Way,
+    check_seed,
+    given_options,
+    read_dims,
+)
 from pid_jax.cli.verdicts import print_verdicts
 from pid_jax.runtime.console import err, fraction_bar, make_app, out, parse_names, resumable, run_app, working
 from pid_jax.runtime.files import check_file, check_folder
@@ -27,20 +40,11 @@ _IN_FILE = (
     *("keep", "tasks", "targets", "gaussianize", "seed", "source_1", "source_2"),
     *("layout", "table", "axes", "mask", "column"),
 )
-LARGEST_SEED = 2**32 - 1
 RESULTS, PAGE, FIGURES, CELLS = "results.nc", "report.html", "figures", "cells"
 
 app = make_app("Partial information decomposition of what a model's modalities tell about its prediction.")
 app.command("import")(import_arrays)
-
-
-def _known(name: str) -> str:
-    """Refuse what is no name of a Gaussianizer; a parser, since the names come with functions that load JAX."""
-    from pid_jax.estimate.gaussianize import GAUSSIANIZERS
-
-    if name not in GAUSSIANIZERS:
-        raise typer.BadParameter(f"{name!r} is not one of {', '.join(map(repr, GAUSSIANIZERS))}.")
-    return name
+app.command()(estimate)
 
 
 def _preset(name: str) -> str:
@@ -52,24 +56,6 @@ def _preset(name: str) -> str:
     return name
 
 
-Standardize = Annotated[
-    bool,
-    typer.Option(
-        "--standardize",
-        help="Reduce columns in units of their standard deviations, so that a few huge ones take no components.",
-    ),
-]
-Dims = Annotated[str, typer.Option(help="PCA components of source_1, source_2 and target.")]
-Tasks = Annotated[str, typer.Option(help="'all' or task names with commas.")]
-Way = Annotated[
-    str,
-    typer.Option(
-        "--gaussianize",
-        parser=_known,
-        metavar="NAME",
-        help="Gaussianizer: flow, copula, nothing, auto, or an added one.",
-    ),
-]
 Figures = Annotated[
     str,
     typer.Option(
@@ -79,7 +65,6 @@ Figures = Annotated[
         "commas, such as 'trajectories-*'. Those that are there are not drawn again.",
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of everything random, from 0 to 2**32 - 1.")]
 
 
 @app.command()
@@ -147,8 +132,8 @@ def study(
     axes: Axes = None,
     mask: Masks = None,
     column: Columns = None,
-    source_1: Annotated[str, typer.Option("--source-1", help="Role that is source_1.")] = "image",
-    source_2: Annotated[str, typer.Option("--source-2", help="Role that is source_2.")] = "question",
+    source_1: Source1 = "image",
+    source_2: Source2 = "question",
     dims: Dims = "12,12,8",
     variance: Annotated[
         float | None,
@@ -181,26 +166,22 @@ def study(
 ) -> None:
     """Decompose every task, condition and layer of activation stores, and write results, figures and a page."""
     _check_folder(out_dir)
-    _check_seed(seed)
+    check_seed(seed)
     from pid_jax.study import config as made_by
 
     if (config is None) == (store is None):
         given = "neither" if config is None else "both"
         raise ValueError(f"pid-jax study needs a study file or --store, got {given}.")
     if config is not None:
-        sources = {name: context.get_parameter_source(name) for name in _IN_FILE}
-        given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
-        if given:
-            raise ValueError(
-                f"--{given[0].replace('_', '-')} and a study file were given: set it in {config}, whose settings count."
-            )
+        if given := given_options(context, _IN_FILE):
+            raise ValueError(f"{given[0]} and a study file were given: set it in {config}, whose settings count.")
         _study(made_by.read_config(config), out_dir, strict, distributed, budget_gb, figures)
         return
     shared = {
         **{"keep": keep or made_by.default_keep(preset), "tasks": parse_names(tasks)},
         **{"source_1_role": source_1, "source_2_role": source_2},
     }
-    reduced = {"dims": _dims(dims), "variance": variance, "standardize": standardize}
+    reduced = {"dims": read_dims(dims), "variance": variance, "standardize": standardize}
     about = made_by.parse_targets("--targets", targets)
     spec = made_by.study_spec(gaussianize=gaussianize, target=made_by.main_target(about), **reduced, **shared)
     model = made_by.ModelConfig(
@@ -230,53 +211,6 @@ def report(
     for line in found.notes:
         err.print(f"Left out: {line}")
     _draw(found.targets, found.decision, out_dir, found.paper, figures=figures, folder=results)
-
-
-@app.command()
-def estimate(
-    arrays: Annotated[
-        list[Path],
-        typer.Argument(
-            help="An .npz with source_1, source_2 and target, each (..., n, p) or (n,); or three files for them in "
-            "this order, each .npy, .csv or .tsv."
-        ),
-    ],
-    out_file: Annotated[Path | None, typer.Option("--out", help="Write the result to this netCDF file.")] = None,
-    dims: Dims = "16,16,16",
-    standardize: Standardize = False,
-    gaussianize: Way = "flow",
-    bits: Annotated[bool, typer.Option("--bits", help="Report in bits.")] = False,
-    seed: Seed = 0,
-) -> None:
-    """Decompose what two arrays tell about a third."""
-    if out_file is not None:
-        check_file(out_file, "--out")
-    _check_seed(seed)
-    import jax
-    import numpy as np
-
-    from pid_jax.cli.compilation_cache import keep_compiled
-    from pid_jax.decompose.result import VARIABLES
-    from pid_jax.estimate.gaussianize import GAUSSIANIZERS
-    from pid_jax.estimate.samples import estimate_pid
-    from pid_jax.gaussian.status import Status
-    from pid_jax.runtime.array_files import read_variables
-    from pid_jax.settings.estimate import PCA, PIDSpec
-
-    values = read_variables(arrays, VARIABLES)
-    reduction = PCA(dim=_dims(dims), standardize=standardize)
-    spec = PIDSpec(reduction=reduction, gaussianize=GAUSSIANIZERS[gaussianize].default)
-    keep_compiled()
-    with fraction_bar("Decomposing") as progress:
-        found = estimate_pid(*values, spec=spec, key=jax.random.key(seed), progress=progress)
-    found = found.in_bits() if bits else found
-    out.print(repr(found))
-    for code in np.unique(found.status[found.status != Status.OK]):
-        err.print(f"{Status(code).name}: {Status(code).message}")
-    if out_file is not None:
-        out.print(f"Written to {found.save(out_file)}.")
-    if (found.status != Status.OK).all():
-        raise ValueError(f"No problem of {', '.join(map(str, arrays))} could be decomposed.")
 
 
 def _study(
@@ -365,18 +299,6 @@ def _check_folder(out_dir: Path) -> None:
         check_folder(folder, "--out")
     for name in (RESULTS, PAGE):
         check_file(out_dir / name, "--out")
-
-
-def _check_seed(seed: int) -> None:
-    if not 0 <= seed <= LARGEST_SEED:
-        raise ValueError(f"--seed needs a whole number from 0 to {LARGEST_SEED}, got {seed}.")
-
-
-def _dims(dims: str) -> tuple[int, int, int]:
-    parts = dims.split(",")
-    if len(parts) != 3 or not all(part.strip().isdigit() for part in parts):
-        raise ValueError(f"--dims needs three whole numbers with commas, such as 12,12,8, got {dims!r}.")
-    return int(parts[0]), int(parts[1]), int(parts[2])
 
 
 def main() -> None:

@@ -182,5 +182,6 @@ def compare_measures(estimate: PIDEstimate, measures: Sequence[Redundancy] | Non
         measures=tuple(solved),
         labels=tuple(MEASURES[name].label for name in solved),
         notes=tuple(notes),
+        leading_axes=estimate.leading_axes,
     )
     return found.in_bits() if estimate.unit == "bits" else found

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from pid_jax.decompose.covariances import check_covariances, solve_covariances
 from pid_jax.decompose.dataset import Result
 from pid_jax.pid.coupling import coupling_of
+from pid_jax.runtime.leading import read_axis_labels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,4 +62,5 @@ def optimal_coupling(cov: ArrayLike, dims: tuple[int, int, int], *, rank_cut: fl
         0.0
     """
     array, checked = check_covariances(cov, dims, "pid_jax.pid.coupling.broja_coupling")
-    return OptimalCoupling(**vars(solve_covariances(array, checked, coupling_of, rank_cut)))
+    solved = solve_covariances(array, checked, coupling_of, rank_cut)
+    return OptimalCoupling(**vars(solved), leading_axes=read_axis_labels(cov, array.ndim - 2))

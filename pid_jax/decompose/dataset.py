@@ -5,7 +5,7 @@ import json
 import math
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import count, takewhile
 from operator import methodcaller
@@ -19,6 +19,7 @@ from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.status import Status
 from pid_jax.pid.atoms import PIDAtoms, PIDQuantities
 from pid_jax.runtime.files import encode_dataset, read_dataset, write_bytes
+from pid_jax.runtime.leading import AxisLabels, LeadingAxes
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -27,6 +28,7 @@ STATUS_FLAGS = {"flag_values": [int(s) for s in Status], "flag_meanings": " ".jo
 # Trees with one array a name, all of one shape: the names become the labels of the last dimension.
 _LABELED = {PIDAtoms: "atom", Information: "information", PIDQuantities: "quantity"}
 _ONLY_LEADING = (...,)
+_AXES = "leading_axes"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,7 +43,12 @@ class Result:
     `amounts` are the fields in units of information, and need a field `unit`. `axes` are the axes of an array where
     there are others than the leading ones, which are `...`. `flat` are trees whose arrays are variables of a data set
     under their own names. `version` changes with the layout of files.
+
+    Attributes:
+        leading_axes: Names and labels of the leading axes, where arrays of xarray gave them; else empty.
     """
+
+    leading_axes: AxisLabels = field(default_factory=dict, kw_only=True)
 
     _amounts: ClassVar[tuple[str, ...]] = ()
     _axes: ClassVar[Mapping[str, tuple]] = {}
@@ -68,13 +75,18 @@ class Result:
         return dataclasses.replace(self, **changed, unit="bits")
 
     def reshape(self, leading: tuple[int, ...]) -> Self:
-        """Return the same result with other leading axes."""
+        """Return the same result with other leading axes, which have no names."""
         old = len(self._leading())
 
         def place(value: Any, at: int) -> np.ndarray:
             return np.reshape(value, (*np.shape(value)[:at], *leading, *np.shape(value)[at + old :]))
 
-        return dataclasses.replace(self, **self._changed(place, methodcaller("reshape", leading)))
+        return dataclasses.replace(self, **self._changed(place, methodcaller("reshape", leading)), leading_axes={})
+
+    def on(self, leading: LeadingAxes) -> Self:
+        """Return the same result with other leading axes and their names."""
+        inner = {name: value.on(leading) for name, value in vars(self).items() if isinstance(value, Result)}
+        return dataclasses.replace(self.reshape(leading.shape), **inner, leading_axes=leading.labels)
 
     def take(self, index: int) -> Self:
         """Return one entry of the first leading axis."""
@@ -82,7 +94,8 @@ class Result:
         def choose(value: Any, at: int) -> np.ndarray:
             return np.take(value, index, axis=at)
 
-        return dataclasses.replace(self, **self._changed(choose, methodcaller("take", index)))
+        rest = dict([*self.leading_axes.items()][1:])
+        return dataclasses.replace(self, **self._changed(choose, methodcaller("take", index)), leading_axes=rest)
 
     def without(self, status: np.ndarray) -> Self:
         """Return the same result with NaN for all numbers of problems that could not be computed.
@@ -121,21 +134,21 @@ class Result:
         """Return a labeled data set.
 
         Args:
-            axes: Names of the leading axes; "batch_0", "batch_1", ... if not given.
+            axes: Names of the leading axes; their own, or "batch_0", "batch_1", ..., if not given.
 
         Raises:
             ValueError: If the names do not fit.
         """
-        lead = lead_axes(axes, len(self._leading()))
+        lead = self._name_axes(axes, len(self._leading()))
         data: dict[str, Any] = {}
         coords: dict[str, Any] = {}
-        attrs: dict[str, Any] = {"schema": self._schema}
+        attrs = self._common_attributes(lead)
         for name, kind in _kinds(type(self)).items():
             value = getattr(self, name)
             if isinstance(value, Result):
-                inner = _prefixed(value.to_xarray(lead), f"{name}_", lead)
+                inner = _prefixed(value.to_xarray([*lead]), f"{name}_", [*lead])
                 data |= {str(n): (v.dims, v.values, v.attrs) for n, v in inner.data_vars.items()}
-                coords |= {str(n): v.values for n, v in inner.coords.items()}
+                coords |= {str(n): v.values for n, v in inner.coords.items() if n not in lead}
                 attrs |= inner.attrs
             elif value is not None and _has_arrays(kind):
                 units = {"units": vars(self)["unit"]} if name in self._amounts else {}
@@ -162,12 +175,12 @@ class Result:
             if isinstance(kind, type) and issubclass(kind, Result):
                 values[name] = kind.from_xarray(_without_prefix(data, f"{name}_"))
             elif name in cls._flat:
-                values[name] = kind(**{field.name: data[field.name].values for field in dataclasses.fields(kind)})
+                values[name] = kind(**{f.name: data[f.name].values for f in dataclasses.fields(kind)})
             elif _has_arrays(kind):
                 values[name] = _join(name, kind, data)
             else:
                 values[name] = _setting(data.attrs.get(name), kind)
-        return cls(**values)
+        return cls(**values, leading_axes=read_axes(data))
 
     def save(self, path: str | Path) -> Path:
         """Write the result to one netCDF file, whole or not at all; without flows, see `FlowFit.save`."""
@@ -189,12 +202,27 @@ class Result:
         if found != cls._schema:
             raise ValueError(f"data holds {found!r}, wanted {cls._schema!r}: make it with {cls.__name__}.to_xarray.")
 
+    def _name_axes(self, axes: Sequence[str] | None, number: int) -> AxisLabels:
+        """Return the leading axes under their own names or others."""
+        names = lead_axes([*self.leading_axes] or None if axes is None else axes, number)
+        return dict(zip(names, [*self.leading_axes.values()] or [None] * number, strict=True))
+
+    def _common_attributes(self, lead: AxisLabels) -> dict[str, Any]:
+        """Return the attributes of all data sets: which result they hold, and which axes have names of their own."""
+        return {"schema": self._schema} | ({_AXES: json.dumps([*lead])} if self.leading_axes else {})
+
     def _leading(self) -> tuple[int, ...]:
         """Find the leading axes: those of the first array that has no others."""
         for name, value in vars(self).items():
             if name not in self._axes and (isinstance(value, (np.ndarray, np.generic)) or type(value) in _LABELED):
                 return np.shape(jax.tree.leaves(value)[0])
         raise TypeError(f"{type(self).__name__} needs an array with the leading axes alone.")
+
+
+def read_axes(data: "xr.Dataset") -> AxisLabels:
+    """Read what a data set says of its leading axes."""
+    names = json.loads(data.attrs.get(_AXES, "[]"))
+    return {name: data.coords[name].to_numpy() if name in data.coords else None for name in names}
 
 
 def lead_axes(axes: Sequence[str] | None, number: int) -> list[str]:
@@ -208,7 +236,7 @@ def lead_axes(axes: Sequence[str] | None, number: int) -> list[str]:
 
 
 def labeled(
-    lead: Sequence[str], data: Mapping[str, tuple], coords: Mapping[str, Any], attrs: Mapping[str, Any]
+    lead: AxisLabels, data: Mapping[str, tuple], coords: Mapping[str, Any], attrs: Mapping[str, Any]
 ) -> "xr.Dataset":
     """Make a data set, after checking that the names of leading axes are not those of something else."""
     import xarray as xr
@@ -217,7 +245,8 @@ def labeled(
     taken = sorted({*lead} & {*data, *coords, *twice})
     if taken:
         raise ValueError(f"axes needs names that the result itself does not use, got {taken}: rename them.")
-    return xr.Dataset(data, coords=coords, attrs=attrs)
+    labels = {name: own for name, own in lead.items() if own is not None}
+    return xr.Dataset(data, coords={**coords, **labels}, attrs=attrs)
 
 
 def _in_bits(nats: Any) -> Any:
@@ -229,7 +258,7 @@ def _in_bits(nats: Any) -> Any:
 def _kinds(result: type) -> dict[str, Any]:
     """Read from annotations what each field is: an array, a tree of arrays, a result, or a type of settings."""
     hints = get_type_hints(result)
-    return {f.name: _without_none(hints[f.name]) for f in dataclasses.fields(result)}
+    return {f.name: _without_none(hints[f.name]) for f in dataclasses.fields(result) if f.name != _AXES}
 
 
 def _without_none(hint: Any) -> Any:

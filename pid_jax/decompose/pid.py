@@ -13,6 +13,7 @@ from pid_jax.pid.measure import Redundancy
 from pid_jax.pid.registry import measure_of
 from pid_jax.runtime.checks import check_sample_count
 from pid_jax.runtime.devices import use_devices
+from pid_jax.runtime.leading import read_axis_labels
 from pid_jax.settings.estimate import spec_to_dict
 
 
@@ -61,6 +62,7 @@ def gaussian_pid(
         samples=samples,
         notes=note_conditions(array, checked, redundancy.rank_cut, VARIABLES),
         settings={"redundancy": spec_to_dict(redundancy)},
+        leading_axes=read_axis_labels(cov, array.ndim - 2),
     )
 
 

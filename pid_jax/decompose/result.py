@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pid_jax.decompose.dataset import STATUS_FLAGS, Result, labeled, lead_axes
+from pid_jax.decompose.dataset import STATUS_FLAGS, Result, labeled, read_axes
 from pid_jax.gaussian.information import Information
 from pid_jax.gaussian.status import Status
 from pid_jax.pid.atoms import PIDAtoms
@@ -93,19 +93,19 @@ class PIDEstimate(Result, amounts=("atoms", "information", "gap", *_OF_ATOMS), a
         """Return a labelled data set.
 
         Args:
-            axes: Names of the leading axes; "batch_0", "batch_1", ... if not given.
+            axes: Names of the leading axes; their own, or "batch_0", "batch_1", ..., if not given.
 
         Raises:
             ValueError: If the names do not fit.
         """
         from pid_jax.normality.diagnose import flatten
 
-        lead = lead_axes(axes, self.status.ndim)
+        lead = self._name_axes(axes, self.status.ndim)
         amounts = vars(self.atoms) | vars(self.information) | {"gap": self.gap}
         for role in _OF_ATOMS:
             atoms = getattr(self, role)
             amounts |= {} if atoms is None else {_named(name, role): value for name, value in vars(atoms).items()}
-        data = {name: (lead, value, {"units": self.unit}) for name, value in amounts.items()}
+        data = {name: ([*lead], value, {"units": self.unit}) for name, value in amounts.items()}
         for name, (trailing, attributes) in _ARRAYS.items():
             value = getattr(self, name)
             if value is not None:
@@ -113,8 +113,8 @@ class PIDEstimate(Result, amounts=("atoms", "information", "gap", *_OF_ATOMS), a
                 data[name] = ([*lead, *trailing], value.astype(object) if text else value, attributes)
         if self.diagnostics is not None:
             data |= {name: ([*lead, *axes], value, unit) for name, axes, value, unit in flatten(self.diagnostics)}
-        attrs: dict[str, Any] = {name: json.dumps(getattr(self, name)) for name in _IN_JSON}
-        attrs |= {"schema": self._schema, "samples": -1 if self.samples is None else self.samples, "unit": self.unit}
+        attrs = self._common_attributes(lead) | {name: json.dumps(getattr(self, name)) for name in _IN_JSON}
+        attrs |= {"samples": -1 if self.samples is None else self.samples, "unit": self.unit}
         coords = {"variable": list(VARIABLES)} if "rank" in data else {}
         return labeled(lead, data, coords, attrs)
 
@@ -147,6 +147,7 @@ class PIDEstimate(Result, amounts=("atoms", "information", "gap", *_OF_ATOMS), a
             samples=None if n < 0 else n,
             diagnostics=unflatten(data),
             unit=data.attrs["unit"],
+            leading_axes=read_axes(data),
             **{role: _read_atoms(data, role) for role in _OF_ATOMS},
             **found,
             **read,

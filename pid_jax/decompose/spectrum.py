@@ -14,6 +14,7 @@ from pid_jax.decompose.result import VARIABLES
 from pid_jax.gaussian.status import Status
 from pid_jax.pid.spectrum import Directions, Spectrum, spectrum_of
 from pid_jax.runtime.checks import check_samples
+from pid_jax.runtime.leading import read_axis_labels
 
 PARTS = ("unique_1", "unique_2", "redundancy")
 # Directions with less than this many nats are not told apart from rounding.
@@ -134,4 +135,5 @@ def unique_spectrum(cov: ArrayLike, dims: tuple[int, int, int], *, rank_cut: flo
         array([0. , 0.5])
     """
     array, checked = check_covariances(cov, dims, "pid_jax.pid.spectrum.broja_spectrum")
-    return UniqueSpectrum(**vars(solve_covariances(array, checked, spectrum_of, rank_cut)))
+    solved = solve_covariances(array, checked, spectrum_of, rank_cut)
+    return UniqueSpectrum(**vars(solved), leading_axes=read_axis_labels(cov, array.ndim - 2))

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from pid_jax.decompose.covariances import check_covariances, solve_covariances
 from pid_jax.decompose.dataset import Result
 from pid_jax.pid.union import union_of
+from pid_jax.runtime.leading import read_axis_labels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,4 +63,5 @@ def gaussian_union(cov: ArrayLike, dims: tuple[int, ...], *, rank_cut: float = 1
         0.50 of 1.00 bits
     """
     array, checked = check_covariances(cov, dims, "pid_jax.pid.union.union_information", sources=None)
-    return UnionEstimate(**vars(solve_covariances(array, checked, union_of, rank_cut)))
+    solved = solve_covariances(array, checked, union_of, rank_cut)
+    return UnionEstimate(**vars(solved), leading_axes=read_axis_labels(cov, array.ndim - 2))

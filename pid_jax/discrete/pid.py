@@ -1,5 +1,7 @@
 """Decomposition of the information of two sources about a class, from tables of probabilities."""
 
+import dataclasses
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -20,6 +22,7 @@ from pid_jax.pid.broja import BROJA
 from pid_jax.pid.measure import Redundancy
 from pid_jax.runtime.arrays import to_numpy
 from pid_jax.runtime.checks import check_at_least
+from pid_jax.runtime.leading import join_axis_labels, read_axis_labels
 from pid_jax.settings.estimate import spec_to_dict
 
 TOLERANCE = 1e-9
@@ -65,7 +68,8 @@ def discrete_pid(pmf: ArrayLike, *, redundancy: Redundancy | None = None, tol: f
     joint, status = as_distributions(table, 3)
     refuse_all_bad("pmf", table, status)
     i_12 = information_of_table(joint.reshape(*joint.shape[:-3], -1, joint.shape[-1]))
-    return _decompose(joint.sum(axis=-2), joint.sum(axis=-3), i_12, status, redundancy, tol, has_joint=True)
+    found = _decompose(joint.sum(axis=-2), joint.sum(axis=-3), i_12, status, redundancy, tol, has_joint=True)
+    return dataclasses.replace(found, leading_axes=read_axis_labels(pmf, table.ndim - 3))
 
 
 def discrete_pid_from_pairs(
@@ -103,6 +107,8 @@ def discrete_pid_from_pairs(
             f"p_1t and p_2t need equal leading axes and as many classes in the last, got shapes {first.shape} and "
             f"{second.shape}: give absent classes a probability of 0."
         )
+    tables = (("p_1t", p_1t), ("p_2t", p_2t))
+    labels = join_axis_labels([(name, read_axis_labels(value, first.ndim - 2)) for name, value in tables])
     (p_1, status_1), (p_2, status_2) = as_distributions(first, 2), as_distributions(second, 2)
     refuse_all_bad("p_1t", first, status_1)
     refuse_all_bad("p_2t", second, status_2)
@@ -113,7 +119,8 @@ def discrete_pid_from_pairs(
             "both by those of each class, and multiply by common ones."
         )
     given = _read_i_12(i_12, status.shape)
-    return _decompose(p_1, p_2, given, _check_i_12(given, p_1, p_2, status), redundancy, tol, has_joint=False)
+    found = _decompose(p_1, p_2, given, _check_i_12(given, p_1, p_2, status), redundancy, tol, has_joint=False)
+    return dataclasses.replace(found, leading_axes=labels)
 
 
 def _check_settings(redundancy: Redundancy | None, tol: float) -> Redundancy:

@@ -22,6 +22,7 @@ from pid_jax.runtime.checks import (
     read_samples,
 )
 from pid_jax.runtime.devices import use_devices
+from pid_jax.runtime.leading import LeadingAxes
 from pid_jax.runtime.progress import Progress, no_progress
 from pid_jax.settings.estimate import PIDSpec, is_pca, is_shrunk
 
@@ -83,7 +84,7 @@ def estimate_pid(
     with use_devices():
         reduced, leading, for_estimate = reduce_variables(source_1, source_2, target, spec, key)
         (found,) = estimate_reduced(reduced, spec, (spec.redundancy,), for_estimate, progress)
-    return found.reshape(leading)
+    return found.on(leading)
 
 
 def check_spec(spec: PIDSpec | None) -> PIDSpec:
@@ -111,7 +112,7 @@ def reduce_variables(
     *,
     fitted_on: Sequence[np.ndarray] | None = None,
     condition: str = "",
-) -> tuple[list[Reduced], tuple[int, ...], jax.Array]:
+) -> tuple[list[Reduced], LeadingAxes, jax.Array]:
     """Check samples and reduce each variable by itself; see `estimate_pid`.
 
     Args:
@@ -128,9 +129,10 @@ def reduce_variables(
         The reduced variables with one leading axis, the leading axes of the input, and the key for what comes after.
     """
     names = [f"{condition}{name}" for name in VARIABLES]
-    named = list(zip(names, check_variables(source_1, source_2, target), strict=True))
+    given = (source_1, source_2, target)
+    named = list(zip(names, check_variables(*given), strict=True))
     check_key(key)
-    n, leading = named[0][1].shape[-2], check_leading_axes(named)
+    n, leading = named[0][1].shape[-2], check_leading_axes(named, given)
     wanted = wanted_dims(spec, [array.shape[-1] for _, array in named])
     if not is_shrunk(spec.covariance):
         check_enough_samples(n, wanted)

@@ -69,7 +69,7 @@ def fit_flow(
     named = [(f"variable {place}", check_samples(f"variable {place}", x)) for place, x in enumerate(variables)]
     if len(named) < 2:
         raise ValueError(f"fit_flow needs two variables or more, got {len(named)}: pass an array for each.")
-    count, leading = check_paired(named, variables), check_leading_axes(named)
+    count, leading = check_paired(named, variables), check_leading_axes(named, variables).shape
     for name, array in named:
         check_not_constant(name, array, whole=False)
         check_not_redundant(name, array)

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -20,6 +20,7 @@ from pid_jax.estimate.latents import (
     map_to_latents,
 )
 from pid_jax.estimate.samples import check_spec, check_variables, reduce_variables
+from pid_jax.inference.arviz import draws_as_tree
 from pid_jax.inference.influence import acceleration_of_gaussians, acceleration_of_rows
 from pid_jax.inference.intervals import check_enough_draws, deviations, interval_from, note_repeated
 from pid_jax.inference.neighbors import choose_length
@@ -39,6 +40,9 @@ from pid_jax.settings.estimate import (
     spec_to_dict,
 )
 from pid_jax.settings.inference import Basic, BCa, Block, Calibrated, Interval, Kind, Pairs, Parametric, Percentile
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 _SO = "intervals are too short; use kind=Block(length) with blocks many times longer than the dependence lasts"
 
@@ -79,6 +83,19 @@ class PIDBootstrap(
     def status(self) -> np.ndarray:
         """`Status` of each problem, that of `estimated`."""
         return self.estimated.status
+
+    def to_arviz(self, axes: Sequence[str] | None = None) -> "xr.DataTree":
+        """Return the replicates as the group "bootstrap" of a tree, as ArviZ 1 reads it with group="bootstrap".
+
+        Each atom is (chain, draw, ...), with one chain.
+
+        Args:
+            axes: Names of the leading axes; their own, or "batch_0", "batch_1", ..., if not given.
+
+        Raises:
+            ValueError: If the names do not fit.
+        """
+        return draws_as_tree("bootstrap", vars(self.replicates), 1, self._name_axes(axes, self.status.ndim), self.unit)
 
     def __repr__(self) -> str:
         """Show the estimate with these intervals instead of its own."""
@@ -191,7 +208,7 @@ def bootstrap_pid(
             "level": level,
         },
     )
-    return leave_out(result, reduced).reshape(leading)
+    return leave_out(result, reduced).on(leading)
 
 
 def _replicates(

@@ -1,5 +1,6 @@
 """Differences between two conditions of the same samples, in what sources tell about a categorical answer."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ from pid_jax.runtime.checks import (
     read_samples,
 )
 from pid_jax.runtime.devices import use_devices
+from pid_jax.runtime.leading import AxisLabels, join_axis_labels, read_axis_labels
 from pid_jax.runtime.progress import Progress, no_progress
 from pid_jax.settings.categorical import CategoricalSpec
 from pid_jax.settings.estimate import spec_to_dict
@@ -105,14 +107,15 @@ def compare_categorical(
     check_between("level", level, 0, 1)
     pair = [_read_condition("baseline", baseline), _read_condition("intervention", intervention)]
     _check_labels(baseline, intervention)
+    labels = _axis_labels(baseline, intervention)
     joined = _join(pair)
     if ids is not None:
         check_same_ids(ids, joined[2].shape[-1])
     with use_devices():
         samples = read_classified(joined[0], joined[1], joined[2], spec, _CONDITIONS)
         _check_status(samples)
-        both = estimate_classified(samples, spec, key, progress, _pairs(samples)).reshape(samples.leading)
-    before, after = (both.take(index) for index in (0, 1))
+        both = estimate_classified(samples, spec, key, progress, _pairs(samples)).on(samples.leading)
+    before, after = (dataclasses.replace(both.take(index), leading_axes=labels) for index in (0, 1))
     found: dict[str, Any] = _infer(before, after, spec, resamples, level, np.asarray(jax.random.key_data(key)))
     comparison = CategoricalComparison(
         **found,
@@ -121,6 +124,7 @@ def compare_categorical(
         level=level,
         notes=(*both.notes, *_describe_own(samples)),
         settings={"spec": spec_to_dict(spec), "resamples": int(resamples), "level": level},
+        leading_axes=labels,
     )
     return comparison.without(comparison.status)
 
@@ -153,6 +157,16 @@ def _check_labels(baseline: Condition, intervention: Condition) -> None:
             "intervention answer and baseline answer need classes of one kind, got strings in one and numbers in the "
             "other: convert both to the same names."
         )
+
+
+def _axis_labels(baseline: Condition, intervention: Condition) -> AxisLabels:
+    """Return the names of the leading axes that all variables of both conditions have."""
+    given = [
+        (f"{condition} {name}", read_axis_labels(value, np.ndim(value) - (1 if name == "answer" else 2)))
+        for condition, values in zip(_CONDITIONS, (baseline, intervention), strict=True)
+        for name, value in zip(_VARIABLES, values, strict=True)
+    ]
+    return join_axis_labels(given)
 
 
 def _join(pair: Sequence[Sequence[np.ndarray]]) -> list[np.ndarray]:

@@ -110,7 +110,7 @@ def permute_categorical(
         notes=(*samples.notes, *(note for x in reduced for note in x.notes), _ATOMS),
         settings={"spec": spec_to_dict(spec), "null": spec_to_dict(null), "resamples": int(resamples)},
     )
-    return test.without(samples.status).reshape(samples.leading)
+    return test.without(samples.status).on(samples.leading)
 
 
 def _components(source: Reduced, fold: np.ndarray, count: int, spec: CategoricalSpec) -> np.ndarray:

@@ -25,6 +25,7 @@ from pid_jax.runtime.checks import (
     read_samples,
 )
 from pid_jax.runtime.devices import use_devices
+from pid_jax.runtime.leading import join_axis_labels
 from pid_jax.runtime.progress import Progress, no_progress, part_of
 from pid_jax.settings.categorical import CategoricalSpec
 from pid_jax.settings.estimate import NoCorrection, PIDSpec, SampleCovariance, spec_to_dict
@@ -139,13 +140,16 @@ def compare_pid(
     spec = check_spec(spec)
     check_key(key)
     _check(spec, blocks, resamples, level)
-    before, after = _check_conditions(baseline, intervention, ids, share_reduction)
+    before = _check_conditions(baseline, intervention, ids, share_reduction)
     latents, estimates = [], []
     with use_devices():
         for_estimate, for_rows = jax.random.split(key)
-        reduced, leading, for_latents = reduce_variables(*before, spec=spec, key=for_estimate, condition="baseline ")
+        reduced, leading, for_latents = reduce_variables(*baseline, spec=spec, key=for_estimate, condition="baseline ")
         base = before if share_reduction else None
-        others, _, _ = reduce_variables(*after, spec=spec, key=for_estimate, fitted_on=base, condition="intervention ")
+        others, own, _ = reduce_variables(
+            *intervention, spec=spec, key=for_estimate, fitted_on=base, condition="intervention "
+        )
+        join_axis_labels([("baseline", leading.labels), ("intervention", own.labels)])
         for place, variables in enumerate((reduced, others)):
             found, for_bias = map_to_latents(variables, spec, for_latents, part_of(progress, place, 3))
             latents.append(found)
@@ -178,7 +182,7 @@ def compare_pid(
             "share_reduction": share_reduction,
         },
     )
-    return leave_out(leave_out(comparison, reduced), others).reshape(leading)
+    return leave_out(leave_out(comparison, reduced), others).on(leading)
 
 
 def _check(spec: PIDSpec, blocks: object, resamples: int, level: float) -> None:
@@ -199,10 +203,8 @@ def _check(spec: PIDSpec, blocks: object, resamples: int, level: float) -> None:
     check_between("level", level, 0, 1)
 
 
-def _check_conditions(
-    baseline: Condition, intervention: Condition, ids: object, share_reduction: bool
-) -> tuple[_Arrays, _Arrays]:
-    """Return the arrays of both conditions after checking that they can be compared."""
+def _check_conditions(baseline: Condition, intervention: Condition, ids: object, share_reduction: bool) -> _Arrays:
+    """Return the arrays of the baseline after checking that both conditions can be compared."""
     pair = []
     for name, condition in (("baseline", baseline), ("intervention", intervention)):
         if not isinstance(condition, (tuple, list)) or len(condition) != len(VARIABLES):
@@ -230,5 +232,5 @@ def _check_conditions(
                 f"intervention {label} has {other.shape[-1]} features, that of the baseline has {one.shape[-1]}: they "
                 "cannot be projected on the same components; use share_reduction=False for two models."
             )
-    (one, two, target), (other_one, other_two, other_target) = pair
-    return (one, two, target), (other_one, other_two, other_target)
+    source_1, source_2, target = pair[0]
+    return source_1, source_2, target

@@ -163,6 +163,7 @@ def normalize_shares(
         level=level,
         settings={"redundancy": spec_to_dict(redundancy), "draws": int(draws)},
         unit=estimate.unit,
+        leading_axes=estimate.leading_axes,
         **ends,
     )
 

@@ -122,7 +122,7 @@ def permutation_test(
             refit=(check_variables(source_1, source_2, target), for_estimate) if refit else None,
             progress=progress,
         )
-        return test.reshape(leading)
+        return test.on(leading)
 
 
 def permute_reduced(

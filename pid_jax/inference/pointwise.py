@@ -125,4 +125,4 @@ def pointwise_pid(
         (found,) = estimate_latents(latents, reduced, spec, (spec.redundancy,), for_bias)
         shares = pointwise_of_rows(found, spec.redundancy, latents.values)
     result = PIDPointwise(pointwise=shares, status=found.status, estimated=found)
-    return leave_out(result, reduced).reshape(leading)
+    return leave_out(result, reduced).on(leading)

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -17,6 +17,7 @@ from pid_jax.estimate.gaussianize import RAW, Latents
 from pid_jax.estimate.latents import leave_out, map_to_latents
 from pid_jax.estimate.samples import check_spec, reduce_variables
 from pid_jax.gaussian.information import Information
+from pid_jax.inference.arviz import draws_as_tree
 from pid_jax.inference.chains import effective_draws, potential_scale_reduction
 from pid_jax.inference.intervals import check_enough_draws
 from pid_jax.inference.neighbors import notice_neighbors
@@ -40,6 +41,9 @@ from pid_jax.settings.posterior import (
     Sampler,
     StudentTLikelihood,
 )
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 # R̂ above which chains do not agree (Vehtari et al. 2021).
 LARGEST_R_HAT = 1.01
@@ -94,6 +98,21 @@ class PIDPosterior(
     notes: tuple[str, ...]
     settings: Mapping[str, Any]
     unit: str = "nats"
+
+    def to_arviz(self, axes: Sequence[str] | None = None) -> "xr.DataTree":
+        """Return the draws as the group "posterior" of a tree, as ArviZ 1 reads it: arviz.summary(...) and its plots.
+
+        Atoms, informations and, for a Student-t likelihood, `freedom`, each (chain, draw, ...).
+
+        Args:
+            axes: Names of the leading axes; their own, or "batch_0", "batch_1", ..., if not given.
+
+        Raises:
+            ValueError: If the names do not fit.
+        """
+        values = vars(self.draws) | ({} if self.freedom is None else {"freedom": self.freedom})
+        chains = self.settings["sampler"].get("chains", 1)
+        return draws_as_tree("posterior", values, chains, self._name_axes(axes, self.failed.ndim), self.unit)
 
     def __repr__(self) -> str:
         """Show means and intervals of one problem, or the range of many."""
@@ -186,7 +205,7 @@ def posterior_pid(
         for_estimate, for_draws = jax.random.split(key)
         reduced, leading, rest = reduce_variables(source_1, source_2, target, spec, for_estimate)
         latents, _ = map_to_latents(reduced, spec, rest, part_of(progress, 0, 2))
-        check_full_rank(latents.values, leading, likelihood)
+        check_full_rank(latents.values, leading.shape, likelihood)
         d1, d2, dt = (one.scores.shape[-1] for one in reduced)
         rows = without_noise_in_rows(latents)
         for values, one in zip(rows, jax.random.split(for_draws, len(rows)), strict=True):
@@ -204,7 +223,7 @@ def posterior_pid(
         notes=(*(note for one in reduced for note in one.notes), *notes),
         settings={name: spec_to_dict(one) for name, one in chosen.items()} | {"draws": int(draws), "level": level},
     )
-    return leave_out(result, reduced).reshape(leading)
+    return leave_out(result, reduced).on(leading)
 
 
 def _refuse_impossible(found: dict[str, Any], discrete: Sequence[DiscreteValues | None]) -> dict[str, Any]:

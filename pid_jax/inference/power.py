@@ -151,6 +151,7 @@ def samples_needed(
             "pilot_samples": estimate.samples,
         },
         unit=estimate.unit,
+        leading_axes=estimate.leading_axes,
     )
 
 

@@ -8,6 +8,7 @@ from jax.core import Tracer
 from numpy.typing import ArrayLike
 
 from pid_jax.runtime.arrays import row_labels, to_numpy
+from pid_jax.runtime.leading import LeadingAxes, join_axis_labels, read_axis_labels
 
 # A column counts as discrete with fewer distinct values than this fraction of the samples, or with one value in more.
 DISTINCT_VALUES, COMMON_VALUE = 0.1, 0.1
@@ -180,8 +181,13 @@ def _repeated(ids: list) -> object:
     return next(x for x in ids if x in seen or seen.add(x))
 
 
-def check_leading_axes(named: Sequence[tuple[str, np.ndarray]]) -> tuple[int, ...]:
-    """Check that leading axes are equal or absent, and return them."""
+def check_leading_axes(named: Sequence[tuple[str, np.ndarray]], given: Sequence[object] = ()) -> LeadingAxes:
+    """Check that leading axes are equal or absent, and return them.
+
+    Args:
+        named: Names and arrays.
+        given: What the arrays were made of; if their leading axes have names and labels, these must agree.
+    """
     leading: tuple[int, ...] = ()
     owner = ""
     for name, array in named:
@@ -193,7 +199,9 @@ def check_leading_axes(named: Sequence[tuple[str, np.ndarray]]) -> tuple[int, ..
             )
         if axes and not leading:
             leading, owner = axes, name
-    return leading
+    pairs = zip(named, given, strict=False)
+    labels = [(name, read_axis_labels(value, array.ndim - 2)) for (name, array), value in pairs]
+    return LeadingAxes(shape=leading, labels=join_axis_labels(labels))
 
 
 def check_not_constant(name: str, array: np.ndarray, whole: bool) -> None:

@@ -21,6 +21,7 @@ from pid_jax.inference.multiplicity import family_wise_by_maximum
 from pid_jax.pid.atoms import PIDAtoms
 from pid_jax.pid.measure import Redundancy
 from pid_jax.pid.registry import MEASURES, measure_of
+from pid_jax.runtime.leading import LeadingAxes
 from pid_jax.runtime.progress import Progress
 from pid_jax.study.cell import NATS, ONE, accuracy_of, replicates_of
 from pid_jax.study.null_spectra import class_probabilities
@@ -118,7 +119,7 @@ def _classified(cell: AnswerData, kept: np.ndarray, spec: StudySpec) -> Classifi
         codes=codes[None],
         classes=cell.classes,
         kept=kept,
-        leading=(len(first),),
+        leading=LeadingAxes(shape=(len(first),)),
         status=np.full(len(first), Status.OK),
         notes=(),
     )

@@ -61,7 +61,8 @@ def task_answers(
         rows: Rows of the task's samples in every store.
         spec: Says which answers are rare, and what happens to them.
     """
-    texts = [_texts(target, stores, rows, index) for index in range(len(stores))]
+    owners = [0 if target.of == "model" else index for index in range(len(stores))]
+    texts = [answer_texts(target, stores[index], rows[index]) for index in owners]
     names, counts = np.unique(texts[0][texts[0] != ""], return_counts=True)
     classes = names[counts >= spec.rare.fewest].tolist()
     strange = [(~np.isin(own, classes)) & (own != "") for own in texts]
@@ -77,11 +78,9 @@ def task_answers(
     return TaskAnswers(classes=tuple(every), codes=tuple(codes), notes=tuple(notes), problem=problem)
 
 
-def _texts(target: Answer, stores: Sequence[Activations], rows: Sequence[np.ndarray], index: int) -> np.ndarray:
-    """Return the answers that belong to a store as texts; "" where a sample has none."""
-    index = 0 if target.of == "model" else index
-    columns, own = stores[index].columns, rows[index]
-    values, gold = columns[_COLUMNS[target.of]][own], columns["gold"][own]
+def answer_texts(target: Answer, store: Activations, rows: np.ndarray) -> np.ndarray:
+    """Return the answers of some rows of a store as texts; "" where a sample has none."""
+    values, gold = store.columns[_COLUMNS[target.of]][rows], store.columns["gold"][rows]
     if target.of == "correct":
         return np.array([_VERDICTS[bool(one)] if has else "" for one, has in zip(values, gold != "", strict=True)])
     return np.array([normal_form(str(one)) for one in values])

@@ -28,6 +28,7 @@ from pid_jax import (
 )
 from pid_jax.decompose.dataset import Result
 from pid_jax.decompose.result import ATOMS
+from pid_jax.runtime.leading import LeadingAxes
 
 KEY, SPEC = jax.random.key(0), PIDSpec(reduction=NoReduction(), gaussianize=NoGaussianization())
 LEADING = [(), (2, 3)]
@@ -81,6 +82,8 @@ def assert_same(one, other):
     elif isinstance(one, np.ndarray):
         assert (one.dtype, one.shape) == (other.dtype, other.shape)
         np.testing.assert_array_equal(one, other)
+    elif isinstance(one, dict):
+        assert_same(tuple(one.items()), tuple(other.items()))
     elif isinstance(one, tuple):
         assert len(one) == len(other)
         for left, right in zip(one, other, strict=True):
@@ -140,6 +143,23 @@ def test_quantities_have_labels_and_units():
     np.testing.assert_array_equal(bootstrap["lower"].sel(atom="synergy"), make("bootstrap", (2, 3)).lower.synergy)
     np.testing.assert_array_equal(bootstrap["estimated_synergy"], make("bootstrap", (2, 3)).estimated.atoms.synergy)
     assert bootstrap["estimated_status"].attrs["flag_meanings"].split()[0] == "OK"
+
+
+@pytest.mark.fast_cases(2)
+@pytest.mark.parametrize("name", MAKE)
+def test_names_and_labels_of_leading_axes_come_back(tmp_path, name):
+    labels = {"task": np.array(["color", "shape"]), "layer": None}
+    result = make(name, (2, 3)).on(LeadingAxes(shape=(2, 3), labels=labels))
+    data = result.to_xarray()
+    assert {"task": 2, "layer": 3}.items() <= dict(data.sizes).items()
+    assert data["task"].values.tolist() == ["color", "shape"]
+    assert "layer" not in data.coords
+    assert_same(type(result).load(result.save(tmp_path / "result.nc")), result)
+    renamed = result.to_xarray(axes=("dataset", "depth"))
+    assert renamed["dataset"].values.tolist() == ["color", "shape"]
+    assert not {"task", "layer"} & {*renamed.dims, *renamed.coords}
+    assert result.take(1).leading_axes == {"layer": None}
+    assert result.reshape((6,)).leading_axes == {}
 
 
 @pytest.mark.slow

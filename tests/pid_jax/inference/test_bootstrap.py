@@ -94,6 +94,19 @@ def test_the_estimate_is_that_of_estimate_pid_and_axes_are_kept(key):
     np.testing.assert_allclose(bits.upper.synergy, found.upper.synergy / np.log(2))
 
 
+def test_replicates_for_arviz(key):
+    source_1, source_2, target = draw(2)
+    found = bootstrap_pid(source_1, source_2, target, spec=SPEC, key=key, resamples=100, level=0.9).in_bits()
+    tree = found.to_arviz(axes="layer")
+    group = tree["bootstrap"]
+    assert group["synergy"].dims == ("chain", "draw", "layer")
+    assert group["synergy"].shape == (1, 100, 2)
+    np.testing.assert_array_equal(group["synergy"].values[0], found.replicates.synergy)
+    assert group.attrs["units"] == "bits"
+    with pytest.raises(ValueError, match=r"leading axes need names that draws do not use, got \['draw'\]"):
+        found.to_arviz(axes="draw")
+
+
 @pytest.mark.slow
 def test_the_memory_budget_changes_nothing(key):
     def run(kind, budget_gb):

@@ -146,6 +146,10 @@ def test_known_freedom_leading_axes_and_a_shared_target(key):
     assert (found.freedom == 5).all()
     assert found.dims == DIMS
     assert json.loads(json.dumps(found.settings))["likelihood"] == {"method": "StudentTLikelihood", "freedom": 5}
+    group = found.to_arviz(axes=("layer", "task"))["posterior"]
+    assert {*group.data_vars} == {*vars(found.draws), "freedom"}
+    assert dict(group.sizes) == {"chain": 1, "draw": 200, "layer": 2, "task": 1}
+    np.testing.assert_array_equal(group["i_12"].values[0], found.draws.i_12)
     bits = found.in_bits()
     assert bits.unit == "bits"
     assert bits.in_bits() is bits
@@ -161,6 +165,9 @@ def test_identities_hold_in_every_draw_and_problems_are_drawn_apart(key):
     data = draw((3,))
     found = posterior_pid(*data, spec=SPEC, key=key, progress=lambda done, total: told.append(done / total))
     d = found.draws
+    group = found.to_arviz()["posterior"]
+    assert group["redundancy"].dims == ("chain", "draw", "batch_0")
+    np.testing.assert_array_equal(group["redundancy"].values[0], d.redundancy)
     np.testing.assert_allclose(d.redundancy + d.unique_1, d.i_1, atol=1e-12)
     np.testing.assert_allclose(d.redundancy + d.unique_1 + d.unique_2 + d.synergy, d.i_12, atol=1e-12)
     assert (found.lower.i_1 < found.mean.i_1).all()

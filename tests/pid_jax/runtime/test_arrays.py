@@ -13,6 +13,7 @@ import pytest
 import xarray as xr
 
 from pid_jax import (
+    CategoricalSpec,
     Moments,
     NoGaussianization,
     NoReduction,
@@ -20,13 +21,19 @@ from pid_jax import (
     PIDSpec,
     RealNVP,
     bootstrap_pid,
+    compare_measures,
     compare_pid,
+    discrete_pid,
+    discrete_pid_from_pairs,
+    estimate_categorical_pid,
     estimate_pid,
     fit_flow,
     gaussian_pid,
     gaussian_union,
+    normalize_shares,
     optimal_coupling,
     permutation_test,
+    pointwise_pid,
     posterior_pid,
     stream_moments,
     stream_pid,
@@ -180,6 +187,52 @@ MAKERS = {
     "one axis": lambda x: x[:, 0],
     "torch": lambda x: pytest.importorskip("torch").tensor(x, requires_grad=True),
 }
+
+
+CATEGORICAL = CategoricalSpec()
+RESULTS = {
+    "estimate_pid": lambda *x: estimate_pid(*x, spec=PLAIN, key=K),
+    "bootstrap_pid": lambda *x: bootstrap_pid(*x, spec=PLAIN, key=K, resamples=100, level=0.9),
+    "permutation_test": lambda *x: permutation_test(*x, spec=PLAIN, key=K, resamples=20),
+    "compare_pid": lambda *x: compare_pid(x, x[::-1], spec=PLAIN, key=K, resamples=50),
+    "posterior_pid": lambda *x: posterior_pid(*x, spec=PLAIN, key=K, draws=200),
+    "pointwise_pid": lambda *x: pointwise_pid(*x, spec=PLAIN, key=K),
+    "estimate_categorical_pid": lambda *x: estimate_categorical_pid(*x[:2], x[2][..., 0] > 0, key=K),
+    "a comparison of answers": lambda *x: compare_pid(
+        (*x[:2], x[2][..., 0] > 0), (*x[1::-1], x[2][..., 0] > 0), spec=CATEGORICAL, key=K, resamples=50
+    ),
+    "a test of answers": lambda *x: permutation_test(*x[:2], x[2][..., 0] > 0, spec=CATEGORICAL, key=K, resamples=20),
+    "gaussian_pid": lambda *x: gaussian_pid(covariances(x[0]), DIMS),
+    "compare_measures": lambda *x: compare_measures(gaussian_pid(covariances(x[0]), DIMS)),
+    "normalize_shares": lambda *x: normalize_shares(gaussian_pid(covariances(x[0]), DIMS), key=K, draws=50),
+    "gaussian_union": lambda *x: gaussian_union(covariances(x[0]), DIMS),
+    "unique_spectrum": lambda *x: unique_spectrum(covariances(x[0]), DIMS),
+    "optimal_coupling": lambda *x: optimal_coupling(covariances(x[0]), DIMS),
+    "discrete_pid": lambda *x: discrete_pid(tables(x[0], 3)),
+    "discrete_pid_from_pairs": lambda *x: discrete_pid_from_pairs(tables(x[0], 2), tables(x[0], 2)),
+}
+DIMS, LABELS = (1, 1, 1), ["first", "second"]
+
+
+def covariances(like):
+    """Covariances with the leading axis of an array, and its name."""
+    return xr.DataArray(np.tile(np.eye(3) + 0.3, (len(like), 1, 1)), dims=("layer", "i", "j"), coords={"layer": LABELS})
+
+
+def tables(like, number):
+    """Uniform tables with the leading axis of an array, and its name."""
+    names = ("layer", "a", "b", "c")[: number + 1]
+    return xr.DataArray(np.full((len(like), *[2] * number), 0.5**number), dims=names, coords={"layer": LABELS})
+
+
+@pytest.mark.fast_cases(6)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("function", RESULTS.values(), ids=RESULTS)
+def test_every_result_has_the_names_of_the_leading_axes(function):
+    target = np.random.default_rng(1).normal(size=(2, N, 1))
+    arrays = [target + np.random.default_rng(seed).normal(size=(2, N, 1)) for seed in (2, 3)]
+    given = [xr.DataArray(x, dims=("layer", "sample", "unit"), coords={"layer": LABELS}) for x in (*arrays, target)]
+    assert function(*given).to_xarray()["layer"].values.tolist() == LABELS
 
 
 @pytest.fixture(scope="module")
