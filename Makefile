@@ -47,7 +47,7 @@ format: $(VENV)/.dev ## Format the code
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 bench: $(VENV)/.bench ## Run the benchmarks, and write their page
-	@for name in gaussian discrete categorical pca flow flow_speed known_information coverage ranks bootstrap permutation comparison power posterior share_null controls warped paper store streaming extraction gqa small_gqa report planted scaling; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for name in gaussian discrete categorical pca flow flow_speed known_information coverage ranks bootstrap permutation comparison power posterior share_null controls warped paper store streaming extraction gqa small_gqa report many_models planted scaling; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 	@$(BIN)/python -m benchmarks.guard --write
 	@$(BIN)/python -m benchmarks.page
 
