@@ -109,7 +109,7 @@ def test_a_condition_whose_store_cannot_be_opened_is_left_out(folder):
     assert "gone is no activation store" in lines[0]
     assert results.sizes["universe"] == 2
     (folder / "none.toml").write_text(text.replace('store = "b"', 'store = "nowhere"'))
-    with pytest.raises(ValueError, match=r"nothing to study.*nowhere is no activation store"):
+    with pytest.raises(ValueError, match=r"nothing to study.*nowhere does not exist: check the path"):
         run_full_study(read_config(folder / "none.toml"))
 
 
