@@ -91,10 +91,8 @@ def image_replacement(method: str = "mean", *, first: int = 0, blocks: int, seed
             raise ValueError(f"{name} must be 0 or more, got {value}.")
     if first >= blocks:
         raise ValueError(f"first must be a block of the model, 0 to {blocks - 1}, got {first}.")
-    return Replacement(
-        first=first, last=blocks - 1, is_all=first == 0, mask=_no_edges, title=f"image-{method}", method=method,
-        seed=seed,
-    )  # fmt: skip
+    window = {"first": first, "last": blocks - 1, "is_all": first == 0}
+    return Replacement(**window, mask=_no_edges, title=f"image-{method}", method=method, seed=seed)
 
 
 @contextmanager

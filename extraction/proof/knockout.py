@@ -148,12 +148,16 @@ def _raise_unless(
         f"weights of other heads changed by {proof.other_heads or 0:.2e}": not proof.other_heads,
         **exact,
     }
-    failed = [text for text, holds in claims.items() if not holds]
-    if failed:
+    remedy = "check the edges, and try attn_implementation='eager' or another version of transformers"
+    raise_failed(vlm, f"The knockout {knockout.name}", claims, remedy)
+
+
+def raise_failed(vlm: VisionLanguageModel, what: str, claims: Mapping[str, bool], remedy: str) -> None:
+    """Raise a `KnockoutError` that lists the claims of a self-test that do not hold, if there are any."""
+    if failed := [text for text, holds in claims.items() if not holds]:
         raise KnockoutError(
-            f"The knockout {knockout.name} failed its self-test on {type(vlm.model).__name__}: {'; '.join(failed)}. "
-            "Nothing was extracted under it; check the edges, and try attn_implementation='eager' or another version "
-            "of transformers."
+            f"{what} failed its self-test on {type(vlm.model).__name__}: {'; '.join(failed)}. Nothing was extracted "
+            f"under it; {remedy}."
         )
 
 

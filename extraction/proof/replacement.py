@@ -1,7 +1,7 @@
 """Proof, on the real model and real samples, that image states are replaced as they should be, and no others."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from extraction.passes.encode import Prepared
 from extraction.passes.prompt_pass import pass_prompts
 from extraction.passes.replacement import Replacement, replacing
 from extraction.passes.tail import pass_knockout
-from extraction.proof.knockout import KnockoutError, difference, every_state, tolerance_of
+from extraction.proof.knockout import difference, every_state, raise_failed, tolerance_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,12 +98,8 @@ def prove_replacement(
         f"the pass from the block on disagrees with the hook by {proof.tail_error:.2e}": proof.tail_error < tolerance,
         "the model does not return to its baseline after the hook is removed": torch.equal(before, after),
     }
-    if failed := [text for text, holds in claims.items() if not holds]:
-        raise KnockoutError(
-            f"The replacement {replacement.name} failed its self-test on {type(vlm.model).__name__}: "
-            f"{'; '.join(failed)}. Nothing was extracted under it; cut edges instead, or try another version of "
-            "transformers."
-        )
+    remedy = "cut edges instead, or try another version of transformers"
+    raise_failed(vlm, f"The replacement {replacement.name}", claims, remedy)
     return proof
 
 
@@ -112,13 +108,9 @@ def _run(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Logits, states, and what enters the block, by hooks on a pass of the whole model."""
     recorder = Recorder(vlm, batch.groups, every_state(vlm), batch.has_prefix)
-    with watching(vlm, recorder, {}):
-        if is_on:
-            with replacing(vlm, replacement, batch.groups), _entering(vlm, replacement.first) as entries:
-                logits = vlm.model(**batch.inputs, use_cache=False, logits_to_keep=1).logits
-        else:
-            with _entering(vlm, replacement.first) as entries:
-                logits = vlm.model(**batch.inputs, use_cache=False, logits_to_keep=1).logits
+    replaced = replacing(vlm, replacement, batch.groups) if is_on else nullcontext()
+    with watching(vlm, recorder, {}), replaced, _entering(vlm, replacement.first) as entries:
+        logits = vlm.model(**batch.inputs, use_cache=False, logits_to_keep=1).logits
     return logits[:, -1].float(), recorder.states, entries[0]
 
 

@@ -76,17 +76,18 @@ class Result:
 
     def reshape(self, leading: tuple[int, ...]) -> Self:
         """Return the same result with other leading axes, which have no names."""
-        old = len(self._leading())
-
-        def place(value: Any, at: int) -> np.ndarray:
-            return np.reshape(value, (*np.shape(value)[:at], *leading, *np.shape(value)[at + old :]))
-
-        return dataclasses.replace(self, **self._changed(place, methodcaller("reshape", leading)), leading_axes={})
+        return self.on(LeadingAxes(shape=leading))
 
     def on(self, leading: LeadingAxes) -> Self:
         """Return the same result with other leading axes and their names."""
-        inner = {name: value.on(leading) for name, value in vars(self).items() if isinstance(value, Result)}
-        return dataclasses.replace(self.reshape(leading.shape), **inner, leading_axes=leading.labels)
+        old = len(self._leading())
+
+        def place(value: Any, at: int) -> np.ndarray:
+            return np.reshape(value, (*np.shape(value)[:at], *leading.shape, *np.shape(value)[at + old :]))
+
+        return dataclasses.replace(
+            self, **self._changed(place, methodcaller("on", leading)), leading_axes=leading.labels
+        )
 
     def take(self, index: int) -> Self:
         """Return one entry of the first leading axis."""

@@ -51,9 +51,9 @@ def side_by_side(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 def row_labels(value: Any) -> Iterator[Any]:
     """Yield the labels of the rows (as pandas indexes) of frames, series and labeled arrays, also in lists of these."""
-    if _is_from(value, "pandas", "DataFrame", "Series"):
+    if is_from(value, "pandas", "DataFrame", "Series"):
         yield value.index
-    elif _is_from(value, "xarray", "DataArray") and value.ndim:
+    elif is_from(value, "xarray", "DataArray") and value.ndim:
         rows = value.dims[max(value.ndim - 2, 0)]
         if rows in value.indexes:
             yield value.indexes[rows]
@@ -84,21 +84,21 @@ def _convert(name: str, value: Any, core: str) -> Any:
         return value.data
     if isinstance(value, (list, tuple)):
         return [_convert(name, one, core) for one in value] if _holds_arrays(value) else value
-    if _is_from(value, "pandas", "DataFrame", "Series", "Index"):
+    if is_from(value, "pandas", "DataFrame", "Series", "Index"):
         return _from_pandas(name, value)
-    if _is_from(value, "polars", "DataFrame", "Series"):
+    if is_from(value, "polars", "DataFrame", "Series"):
         return _from_polars(name, value)
     with _reading(name, value):
-        if _is_from(value, "torch", "Tensor"):
+        if is_from(value, "torch", "Tensor"):
             return _from_torch(value)
-        if _is_from(value, "xarray", "DataArray", "Variable"):
+        if is_from(value, "xarray", "DataArray", "Variable"):
             return value.to_numpy()
         if isinstance(value, jax.Array) and not jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key):
             return jax.device_get(value)
     return value
 
 
-def _is_from(value: object, library: str, *classes: str) -> bool:
+def is_from(value: object, library: str, *classes: str) -> bool:
     """Whether an object is of a class of a library: one that was never imported has made none."""
     module = sys.modules.get(library)
     return any(isinstance(value, getattr(module, name, ())) for name in classes)

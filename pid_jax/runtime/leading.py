@@ -1,11 +1,12 @@
 """Leading axes of problems, with the names and labels that arrays of xarray give them."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from pid_jax.runtime.arrays import is_from
 
 AxisLabels = Mapping[str, np.ndarray | None]
 """Names of axes in their order, each with its labels, or None where it has none."""
@@ -26,8 +27,7 @@ class LeadingAxes:
 
 def read_axis_labels(value: Any, count: int) -> AxisLabels:
     """Return names and labels of the first axes of an array of xarray, if any; those of other libraries name none."""
-    array = getattr(sys.modules.get("xarray"), "DataArray", ())
-    if not isinstance(value, array):
+    if not is_from(value, "xarray", "DataArray"):
         return {}
     return {str(d): value.coords[d].to_numpy() if d in value.indexes else None for d in value.dims[: max(count, 0)]}
 

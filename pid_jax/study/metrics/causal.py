@@ -78,10 +78,10 @@ def causal_metrics(results: xr.Dataset, models: Sequence[ModelDraws]) -> xr.Data
     each, overall, p_values = [], [], []
     for model, last_cut, samples in zip(models, results["cut_last"].values, results["n_samples"].values, strict=True):
         draws = drawn_effects(model, last_cut)
-        errors = _errors(draws, samples)
-        each.append(_ends(draws[0], errors))
+        errors = effect_errors(draws, samples)
+        each.append(effect_ends(draws[0], errors))
         mean, of_mean = mean_effects(draws, errors)
-        overall.append(_ends(mean, of_mean))
+        overall.append(effect_ends(mean, of_mean))
         p_values.append(_p_values(draws, errors))
     dims = ("model", "task", "condition", "effect_name")
     data = with_ends("effect", dims, np.stack(each, axis=1))
@@ -138,22 +138,36 @@ def mean_effects(draws: np.ndarray, errors: np.ndarray) -> tuple[np.ndarray, np.
     return mean, shared_bias(count) * np.sqrt(np.where(is_there, errors**2, 0).sum(axis=0)) / some
 
 
-def _errors(draws: np.ndarray, samples: np.ndarray) -> np.ndarray:
-    """Standard errors (task, condition, effect); what never varies cannot be told from what the corrections leave."""
+def effect_errors(draws: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """Compute standard errors of effects (task, condition or design, effect) from draws of them.
+
+    What never varies cannot be told from what the corrections leave.
+    """
     error = spread(draws)
     error[..., :-1] = error_or_size(error[..., :-1], draws[0, ..., :-1], SINGLE_ROUNDING)
-    error[..., -1] = np.hypot(error[..., -1], np.sqrt(PSEUDO_ANSWERS) / samples[:, None])
+    error[..., -1] = np.hypot(error[..., -1], error_of_answers(samples)[:, None])
     return error
 
 
-def _ends(value: np.ndarray, error: np.ndarray) -> np.ndarray:
+def error_of_answers(samples: np.ndarray) -> np.ndarray:
+    """Return the standard error that a change of the accuracy of some samples has in any case."""
+    return np.sqrt(PSEUDO_ANSWERS) / samples
+
+
+def effect_ends(value: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Return effects with both ends of their intervals, (3, ...)."""
     far = reach_of(error, LEVEL)
     return np.stack([value, value - far, value + far])
 
 
+def effect_distances(draws: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Return effects in units of their standard errors; NaN where there are none."""
+    return np.where(np.isfinite(errors), in_errors(draws[0], errors), np.nan)
+
+
 def _p_values(draws: np.ndarray, errors: np.ndarray) -> np.ndarray:
     """P-values and those adjusted for all conditions, (2, task, condition, effect)."""
-    distance = np.where(np.isfinite(errors), in_errors(draws[0], errors), np.nan)
+    distance = effect_distances(draws, errors)
     single = p_value_of(distance)
     if len(draws) == 1:
         return np.stack([single, np.full_like(single, np.nan)])

@@ -8,7 +8,7 @@ import xarray as xr
 from scipy.special import stdtr, stdtrit
 
 from pid_jax.inference.intervals import SINGLE_ROUNDING, error_or_size
-from pid_jax.study.metrics.causal import PSEUDO_ANSWERS, UNITS, drawn_effects, effect_labels
+from pid_jax.study.metrics.causal import UNITS, drawn_effects, effect_labels, error_of_answers
 from pid_jax.study.metrics.draws import ModelDraws
 from pid_jax.study.metrics.intervals import shared_bias, spread, with_ends
 from pid_jax.study.metrics.sources import Sources
@@ -128,7 +128,7 @@ def _over_tasks(cut: np.ndarray, controls: np.ndarray, floor: np.ndarray) -> Aga
 def _floor(samples: np.ndarray, effects: int) -> np.ndarray:
     """Standard error that answers have in any case, as of `effect`: (task, effect)."""
     floor = np.zeros((len(samples), effects))
-    floor[:, -1] = np.sqrt(PSEUDO_ANSWERS) / samples
+    floor[:, -1] = error_of_answers(samples)
     return floor
 
 

@@ -6,13 +6,20 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from pid_jax.inference.intervals import SINGLE_ROUNDING, error_or_size, in_errors, p_value_of, reach_of
+from pid_jax.inference.intervals import p_value_of
 from pid_jax.study.conditions import BASELINE
-from pid_jax.study.metrics.causal import PSEUDO_ANSWERS, UNITS, drawn_effects, effect_labels, mean_effects
+from pid_jax.study.metrics.causal import (
+    UNITS,
+    drawn_effects,
+    effect_distances,
+    effect_ends,
+    effect_errors,
+    effect_labels,
+    mean_effects,
+)
 from pid_jax.study.metrics.draws import ModelDraws
-from pid_jax.study.metrics.intervals import spread, with_ends
+from pid_jax.study.metrics.intervals import with_ends
 from pid_jax.study.metrics.sources import Sources
-from pid_jax.study.results import LEVEL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +59,9 @@ def find_designs(results: xr.Dataset) -> list[Design]:
             rest = edges - one
             second = cuts.get((rest, window))
             if own_window == window and one < edges and second is not None and first < second:
-                name = f"{results['edges'].values[first]} x {results['edges'].values[second]}"
-                designs.append(Design(name=f"{name}@{results['window'].values[both]}", first=first, second=second,
-                                      both=both))  # fmt: skip
+                routes = " x ".join(str(results["edges"].values[place]) for place in (first, second))
+                name = f"{routes}@{results['window'].values[both]}"
+                designs.append(Design(name=name, first=first, second=second, both=both))
     return sorted(designs, key=lambda design: (design.first, design.second, design.both))
 
 
@@ -81,12 +88,10 @@ def interactions(results: xr.Dataset, models: Sequence[ModelDraws]) -> xr.Datase
     each, overall, p_values = [], [], []
     for model, last, samples in zip(models, results["cut_last"].values, results["n_samples"].values, strict=True):
         draws = interaction_of(drawn_effects(model, last), designs)
-        error = spread(draws)
-        error[..., :-1] = error_or_size(error[..., :-1], draws[0, ..., :-1], SINGLE_ROUNDING)
-        error[..., -1] = np.hypot(error[..., -1], np.sqrt(PSEUDO_ANSWERS) / samples[:, None])
-        each.append(_ends(draws[0], error))
-        overall.append(_ends(*mean_effects(draws, error)))
-        p_values.append(p_value_of(np.where(np.isfinite(error), in_errors(draws[0], error), np.nan)))
+        errors = effect_errors(draws, samples)
+        each.append(effect_ends(draws[0], errors))
+        overall.append(effect_ends(*mean_effects(draws, errors)))
+        p_values.append(p_value_of(effect_distances(draws, errors)))
     dims = ("model", "task", "design", "effect_name")
     data = with_ends("interaction", dims, np.stack(each, axis=1))
     data |= with_ends("overall_interaction", (dims[0], *dims[2:]), np.stack(overall, axis=1))
@@ -112,8 +117,3 @@ def interaction_of(effects: np.ndarray, designs: Sequence[Design]) -> np.ndarray
     """
     first, second, both = ([getattr(one, part) for one in designs] for part in ("first", "second", "both"))
     return effects[:, :, both] - effects[:, :, first] - effects[:, :, second]
-
-
-def _ends(value: np.ndarray, error: np.ndarray) -> np.ndarray:
-    far = reach_of(error, LEVEL)
-    return np.stack([value, value - far, value + far])

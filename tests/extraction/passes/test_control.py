@@ -18,6 +18,7 @@ from extraction.proof.knockout import KnockoutError, prove_knockout
 from extraction.run.jobs import extract_baseline, extract_knockouts
 from pid_jax.store import StoreError
 from tests.extraction.random_models import LAYERS, random_llava
+from tests.extraction.random_runs import random_run
 
 CUT = Knockout(edges=(("image", "question"),), first=1, last=2)
 EVERYTHING = Knockout(
@@ -154,17 +155,8 @@ def test_questions_that_share_an_image_get_their_own_edges(vlm, encoder, twins):
 
 
 def test_stores_of_controls(samples, tmp_path):
-    from extraction.datasets.load import DataSettings
-    from extraction.model.prompts import resolve_template
-    from extraction.run.settings import ModelSettings, RunSettings
-
     vlm = random_llava()
-    settings = RunSettings(
-        model=ModelSettings(name="random"),
-        data=DataSettings(reader="jsonl", path="unused.jsonl"),
-        template=resolve_template("vicuna_v1", vlm.processor, vlm.family),
-        max_new_tokens=1,
-    )
+    settings = random_run(vlm, max_new_tokens=1)
     baseline = extract_baseline(vlm, samples, settings, tmp_path / "baseline")
     stores = extract_knockouts(vlm, samples, baseline, with_controls([CUT], 2, 3), tmp_path)
     assert list(stores) == ["image-question@1-2", *(f"random-{i}-of-image-question@1-2" for i in (1, 2))]

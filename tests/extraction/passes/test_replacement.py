@@ -15,6 +15,7 @@ from extraction.proof.replacement import prove_replacement
 from extraction.run.jobs import extract_baseline, extract_knockouts
 from tests.extraction.conftest import MODELS, encoder_of
 from tests.extraction.random_models import LAYERS, random_llava
+from tests.extraction.random_runs import random_run
 
 PLAN = StatesPlan(roles=("image", "question", "last"), layers=tuple(range(LAYERS + 1)))
 FORWARD = ForwardPlan(states=PLAN, max_new_tokens=2)
@@ -142,17 +143,8 @@ def test_bad_arguments(arguments, error, match):
 
 
 def test_a_store(samples, tmp_path):
-    from extraction.datasets.load import DataSettings
-    from extraction.model.prompts import resolve_template
-    from extraction.run.settings import ModelSettings, RunSettings
-
     vlm = random_llava()
-    settings = RunSettings(
-        model=ModelSettings(name="random"),
-        data=DataSettings(reader="jsonl", path="unused.jsonl"),
-        template=resolve_template("vicuna_v1", vlm.processor, vlm.family),
-        max_new_tokens=1,
-    )
+    settings = random_run(vlm, max_new_tokens=1)
     baseline = extract_baseline(vlm, samples, settings, tmp_path / "baseline")
     replaced = [image_replacement(method, blocks=LAYERS) for method in ("mean", "noise")]
     stores = extract_knockouts(vlm, samples, baseline, replaced, tmp_path)

@@ -2,10 +2,9 @@
 
 import pytest
 
-from extraction.datasets.load import DataSettings
-from extraction.model.prompts import resolve_template
-from extraction.run.settings import ModelSettings, RunSettings
+from extraction.run.settings import RunSettings
 from tests.extraction.random_models import random_llava
+from tests.extraction.random_runs import random_run
 
 
 @pytest.fixture(scope="module")
@@ -15,11 +14,4 @@ def llava():
 
 @pytest.fixture
 def settings(llava) -> RunSettings:
-    return RunSettings(
-        model=ModelSettings(name="random"),
-        data=DataSettings(reader="jsonl", path="unused.jsonl"),
-        template=resolve_template("vicuna_v1", llava.processor, llava.family),
-        batch_size=2,
-        shard_size=4,
-        max_new_tokens=2,
-    )
+    return random_run(llava, batch_size=2, shard_size=4, max_new_tokens=2)
