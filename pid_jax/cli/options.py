@@ -7,7 +7,7 @@ import typer
 LARGEST_SEED = 2**32 - 1
 
 
-def _known(name: str) -> str:
+def known_gaussianizer(name: str) -> str:
     """Refuse what is no name of a Gaussianizer; a parser, since the names come with functions that load JAX."""
     from pid_jax.estimate.gaussianize import GAUSSIANIZERS
 
@@ -31,7 +31,7 @@ Way = Annotated[
     str,
     typer.Option(
         "--gaussianize",
-        parser=_known,
+        parser=known_gaussianizer,
         metavar="NAME",
         help="Gaussianizer: flow, copula, nothing, auto, or an added one.",
     ),

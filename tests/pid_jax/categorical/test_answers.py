@@ -246,7 +246,9 @@ def test_labels_of_problems_are_no_labels_of_rows():
     one, two = sources()
     labeled = xr.DataArray(one, dims=("sample", "feature"), coords={"sample": np.arange(60) + 100})
     answers = xr.DataArray(np.stack([YES_NO] * 2), dims=("task", "sample"), coords={"task": ["what", "which"]})
-    assert read_classified(labeled, two, answers, CategoricalSpec()).leading == (2,)
+    leading = read_classified(labeled, two, answers, CategoricalSpec()).leading
+    assert leading.shape == (2,)
+    assert leading.labels["task"].tolist() == ["what", "which"]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import typer
 
-from pid_jax.cli.main import _known
+from pid_jax.cli.options import known_gaussianizer
 from pid_jax.estimate.by_ranks import normal_scores
 from pid_jax.estimate.gaussianize import GAUSSIANIZERS, label_of, record_of, register
 from pid_jax.estimate.gaussianizer import FitOptions, GaussianizerRecord, Latents
@@ -169,7 +169,7 @@ def test_records_that_cannot_be_are_refused(make, error, words):
 
 def test_commands_and_labels_of_what_has_no_record():
     with pytest.raises(typer.BadParameter, match=r"'bent' .*'copula'"):
-        _known("bent")
+        known_gaussianizer("bent")
     assert label_of("Bent") == "Bent"
     assert record_of(Copula()).method == "Copula"
 
@@ -198,4 +198,4 @@ def test_a_study_names_it_in_its_file_figures_and_page(tmp_path):
     page = write_report(results, tmp_path / "page.html").read_text(encoding="utf-8")
     assert page.count("inverse sine") >= 2
     assert "here: inverse sine, no map." in page
-    assert _known("bent") == "bent"
+    assert known_gaussianizer("bent") == "bent"
