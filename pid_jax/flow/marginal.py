@@ -30,20 +30,21 @@ def gaussianize_copula(
         Normal scores; a constant column becomes zero.
     """
     count, width = samples.shape
-    out = np.empty((count, width)) if out is None else out
-    noise = np.asarray(noise)
     each = np.broadcast_to(noise, (count, width)).T
     columns = np.ascontiguousarray(samples.T)
     order = np.argsort(columns, axis=1)
     ordered = np.take_along_axis(columns, order, axis=1)
-    scores = ndtri(np.arange(2 * count + 1) / (2 * count))  # of twice a mean rank, less one
+    quantiles = ndtri(np.arange(2 * count + 1) / (2 * count))  # of twice a mean rank, less one
+    scores = np.empty((width, count))
+    np.put_along_axis(scores, order, quantiles[None, 1::2], axis=1)
     with np.errstate(over="ignore"):
-        is_apart = np.diff(ordered, axis=1) > each.max(axis=1, keepdims=True)
-    for place, (values, at) in enumerate(zip(ordered, order, strict=True)):
-        if is_apart[place].all():
-            out[at, place] = scores[1::2]
-        else:
-            off = each[place][at]
-            below = np.searchsorted(values, values - off, side="left")
-            out[at, place] = scores[below + np.searchsorted(values, values + off, side="right")]
+        is_apart = (np.diff(ordered, axis=1) > each.max(axis=1, keepdims=True)).all(axis=1)
+    for place in np.flatnonzero(~is_apart):
+        values, off = ordered[place], each[place][order[place]]
+        below = np.searchsorted(values, values - off, side="left")
+        up_to = np.searchsorted(values, values + off, side="right")
+        scores[place, order[place]] = quantiles[below + up_to]
+    if out is None:
+        return np.ascontiguousarray(scores.T)
+    out[...] = scores.T
     return out
