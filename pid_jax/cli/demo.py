@@ -48,18 +48,11 @@ def extract_demo(folder: Path, per_task: int) -> DemoStores:
     baseline = stores / "baseline"
     data = ("--easy-vqa", "--one-per-image", "--per-task", str(per_task))
     _pid_extract("run", "--model", "tiny", *data, "--out", str(baseline))
-    _pid_extract(
-        "knockout",
-        "--baseline",
-        str(baseline),
-        "--edges",
-        EDGES,
-        "--windows",
-        ",".join(WINDOWS),
-        "--out",
-        str(stores),
+    given = ("--baseline", str(baseline), "--out", str(stores))
+    _pid_extract_both(
+        ("knockout", *given, "--edges", EDGES, "--windows", ",".join(WINDOWS)),
+        ("decision", *given),
     )
-    _pid_extract("decision", "--baseline", str(baseline), "--out", str(stores))
     knockouts = [stores / f"{EDGES}@{window}" for window in WINDOWS]
     return DemoStores(baseline=baseline, knockouts=knockouts, decision=[stores / name for name in DECISIONS])
 
@@ -79,24 +72,53 @@ def extract_small_study(folder: Path, per_task: int) -> Path:
     """
     data = folder / "gqa"
     _pid_extract("make-gqa", "--out", str(data))  # writes what is missing
-    for model in SMALL_MODELS:
-        stores = folder / "stores" / model
-        options = ("--per-task", str(per_task), "--max-new-tokens", "2")
-        _pid_extract("run", "--model", model, "--gqa", str(data), *options, "--out", str(stores / "baseline"))
-        given = ("--baseline", str(stores / "baseline"), "--windows", SMALL_WINDOWS, "--out", str(stores))
-        for edges in SMALL_EDGES:
-            _pid_extract("knockout", *given, "--edges", edges)
-        _pid_extract("decision", "--baseline", str(stores / "baseline"), "--out", str(stores))
+    options = ("--gqa", str(data), "--per-task", str(per_task), "--max-new-tokens", "2")
+    each = {model: ("--out", str(folder / "stores" / model / "baseline")) for model in SMALL_MODELS}
+    _pid_extract_both(*(("run", "--model", model, *options, *out) for model, out in each.items()))
+    for edges in SMALL_EDGES:
+        _pid_extract_both(*(_knockout(folder / "stores" / model, edges) for model in SMALL_MODELS))
+    _pid_extract_both(*(_decision(folder / "stores" / model) for model in SMALL_MODELS))
     config = folder / SMALL_STUDY
     if not config.exists():
         write_text(config, files("pid_jax").joinpath(SMALL_STUDY).read_text(encoding="utf-8"))
     return config
 
 
+def _knockout(stores: Path, edges: str) -> tuple[str, ...]:
+    return "knockout", *_from_baseline(stores), "--edges", edges, "--windows", SMALL_WINDOWS
+
+
+def _decision(stores: Path) -> tuple[str, ...]:
+    return "decision", *_from_baseline(stores)
+
+
+def _from_baseline(stores: Path) -> tuple[str, ...]:
+    return "--baseline", str(stores / "baseline"), "--out", str(stores)
+
+
 def _pid_extract(*arguments: str) -> None:
-    command = [sys.executable, "-m", "extraction.cli", *arguments]
-    finished = subprocess.run(command, check=False)
-    if finished.returncode:
-        raise RuntimeError(
-            f"`pid-extract {' '.join(arguments)}` failed with exit code {finished.returncode}; its message is above."
-        )
+    _check(subprocess.run(_command(arguments), check=False).returncode, arguments)
+
+
+def _pid_extract_both(first: tuple[str, ...], second: tuple[str, ...]) -> None:
+    """Run two commands at a time: the first tells how far it is; what the second has printed follows it."""
+    with subprocess.Popen(
+        _command(second), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
+    ) as other:
+        try:
+            _pid_extract(*first)
+            printed, _ = other.communicate()
+        except BaseException:
+            other.terminate()  # it keeps what is complete, as the first does
+            raise
+    print(printed, end="", flush=True)
+    _check(other.returncode, second)
+
+
+def _command(arguments: tuple[str, ...]) -> list[str]:
+    return [sys.executable, "-m", "extraction.cli", *arguments]
+
+
+def _check(code: int, arguments: tuple[str, ...]) -> None:
+    if code:
+        raise RuntimeError(f"`pid-extract {' '.join(arguments)}` failed with exit code {code}; its message is above.")

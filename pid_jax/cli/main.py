@@ -1,7 +1,10 @@
 """`pid-jax`: from activation stores and arrays to atoms, figures and a page."""
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,11 +30,12 @@ from pid_jax.runtime.console import err, fraction_bar, make_app, out, parse_name
 from pid_jax.runtime.files import check_file, check_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     import xarray as xr
 
     from pid_jax.study.config import StudyConfig
+    from pid_jax.study.full import WholeStudy
     from pid_jax.study.run import TargetStudy
 
 # Options that a study file has entries for.
@@ -41,6 +45,8 @@ _IN_FILE = (
     *("layout", "table", "axes", "mask", "column"),
 )
 RESULTS, PAGE, FIGURES, CELLS = "results.nc", "report.html", "figures", "cells"
+# A page of a study that goes on is written again after so many times as long as it took.
+PAUSES = 10
 
 app = make_app("Partial information decomposition of what a model's modalities tell about its prediction.")
 app.command("import")(import_arrays)
@@ -237,14 +243,21 @@ def _study(
     if is_first and launch.count > 1:
         more = f"{launch.count - 1} more processes of {launch.launcher}"
         err.print(f"Waiting for {more}, {WAITING_SECONDS // 60} minutes at most.")
-    tell = out.print if is_first else lambda line: None
+    tell, drawn = out.print if is_first else lambda line: None, Drawn()
     with join_processes(launch) as processes:
         with (
-            resumable(lambda: f"Cells in {out_dir / CELLS} are kept: the same command resumes.", is_shown=is_first),
+            resumable(lambda: _describe_stop(out_dir, drawn), is_shown=is_first),
             fraction_bar("Decomposing", is_shown=is_first) as progress,
             use_devices(budget_gb=budget_gb),
         ):
-            found = run_full_study(config, cells=out_dir / CELLS, progress=progress, tell=tell, processes=processes)
+            found = run_full_study(
+                config,
+                cells=out_dir / CELLS,
+                progress=progress,
+                tell=tell,
+                found_some=partial(_draw_some, out_dir, drawn, tell),
+                processes=processes,
+            )
         if is_first:
             save_studies(found.targets, out_dir, decision=found.decision, paper=found.paper)
             for line in (*found.problems, *describe_others(out_dir)):
@@ -258,6 +271,49 @@ def _study(
             raise ValueError(f"{len(found.problems)} parts of the study had to be left out; see above.")
 
 
+@dataclass
+class Drawn:
+    """Pages that were written before a study was complete.
+
+    Attributes:
+        next_at: Earliest time of the next one, by `time.monotonic`.
+        is_there: Whether there is one.
+    """
+
+    next_at: float = 0.0
+    is_there: bool = False
+
+
+def _draw_some(out_dir: Path, drawn: Drawn, tell: "Callable[[str], None]", found: "WholeStudy") -> None:
+    """Write results and page of what has been found up to now, unless that would take much of the time."""
+    from pid_jax.study.files import save_studies
+
+    begin = time.monotonic()
+    if begin < drawn.next_at:
+        return
+    save_studies(found.targets, out_dir)
+    page = _write_page(found.targets, None, out_dir, None)
+    if not drawn.is_there:
+        tell(f"Page: {page.resolve()} has the first results, and says what is missing; it is written again with more.")
+    drawn.is_there = True
+    drawn.next_at = time.monotonic() + PAUSES * (time.monotonic() - begin)
+
+
+def _describe_stop(out_dir: Path, drawn: Drawn) -> str:
+    there = f" The page {out_dir / PAGE} has what was found, and says what is missing." if drawn.is_there else ""
+    return f"Cells in {out_dir / CELLS} are kept: the same command resumes.{there}"
+
+
+def _write_page(
+    studies: "Mapping[str, TargetStudy]", decision: "xr.Dataset | None", out_dir: Path, paper: "xr.Dataset | None"
+) -> Path:
+    from pid_jax.report.page import write_report
+
+    results = {name: one.results for name, one in studies.items()}
+    questions = next((one.questions for one in studies.values() if one.questions is not None), None)
+    return write_report(results, out_dir / PAGE, questions=questions, decision=decision, paper=paper)
+
+
 def _draw(
     studies: "Mapping[str, TargetStudy]",
     decision: "xr.Dataset | None",
@@ -269,16 +325,12 @@ def _draw(
 ) -> None:
     """Write the page, which has all that the study says, and then the figures; `folder` has the results."""
     with working("Writing the page"):
-        from pid_jax.report.page import write_report
-
-        results = {name: one.results for name, one in studies.items()}
-        questions = next((one.questions for one in studies.values() if one.questions is not None), None)
-        page = write_report(results, out_dir / PAGE, questions=questions, decision=decision, paper=paper)
+        page = _write_page(studies, decision, out_dir, paper)
     out.print(f"Page: {page.resolve()}")
     with working("Planning the figures"):
         from pid_jax.plot.files import MAIN, choose_figures, save_missing, study_figures
 
-        every = study_figures(results, decision)
+        every = study_figures({name: one.results for name, one in studies.items()}, decision)
         chosen = choose_figures(every, figures)
     again = f"`pid-jax report {folder} --out {out_dir} --figures"
     if chosen:

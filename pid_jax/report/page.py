@@ -155,6 +155,7 @@ def _context(
     return {
         "known": {str(name) for one in studies for name in one.variables},
         "attributes": {key: str(value) for key, value in results.attrs.items()},
+        "missing": read_json(results, "missing", list),
         "targets": targets,
         "states": [one for one in targets if not one["is_answer"]],
         "answers": [one for one in targets if one["is_answer"]],

@@ -72,9 +72,9 @@ def _stack(cells: Mapping[Place, xr.Dataset], names: Mapping[str, list[str]]) ->
     """Put every cell in its place; what is not there is NaN, -1 for statuses, and empty for texts."""
     layers = np.unique(np.concatenate([cell["layer"].values for cell in cells.values()])).astype(int)
     cells = {place: cell.drop_dims(_OF_SAMPLES, errors="ignore") for place, cell in cells.items()}
-    one = next(iter(cells.values()))
-    sizes = {**one.sizes, "layer": len(layers)}
-    coordinates: dict[str, Any] = {name: one[name].values.astype(str) for name in _NAMED if name in one.coords}
+    sizes = {dim: size for cell in cells.values() for dim, size in cell.sizes.items()} | {"layer": len(layers)}
+    named = {name: cell[name].values for cell in cells.values() for name in _NAMED if name in cell.coords}
+    coordinates: dict[str, Any] = {name: named[name].astype(str) for name in _NAMED if name in named}
     coordinates |= {"layer": layers}
     every = {dim for cell in cells.values() for dim in cell.dims}
     for dim in (dim for dim in ("direction", "source_direction") if dim in every):

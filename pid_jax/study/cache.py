@@ -1,5 +1,6 @@
 """Cells of a study as bytes: on disk one file each, named by the hash of all it depends on; and between processes."""
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -31,7 +32,7 @@ _PACKAGES = ("pid_jax", "jax", "jaxlib", "numpy", "scipy", "xarray", "distrax", 
 _COMPUTING = ("pid_jax.study.make",)
 _DECIDING = ("pid_jax.study.decide",)
 # Settings that decide which samples there are, and those are hashed; and settings of one kind of target alone.
-_CHOOSING, _ONLY_ANSWERS, _ONLY_STATES = ("tasks", "keep"), ("categorical",), ("compared", "compared_measures")
+_CHOOSING, _ONLY_ANSWERS, _ONLY_STATES = ("tasks", "keep", "compared"), ("categorical",), ("compared_measures",)
 _CHECKSUM = hashlib.sha256
 _ENGINE = "scipy"
 
@@ -191,8 +192,13 @@ def cell_digest(
     for name in (*_CHOOSING, *unused):
         del settings[name]
     stores = [digests[str(store.path)] for store in (model.baseline, model.stores[place])]
-    code = [_numerics_digest(_COMPUTING), _describe_records(spec)]
+    code = [_numerics_digest(_COMPUTING), _describe_records(dataclasses.replace(spec, compared=()))]
     return hash_json([code, stores, digests.get(READOUT), rows.ids.tolist(), settings, *others])
+
+
+def comparison_digest(cell: str, spec: StudySpec) -> str:
+    """Hash what a comparison of Gaussianizers depends on: the cell that it belongs to, and the Gaussianizers."""
+    return hash_json([cell, spec_to_dict(spec)["compared"], _describe_records(spec)])
 
 
 def open_cache(folder: Path | None, spec: StudySpec, tell: Callable[[str], None]) -> CellCache:

@@ -23,7 +23,7 @@ from pid_jax.pid.registry import measure_of
 from pid_jax.reduce.discrete import find_discrete
 from pid_jax.reduce.pca import Reduced
 from pid_jax.runtime.checks import check_enough_samples
-from pid_jax.runtime.progress import Progress, no_progress, part_of
+from pid_jax.runtime.progress import Progress, part_of
 from pid_jax.settings.estimate import NoCorrection, is_shrunk
 from pid_jax.settings.inference import ConditionalIndependence
 from pid_jax.study.by_measure import atoms_by_measure, with_notes
@@ -87,7 +87,7 @@ def solve_cell(cell: CellData, spec: StudySpec, key: jax.Array, progress: Progre
     by_measure, notes = atoms_by_measure(estimates[0], spec.claim_measures, cell.claimed_layers)
     estimates[0] = with_notes(estimates[0], notes)
     data = _estimated(estimates) | describe_variables(cell.variables, reduced)
-    data |= _compared(reduced, estimates[0], spec, for_estimate) | _spectrum(estimates[0])
+    data |= _spectrum(estimates[0])
     data |= accuracy_of(cell.answered, cell.weights)
     if spec.claim_measures and len(cell.claimed_layers):
         data |= by_measure
@@ -98,6 +98,36 @@ def solve_cell(cell: CellData, spec: StudySpec, key: jax.Array, progress: Progre
         if cell.is_baseline:
             data |= _added(reduced, spec, for_tests, part_of(progress, 1, 2))
     return finite_or_nan(xr.Dataset(data, coords=_names(spec, estimates[0].dims[2])))
+
+
+def compare_gaussianizers(
+    cell: CellData, solved: xr.Dataset, spec: StudySpec, key: jax.Array, progress: Progress
+) -> xr.Dataset:
+    """Estimate the atoms by the first measure with every Gaussianizer.
+
+    Args:
+        cell: The samples.
+        solved: What `solve_cell` found in them.
+        spec: The settings.
+        key: The key of `solve_cell`.
+        progress: Called with steps done and all there are.
+
+    Returns:
+        The variables of docs/study_dataset.md that begin with `compared_`.
+
+    Raises:
+        ValueError: If a flow cannot be fitted.
+    """
+    reduced, for_estimate = check_cell(cell, spec), jax.random.split(key, 3)[0]
+    atoms = [PIDAtoms(**{name: solved[name].isel(measure=0).values for name in ATOMS})]
+    for number, way in enumerate(spec.ways[1:]):
+        settings, part = dataclasses.replace(spec.pid, gaussianize=way), part_of(progress, number, len(spec.ways) - 1)
+        found = estimate_reduced(reduced, settings, spec.measures[:1], for_estimate, part, is_checked=False)[0]
+        atoms.append(_without_impossible(found, reduced).atoms)
+    dims = ("gaussianizer", "layer")
+    data = {f"compared_{name}": (dims, np.stack([getattr(one, name) for one in atoms]), NATS) for name in ATOMS}
+    names = [type(way).__name__ for way in spec.ways]
+    return finite_or_nan(xr.Dataset(data, coords={"gaussianizer": names}))
 
 
 def check_cell(cell: CellData, spec: StudySpec) -> list[Reduced]:
@@ -166,16 +196,6 @@ def describe_variables(variables: Sequence[Scores], reduced: Sequence[Reduced]) 
     return data
 
 
-def _compared(reduced: Sequence[Reduced], chosen: PIDEstimate, spec: StudySpec, key: jax.Array) -> dict[str, Any]:
-    """Collect the atoms of the first measure with every Gaussianizer."""
-    ways = [dataclasses.replace(spec.pid, gaussianize=way) for way in spec.ways[1:]]
-    measures = spec.measures[:1]
-    others = [estimate_reduced(reduced, way, measures, key, no_progress, is_checked=False)[0] for way in ways]
-    others = [_without_impossible(estimate, reduced) for estimate in others]
-    dims = ("gaussianizer", "layer")
-    return {f"compared_{n}": (dims, np.stack([getattr(e.atoms, n) for e in (chosen, *others)]), NATS) for n in ATOMS}
-
-
 def _spectrum(estimate: PIDEstimate) -> dict[str, Any]:
     """Resolve unique information into directions of the target, the largest first, scaled to add up to the estimate."""
     spectrum = unique_spectrum(estimate.cov, estimate.dims)
@@ -234,7 +254,6 @@ def _added(reduced: Sequence[Reduced], spec: StudySpec, key: jax.Array, progress
 def _names(spec: StudySpec, directions: int) -> dict[str, Any]:
     return {
         "measure": [measure_of(measure).name for measure in spec.measures],
-        "gaussianizer": [type(way).__name__ for way in spec.ways],
         "compared_measure": [measure_of(measure).name for measure in spec.claim_measures],
         "direction": np.arange(directions),
     }

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,12 +34,15 @@ class WholeStudy:
             nothing could be estimated.
         decision: The models' own decisions; None if no model has stores of them, or none could be decomposed.
         problems: A line on everything that had to be left out.
+        missing: A line on everything that is not there yet, while a study is running; results have it in their
+            attribute `missing`, a JSON list.
     """
 
     targets: dict[str, TargetStudy]
     decision: xr.Dataset | None
     paper: xr.Dataset | None
     problems: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
 
 def run_full_study(
@@ -48,6 +51,7 @@ def run_full_study(
     cells: Path | None = None,
     progress: Progress = no_progress,
     tell: Callable[[str], None] = lambda line: None,
+    found_some: Callable[[WholeStudy], None] | None = None,
     processes: Processes = ALONE,
 ) -> WholeStudy:
     """Run a study as a file describes it.
@@ -57,6 +61,7 @@ def run_full_study(
         cells: Folder for cells; with it a study that was killed resumes.
         progress: Called with steps done and all there are.
         tell: Called with a line on what is there already.
+        found_some: Called with what has been found up to now, whenever there is more of it, but for the last time.
         processes: Those that share the work, as for `run_study`; all return the same.
 
     Raises:
@@ -70,7 +75,35 @@ def run_full_study(
     parts = 1 + has_decisions + (multiverse is not None) + (config.paper is not None)
     shared: dict[str, Any] = {"seed": config.seed, "cells": cells, "processes": processes}
     part = part_of(progress, 0, parts)
-    found = run_targets(models, config.targets, spec=config.spec, problems=problems, progress=part, tell=tell, **shared)
+    later = _still_missing(config, has_decisions, multiverse is not None)
+
+    def tell_some(studies: Mapping[str, TargetStudy], missing: Sequence[str]) -> None:
+        assert found_some is not None
+        every = (*missing, *later)
+        mark = {"missing": json.dumps(every)}
+        found_some(
+            WholeStudy(
+                targets={
+                    name: dataclasses.replace(one, results=add_metrics(one.results).assign_attrs(mark))
+                    for name, one in studies.items()
+                },
+                decision=None,
+                paper=None,
+                problems=tuple(problems),
+                missing=every,
+            )
+        )
+
+    found = run_targets(
+        models,
+        config.targets,
+        spec=config.spec,
+        problems=problems,
+        progress=part,
+        tell=tell,
+        found_some=None if found_some is None else tell_some,
+        **shared,
+    )
     studies = {name: one for name, one in found.items() if isinstance(one, TargetStudy)}
     if not studies:
         raise ValueError(" ".join(dict.fromkeys(str(one) for one in found.values())))
@@ -92,6 +125,15 @@ def run_full_study(
         part = part_of(progress, parts - 1, parts)
         _add_universes(studies, models, config, multiverse, progress=part, tell=lines.append, **shared)
     return WholeStudy(targets=studies, decision=decision, paper=paper, problems=tuple(lines))
+
+
+def _still_missing(config: StudyConfig, has_decisions: bool, has_universes: bool) -> list[str]:
+    """Say what comes after the targets."""
+    return [
+        *(["what the models decide from one modality and from both"] if has_decisions else ()),
+        *(["the settings of arXiv 2602.15580"] if config.paper is not None else ()),
+        *(["verdicts under other choices"] if has_universes else ()),
+    ]
 
 
 def _with_targets(config: StudyConfig, models: Sequence[StudyModel]) -> StudyConfig:

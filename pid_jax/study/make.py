@@ -14,8 +14,8 @@ from pid_jax.store import Activations
 from pid_jax.store.targets import Answer
 from pid_jax.study.answer_cell import AnswerData, solve_answers
 from pid_jax.study.by_measure import layers_of_claims
-from pid_jax.study.cache import Cell, CellCache, CellKey, Place, gather_cells
-from pid_jax.study.cell import CellData, draw_weights, solve_cell
+from pid_jax.study.cache import Cell, CellCache, CellKey, Place, comparison_digest, gather_cells
+from pid_jax.study.cell import CellData, compare_gaussianizers, draw_weights, solve_cell
 from pid_jax.study.conditions import cut_of
 from pid_jax.study.model import answered, condition_name
 from pid_jax.study.pairwise_cell import solve_pairwise_cell
@@ -24,9 +24,13 @@ from pid_jax.study.scores import Read, Scores, leading_scores, named_key, read_s
 
 # Of each cell, in reports of progress.
 STEPS = 1000
+# What makes a single cell fail, and not the study.
+_FAILURES = (ValueError, ArithmeticError, MemoryError, jax.errors.JaxRuntimeError)
 
 
 Cells = dict[Place, Cell]
+# Called with the number of a target, its cells, and whether the comparison of Gaussianizers is still missing.
+Found = Callable[[int, Cells, bool], None]
 
 
 def cells_of(
@@ -36,10 +40,11 @@ def cells_of(
     processes: Processes,
     progress: Progress,
     tell: Callable[[str], None],
+    found_some: Found = lambda number, cells, is_compared_later: None,
 ) -> list[Cells]:
     """Make the cells of one model for each target, or read those that are there.
 
-    Sources are read once for all targets.
+    Sources are read once for all targets. What takes longest, the comparison of Gaussianizers, comes after all cells.
 
     Args:
         targets: The model with each target.
@@ -48,6 +53,7 @@ def cells_of(
         processes: Those that share the work.
         progress: Called with steps done and all there are.
         tell: Called with a line on what is there already.
+        found_some: Called when cells of a target were made.
     """
     found = [_cells_there(ready, cache, processes, tell) for ready in targets]
     wanted = [[key for key in ready.digests if key not in there] for ready, there in zip(targets, found, strict=True)]
@@ -58,16 +64,27 @@ def cells_of(
             shared = processes.share(sorted(keys, key=lambda key: key[1]))  # baselines take longest
             scores = _with_target(ready, sources, keys, seed, processes)
             scores = {key: scores[key] for key in keys if key in shared}
+            compared = {key: one for key, one in scores.items() if is_compared(ready, key)}
+            parts = 1 + bool(compared)
             share = part_of(progress, number, len(targets))
-            made = _make(ready, scores, seed, cache, share, tell)
+            known = {key for key in compared if cache.read(ready.digests[key]) is not None}
+            made = _make(ready, scores, known, seed, cache, part_of(share, 0, parts), tell)
+            if keys:
+                found_some(number, _by_place(ready, found[number] | made), bool(compared))
+            made |= _compare(ready, compared, made, seed, cache, part_of(share, 1, parts))
             found[number] |= gather_cells(made, ready.digests, processes)
     return [_by_place(ready, there) for ready, there in zip(targets, found, strict=True)]
+
+
+def is_compared(ready: ReadyModel, key: CellKey) -> bool:
+    """Tell whether Gaussianizers are compared in a cell: in baselines, about states."""
+    return key[1] == 0 and bool(ready.spec.compared) and not isinstance(ready.spec.target, Answer)
 
 
 def _cells_there(
     ready: ReadyModel, cache: CellCache, processes: Processes, tell: Callable[[str], None]
 ) -> dict[CellKey, Cell]:
-    own = {key: cache.read(ready.digests[key]) for key in processes.share(list(ready.digests))}
+    own = {key: _read_whole(ready, key, cache) for key in processes.share(list(ready.digests))}
     there = {key: cell for key, cell in own.items() if cell is not None}
     found = gather_cells(there, ready.digests, processes)
     if found:
@@ -76,23 +93,40 @@ def _cells_there(
     return found
 
 
-def _by_place(ready: ReadyModel, found: dict[CellKey, Cell]) -> Cells:
+def _read_whole(ready: ReadyModel, key: CellKey, cache: CellCache) -> xr.Dataset | None:
+    """Read a cell with the comparison that belongs to it; None unless both are there."""
+    cell = cache.read(ready.digests[key])
+    if cell is None or not is_compared(ready, key):
+        return cell
+    compared = cache.read(comparison_digest(ready.digests[key], ready.spec))
+    return None if compared is None else cell.merge(compared)
+
+
+def _by_place(ready: ReadyModel, found: Mapping[CellKey, Cell]) -> Cells:
+    """Name cells by model, task and condition; those that another process has are not there."""
+    places = [(task, index) for task in ready.tasks for index in range(len(ready.model.stores))]
+    every = {(task, index): ready.tasks[task].problem or found.get((task, index)) for task, index in places}
     return {
-        (ready.model.name, task, condition_name(store)): rows.problem or found[task, index]
-        for task, rows in ready.tasks.items()
-        for index, store in enumerate(ready.model.stores)
+        (ready.model.name, task, condition_name(ready.model.stores[index])): cell
+        for (task, index), cell in every.items()
+        if cell is not None
     }
 
 
 def _make(
     ready: ReadyModel,
     scores: dict[CellKey, list[Scores] | str],
+    known: Collection[CellKey],
     seed: int,
     cache: CellCache,
     progress: Progress,
     tell: Callable[[str], None],
 ) -> dict[CellKey, Cell]:
-    """Make cells and write them, sequentially; those that another run has written meanwhile are read."""
+    """Make cells and write them, sequentially.
+
+    Those that were known before, without their comparison, are read, and so are those that another run has written
+    meanwhile.
+    """
     made: dict[CellKey, Cell] = {}
     is_told = False
     weights: dict[str, np.ndarray] = {}
@@ -104,9 +138,9 @@ def _make(
         there = cache.read(ready.digests[task, index])
         if there is not None:
             made[task, index] = there
-            if not is_told:
+            if not is_told and (task, index) not in known:
                 tell(f"{ready.model.name}: another run makes the same cells; they are shared, and nothing is damaged.")
-            is_told = True
+            is_told |= (task, index) not in known
             continue
         if task not in weights:
             weights = {task: draw_weights(ready.tasks[task].ids.tolist(), ready.spec.replicates, seed)}
@@ -119,28 +153,79 @@ def _make(
     return made
 
 
+def _compare(
+    ready: ReadyModel,
+    scores: Mapping[CellKey, list[Scores] | str],
+    made: Mapping[CellKey, Cell],
+    seed: int,
+    cache: CellCache,
+    progress: Progress,
+) -> dict[CellKey, Cell]:
+    """Add to cells the atoms with every Gaussianizer; where they cannot be had, a cell is its reason."""
+    whole: dict[CellKey, Cell] = {}
+    for number, (at, variables) in enumerate(scores.items()):
+        cell = made[at]
+        if isinstance(variables, str) or isinstance(cell, str):
+            continue
+        digest = comparison_digest(ready.digests[at], ready.spec)
+        compared = cache.read(digest)
+        if compared is None:
+            data = _cell_data(ready, at, variables, np.empty((0, variables[0].values.shape[1])))
+            part = part_of(progress, number, len(scores))
+            try:
+                compared = compare_gaussianizers(data, cell, ready.spec, _key_of(ready, at, seed), part)
+            except _FAILURES as error:
+                whole[at] = _reason(error)
+                continue
+            compared = compared.assign_coords(layer=cell["layer"].values)
+            cache.write(digest, compared)
+        whole[at] = cell.merge(compared)
+    return whole
+
+
+def _key_of(ready: ReadyModel, at: CellKey, seed: int) -> jax.Array:
+    """Return the random key of a cell; all conditions of an answer have the same folds, so that they are paired."""
+    task, index = at
+    is_answer = isinstance(ready.spec.target, Answer)
+    return named_key(jax.random.key(seed), task if is_answer else f"{task}/{condition_name(ready.model.stores[index])}")
+
+
+def _cell_data(ready: ReadyModel, at: CellKey, variables: list[Scores], weights: np.ndarray) -> CellData:
+    task, index = at
+    store = ready.model.stores[index]
+    return CellData(
+        variables=variables,
+        weights=weights,
+        answered=answered(store, ready.tasks[task].rows[index]),
+        is_baseline=index == 0,
+        claimed_layers=layers_of_claims(cut_of(store.manifest.condition), ready.layers, index == 0),
+    )
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def _solve(
     ready: ReadyModel, at: CellKey, variables: list[Scores], weights: np.ndarray, seed: int, progress: Progress
 ) -> xr.Dataset | str:
     """Make a cell, or return why it cannot be made."""
     task, index = at
-    store, spec = ready.model.stores[index], ready.spec
-    shared = {"weights": weights, "answered": answered(store, ready.tasks[task].rows[index])}
-    is_answer = isinstance(spec.target, Answer)  # conditions then have the same folds, so that they are paired
-    key = named_key(jax.random.key(seed), task if is_answer else f"{task}/{condition_name(store)}")
+    spec, key = ready.spec, _key_of(ready, at, seed)
     progress(0, STEPS)
     try:
-        if is_answer:
+        if isinstance(spec.target, Answer):
             own = ready.answers[task]
             codes, notes = own.codes[index], own.notes[index]
+            right = answered(ready.model.stores[index], ready.tasks[task].rows[index])
+            shared = {"weights": weights, "answered": right}
             data = AnswerData(sources=variables, codes=codes, classes=own.classes, notes=notes, **shared)
             cell = solve_answers(data, spec, key, progress)
         else:
-            claimed = layers_of_claims(cut_of(store.manifest.condition), ready.layers, index == 0)
-            data = CellData(variables=variables, is_baseline=index == 0, claimed_layers=claimed, **shared)
+            data = _cell_data(ready, at, variables, weights)
             cell = (solve_pairwise_cell if spec.pairwise else solve_cell)(data, spec, key, progress)
-    except (ValueError, ArithmeticError, MemoryError, jax.errors.JaxRuntimeError) as error:
-        return " ".join(str(error).split()) or type(error).__name__
+    except _FAILURES as error:
+        return _reason(error)
     progress(STEPS, STEPS)
     return cell
 

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def run_study(
 
 @dataclass(frozen=True, kw_only=True)
 class TargetStudy:
-    """What a study found about one target.
+    """What a study found about one target, or has found up to now.
 
     Attributes:
         results: The dataset of docs/study_dataset.md.
@@ -95,6 +96,10 @@ class TargetStudy:
 
     results: xr.Dataset
     questions: xr.Dataset | None = None
+
+
+FoundSome = Callable[[Mapping[str, TargetStudy], Sequence[str]], None]
+"""Called with what a study has found up to now, by target, and a line on everything that is still missing."""
 
 
 def run_targets(
@@ -107,6 +112,7 @@ def run_targets(
     problems: Sequence[str] = (),
     progress: Progress = no_progress,
     tell: Callable[[str], None] = lambda line: None,
+    found_some: FoundSome | None = None,
     processes: Processes = ALONE,
 ) -> dict[str, TargetStudy | str]:
     """Run a study with several targets: sources are read and reduced once for all of them.
@@ -120,6 +126,7 @@ def run_targets(
         problems: Lines on what was left out before.
         progress: Called with steps done and all there are.
         tell: Called with a line on what is there already.
+        found_some: Called when the cells of a model and target were made; not where several processes share the work.
         processes: Those that share the work.
 
     Returns:
@@ -134,7 +141,9 @@ def run_targets(
     used, lines = list(models), list(problems)
     while True:
         try:
-            return _run_targets(used, targets, problems=lines, progress=progress, tell=tell, **shared)
+            return _run_targets(
+                used, targets, problems=lines, progress=progress, tell=tell, found_some=found_some, **shared
+            )
         except LostSamplesError as error:
             lines.append(str(error))
             used = [
@@ -153,6 +162,7 @@ def _run_targets(
     problems: Sequence[str],
     progress: Progress,
     tell: Callable[[str], None],
+    found_some: FoundSome | None,
     processes: Processes,
 ) -> dict[str, TargetStudy | str]:
     """Run a study of samples that are all finite.
@@ -176,20 +186,65 @@ def _run_targets(
             found[name] = str(error)
     cache = open_cache(cells, spec, tell)
     made: dict[str, dict[Place, Cell]] = {name: {} for name in ready}
+    identity = _identify(ready, specs)
+
+    def tell_found(names: Sequence[str], number: int, own: dict[Place, Cell], is_compared_later: bool) -> None:
+        if found_some is None or processes.count > 1:
+            return
+        made[names[number]] |= own
+        done = {name: _assemble_some(ready[name], made[name], specs[name], lines[name], identity) for name in ready}
+        studies = {name: one for name, one in done.items() if isinstance(one, TargetStudy)}
+        if studies:
+            found_some(studies, _missing(ready, made, spec, is_compared_later))
+
     with use_devices():
         for number, model in enumerate(models):
             with_target = {name: one for name, every in ready.items() for one in every if one.model.name == model.name}
             part = part_of(progress, number, len(models))
             try:
-                done = cells_of(list(with_target.values()), seed, cache, processes, part, tell) if with_target else []
+                tell_some = partial(tell_found, list(with_target))
+                every = list(with_target.values())
+                done = cells_of(every, seed, cache, processes, part, tell, tell_some) if every else []
             except LostSamplesError as error:
                 raise LostSamplesError(error.samples, model.name) from None
             for name, own in zip(with_target, done, strict=True):
                 made[name] |= own
-    identity = _identify(ready, specs)
     for name, every in ready.items():
         found[name] = _assemble(every, made[name], specs[name], lines[name], identity)
     return {name: found[name] for name in specs}
+
+
+def _assemble_some(
+    ready: Sequence[ReadyModel],
+    cells: dict[Place, Cell],
+    spec: StudySpec,
+    lines: Sequence[str],
+    identity: str,
+) -> TargetStudy | str:
+    """Put the cells of those models together that have all of theirs."""
+    there = {model for model, _, _ in cells}
+    complete = [one for one in ready if one.model.name in there]
+    return _assemble(complete, cells, spec, lines, identity) if complete else ""
+
+
+def _missing(
+    ready: Mapping[str, Sequence[ReadyModel]],
+    made: Mapping[str, Mapping[Place, Cell]],
+    spec: StudySpec,
+    is_compared_later: bool,
+) -> list[str]:
+    """Say which models each target is still without, and whether Gaussianizers are compared later."""
+    lines = []
+    for name, every in ready.items():
+        there = {model for model, _, _ in made[name]}
+        without = [one.model.name for one in every if one.model.name not in there]
+        label = every[0].spec.target.label
+        if without:
+            lines.append(f"information about {label}" + (f" in {', '.join(without)}" if there else ""))
+    if is_compared_later:
+        others = ", ".join(f"{type(way).__name__}()" for way in spec.compared)
+        lines.append(f"the comparison with {others}")
+    return lines
 
 
 def _identify(ready: Mapping[str, Sequence[ReadyModel]], targets: Iterable[str]) -> str:

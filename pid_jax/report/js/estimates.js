@@ -71,7 +71,8 @@ const scaled = (series, factor) => ({ y: series.y.map((x) => x * factor), lower:
 function missingReason(s, condition) {
   const where = { model: s.model, task: s.task, condition };
   const state = valueAt("cell", where);
-  if (state === "done") return null;
+  if (state === "done") return s.estimate.startsWith("map:") && condition > 0 ?
+    "Gaussianizers are compared in the baseline alone." : null;
   const reason = valueOrNothing("problem", where);
   const what = state === "failed" ? "could not be estimated" : "does not exist";
   const names = [DIMS.model[s.model], DIMS.task[s.task], labelOf("condition", DIMS.condition[condition])];
