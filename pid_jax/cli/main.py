@@ -1,9 +1,7 @@
 """`pid-jax`: from activation stores and arrays to atoms, figures and a page."""
 
 import os
-import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pid_jax.cli.arrays import Axes, Columns, Layout, Masks, Table, import_arrays, read_layout
+from pid_jax.cli.draw import CELLS, FIGURES, PAGE, Drawn, describe_stop, draw, draw_some
 from pid_jax.cli.estimate import estimate
 from pid_jax.cli.options import (
     Dims,
@@ -30,13 +29,7 @@ from pid_jax.runtime.console import err, fraction_bar, make_app, out, parse_name
 from pid_jax.runtime.files import check_file, check_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    import xarray as xr
-
     from pid_jax.study.config import StudyConfig
-    from pid_jax.study.full import WholeStudy
-    from pid_jax.study.run import TargetStudy
 
 # Options that a study file has entries for.
 _IN_FILE = (
@@ -44,9 +37,7 @@ _IN_FILE = (
     *("keep", "tasks", "targets", "gaussianize", "seed", "source_1", "source_2"),
     *("layout", "table", "axes", "mask", "column"),
 )
-RESULTS, PAGE, FIGURES, CELLS = "results.nc", "report.html", "figures", "cells"
-# A page of a study that goes on is written again after so many times as long as it took.
-PAUSES = 10
+RESULTS = "results.nc"
 
 app = make_app("Partial information decomposition of what a model's modalities tell about its prediction.")
 app.command("import")(import_arrays)
@@ -216,7 +207,7 @@ def report(
     found = load_folder(results)
     for line in found.notes:
         err.print(f"Left out: {line}")
-    _draw(found.targets, found.decision, out_dir, found.paper, figures=figures, folder=results)
+    draw(found.targets, found.decision, out_dir, found.paper, figures=figures, folder=results)
 
 
 def _study(
@@ -246,7 +237,7 @@ def _study(
     tell, drawn = out.print if is_first else lambda line: None, Drawn()
     with join_processes(launch) as processes:
         with (
-            resumable(lambda: _describe_stop(out_dir, drawn), is_shown=is_first),
+            resumable(lambda: describe_stop(out_dir, drawn), is_shown=is_first),
             fraction_bar("Decomposing", is_shown=is_first) as progress,
             use_devices(budget_gb=budget_gb),
         ):
@@ -255,7 +246,7 @@ def _study(
                 cells=out_dir / CELLS,
                 progress=progress,
                 tell=tell,
-                found_some=partial(_draw_some, out_dir, drawn, tell),
+                found_some=partial(draw_some, out_dir, drawn, tell),
                 processes=processes,
             )
         if is_first:
@@ -266,84 +257,9 @@ def _study(
                 print_verdicts(one.results)
             if found.paper is not None:
                 print_verdicts(found.paper, "with the settings of arXiv 2602.15580")
-            _draw(found.targets, found.decision, out_dir, found.paper, figures=figures, folder=out_dir)
+            draw(found.targets, found.decision, out_dir, found.paper, figures=figures, folder=out_dir)
         if found.problems and is_strict:
             raise ValueError(f"{len(found.problems)} parts of the study had to be left out; see above.")
-
-
-@dataclass
-class Drawn:
-    """Pages that were written before a study was complete.
-
-    Attributes:
-        next_at: Earliest time of the next one, by `time.monotonic`.
-        is_there: Whether there is one.
-    """
-
-    next_at: float = 0.0
-    is_there: bool = False
-
-
-def _draw_some(out_dir: Path, drawn: Drawn, tell: "Callable[[str], None]", found: "WholeStudy") -> None:
-    """Write results and page of what has been found up to now, unless that would take much of the time."""
-    from pid_jax.study.files import save_studies
-
-    begin = time.monotonic()
-    if begin < drawn.next_at:
-        return
-    save_studies(found.targets, out_dir)
-    page = _write_page(found.targets, None, out_dir, None)
-    if not drawn.is_there:
-        tell(f"Page: {page.resolve()} has the first results, and says what is missing; it is written again with more.")
-    drawn.is_there = True
-    drawn.next_at = time.monotonic() + PAUSES * (time.monotonic() - begin)
-
-
-def _describe_stop(out_dir: Path, drawn: Drawn) -> str:
-    there = f" The page {out_dir / PAGE} has what was found, and says what is missing." if drawn.is_there else ""
-    return f"Cells in {out_dir / CELLS} are kept: the same command resumes.{there}"
-
-
-def _write_page(
-    studies: "Mapping[str, TargetStudy]", decision: "xr.Dataset | None", out_dir: Path, paper: "xr.Dataset | None"
-) -> Path:
-    from pid_jax.report.page import write_report
-
-    results = {name: one.results for name, one in studies.items()}
-    questions = next((one.questions for one in studies.values() if one.questions is not None), None)
-    return write_report(results, out_dir / PAGE, questions=questions, decision=decision, paper=paper)
-
-
-def _draw(
-    studies: "Mapping[str, TargetStudy]",
-    decision: "xr.Dataset | None",
-    out_dir: Path,
-    paper: "xr.Dataset | None",
-    *,
-    figures: str,
-    folder: Path,
-) -> None:
-    """Write the page, which has all that the study says, and then the figures; `folder` has the results."""
-    with working("Writing the page"):
-        page = _write_page(studies, decision, out_dir, paper)
-    out.print(f"Page: {page.resolve()}")
-    with working("Planning the figures"):
-        from pid_jax.plot.files import MAIN, choose_figures, save_missing, study_figures
-
-        every = study_figures({name: one.results for name, one in studies.items()}, decision)
-        chosen = choose_figures(every, figures)
-    again = f"`pid-jax report {folder} --out {out_dir} --figures"
-    if chosen:
-        with (
-            resumable(lambda: f"Results and page are complete; {again} {figures}` draws the figures that are missing."),
-            fraction_bar("Drawing figures") as progress,
-        ):
-            written = save_missing(chosen, out_dir / FIGURES, progress)
-        kept = f", {len(chosen) - len(written)} of them from before" if len(written) < len(chosen) else ""
-        out.print(f"Figures: {out_dir / FIGURES} ({len(chosen)}{kept})")
-    if figures == MAIN and len(chosen) < len(every):
-        left = len(every) - len(chosen)
-        out.print(f"{left} figures of single models are not drawn: {again} all`, or some by name, as 'trajectories-*'.")
 
 
 def _check_folder(out_dir: Path) -> None:

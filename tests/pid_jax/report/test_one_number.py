@@ -88,7 +88,7 @@ def the_differences(study, atoms):
 
 
 def the_comparison(study, atoms):
-    first = study.isel(gaussianizer=0)
+    first, atoms = study.isel(gaussianizer=0, condition=[0]), atoms.isel(condition=[0])
     return {f"compared_{name}": (first[f"compared_{name}"], atoms.sel(share=name)) for name in ATOMS}
 
 

@@ -83,6 +83,13 @@ def test_page_stands_alone(render, results):
     assert targets <= {a.get("id") for _, a in page.elements}
 
 
+def test_a_page_says_what_is_missing_of_a_study_that_goes_on(render, results):
+    assert "not complete" not in render(results).text
+    lines = ["information about the state", "the comparison with RealNVP()"]
+    text = render(results.assign_attrs(missing=json.dumps(lines))).text
+    assert "not complete: information about the state; the comparison with RealNVP() are still missing" in text
+
+
 def test_the_same_study_gives_the_same_bytes(results, tmp_path):
     study = with_made_up_metrics(results)
     pages = [write_report(study.copy(deep=True), tmp_path / f"{i}.html").read_bytes() for i in range(2)]

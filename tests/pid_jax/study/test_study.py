@@ -20,8 +20,8 @@ from pid_jax.study import make
 from pid_jax.study.cell import draw_weights, mean_of_replicates
 from pid_jax.study.model import StudyModel
 from pid_jax.study.results import load_study, one_model, save_study
-from pid_jax.study.run import run_study
-from pid_jax.study.spec import StudySpec
+from pid_jax.study.run import run_study, run_targets
+from pid_jax.study.spec import StudySpec, target_name
 from tests.study_results import planted
 from tests.study_stores import CUT, EARLY, LAYERS, make_store
 
@@ -284,7 +284,7 @@ def test_a_study_that_was_stopped_makes_the_missing_cells_only(model, results, t
         ({"tasks": ("b",)}, 3),
         ({"keep": "correct"}, 3),  # all answers of task b are correct: its samples stay the same
         ({"replicates": 101}, 0),
-        ({"compared": ()}, 0),
+        ({"compared": ()}, 6),  # compared in files of their own
     ],
 )
 def test_cells_are_used_again_where_nothing_they_depend_on_changed(model, tmp_path, monkeypatch, change, kept):
@@ -293,6 +293,36 @@ def test_cells_are_used_again_where_nothing_they_depend_on_changed(model, tmp_pa
     monkeypatch.setattr(make, "solve_cell", lambda *arguments: made.append(1) or solve(*arguments))
     cells = run_study([model], spec=dataclasses.replace(SPEC, **change), cells=tmp_path).cell.size
     assert cells - len(made) == kept
+
+
+def test_results_are_told_before_what_takes_longest(model, results, tmp_path):
+    told = []
+    target = SPEC.target
+    found = run_targets([model], (target,), spec=SPEC, found_some=lambda *one: told.append(one), cells=tmp_path)
+    ((studies, missing),) = told
+    (early,), (whole,) = (list(one.values()) for one in (studies, found))
+    assert missing == ["the comparison with NoGaussianization()"]
+    assert "compared_unique_1" not in early.results
+    late = [name for name in whole.results if str(name).startswith("compared_")]
+    xr.testing.assert_identical(early.results, whole.results.drop_vars([*late, "gaussianizer"]))
+    again = run_targets([model], (target,), spec=SPEC, found_some=lambda *one: told.append(one), cells=tmp_path)
+    xr.testing.assert_identical(again[target_name(target)].results, whole.results)
+    assert len(told) == 1  # all was there
+
+
+def test_a_study_that_was_stopped_while_gaussianizers_are_compared_resumes(model, results, tmp_path, monkeypatch):
+    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
+        stopped.setattr(make, "compare_gaussianizers", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+        run_study([model], spec=SPEC, cells=tmp_path)
+    lines = []
+    monkeypatch.setattr(make, "solve_cell", lambda *arguments: pytest.fail("cells are there"))
+    xr.testing.assert_identical(run_study([model], spec=SPEC, cells=tmp_path, tell=lines.append), results)
+    assert not any("another run" in line for line in lines)
+
+
+def test_gaussianizers_are_compared_in_the_baseline_alone(results):
+    is_known = np.isfinite(results["compared_unique_1"]).any(("model", "task", "gaussianizer", "layer"))
+    assert is_known.values.tolist() == [True, False, False]
 
 
 @pytest.mark.slow
