@@ -31,7 +31,8 @@ class StudySpec:
     Attributes:
         pid: How each problem is estimated. All numbers of a study come from this estimate (decision 0032): atoms,
             differences, metrics, tests and verdicts.
-        compared: Other Gaussianizers, whose atoms by the first measure are compared with those of `pid` in the baselines.
+        compared: Other Gaussianizers, whose atoms by the first measure are compared with those of `pid`, in the
+            baselines.
         measures: Redundancy measures, each on the same covariance.
         compared_measures: Measures under which the number of every claim about a state is computed again, without the
             correction of the bias, which only some of them have; the first of `measures` is always among them. An empty

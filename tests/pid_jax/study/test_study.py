@@ -311,9 +311,13 @@ def test_results_are_told_before_what_takes_longest(model, results, tmp_path):
 
 
 def test_a_study_that_was_stopped_while_gaussianizers_are_compared_resumes(model, results, tmp_path, monkeypatch):
-    with monkeypatch.context() as stopped, pytest.raises(KeyboardInterrupt):
-        stopped.setattr(make, "compare_gaussianizers", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
-        run_study([model], spec=SPEC, cells=tmp_path)
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(make, "compare_gaussianizers", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_study([model], spec=SPEC, cells=tmp_path)
     lines = []
     monkeypatch.setattr(make, "solve_cell", lambda *arguments: pytest.fail("cells are there"))
     xr.testing.assert_identical(run_study([model], spec=SPEC, cells=tmp_path, tell=lines.append), results)
