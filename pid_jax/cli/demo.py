@@ -48,11 +48,7 @@ def extract_demo(folder: Path, per_task: int) -> DemoStores:
     baseline = stores / "baseline"
     data = ("--easy-vqa", "--one-per-image", "--per-task", str(per_task))
     _pid_extract("run", "--model", "tiny", *data, "--out", str(baseline))
-    given = ("--baseline", str(baseline), "--out", str(stores))
-    _pid_extract_both(
-        ("knockout", *given, "--edges", EDGES, "--windows", ",".join(WINDOWS)),
-        ("decision", *given),
-    )
+    _pid_extract_both(_knockout(stores, EDGES, ",".join(WINDOWS)), _decision(stores))
     knockouts = [stores / f"{EDGES}@{window}" for window in WINDOWS]
     return DemoStores(baseline=baseline, knockouts=knockouts, decision=[stores / name for name in DECISIONS])
 
@@ -73,19 +69,19 @@ def extract_small_study(folder: Path, per_task: int) -> Path:
     data = folder / "gqa"
     _pid_extract("make-gqa", "--out", str(data))  # writes what is missing
     options = ("--gqa", str(data), "--per-task", str(per_task), "--max-new-tokens", "2")
-    each = {model: ("--out", str(folder / "stores" / model / "baseline")) for model in SMALL_MODELS}
-    _pid_extract_both(*(("run", "--model", model, *options, *out) for model, out in each.items()))
+    first, second = ((model, folder / "stores" / model) for model in SMALL_MODELS)
+    _pid_extract_both(*(("run", "--model", m, *options, "--out", str(at / "baseline")) for m, at in (first, second)))
     for edges in SMALL_EDGES:
-        _pid_extract_both(*(_knockout(folder / "stores" / model, edges) for model in SMALL_MODELS))
-    _pid_extract_both(*(_decision(folder / "stores" / model) for model in SMALL_MODELS))
+        _pid_extract_both(*(_knockout(at, edges, SMALL_WINDOWS) for _, at in (first, second)))
+    _pid_extract_both(*(_decision(at) for _, at in (first, second)))
     config = folder / SMALL_STUDY
     if not config.exists():
         write_text(config, files("pid_jax").joinpath(SMALL_STUDY).read_text(encoding="utf-8"))
     return config
 
 
-def _knockout(stores: Path, edges: str) -> tuple[str, ...]:
-    return "knockout", *_from_baseline(stores), "--edges", edges, "--windows", SMALL_WINDOWS
+def _knockout(stores: Path, edges: str, windows: str) -> tuple[str, ...]:
+    return "knockout", *_from_baseline(stores), "--edges", edges, "--windows", windows
 
 
 def _decision(stores: Path) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """The page and the figures of a study: when it is complete, and before."""
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from pid_jax.study.run import TargetStudy
 
 PAGE, FIGURES, CELLS = "report.html", "figures", "cells"
-# A page of a study that goes on is written again after so many times as long as it took.
-PAUSES = 10
 
 
 @dataclass
@@ -24,27 +21,21 @@ class Drawn:
     """Pages that were written before a study was complete.
 
     Attributes:
-        next_at: Earliest time of the next one, by `time.monotonic`.
         is_there: Whether there is one.
     """
 
-    next_at: float = 0.0
     is_there: bool = False
 
 
-def draw_some(out_dir: Path, drawn: Drawn, tell: "Callable[[str], None]", found: "WholeStudy") -> None:
-    """Write results and page of what has been found up to now, unless that would take much of the time."""
+def draw_some(out_dir: Path, drawn: Drawn, tell: Callable[[str], None], found: "WholeStudy") -> None:
+    """Write results and page of what has been found up to now."""
     from pid_jax.study.files import save_studies
 
-    begin = time.monotonic()
-    if begin < drawn.next_at:
-        return
     save_studies(found.targets, out_dir)
     page = _write_page(found.targets, None, out_dir, None)
     if not drawn.is_there:
         tell(f"Page: {page.resolve()} has the first results, and says what is missing; it is written again with more.")
     drawn.is_there = True
-    drawn.next_at = time.monotonic() + PAUSES * (time.monotonic() - begin)
 
 
 def describe_stop(out_dir: Path, drawn: Drawn) -> str:
@@ -54,7 +45,7 @@ def describe_stop(out_dir: Path, drawn: Drawn) -> str:
 
 
 def _write_page(
-    studies: "Mapping[str, TargetStudy]", decision: "xr.Dataset | None", out_dir: Path, paper: "xr.Dataset | None"
+    studies: Mapping[str, "TargetStudy"], decision: "xr.Dataset | None", out_dir: Path, paper: "xr.Dataset | None"
 ) -> Path:
     from pid_jax.report.page import write_report
 
@@ -64,7 +55,7 @@ def _write_page(
 
 
 def draw(
-    studies: "Mapping[str, TargetStudy]",
+    studies: Mapping[str, "TargetStudy"],
     decision: "xr.Dataset | None",
     out_dir: Path,
     paper: "xr.Dataset | None",

@@ -72,7 +72,7 @@ def solve_cell(cell: CellData, spec: StudySpec, key: jax.Array, progress: Progre
     Raises:
         ValueError: If there are too few samples, the target is constant, or a flow cannot be fitted.
     """
-    reduced = check_cell(cell, spec)
+    reduced = check_cell(cell.variables, spec)
     for_estimate, for_tests, for_fits = jax.random.split(key, 3)
     latents, for_bias = map_to_latents(
         reduced, spec.pid, for_estimate, part_of(progress, 0, 2), labels=spec.labels, problem="layer"
@@ -101,12 +101,12 @@ def solve_cell(cell: CellData, spec: StudySpec, key: jax.Array, progress: Progre
 
 
 def compare_gaussianizers(
-    cell: CellData, solved: xr.Dataset, spec: StudySpec, key: jax.Array, progress: Progress
+    variables: Sequence[Scores], solved: xr.Dataset, spec: StudySpec, key: jax.Array, progress: Progress
 ) -> xr.Dataset:
     """Estimate the atoms by the first measure with every Gaussianizer.
 
     Args:
-        cell: The samples.
+        variables: Scores of source_1, source_2 and target.
         solved: What `solve_cell` found in them.
         spec: The settings.
         key: The key of `solve_cell`.
@@ -118,7 +118,7 @@ def compare_gaussianizers(
     Raises:
         ValueError: If a flow cannot be fitted.
     """
-    reduced, for_estimate = check_cell(cell, spec), jax.random.split(key, 3)[0]
+    reduced, for_estimate = check_cell(variables, spec), jax.random.split(key, 3)[0]
     atoms = [PIDAtoms(**{name: solved[name].isel(measure=0).values for name in ATOMS})]
     for number, way in enumerate(spec.ways[1:]):
         settings, part = dataclasses.replace(spec.pid, gaussianize=way), part_of(progress, number, len(spec.ways) - 1)
@@ -130,13 +130,13 @@ def compare_gaussianizers(
     return finite_or_nan(xr.Dataset(data, coords={"gaussianizer": names}))
 
 
-def check_cell(cell: CellData, spec: StudySpec) -> list[Reduced]:
+def check_cell(variables: Sequence[Scores], spec: StudySpec) -> list[Reduced]:
     """Return the variables of a cell as reduced ones, or refuse them.
 
     Raises:
         ValueError: If there are too few samples, or the target is constant.
     """
-    reduced = [_as_reduced(variable) for variable in cell.variables]
+    reduced = [_as_reduced(variable) for variable in variables]
     if not is_shrunk(spec.pid.covariance):
         samples = reduced[0].scores.shape[1]  # which span one dimension less; more were asked for where all are there
         dims = [variable.scores.shape[-1] for variable in reduced]

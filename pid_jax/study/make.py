@@ -53,7 +53,7 @@ def cells_of(
         processes: Those that share the work.
         progress: Called with steps done and all there are.
         tell: Called with a line on what is there already.
-        found_some: Called when cells of a target were made.
+        found_some: Called when the cells of a target were made; not where several processes share the work.
     """
     found = [_cells_there(ready, cache, processes, tell) for ready in targets]
     wanted = [[key for key in ready.digests if key not in there] for ready, there in zip(targets, found, strict=True)]
@@ -67,9 +67,11 @@ def cells_of(
             compared = {key: one for key, one in scores.items() if is_compared(ready, key)}
             parts = 1 + bool(compared)
             share = part_of(progress, number, len(targets))
-            known = {key for key in compared if cache.read(ready.digests[key]) is not None}
-            made = _make(ready, scores, known, seed, cache, part_of(share, 0, parts), tell)
-            if keys:
+            there = {key: cache.read(ready.digests[key]) for key in compared}
+            made: dict[CellKey, Cell] = {key: cell for key, cell in there.items() if cell is not None}
+            scores = {key: one for key, one in scores.items() if key not in made}
+            made |= _make(ready, scores, seed, cache, part_of(share, 0, parts), tell)
+            if keys and processes.count == 1:
                 found_some(number, _by_place(ready, found[number] | made), bool(compared))
             made |= _compare(ready, compared, made, seed, cache, part_of(share, 1, parts))
             found[number] |= gather_cells(made, ready.digests, processes)
@@ -102,31 +104,23 @@ def _read_whole(ready: ReadyModel, key: CellKey, cache: CellCache) -> xr.Dataset
     return None if compared is None else cell.merge(compared)
 
 
-def _by_place(ready: ReadyModel, found: Mapping[CellKey, Cell]) -> Cells:
-    """Name cells by model, task and condition; those that another process has are not there."""
-    places = [(task, index) for task in ready.tasks for index in range(len(ready.model.stores))]
-    every = {(task, index): ready.tasks[task].problem or found.get((task, index)) for task, index in places}
+def _by_place(ready: ReadyModel, found: dict[CellKey, Cell]) -> Cells:
     return {
-        (ready.model.name, task, condition_name(ready.model.stores[index])): cell
-        for (task, index), cell in every.items()
-        if cell is not None
+        (ready.model.name, task, condition_name(store)): rows.problem or found[task, index]
+        for task, rows in ready.tasks.items()
+        for index, store in enumerate(ready.model.stores)
     }
 
 
 def _make(
     ready: ReadyModel,
     scores: dict[CellKey, list[Scores] | str],
-    known: Collection[CellKey],
     seed: int,
     cache: CellCache,
     progress: Progress,
     tell: Callable[[str], None],
 ) -> dict[CellKey, Cell]:
-    """Make cells and write them, sequentially.
-
-    Those that were known before, without their comparison, are read, and so are those that another run has written
-    meanwhile.
-    """
+    """Make cells and write them, sequentially; those that another run has written meanwhile are read."""
     made: dict[CellKey, Cell] = {}
     is_told = False
     weights: dict[str, np.ndarray] = {}
@@ -138,9 +132,9 @@ def _make(
         there = cache.read(ready.digests[task, index])
         if there is not None:
             made[task, index] = there
-            if not is_told and (task, index) not in known:
+            if not is_told:
                 tell(f"{ready.model.name}: another run makes the same cells; they are shared, and nothing is damaged.")
-            is_told |= (task, index) not in known
+            is_told = True
             continue
         if task not in weights:
             weights = {task: draw_weights(ready.tasks[task].ids.tolist(), ready.spec.replicates, seed)}
@@ -170,10 +164,9 @@ def _compare(
         digest = comparison_digest(ready.digests[at], ready.spec)
         compared = cache.read(digest)
         if compared is None:
-            data = _cell_data(ready, at, variables, np.empty((0, variables[0].values.shape[1])))
             part = part_of(progress, number, len(scores))
             try:
-                compared = compare_gaussianizers(data, cell, ready.spec, _key_of(ready, at, seed), part)
+                compared = compare_gaussianizers(variables, cell, ready.spec, _key_of(ready, at, seed), part)
             except _FAILURES as error:
                 whole[at] = _reason(error)
                 continue
@@ -190,18 +183,6 @@ def _key_of(ready: ReadyModel, at: CellKey, seed: int) -> jax.Array:
     return named_key(jax.random.key(seed), task if is_answer else f"{task}/{condition_name(ready.model.stores[index])}")
 
 
-def _cell_data(ready: ReadyModel, at: CellKey, variables: list[Scores], weights: np.ndarray) -> CellData:
-    task, index = at
-    store = ready.model.stores[index]
-    return CellData(
-        variables=variables,
-        weights=weights,
-        answered=answered(store, ready.tasks[task].rows[index]),
-        is_baseline=index == 0,
-        claimed_layers=layers_of_claims(cut_of(store.manifest.condition), ready.layers, index == 0),
-    )
-
-
 def _reason(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
@@ -211,18 +192,18 @@ def _solve(
 ) -> xr.Dataset | str:
     """Make a cell, or return why it cannot be made."""
     task, index = at
-    spec, key = ready.spec, _key_of(ready, at, seed)
+    store, spec, key = ready.model.stores[index], ready.spec, _key_of(ready, at, seed)
+    shared = {"weights": weights, "answered": answered(store, ready.tasks[task].rows[index])}
     progress(0, STEPS)
     try:
         if isinstance(spec.target, Answer):
             own = ready.answers[task]
             codes, notes = own.codes[index], own.notes[index]
-            right = answered(ready.model.stores[index], ready.tasks[task].rows[index])
-            shared = {"weights": weights, "answered": right}
             data = AnswerData(sources=variables, codes=codes, classes=own.classes, notes=notes, **shared)
             cell = solve_answers(data, spec, key, progress)
         else:
-            data = _cell_data(ready, at, variables, weights)
+            claimed = layers_of_claims(cut_of(store.manifest.condition), ready.layers, index == 0)
+            data = CellData(variables=variables, is_baseline=index == 0, claimed_layers=claimed, **shared)
             cell = (solve_pairwise_cell if spec.pairwise else solve_cell)(data, spec, key, progress)
     except _FAILURES as error:
         return _reason(error)

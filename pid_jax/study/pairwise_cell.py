@@ -30,7 +30,7 @@ def solve_pairwise_cell(cell: CellData, spec: StudySpec, key: jax.Array, progres
     """
     flow, samples = spec.pid.gaussianize, cell.weights.shape[1]
     assert isinstance(flow, RealNVP)
-    reduced = check_cell(cell, spec)
+    reduced = check_cell(cell.variables, spec)
     options = FitOptions(key=key, progress=progress, is_corrected=False, labels=spec.labels, problem="layer")
     pairs = map_pairs(reduced, flow, options)
     centered = [one.values - one.values.mean(axis=1, keepdims=True) for one in pairs.latents]

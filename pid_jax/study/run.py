@@ -1,6 +1,7 @@
 """A study: all models, tasks, conditions and layers, cell by cell."""
 
 import dataclasses
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,8 @@ from pid_jax.study.spec import StudySpec, target_name
 
 # JAX would take two numbers that differ by a multiple of this for one seed.
 SEEDS = 2**32
+# What was found up to now is told again after so many times as long as it took.
+PAUSES = 10
 
 
 def run_study(
@@ -126,7 +129,8 @@ def run_targets(
         problems: Lines on what was left out before.
         progress: Called with steps done and all there are.
         tell: Called with a line on what is there already.
-        found_some: Called when the cells of a model and target were made; not where several processes share the work.
+        found_some: Called when the cells of a model and target were made, as long as that takes a small part of the
+            time; not where several processes share the work.
         processes: Those that share the work.
 
     Returns:
@@ -188,14 +192,19 @@ def _run_targets(
     made: dict[str, dict[Place, Cell]] = {name: {} for name in ready}
     identity = _identify(ready, specs)
 
+    next_at = 0.0
+
     def tell_found(names: Sequence[str], number: int, own: dict[Place, Cell], is_compared_later: bool) -> None:
-        if found_some is None or processes.count > 1:
-            return
+        nonlocal next_at
         made[names[number]] |= own
+        begin = time.monotonic()
+        if found_some is None or begin < next_at:
+            return
         done = {name: _assemble_some(ready[name], made[name], specs[name], lines[name], identity) for name in ready}
         studies = {name: one for name, one in done.items() if isinstance(one, TargetStudy)}
         if studies:
             found_some(studies, _missing(ready, made, spec, is_compared_later))
+        next_at = time.monotonic() + PAUSES * (time.monotonic() - begin)
 
     with use_devices():
         for number, model in enumerate(models):
