@@ -1,9 +1,11 @@
 """A study file says what it means, or what is wrong with it."""
 
 import dataclasses
+from importlib.resources import files
 
 import pytest
 
+from pid_jax.cli.demo import SMALL_EDGES, SMALL_MODELS, SMALL_STUDY
 from pid_jax.pid.broja import BROJA
 from pid_jax.pid.dependency import IDep
 from pid_jax.pid.mmi import MMI
@@ -85,6 +87,19 @@ def test_every_entry_arrives(tmp_path):
         conditions=("image-question@all",),
         is_full=True,
     )
+
+
+def test_the_shipped_study_can_be_read(tmp_path):
+    for model in SMALL_MODELS:
+        names = [*(f"{edges}@{window}" for edges in SMALL_EDGES for window in ("all", "0-2")), "image-only@cut"]
+        for name in ("baseline", *names):
+            (tmp_path / "stores" / model / name).mkdir(parents=True)
+    shipped = files("pid_jax").joinpath(SMALL_STUDY).read_text(encoding="utf-8")
+    (tmp_path / SMALL_STUDY).write_text(shipped, encoding="utf-8")
+    config = read_config(tmp_path / SMALL_STUDY)
+    assert [len(one.knockouts) for one in config.models] == [6, 6]
+    assert config.targets == (Answer(), FinalNorm())
+    assert config.multiverse is not None
 
 
 def test_what_is_left_out_has_its_default(tmp_path):
