@@ -34,7 +34,7 @@ def draw_some(out_dir: Path, drawn: Drawn, tell: Callable[[str], None], found: "
     save_studies(found.targets, out_dir)
     page = _write_page(found.targets, None, out_dir, None)
     if not drawn.is_there:
-        tell(f"Page: {page.resolve()} has the first results, and says what is missing; it is written again with more.")
+        tell(f"First results: {page.resolve()}, which says what is missing and is rewritten as more is found.")
     drawn.is_there = True
 
 
