@@ -8,11 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float
 
-from pid_jax.flow.stage import Stage, stage_inverse, stages_forward
-from pid_jax.flow.weights import Architecture, FlowWeights, flow_forward, flow_inverse
+from pid_jax.flow.stage import Stage, run_stages, stage_inverse
+from pid_jax.flow.weights import Architecture, FlowWeights, flow_inverse, run_forward
 from pid_jax.runtime.devices import in_threads
 from pid_jax.runtime.precision import single_precision
 
@@ -80,42 +79,35 @@ def _of_each(
     variables: Sequence[np.ndarray],
     architectures: Sequence[Architecture],
 ) -> list[Any]:
-    def apply(at: tuple[VariableFlow, np.ndarray, Architecture]) -> Any:
-        flow, values, architecture = at
+    """Run a program for every variable and problem."""
+
+    def apply(at: tuple[int, int]) -> Any:
+        variable, problem = at
+        flow, own = flows[variable], problem if len(flows[variable].center) > 1 else 0
+        one = jax.tree.map(lambda leaf: leaf[own], flow)
         with single_precision():
-            return jax.tree.map(np.asarray, program(flow, jnp.asarray(values), architecture=architecture))
+            x = jnp.asarray(variables[variable][problem])
+            return jax.tree.map(np.asarray, program(one, x, architectures[variable]))
 
-    return in_threads(apply, zip(flows, variables, architectures, strict=True))
-
-
-@partial(jax.jit, static_argnames="architecture")
-def _map(flow: VariableFlow, x: Array, *, architecture: Architecture) -> tuple[Array, Array]:
-    return _each(flow, x, partial(_forward, architecture=architecture))
-
-
-@partial(jax.jit, static_argnames="architecture")
-def _invert(flow: VariableFlow, z: Array, *, architecture: Architecture) -> Array:
-    return _each(flow, z, partial(_inverse, architecture=architecture))
+    places = [(variable, problem) for variable, x in enumerate(variables) for problem in range(len(x))]
+    found = dict(zip(places, in_threads(apply, places), strict=True))
+    return [
+        jax.tree.map(lambda *parts: np.stack(parts), *(found[variable, problem] for problem in range(len(x))))
+        for variable, x in enumerate(variables)
+    ]
 
 
-def _each(flow: VariableFlow, values: Array, apply: Any) -> Any:
-    """Apply the map of every problem, or one map to all."""
-    if flow.center.shape[0] == 1:
-        only = jax.tree.map(lambda leaf: leaf[0], flow)
-        return lax.map(lambda one: apply(only, one), values)
-    return lax.map(lambda pair: apply(*pair), (flow, values))
-
-
-def _forward(
+def _map(
     flow: VariableFlow, x: Float[Array, "n d"], architecture: Architecture
-) -> tuple[Float[Array, "n d"], Float[Array, "n"]]:
-    """Map scaled samples to latents; return them and log |det| of the Jacobian."""
-    scores, log_slope = stages_forward(flow.stages, x)
-    z, log_det = flow_forward(flow.weights, scores.T, architecture)
+) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n"]]:
+    """Map scaled samples to latents, by the programs of a fit; return them and log |det| of the Jacobian."""
+    scores, log_slope = (np.asarray(one) for one in run_stages(flow.stages, x))
+    z, log_det = (np.asarray(one) for one in run_forward(flow.weights, jnp.asarray(scores.T), architecture))
     return z.T, log_det + log_slope
 
 
-def _inverse(flow: VariableFlow, z: Float[Array, "n d"], architecture: Architecture) -> Float[Array, "n d"]:
+@partial(jax.jit, static_argnums=2)
+def _invert(flow: VariableFlow, z: Float[Array, "n d"], architecture: Architecture) -> Float[Array, "n d"]:
     """Map latents back to scaled samples."""
     scores = flow_inverse(flow.weights, z.T, architecture)[0].T
     for stage in reversed(flow.stages):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from pid_jax.flow.marginal import QUARTILES
-from pid_jax.flow.stage import Stage, fit_stages, stages_forward
+from pid_jax.flow.stage import Stage, fit_stages, run_stages
 from pid_jax.runtime.devices import in_threads
 from pid_jax.runtime.precision import single_precision
 from pid_jax.settings.gaussianize import Copula, RealNVP, is_ranked
@@ -84,7 +84,4 @@ def _prepare_one(
         train, held_out = jnp.asarray(scaled[~is_held_out]), jnp.asarray(scaled[is_held_out])
         tie, may_mix = jnp.float32(max(spec.marginals.tie_tolerance, SMALLEST_TIE)), jnp.asarray(bool(is_mixed))
         stages = fit_stages(train, held_out, tie, may_mix, knots=spec.knots, unmixings=spec.unmixings)
-        return jax.tree.map(np.asarray, (stages, *_apply_stages(stages, jnp.asarray(scaled))))
-
-
-_apply_stages = jax.jit(stages_forward)
+        return jax.tree.map(np.asarray, (stages, *run_stages(stages, jnp.asarray(scaled))))

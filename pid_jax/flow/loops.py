@@ -11,8 +11,8 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array
 
-from pid_jax.flow.train import FitState, Samples, Training, advance_fit, rejected_steps, start_fit
-from pid_jax.flow.weights import FlowWeights, init_weights
+from pid_jax.flow.train import FitState, Samples, Training, advance_fit, rejected_steps, score_latents, start_fit
+from pid_jax.flow.weights import Architecture, FlowWeights, flow_forward, init_weights, run_forward
 from pid_jax.runtime.devices import (
     current_layout,
     in_parts,
@@ -140,30 +140,48 @@ def _run(
         for_steps, *for_flows = jax.random.split(key, len(training.architectures) + 1)
         flows = tuple(_init(k, a) for k, a in zip(for_flows, training.architectures, strict=True))
         permutations = tuple(flow.permutation for flow in flows)
-        start, advance = _start, _advance
+        advance, forward, score, state = _advance, run_forward, _score, _start(for_steps, flows, training)
         if batch is not None:
-            start = partial(_start_batch, mapped=mapped, mesh=mesh)
-            advance = partial(_advance_batch_cpu if mapped is one_each else _advance_batch, mapped=mapped, mesh=mesh)
-        state, curves = start(for_steps, flows, samples, training), []
+            programs = _advance_on_cpu if mapped is one_each else _advance_batch, _forward_batch, _score_batch
+            advance, forward, score = (partial(f, mapped=mapped, mesh=mesh) for f in programs)
+            state = _repeat(state, len(samples.is_free))
+            state = state if mesh is None else place_batches(state, mesh)
+        evaluations = []
         for _ in range(training.evaluations):
-            state, losses = advance(state, permutations, samples, training)
-            curves.append(np.stack([np.asarray(x) for x in losses]))
+            state = advance(state, permutations, samples, training)
+            each = zip(_weights(state, permutations), samples.every, training.architectures, strict=True)
+            latents, log_dets = zip(*(forward(*one) for one in each), strict=True)
+            density, train = score(latents, log_dets, samples.train[0].shape[-1], training.is_joint)
+            evaluations.append((np.asarray(density), np.asarray(train)))
             report.advance(batch or 1)
-        return _finish(state, permutations, np.stack(curves, axis=-1))
+        return _finish(state, permutations, *map(np.stack, zip(*evaluations, strict=True)))
 
 
-def _finish(state: FitState, permutations: tuple[Array, ...], curves: np.ndarray) -> Fitted:
-    held_out, train = curves
-    lead = held_out.shape[:-1]
+def _weights(state: FitState, permutations: tuple[Array, ...]) -> tuple[FlowWeights, ...]:
+    pairs = zip(state.weights, permutations, strict=True)
+    return tuple(FlowWeights(blocks=blocks, permutation=order) for blocks, order in pairs)
+
+
+def _finish(state: FitState, permutations: tuple[Array, ...], densities: np.ndarray, train: np.ndarray) -> Fitted:
+    """Collect what a fit leaves; the leading axis of `densities` and `train` are the evaluations."""
+    held_out = -densities.mean(axis=-1)
+    is_known = ~np.isnan(held_out)
+    densities = np.where(is_known[..., None], densities, -np.inf)
+    best = np.where(is_known, held_out, np.inf).argmin(axis=0)
     weights = tuple(
         FlowWeights(
-            blocks=jax.tree.map(np.asarray, blocks),
-            permutation=np.broadcast_to(np.asarray(order), (*lead, *order.shape)),
+            blocks=jax.tree.map(np.asarray, one.blocks),
+            permutation=np.broadcast_to(np.asarray(one.permutation), (*best.shape, *one.permutation.shape)),
         )
-        for blocks, order in zip(state.weights, permutations, strict=True)
+        for one in _weights(state, permutations)
     )
-    density, rejected = np.asarray(state.best_density), np.asarray(rejected_steps(state))
-    return Fitted(weights=weights, train=train, held_out=held_out, density=density, rejected=rejected)
+    return Fitted(
+        weights=weights,
+        train=np.moveaxis(train, 0, -1),
+        held_out=np.moveaxis(held_out, 0, -1),
+        density=np.take_along_axis(densities, best[None, ..., None], axis=0)[0],
+        rejected=np.asarray(rejected_steps(state)),
+    )
 
 
 def _samples(scores: Sequence[np.ndarray], is_held_out: np.ndarray, is_free: np.ndarray) -> Samples:
@@ -171,30 +189,20 @@ def _samples(scores: Sequence[np.ndarray], is_held_out: np.ndarray, is_free: np.
     columns = [x.swapaxes(-1, -2) for x in scores]
     return Samples(
         train=tuple(x[..., ~is_held_out] for x in columns),
-        held_out=tuple(x[..., is_held_out] for x in columns),
+        every=tuple(np.concatenate([x[..., ~is_held_out], x[..., is_held_out]], axis=-1) for x in columns),
         is_free=is_free.astype(np.float32),
     )
 
 
 _init = jax.jit(init_weights, static_argnums=1)
-_start = jax.jit(start_fit, static_argnums=3)
+_start = jax.jit(start_fit, static_argnums=2)
 _advance = jax.jit(advance_fit, static_argnums=3, compiler_options=ON_CPU)
+_score = jax.jit(score_latents, static_argnums=(2, 3))
 
 
-_batched = partial(jax.jit, static_argnames=("training", "mapped", "mesh"))
-
-
-@_batched
-def _start_batch(
-    key: jax.Array,
-    flows: tuple[FlowWeights, ...],
-    samples: Samples,
-    training: Training,
-    *,
-    mapped: Map,
-    mesh: Mesh | None,
-) -> FitState:
-    return over_devices(mapped(lambda one: start_fit(key, flows, one, training)), mesh)(samples)
+@partial(jax.jit, static_argnums=1)
+def _repeat(state: FitState, size: int) -> FitState:
+    return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (size, *leaf.shape)), state)
 
 
 def _advance_each(
@@ -205,10 +213,35 @@ def _advance_each(
     *,
     mapped: Map,
     mesh: Mesh | None,
-) -> tuple[FitState, tuple[Array, Array]]:
+) -> FitState:
     advance = mapped(lambda state, samples: advance_fit(state, permutations, samples, training))
     return over_devices(advance, mesh)(state, samples)
 
 
-_advance_batch = _batched(_advance_each)
-_advance_batch_cpu = _batched(_advance_each, compiler_options=ON_CPU)
+def _forward_each(
+    weights: FlowWeights, x: Array, architecture: Architecture, *, mapped: Map, mesh: Mesh | None
+) -> tuple[Array, Array]:
+    def forward(blocks: Any, x: Array) -> tuple[Array, Array]:
+        return flow_forward(FlowWeights(blocks=blocks, permutation=weights.permutation), x, architecture)
+
+    return over_devices(mapped(forward), mesh)(weights.blocks, x)
+
+
+def _score_each(
+    latents: tuple[Array, ...],
+    log_dets: tuple[Array, ...],
+    count: int,
+    is_joint: bool,
+    *,
+    mapped: Map,
+    mesh: Mesh | None,
+) -> tuple[Array, Array]:
+    score = mapped(lambda latents, log_dets: score_latents(latents, log_dets, count, is_joint))
+    return over_devices(score, mesh)(latents, log_dets)
+
+
+_of_batches = ("mapped", "mesh")
+_advance_batch = jax.jit(_advance_each, static_argnames=("training", *_of_batches))
+_advance_on_cpu = jax.jit(_advance_each, static_argnames=("training", *_of_batches), compiler_options=ON_CPU)
+_forward_batch = jax.jit(_forward_each, static_argnames=("architecture", *_of_batches))
+_score_batch = jax.jit(_score_each, static_argnames=("count", "is_joint", *_of_batches))

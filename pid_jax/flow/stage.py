@@ -64,6 +64,9 @@ def stages_forward(stages: tuple[Stage, ...], x: Float[Array, "n d"]) -> tuple[F
     return x, log_det
 
 
+run_stages = jax.jit(stages_forward)
+
+
 @partial(jax.jit, static_argnames=("knots", "unmixings"))
 def fit_stages(
     train: Float[Array, "n d"],

@@ -1,4 +1,4 @@
-"""Fitting the flows of one problem: a step, a stretch of steps between two looks at the held-out samples."""
+"""Fitting the flows of one problem: a step, a stretch of steps, and how likely the samples are after it."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from pid_jax.flow.objective import joint_loss, log_density, marginal_loss, moments, standard_moments
@@ -52,12 +53,12 @@ class Samples:
 
     Attributes:
         train: For each variable (d, n).
-        held_out: For each variable (d, m).
+        every: For each variable (d, n + m), the samples held out behind those for training.
         is_free: For each variable, 1 if its flow is learned, 0 if it stays the identity.
     """
 
     train: tuple[Array | np.ndarray, ...]
-    held_out: tuple[Array | np.ndarray, ...]
+    every: tuple[Array | np.ndarray, ...]
     is_free: Array | np.ndarray
 
 
@@ -68,73 +69,74 @@ class FitState:
 
     Attributes:
         weights: For each variable, the learned weights.
-        optimizer: The state of the optimizer.
-        best_loss: Lowest negative log-likelihood of the held-out samples so far, in nats a sample.
-        best_density: Log-densities of the held-out samples then (m,), in nats.
+        optimizer: The state of the optimizer, for all weights as one vector.
         key: Source of randomness for what comes.
     """
 
     weights: tuple[Any, ...]
     optimizer: Any
-    best_loss: Float[Array, ""]
-    best_density: Float[Array, "m"]
     key: jax.Array
 
 
-def start_fit(key: jax.Array, flows: tuple[FlowWeights, ...], samples: Samples, training: Training) -> FitState:
+def start_fit(key: jax.Array, flows: tuple[FlowWeights, ...], training: Training) -> FitState:
     """Make the state of a fit before its first step.
 
     Args:
         key: Source of randomness for the steps.
         flows: Weights as drawn, one flow a variable.
-        samples: The samples of the fit.
         training: Shape of the program.
     """
     weights = tuple(flow.blocks for flow in flows)
-    return FitState(
-        weights=weights,
-        optimizer=_optimizer(training).init(weights),
-        best_loss=jnp.full((), jnp.inf, jnp.float32),
-        best_density=jnp.full(samples.held_out[0].shape[-1], -jnp.inf, jnp.float32),
-        key=key,
-    )
+    return FitState(weights=weights, optimizer=_optimizer(training).init(ravel_pytree(weights)[0]), key=key)
 
 
-def advance_fit(
-    state: FitState, permutations: tuple[Array, ...], samples: Samples, training: Training
-) -> tuple[FitState, tuple[Float[Array, ""], Float[Array, ""]]]:
-    """Take the steps up to the next evaluation, and evaluate.
-
-    Returns:
-        The state, and the negative log-likelihood of held-out and training samples in nats a sample.
-    """
+def advance_fit(state: FitState, permutations: tuple[Array, ...], samples: Samples, training: Training) -> FitState:
+    """Take the steps up to the next evaluation."""
     key, for_rows, for_noise = jax.random.split(state.key, 3)
-    rows = _batches(for_rows, samples.train[0].shape[-1], training)
+    joined = jnp.concatenate(samples.train)
+    dims = np.array([x.shape[0] for x in samples.train])
+    noise = training.input_noise * jnp.repeat(jnp.asarray(samples.is_free), dims, total_repeat_length=dims.sum())
+    flat, unravel = ravel_pytree(state.weights)
+    free = zip(state.weights, samples.is_free, strict=True)
+    is_free, _ = ravel_pytree([jax.tree.map(partial(jnp.full_like, fill_value=one), leaves) for leaves, one in free])
     optimizer = _optimizer(training)
 
-    def step(carry: tuple[Any, Any], at: tuple[Array, jax.Array]) -> tuple[tuple[Any, Any], None]:
-        weights, optimizer_state = carry
-        gradient = jax.grad(_loss)(weights, permutations, samples, *at, training)
-        gradient = tuple(
-            jax.tree.map(lambda leaf, free=free: free * leaf, one)
-            for one, free in zip(gradient, samples.is_free, strict=True)
-        )
-        update, optimizer_state = optimizer.update(gradient, optimizer_state, weights)
-        return (optax.apply_updates(weights, update), optimizer_state), None
+    def loss(flat: Array, rows: Array, key: jax.Array) -> Array:
+        batch = joined[:, rows] if rows.shape[0] < joined.shape[1] else joined
+        batch += noise[:, None] * jax.random.normal(key, batch.shape, batch.dtype)
+        parts = tuple(jnp.split(batch, np.cumsum(dims)[:-1]))
+        z, log_det = flow_latents(unravel(flat), permutations, parts, training.architectures)
+        return (joint_loss if training.is_joint else marginal_loss)(z, log_det)
 
+    def step(carry: tuple[Array, Any], at: tuple[Array, jax.Array]) -> tuple[tuple[Array, Any], None]:
+        flat, optimizer_state = carry
+        update, optimizer_state = optimizer.update(is_free * jax.grad(loss)(flat, *at), optimizer_state, flat)
+        return (flat + update, optimizer_state), None
+
+    rows = _batches(for_rows, joined.shape[1], training)
     noise_keys = jax.random.split(for_noise, training.steps)
-    (weights, optimizer_state), _ = lax.scan(step, (state.weights, state.optimizer), (rows, noise_keys))
-    density, train = _evaluate(weights, permutations, samples, training)
-    held_out = -density.mean()
-    is_better = held_out < state.best_loss
-    moved = FitState(
-        weights=weights,
-        optimizer=optimizer_state,
-        best_loss=jnp.where(is_better, held_out, state.best_loss),
-        best_density=jnp.where(is_better, density, state.best_density),
-        key=key,
-    )
-    return moved, (held_out, train)
+    (flat, optimizer_state), _ = lax.scan(step, (flat, state.optimizer), (rows, noise_keys))
+    return FitState(weights=unravel(flat), optimizer=optimizer_state, key=key)
+
+
+def score_latents(
+    latents: tuple[Float[Array, "d n"], ...], log_dets: tuple[Float[Array, "n"], ...], count: int, is_joint: bool
+) -> tuple[Float[Array, "m"], Float[Array, ""]]:
+    """Compute how likely samples are under the Gaussian with the moments of the training latents.
+
+    Args:
+        latents: Of each variable, the training samples first.
+        log_dets: Log |det| of each map.
+        count: Number of training samples.
+        is_joint: See `Training`; a standard normal instead if not.
+
+    Returns:
+        Log-densities of the held-out samples in nats, and the negative log-likelihood of the others in nats a sample.
+    """
+    z, log_det = jnp.concatenate(latents).T, sum(log_dets)
+    mean, cov = (moments if is_joint else standard_moments)(z[:count])
+    density = log_density(z, log_det, mean, cov)
+    return density[count:], -density[:count].mean()
 
 
 def rejected_steps(state: FitState) -> Array:
@@ -173,45 +175,6 @@ def _map_alike(variables: list[tuple[Any, ...]], architecture: Architecture) -> 
     return [(z[place], log_det[place]) for place in range(len(variables))]
 
 
-def _evaluate(
-    weights: tuple[Any, ...], permutations: tuple[Array, ...], samples: Samples, training: Training
-) -> tuple[Float[Array, "m"], Float[Array, ""]]:
-    """Compute log-densities of held-out samples and the negative log-likelihood of training samples.
-
-    Both are under the Gaussian with the moments of the training latents.
-    """
-    count = samples.train[0].shape[-1]
-    both = tuple(jnp.concatenate(pair, axis=-1) for pair in zip(samples.train, samples.held_out, strict=True))
-    z, log_det = flow_latents(weights, permutations, both, training.architectures)
-
-    def one(z: Array, log_det: Array) -> tuple[Array, Array]:
-        mean, cov = (moments if training.is_joint else standard_moments)(z[:count])
-        density = log_density(z, log_det, mean, cov)
-        return density[count:], -density[:count].mean()
-
-    held_out, train = jax.vmap(one)(z.T[None], log_det[None])
-    return held_out[0], train[0]
-
-
-def _loss(
-    weights: tuple[Any, ...],
-    permutations: tuple[Array, ...],
-    samples: Samples,
-    rows: Array,
-    key: jax.Array,
-    training: Training,
-) -> Array:
-    batch = tuple(x[..., rows] if rows.shape[0] < x.shape[-1] else x for x in samples.train)
-    keys = jax.random.split(key, len(batch))
-    batch = tuple(
-        x + free * training.input_noise * jax.random.normal(k, x.shape, x.dtype)
-        for x, k, free in zip(batch, keys, samples.is_free, strict=True)
-    )
-    z, log_det = flow_latents(weights, permutations, batch, training.architectures)
-    # Mapped over an axis of one: XLA rounds a plain product otherwise, and numbers stay those of earlier versions.
-    return jax.vmap(joint_loss if training.is_joint else marginal_loss)(z[None], log_det[None]).mean()
-
-
 def _batches(key: jax.Array, count: int, training: Training) -> Array:
     """Draw the rows of every step: whole passes through the samples, each in an order of its own."""
     size = min(training.batch_size, count)
@@ -233,4 +196,4 @@ def _optimizer(training: Training) -> optax.GradientTransformation:
     chained = optax.chain(
         optax.clip_by_global_norm(CLIP_NORM), optax.adamw(schedule, weight_decay=training.weight_decay)
     )
-    return optax.apply_if_finite(optax.flatten(chained), max_consecutive_errors=training.steps * training.evaluations)
+    return optax.apply_if_finite(chained, max_consecutive_errors=training.steps * training.evaluations)

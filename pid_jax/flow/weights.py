@@ -79,6 +79,10 @@ def flow_forward(
     return jnp.concatenate(z), log_det
 
 
+# One program for all that maps the samples of one problem: the evaluations of a fit, and what uses it.
+run_forward = jax.jit(flow_forward, static_argnums=2)
+
+
 def flow_inverse(
     weights: FlowWeights, z: Float[Array, "d n"], architecture: Architecture
 ) -> tuple[Float[Array, "d n"], Float[Array, "n"]]:

@@ -31,6 +31,7 @@ LEAST_SHARE = 0.8
 # How an atom changes with U_1 + U_2 where the three informations stay: half of this.
 _UP, _DOWN = np.asarray(1.0), np.asarray(-1.0)
 _SIGNS = PIDAtoms(redundancy=_DOWN, unique_1=_UP, unique_2=_UP, synergy=_DOWN)
+_ATOMS = [f.name for f in fields(PIDAtoms)]
 
 
 @jax.tree_util.register_dataclass
@@ -41,7 +42,7 @@ class _Shown:
     Attributes:
         unique: N = U_1 + U_2 in the model, with the observed I_2 − I_1.
         mean: By how much it reads high.
-        low: Lower quantiles of the errors of the atoms.
+        low: Lower quantiles of the errors of the atoms, which are in a row here.
         high: Upper quantiles.
         scatter: Standard deviations of the errors of the atoms.
         deviation: Standard deviations of what the errors of the informations do to the atoms of models.
@@ -49,10 +50,10 @@ class _Shown:
 
     unique: Array
     mean: Array
-    low: PIDAtoms
-    high: PIDAtoms
-    scatter: PIDAtoms
-    deviation: PIDAtoms
+    low: Float[Array, "4"]
+    high: Float[Array, "4"]
+    scatter: Float[Array, "4"]
+    deviation: Float[Array, "4"]
 
 
 def calibrate_broja(
@@ -108,20 +109,11 @@ def calibrate_broja(
     unique = jnp.abs(fitted.observed).sum()
     along = jax.vmap(partial(compose_atoms, corrected))(shown.unique)
     seen, atoms = compose_atoms(corrected, unique), compose_atoms(corrected, unique - reads_high)
-    ends = partial(_ends, places=places, quantile=-ndtri(sides))
-    pairs = jax.tree.map(
-        ends,
-        _SIGNS,
-        shown.low,
-        shown.high,
-        shown.scatter,
-        shown.deviation,
-        along,
-        seen,
-        atoms,
-        first_order_scatter(fitted.sampled, freedom),
-    )
-    lower, upper = (PIDAtoms(**{f.name: getattr(pairs, f.name)[i] for f in fields(PIDAtoms)}) for i in (0, 1))
+    each = (shown.low.T, shown.high.T, shown.scatter.T, shown.deviation.T)
+    first_order = first_order_scatter(fitted.sampled, freedom)
+    rows = (_in_rows(_SIGNS), *each, *map(_in_rows, (along, seen, atoms, first_order)))
+    ends = jax.vmap(partial(_ends, places=places, quantile=-ndtri(sides)))(*rows)
+    lower, upper = (PIDAtoms(**dict(zip(_ATOMS, end, strict=True))) for end in ends)
     return Calibration(
         bias=compose_atoms(bias, reads_high),
         information_bias=bias,
@@ -147,15 +139,20 @@ def _show(
     # How N changes if all l are moved so that D grows by one, in the model and in its samples.
     tilt, sampled_tilt = jnp.sign(half_log_ratio).mean(), jnp.sign(ratios).mean()
     reads_high = jnp.abs(ratios).sum(axis=-1) - unique - (sampled_tilt - tilt) * by_difference
-    off, tail = compose_atoms(error, reads_high), _tail(sides, len(whites))
+    off, tail = _in_rows(compose_atoms(error, reads_high)), _tail(sides, len(whites))
+    low, high = jnp.quantile(off, jnp.stack([tail, 1 - tail]), axis=1)
     return _Shown(
         unique=unique + tilt * (corrected.i_2 - corrected.i_1 - truth.i_2 + truth.i_1),
         mean=reads_high.mean(),
-        low=jax.tree.map(lambda x: jnp.quantile(x, tail), off),
-        high=jax.tree.map(lambda x: jnp.quantile(x, 1 - tail), off),
-        scatter=jax.tree.map(lambda x: x.std(), off),
-        deviation=jax.tree.map(lambda x: x.std(), compose_atoms(error, tilt * by_difference)),
+        low=low,
+        high=high,
+        scatter=off.std(axis=1),
+        deviation=_in_rows(compose_atoms(error, tilt * by_difference)).std(axis=1),
     )
+
+
+def _in_rows(atoms: PIDAtoms) -> Float[Array, "4 ..."]:
+    return jnp.stack([getattr(atoms, name) for name in _ATOMS])
 
 
 def _tail(probability: Array, count: int) -> Array:
@@ -164,7 +161,7 @@ def _tail(probability: Array, count: int) -> Array:
 
 
 def _ends(
-    sign: float,
+    sign: Array,
     low: Array,
     high: Array,
     scatter: Array,
@@ -177,7 +174,7 @@ def _ends(
     places: Array,
     quantile: Array,
 ) -> tuple[Array, Array]:
-    """Find the interval of one atom.
+    """Find the ends of the interval of one atom.
 
     Args:
         sign: Whether the atom grows or falls along the path.
@@ -198,13 +195,14 @@ def _ends(
         rising = lax.cummax(sign * (path + error - seen)) + 1e-12 * places
         return seen - jnp.interp(jnp.interp(0.0, rising, places), places, error)
 
-    near, far = (high, low) if sign > 0 else (low, high)
+    grows = sign > 0
+    near, far = jnp.where(grows, high, low), jnp.where(grows, low, high)
     # No model has less spread than the start of the path: there only the informations are uncertain.
     start = path[0] + sign * quantile * deviation[0]
     more = sign * jnp.maximum(sign * end(far), sign * start)
     is_seen = first_order > LEAST_SHARE * scatter[ESTIMATE]
     less = jnp.where(is_seen, atom - sign * quantile * first_order, end(near))
-    return (less, more) if sign > 0 else (more, less)
+    return jnp.where(grows, less, more), jnp.where(grows, more, less)
 
 
 def first_order_scatter(channels: Channels, freedom: Float[Array, ""]) -> PIDAtoms:
