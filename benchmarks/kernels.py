@@ -72,19 +72,15 @@ def _reduce(samples: int, features: int, spec: PCA) -> Call:
 
 
 def _fit_step() -> Call:
-    """One step of the joint objective, with the evaluation behind it, on 256 samples of three variables."""
+    """One step of the joint objective, on 256 samples of three variables."""
     rng = np.random.default_rng(0)
-    drawn = [rng.standard_normal((DIM, 1256), dtype=np.float32) for _ in range(3)]
-    samples = Samples(
-        train=tuple(x[..., :1000] for x in drawn),
-        held_out=tuple(x[..., 1000:] for x in drawn),
-        is_free=np.ones(3, np.float32),
-    )
+    drawn = tuple(rng.standard_normal((DIM, 1000), dtype=np.float32) for _ in range(3))
+    samples = Samples(train=drawn, every=drawn, is_free=np.ones(3, np.float32))
     training = Training((Architecture(DIM, 6, 64),) * 3, True, 1, 100, 256, 1e-2, 1.0, 0.0)
     with single_precision():
         flows = tuple(init_weights(jax.random.key(i), one) for i, one in enumerate(training.architectures))
         permutations = tuple(jnp.asarray(flow.permutation) for flow in flows)
-        state = start_fit(jax.random.key(9), flows, samples, training)
+        state = start_fit(jax.random.key(9), flows, training)
     step = partial(advance_fit, training=training)
     return _compiled(step, state, permutations, samples, precision=single_precision)
 

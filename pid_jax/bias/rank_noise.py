@@ -21,7 +21,8 @@ rate log log n / n; docs/decisions/0025 has the derivation and what was measured
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from scipy.linalg.lapack import dpotrf
 from scipy.optimize import root_scalar
 
 # Σ w_k − log log n, and what the shift and the scale have of it: 1 + 1/2.
@@ -31,7 +32,7 @@ FEWEST_SAMPLES = 10
 # simulations (within 10 % of them for n from 100 to 5000 and ρ from 0.3 to 0.99).
 DECAY = 0.75
 DEGREES = np.arange(3, 1001)
-# Knots of a table of N over the angle arccos ρ, in which N is smooth up to ρ = 1.
+# Knots of a table of N over √(1 − |ρ|), in which N is smooth up to ρ = 1.
 KNOTS = 501
 # Up to this share of noise in a direction all of it is removed; beyond, what is left falls no faster than it grows.
 LARGEST_SHARE = 0.5
@@ -57,16 +58,18 @@ def noise_weights(samples: int) -> Float[np.ndarray, "degrees"]:
 
 def noise_of_ranks(correlation: Float[np.ndarray, "... D D"], samples: int) -> Float[np.ndarray, "... D D"]:
     """Compute the covariance N of the errors of normal scores, for latents with these correlations."""
-    angles, values = _table(samples)
-    size = np.clip(np.abs(correlation), 0, 1)
-    return np.sign(correlation) * np.interp(np.arccos(size), angles, values) / samples
+    values, steps = _table(samples)
+    place = np.sqrt(np.maximum(1 - np.abs(correlation), 0)) * (KNOTS - 1)
+    knot = place.astype(int)
+    return np.copysign(values[knot] + (place - knot) * steps[knot], correlation)
 
 
 @lru_cache(maxsize=64)
 def _table(samples: int) -> tuple[np.ndarray, np.ndarray]:
-    angles = np.linspace(0, np.pi / 2, KNOTS)
-    powers = np.cos(angles)[:, None] ** (2 * DEGREES - 1)
-    return angles, powers @ noise_weights(samples)
+    """Tabulate N at equal steps of √(1 − |ρ|), and by how much it changes up to the next."""
+    powers = (1 - np.linspace(0, 1, KNOTS) ** 2)[:, None] ** (2 * DEGREES - 1)
+    values = powers @ noise_weights(samples) / samples
+    return values, np.diff(values, append=0.0)
 
 
 def remove_rank_noise(cov: Float[np.ndarray, "... D D"], samples: int) -> Float[np.ndarray, "... D D"]:
@@ -76,16 +79,33 @@ def remove_rank_noise(cov: Float[np.ndarray, "... D D"], samples: int) -> Float[
     is known of these holds for it. It has the range of `cov` and is positive definite there: where noise is more than
     half of what is seen in a direction, only a part of it is removed. Normal scores keep their variances.
     """
-    shown = correlation_of(cov)
-    root, inverse = roots_of(shown * (1 + noise_weights(samples).sum() / samples))
-    latent = shown
+    size = cov.shape[-1]
+    latent = correlation_of(cov.reshape(-1, size, size))
+    shown = latent * (1 + noise_weights(samples).sum() / samples)
+    is_plain, roots = np.ones(len(latent), bool), None
     for _ in range(STEPS):
-        shares, axes = np.linalg.eigh(inverse @ noise_of_ranks(latent, samples) @ inverse)
-        left = np.where(shares > LARGEST_SHARE, LARGEST_SHARE**2 / np.maximum(shares, LARGEST_SHARE), 1 - shares)
-        half = root @ axes
-        latent = correlation_of((half * left[..., None, :]) @ np.swapaxes(half, -1, -2))
+        noise = noise_of_ranks(latent, samples)
+        is_plain &= _is_definite(LARGEST_SHARE * shown - noise)
+        left = shown - noise
+        if not is_plain.all():
+            roots = roots_of(shown[~is_plain]) if roots is None or len(roots[0]) < (~is_plain).sum() else roots
+            left[~is_plain] = _shrink(*roots, noise[~is_plain])
+        latent = correlation_of(left)
     scale = np.sqrt(np.diagonal(cov, axis1=-2, axis2=-1))
-    return latent * scale[..., :, None] * scale[..., None, :]
+    return latent.reshape(cov.shape) * scale[..., :, None] * scale[..., None, :]
+
+
+def _is_definite(matrices: Float[np.ndarray, "B D D"]) -> Bool[np.ndarray, "B"]:
+    """Tell which matrices are positive definite."""
+    return np.array([dpotrf(one, lower=1)[1] == 0 for one in matrices], bool)
+
+
+def _shrink(root: np.ndarray, inverse: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """Subtract noise from covariances with these roots, but never all that is seen in a direction."""
+    shares, axes = np.linalg.eigh(inverse @ noise @ inverse)
+    left = np.where(shares > LARGEST_SHARE, LARGEST_SHARE**2 / np.maximum(shares, LARGEST_SHARE), 1 - shares)
+    half = root @ axes
+    return (half * left[..., None, :]) @ np.swapaxes(half, -1, -2)
 
 
 def share_of_noise(cov: Float[np.ndarray, "B D D"], samples: int, dims: tuple[int, int, int]) -> Float[np.ndarray, "B"]:
@@ -113,7 +133,10 @@ def add_rank_noise(
     for degree in DRAWN_DEGREES:
         weight, power = weights[degree - DEGREES[0]], correlation**degree
         errors = rng.standard_normal((draws, size)) @ roots_of(power)[0]  # roots that change little with correlations
-        drawn += weight * (errors[:, :, None] * errors[:, None, :] - power) * correlation ** (degree - 1)
+        added = errors[:, :, None] * errors[:, None, :]
+        added -= power
+        added *= weight * correlation ** (degree - 1)
+        drawn += added
     return correlation_of(drawn)
 
 

@@ -149,6 +149,7 @@ def _hold_out(key: jax.Array, count: int, size: int, spec: RealNVP) -> np.ndarra
 def _training(spec: RealNVP, count: int, dims: tuple[int, ...]) -> Training:
     """Translate settings without None into the shape of the compiled program."""
     assert spec.batch_size is not None
+    assert spec.learning_rate is not None
     assert spec.epochs is not None
     assert spec.weight_decay is not None
     assert spec.input_noise is not None

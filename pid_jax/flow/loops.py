@@ -30,9 +30,11 @@ from pid_jax.runtime.progress import Progress, StepCounter
 # How a function of one problem becomes one of a batch: `jax.vmap` or `one_each`.
 Map = Callable[[Callable[..., Any]], Callable[..., Any]]
 # Single-precision numbers kept per unit and coordinate: of a sample in a step, for the gradient, and in an evaluation.
-IN_STEP, IN_EVALUATION = 16, 3
+IN_STEP, IN_EVALUATION = 8, 3
 # The weights, their gradient, the two moments of the optimizer, and copies on the way.
 OF_WEIGHTS = 8
+# All samples, those for training once more, and their latents.
+OF_SAMPLES = 4
 BYTES = 4
 # XLA keeps to vectors of 256 bits otherwise; a step then takes a third longer where a core has wider ones.
 ON_CPU = {"xla_cpu_prefer_vector_width": 512}
@@ -118,11 +120,13 @@ def memory_of_fit(training: Training, samples: int) -> float:
         samples: All samples, those held out among them.
     """
     in_step = min(training.batch_size, samples)
-    total = 0
+    kept, step, evaluation = 0, 0, 0
     for one in training.architectures:
         units, weights = one.width + one.dim, 3 * one.couplings * one.width * one.dim
-        total += IN_STEP * units * one.couplings * in_step + IN_EVALUATION * units * samples + OF_WEIGHTS * weights
-    return float(BYTES * total)
+        kept += OF_WEIGHTS * weights + OF_SAMPLES * one.dim * samples
+        step += IN_STEP * units * one.couplings * in_step
+        evaluation = max(evaluation, IN_EVALUATION * units * samples)  # one variable after the other
+    return float(BYTES * (kept + max(step, evaluation)))
 
 
 def _run(

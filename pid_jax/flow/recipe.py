@@ -32,21 +32,31 @@ _COMMON = {
 }
 _MANY = {
     "knots": 61,
-    "width": 64,
+    "width": 32,
     "activation": "relu",
-    "epochs": 110,
-    "batch_size": 256,
+    "epochs": 70,
+    "batch_size": 512,
+    "learning_rate": 1e-2,
     "weight_decay": 0.1,
     "input_noise": 0.05,
     "gaussian_share": 0.0,
 }
-_SOME = _MANY | {"knots": 15, "activation": "silu", "epochs": 60, "weight_decay": 0.3, "gaussian_share": 0.15}
+_SOME = _MANY | {
+    "knots": 15,
+    "activation": "silu",
+    "epochs": 60,
+    "batch_size": 1000,
+    "learning_rate": 1.5e-2,
+    "weight_decay": 0.3,
+    "gaussian_share": 0.15,
+}
 _FEW = {
     "knots": 31,
     "width": 32,
     "activation": "silu",
-    "epochs": 200,
+    "epochs": 80,
     "batch_size": 1000,
+    "learning_rate": 1.2e-2,
     "weight_decay": 0.6,
     "input_noise": 0.2,
     "gaussian_share": 0.3,

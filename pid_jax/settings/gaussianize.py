@@ -102,7 +102,7 @@ class RealNVP(Gaussianizer):
     objective: Objective = field(default_factory=Joint)
     epochs: int | None = None
     batch_size: int | None = None
-    learning_rate: float = 5e-3
+    learning_rate: float | None = None
     weight_decay: float | None = None
     input_noise: float | None = None
     validation_fraction: float | None = None
