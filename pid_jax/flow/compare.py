@@ -10,7 +10,7 @@ from scipy.linalg import solve_triangular
 
 from pid_jax.flow.fitted import FlowFit
 from pid_jax.flow.input import prepare_variable
-from pid_jax.flow.stage import Stage, stages_forward
+from pid_jax.flow.stage import Stage, run_stages
 from pid_jax.runtime.arrays import side_by_side
 from pid_jax.runtime.precision import single_precision
 from pid_jax.settings.gaussianize import Copula, NoGaussianization, RealNVP, is_ranked
@@ -37,7 +37,7 @@ def held_out_densities(fit: FlowFit, variables: Sequence[np.ndarray]) -> dict[st
         ranked = [prepare_variable(x, held, False, ranks) for x in flat]
         log_det = side_by_side([p.log_det[..., None] for p in ranked]).sum(axis=-1)
         densities[Copula.__name__] = _gaussian(side_by_side([p.scores for p in ranked]), held) + log_det[:, held]
-    before = [_stages_log_det(f.stages, x[:, held]) for f, x in zip(fit.flows, scaled, strict=True)]
+    before = [_stages_log_det(f.stages, x)[:, held] for f, x in zip(fit.flows, scaled, strict=True)]
     density = fit.validation_density.reshape(-1, int(held.sum()))
     densities[RealNVP.__name__] = density + side_by_side([x[..., None] for x in before]).sum(axis=-1)
     return densities
@@ -73,9 +73,14 @@ def gain_of_flow(densities: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _stages_log_det(stages: tuple[Stage, ...], x: np.ndarray) -> np.ndarray:
-    """Compute log |det| of what stands in front of a flow, (problems, m)."""
+    """Compute log |det| of what stands in front of a flow, (problems, n), by the program of the fit."""
+
+    def of_one(place: int) -> np.ndarray:
+        own = jax.tree.map(lambda leaf: leaf[place], stages)
+        return np.asarray(run_stages(own, jnp.asarray(x[place], jnp.float32))[1])
+
     with single_precision():
-        return np.asarray(jax.vmap(stages_forward)(stages, jnp.asarray(x, jnp.float32))[1])
+        return np.stack([of_one(place) for place in range(len(x))])
 
 
 def _gaussian(samples: np.ndarray, is_held_out: np.ndarray) -> np.ndarray:

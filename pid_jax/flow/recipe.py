@@ -54,7 +54,7 @@ _FEW = {
     "knots": 31,
     "width": 32,
     "activation": "silu",
-    "epochs": 80,
+    "epochs": 100,
     "batch_size": 1000,
     "learning_rate": 1.2e-2,
     "weight_decay": 0.6,
