@@ -14,8 +14,8 @@ from pid_jax.runtime.precision import double_precision
 from pid_jax.runtime.threads import one_blas_thread
 
 MAX_STEPS = 60
-# Batches smaller than this are filled up.
-FEWEST = 8
+# Problems are solved in blocks of one of these sizes, whatever their number, so that few programs are compiled.
+BLOCKS = (8, 32)
 
 
 def solve_unions(
@@ -32,12 +32,14 @@ def solve_unions(
         Bounds, dual variables and steps of each problem, as NumPy arrays.
     """
     count = len(tol)
-    # Numbers of problems are rounded up, so that few programs are compiled; empty tables take no step.
-    padding = max(FEWEST, 1 << (count - 1).bit_length()) - count
+    size = next((size for size in BLOCKS if count <= size), BLOCKS[-1])
+    padding = -count % size  # empty tables take no step
     tables = [np.pad(p, ((0, padding), (0, 0), (0, 0))) for p in (p_1, p_2)]
+    batches = (*tables, np.pad(tol, (0, padding), constant_values=1.0))
     with double_precision(), one_blas_thread(p_1.shape[-1] * min(p_1.shape[-2], p_2.shape[-2])):
-        solved = map_problems(_solve, *tables, np.pad(tol, (0, padding), constant_values=1.0))
-    return UnionSolution(*(x[:count] for x in solved))
+        starts = range(0, count + padding, size)
+        blocks = [map_problems(_solve, *(x[first : first + size] for x in batches)) for first in starts]
+    return UnionSolution(*(np.concatenate(parts)[:count] for parts in zip(*blocks, strict=True)))
 
 
 @partial(jax.jit, static_argnames=("mesh",))

@@ -61,6 +61,6 @@ _FEW = {
     "input_noise": 0.2,
     "gaussian_share": 0.3,
 }
-_FEWEST = _FEW | {"knots": 15, "weight_decay": 5.0, "gaussian_share": 0.5}
+_FEWEST = _FEW | {"knots": 15, "epochs": 200, "learning_rate": 5e-3, "weight_decay": 5.0, "gaussian_share": 0.5}
 # Samples for each coordinate from which on the settings are used.
 _BY_SAMPLES = ((300, _MANY), (100, _SOME), (30, _FEW), (0, _FEWEST))
