@@ -22,7 +22,16 @@ from pid_jax import (
     samples_needed,
 )
 from pid_jax.bias.rank_errors import rank_errors
-from pid_jax.bias.rank_noise import correlation_of, noise_of_ranks, noise_weights, remove_rank_noise, share_of_noise
+from pid_jax.bias.rank_noise import (
+    LARGEST_SHARE,
+    STEPS,
+    correlation_of,
+    noise_of_ranks,
+    noise_weights,
+    remove_rank_noise,
+    roots_of,
+    share_of_noise,
+)
 from pid_jax.decompose.result import ATOMS
 from pid_jax.testing.problems import apply_maps
 from pid_jax.testing.systems import parallel_channels
@@ -85,6 +94,24 @@ def test_correlations_of_normal_scores_are_lower_by_the_noise(correlation):
     expected = noise_of_ranks(np.array(correlation), samples) - correlation * noise_weights(samples).sum() / samples
     assert difference.mean() < -10 * difference.std() / np.sqrt(sets)
     assert difference.mean() == pytest.approx(expected, rel=0.12)
+
+
+def test_removal_is_the_same_with_and_without_eigenvectors():
+    """Where noise is little it is subtracted; next to a problem where it is much, and in the form that suits both."""
+    rng = np.random.default_rng(0)
+    turned, samples = np.linalg.qr(rng.normal(size=(6, 6)))[0], 300
+    spectra = np.array([np.linspace(1, 0.3, 6), np.geomspace(1, 1e-4, 6), [1, 1, 1, 0.5, 0.2, 0]])
+    cov = np.stack([(turned * one) @ turned.T for one in spectra])
+    found = remove_rank_noise(cov, samples)
+    shown = correlation_of(cov) * (1 + noise_weights(samples).sum() / samples)
+    root, inverse = roots_of(shown)
+    latent = correlation_of(cov)
+    for _ in range(STEPS):
+        shares, axes = np.linalg.eigh(inverse @ noise_of_ranks(latent, samples) @ inverse)
+        left = np.where(shares > LARGEST_SHARE, LARGEST_SHARE**2 / np.maximum(shares, LARGEST_SHARE), 1 - shares)
+        latent = correlation_of(root @ (axes * left[:, None]) @ np.swapaxes(axes, 1, 2) @ root)
+    assert shares[0].max() < LARGEST_SHARE < shares[1].max()
+    np.testing.assert_allclose(correlation_of(found), latent, rtol=0, atol=1e-10)
 
 
 def test_removal_keeps_units_and_range_and_stays_positive(system):

@@ -9,6 +9,7 @@ from scipy.stats import entropy
 
 from pid_jax.decompose.pid import gaussian_pid
 from pid_jax.decompose.result import ATOMS, INFORMATION
+from pid_jax.discrete.batch import _solve
 from pid_jax.discrete.pid import discrete_pid, discrete_pid_from_pairs
 from pid_jax.discrete.result import DiscreteEstimate
 from pid_jax.discrete.williams_beer import IMin
@@ -269,6 +270,15 @@ def test_joint_information_that_no_table_has(seed, redundancy):
     )
     assert np.isnan(as_array(mixed.atoms)[:2]).all()
     np.testing.assert_allclose(mixed.lower[2:], whole.lower, atol=1e-9)
+
+
+def test_batches_of_all_sizes_use_the_same_programs():
+    pmfs = np.stack([random_pmf(seed) for seed in range(70)])
+    parts = [as_array(discrete_pid(some).atoms) for some in (pmfs[:40], pmfs[40:])]
+    programs = _solve._cache_size()
+    whole = as_array(discrete_pid(pmfs).atoms)
+    assert _solve._cache_size() == programs
+    np.testing.assert_array_equal(whole, np.concatenate(parts))
 
 
 def test_status_in_a_batch():

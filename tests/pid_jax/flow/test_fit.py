@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 
 from pid_jax.flow.fit import fit_flow
 from pid_jax.flow.fitted import FlowFit, latents_of
+from pid_jax.flow.recipe import choose_settings
 from pid_jax.settings.gaussianize import Joint, Marginal, RealNVP, Standardize
 
 LAYERS, N = 3, 400
@@ -136,6 +137,13 @@ def test_progress_reaches_the_end_and_settings_are_filled_in(variables):
     assert [done for done, _ in told] == sorted(done for done, _ in told)
     assert fit.spec.weight_decay is not None
     assert FlowFit.__name__ in repr(fit)
+
+
+def test_the_rate_is_chosen_like_other_settings_and_can_be_given():
+    rates = [choose_settings(RealNVP(), n, (8, 8, 8)).learning_rate for n in (100_000, 5000, 1000, 400)]
+    assert len(set(rates)) > 1
+    assert None not in rates
+    assert choose_settings(RealNVP(learning_rate=1e-4), 1000, (8, 8, 8)).learning_rate == 1e-4
 
 
 @pytest.mark.slow
