@@ -22,7 +22,7 @@ from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.linalg.lapack import dpotrf
+from scipy.linalg import get_lapack_funcs
 from scipy.optimize import root_scalar
 
 # Σ w_k − log log n, and what the shift and the scale have of it: 1 + 1/2.
@@ -97,7 +97,8 @@ def remove_rank_noise(cov: Float[np.ndarray, "... D D"], samples: int) -> Float[
 
 def _is_definite(matrices: Float[np.ndarray, "B D D"]) -> Bool[np.ndarray, "B"]:
     """Tell which matrices are positive definite."""
-    return np.array([dpotrf(one, lower=1)[1] == 0 for one in matrices], bool)
+    (factor,) = get_lapack_funcs(("potrf",), dtype=matrices.dtype)
+    return np.array([factor(one, lower=True)[1] == 0 for one in matrices], bool)
 
 
 def _shrink(root: np.ndarray, inverse: np.ndarray, noise: np.ndarray) -> np.ndarray:

@@ -39,7 +39,7 @@ def solve_unions(
     with double_precision(), one_blas_thread(p_1.shape[-1] * min(p_1.shape[-2], p_2.shape[-2])):
         starts = range(0, count + padding, size)
         blocks = [map_problems(_solve, *(x[first : first + size] for x in batches)) for first in starts]
-    return UnionSolution(*(np.concatenate(parts)[:count] for parts in zip(*blocks, strict=True)))
+    return jax.tree.map(lambda *parts: np.concatenate(parts)[:count], *blocks)
 
 
 @partial(jax.jit, static_argnames=("mesh",))

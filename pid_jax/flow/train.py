@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -111,7 +111,7 @@ def advance_fit(state: FitState, permutations: tuple[Array, ...], samples: Sampl
     def step(carry: tuple[Array, Any], at: tuple[Array, jax.Array]) -> tuple[tuple[Array, Any], None]:
         flat, optimizer_state = carry
         update, optimizer_state = optimizer.update(is_free * jax.grad(loss)(flat, *at), optimizer_state, flat)
-        return (flat + update, optimizer_state), None
+        return (cast(Array, optax.apply_updates(flat, update)), optimizer_state), None
 
     rows = _batches(for_rows, joined.shape[1], training)
     noise_keys = jax.random.split(for_noise, training.steps)
@@ -133,7 +133,7 @@ def score_latents(
     Returns:
         Log-densities of the held-out samples in nats, and the negative log-likelihood of the others in nats a sample.
     """
-    z, log_det = jnp.concatenate(latents).T, sum(log_dets)
+    z, log_det = jnp.concatenate(latents).T, jnp.stack(log_dets).sum(axis=0)
     mean, cov = (moments if is_joint else standard_moments)(z[:count])
     density = log_density(z, log_det, mean, cov)
     return density[count:], -density[:count].mean()
