@@ -44,9 +44,10 @@ _MANY = {
 _SOME = _MANY | {
     "knots": 15,
     "activation": "silu",
+    "width": 64,
     "epochs": 60,
-    "batch_size": 1000,
-    "learning_rate": 1.5e-2,
+    "batch_size": 256,
+    "learning_rate": 5e-3,
     "weight_decay": 0.3,
     "gaussian_share": 0.15,
 }
