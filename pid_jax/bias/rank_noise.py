@@ -80,17 +80,15 @@ def remove_rank_noise(cov: Float[np.ndarray, "... D D"], samples: int) -> Float[
     half of what is seen in a direction, only a part of it is removed. Normal scores keep their variances.
     """
     size = cov.shape[-1]
-    latent = correlation_of(cov.reshape(-1, size, size))
-    shown = latent * (1 + noise_weights(samples).sum() / samples)
-    is_plain, roots = np.ones(len(latent), bool), None
+    correlation = correlation_of(cov.reshape(-1, size, size))
+    shown = correlation * (1 + noise_weights(samples).sum() / samples)
+    latent, is_little = correlation, np.ones(len(correlation), bool)
     for _ in range(STEPS):
         noise = noise_of_ranks(latent, samples)
-        is_plain &= _is_definite(LARGEST_SHARE * shown - noise)
-        left = shown - noise
-        if not is_plain.all():
-            roots = roots_of(shown[~is_plain]) if roots is None or len(roots[0]) < (~is_plain).sum() else roots
-            left[~is_plain] = _shrink(*roots, noise[~is_plain])
-        latent = correlation_of(left)
+        is_little &= _is_definite(LARGEST_SHARE * shown - noise)
+        latent = correlation_of(shown - noise)
+    if not is_little.all():
+        latent[~is_little] = _remove_in_part(correlation[~is_little], shown[~is_little], samples)
     scale = np.sqrt(np.diagonal(cov, axis1=-2, axis2=-1))
     return latent.reshape(cov.shape) * scale[..., :, None] * scale[..., None, :]
 
@@ -101,12 +99,15 @@ def _is_definite(matrices: Float[np.ndarray, "B D D"]) -> Bool[np.ndarray, "B"]:
     return np.array([factor(one, lower=True)[1] == 0 for one in matrices], bool)
 
 
-def _shrink(root: np.ndarray, inverse: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Subtract noise from covariances with these roots, but never all that is seen in a direction."""
-    shares, axes = np.linalg.eigh(inverse @ noise @ inverse)
-    left = np.where(shares > LARGEST_SHARE, LARGEST_SHARE**2 / np.maximum(shares, LARGEST_SHARE), 1 - shares)
-    half = root @ axes
-    return (half * left[..., None, :]) @ np.swapaxes(half, -1, -2)
+def _remove_in_part(latent: np.ndarray, shown: np.ndarray, samples: int) -> Float[np.ndarray, "B D D"]:
+    """Remove noise direction by direction, never all that is seen in one; starts at some latent correlations."""
+    root, inverse = roots_of(shown)
+    for _ in range(STEPS):
+        shares, axes = np.linalg.eigh(inverse @ noise_of_ranks(latent, samples) @ inverse)
+        left = np.where(shares > LARGEST_SHARE, LARGEST_SHARE**2 / np.maximum(shares, LARGEST_SHARE), 1 - shares)
+        half = root @ axes
+        latent = correlation_of((half * left[..., None, :]) @ np.swapaxes(half, -1, -2))
+    return latent
 
 
 def share_of_noise(cov: Float[np.ndarray, "B D D"], samples: int, dims: tuple[int, int, int]) -> Float[np.ndarray, "B"]:

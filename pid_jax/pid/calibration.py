@@ -1,6 +1,6 @@
 """Bias and intervals of the BROJA atoms of samples, from models whose samples look like the data."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 
 import jax
@@ -31,7 +31,6 @@ LEAST_SHARE = 0.8
 # How an atom changes with U_1 + U_2 where the three informations stay: half of this.
 _UP, _DOWN = np.asarray(1.0), np.asarray(-1.0)
 _SIGNS = PIDAtoms(redundancy=_DOWN, unique_1=_UP, unique_2=_UP, synergy=_DOWN)
-_ATOMS = [f.name for f in fields(PIDAtoms)]
 
 
 @jax.tree_util.register_dataclass
@@ -113,7 +112,7 @@ def calibrate_broja(
     first_order = first_order_scatter(fitted.sampled, freedom)
     rows = (_in_rows(_SIGNS), *each, *map(_in_rows, (along, seen, atoms, first_order)))
     ends = jax.vmap(partial(_ends, places=places, quantile=-ndtri(sides)))(*rows)
-    lower, upper = (PIDAtoms(**dict(zip(_ATOMS, end, strict=True))) for end in ends)
+    lower, upper = (jax.tree.unflatten(jax.tree.structure(_SIGNS), list(end)) for end in ends)
     return Calibration(
         bias=compose_atoms(bias, reads_high),
         information_bias=bias,
@@ -152,7 +151,7 @@ def _show(
 
 
 def _in_rows(atoms: PIDAtoms) -> Float[Array, "4 ..."]:
-    return jnp.stack([getattr(atoms, name) for name in _ATOMS])
+    return jnp.stack(jax.tree.leaves(atoms))
 
 
 def _tail(probability: Array, count: int) -> Array:
